@@ -1,0 +1,28 @@
+# 'make bench' and 'make test' are all that anyone needs on a machine with Python 3.11 and make.
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: bench test format clean
+.DEFAULT_GOAL := bench
+
+# One environment for both; made again when the dependencies or their pins change.
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+bench: .venv/installed
+	$(BIN)/qamoe-bench run --protocol random-missing
+
+test: .venv/installed
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+format: .venv/installed
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean:
+	rm -rf .venv dist build .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Re-implemented baselines and controls, plugged in through entry points."""

@@ -1,0 +1,62 @@
+"""Late fusion: the control with QA-MoE's encoders and neither experts nor quality.
+
+ŷ = W_y · dropout(GELU(W_f [u_t; u_a; u_v])), trained on mean absolute error. Whatever QA-MoE gains over this row is due to its
+experts, its quality scores or its likelihood, not to its encoders. Not from a paper; the design is ours.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from qamoe_bench.contract import Batch, DataSpec, Output
+from qamoe_bench.nn.config import configure
+from qamoe_bench.nn.encoder import UtteranceEncoder
+
+
+@dataclass(frozen=True)
+class LateFusionConfig:
+    """Every choice of the model."""
+
+    width: int = 64  # of encodings and fusion
+    dropout: float = 0.1
+
+
+class LateFusion(nn.Module):
+    """The model of the module docstring."""
+
+    def __init__(self, spec: DataSpec, config: LateFusionConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.modalities = spec.modalities
+        self.encoders = nn.ModuleDict(
+            {m: UtteranceEncoder(m, spec, config.width, config.dropout) for m in self.modalities}
+        )
+        self.head = nn.Sequential(
+            nn.Linear(len(self.modalities) * config.width, config.width),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.width, 1),
+        )
+        self.label_mean, self.label_std = spec.label_mean, spec.label_std
+
+    def encode(self, batch: Batch) -> dict[str, Float[Tensor, "B W"]]:
+        """u_m of each modality; depends on that modality alone."""
+        return {m: self.encoders[m](batch) for m in self.modalities}
+
+    def fuse(self, encoded: Mapping[str, Float[Tensor, "B W"]]) -> Output:
+        """Everything after the encoders."""
+        h = torch.cat([encoded[m] for m in self.modalities], dim=1)  # (B, M·W)
+        return Output(self.label_mean + self.label_std * self.head(h)[:, 0])
+
+    def forward(self, batch: Batch) -> Output:
+        """A prediction, with neither variance nor quality."""
+        return self.fuse(self.encode(batch))
+
+
+def build(spec: DataSpec, **overrides: Any) -> LateFusion:
+    """A late-fusion network for data of this specification, with fields of `LateFusionConfig` set as given."""
+    return LateFusion(spec, configure(LateFusionConfig, overrides))

@@ -1,0 +1,207 @@
+"""The command line. Each command parses, makes one call and prints; heavy imports wait until they are needed."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from qamoe_bench import __version__
+from qamoe_bench.errors import BenchError, RunFailed, unknown_name
+from qamoe_bench.metrics import DIALECTS, METRICS, find_dialect
+from qamoe_bench.protocol import load_protocol, protocol_names
+from qamoe_bench.registry import model_refs
+from qamoe_bench.store import Store, write_atomic
+
+if TYPE_CHECKING:
+    from qamoe_bench.plan import Plan
+    from qamoe_bench.runner import Summary
+
+app = typer.Typer(
+    help="How robust is this multimodal sentiment model, compared with those, and can I trust the comparison?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+talk = Console(stderr=True)
+
+Results = Annotated[Path, typer.Option("--results", help="Folder of the store; runs are kept in DIR/runs.")]
+DialectName = Annotated[str, typer.Option("--dialect", help=f"Definitions of the metrics: {', '.join(DIALECTS)}.")]
+
+
+def main() -> None:
+    """Run a command; a user's mistake is one line and exit status 2, a failed run one line and 1."""
+    sys.path.insert(0, "")  # `--model package.module:build` may lie in the folder that one stands in
+    try:
+        app()
+    except BenchError as error:
+        talk.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except RunFailed as error:
+        talk.print(f"failed: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    protocol: Annotated[list[str], typer.Option("--protocol", help="Name, or path of a TOML file. Repeatable.")],
+    model: Annotated[list[str], typer.Option("--model", help="Name or package.module:build. Repeatable. Default: all.")] = [],  # noqa: B006
+    data: Annotated[str, typer.Option("--data", help="`synthetic` or a data file.")] = "synthetic",
+    seeds: Annotated[str, typer.Option("--seeds", help="Comma-separated.")] = "1111,1112,1113",
+    regime: Annotated[list[str], typer.Option("--regime", help="clean or spectrum. Repeatable.")] = ["spectrum"],  # noqa: B006
+    preset: Annotated[str, typer.Option("--preset", help="quick or paper.")] = "quick",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Worker processes. Default: one per core.")] = None,
+    results: Results = Path("results"),
+    dialect: DialectName = "mmsa",
+) -> None:
+    """Train models, sweep them through protocols, store the predictions and print the tables."""
+    find_dialect(dialect)
+    talk.print(f"qamoe-bench {__version__}: reading data and checking the request ...", highlight=False)
+    from qamoe_bench.plan import Request, plan
+
+    models = tuple(model) or tuple(model_refs())
+    planned = plan(Request(tuple(protocol), models, data, _seeds(seeds), tuple(regime), preset, device))
+    store = Store(results)
+    _tell(planned, _execute(planned, store, jobs), store)
+    _print_report(store, dialect, [], "terminal", None, {c.key for c in planned.cells})
+
+
+@app.command()
+def report(
+    results: Results = Path("results"),
+    dialect: DialectName = "mmsa",
+    metric: Annotated[list[str], typer.Option("--metric", help="Which metrics to show. Repeatable.")] = [],  # noqa: B006
+    format: Annotated[str, typer.Option("--format", help="terminal or markdown.")] = "terminal",
+    output: Annotated[Path | None, typer.Option("--output", help="Write to this file instead of printing.")] = None,
+) -> None:
+    """Print tables from everything that is stored; nothing is computed again but the metrics."""
+    _print_report(Store(results), dialect, metric, format, output, None)
+
+
+@app.command(name="ls")
+def list_names(
+    what: Annotated[str, typer.Argument(help="models, protocols, datasets, metrics or runs")],
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: a list of objects with `name`.")] = False,
+    results: Results = Path("results"),
+) -> None:
+    """List what there is, by name."""
+    lists = {
+        "models": _models, "protocols": _protocols, "datasets": _datasets, "metrics": _metrics,
+        "runs": lambda: _runs(Store(results)),
+    }  # fmt: skip
+    if what not in lists:
+        raise unknown_name("list", what, lists)
+    rows = lists[what]()
+    if as_json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+    elif rows:
+        _print_rows(rows)
+    else:
+        talk.print(f"no {what} yet", highlight=False)
+
+
+def _models() -> list[dict[str, Any]]:
+    return [{"name": name, "summary": ref.summary(), "builder": ref.target} for name, ref in model_refs().items()]
+
+
+def _protocols() -> list[dict[str, Any]]:
+    found = [load_protocol(name) for name in protocol_names()]
+    return [{"name": p.name, "title": p.title, "conditions": len(p.conditions), "digest": p.digest[:12]} for p in found]
+
+
+def _datasets() -> list[dict[str, Any]]:
+    return [{"name": "synthetic", "summary": "embedded, of known law: 1284/229/686 samples, with an oracle"}]
+
+
+def _metrics() -> list[dict[str, Any]]:
+    return [
+        {"name": m.name, "better": m.better, "title": m.title,
+         "dialects": ", ".join(d.name for d in DIALECTS.values() if m.name in d.definitions)}
+        for m in METRICS.values()
+    ]  # fmt: skip
+
+
+def _runs(store: Store) -> list[dict[str, Any]]:
+    done = {c.cell.key for c in store.cells()}
+    return [
+        {"name": run["run"], "data": run["data"]["name"], "protocols": ", ".join(run["protocols"]),
+         "cells": f"{len(done.intersection(run['cells']))}/{len(run['cells'])}"}
+        for run in store.manifests()
+    ]  # fmt: skip
+
+
+def _print_rows(rows: list[dict[str, Any]]) -> None:
+    from qamoe_bench.report.terminal import stdout
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in rows[0]:
+        table.add_column(name, no_wrap=name == "name")
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    stdout().print(table, markup=False, highlight=False)
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError as error:
+        raise BenchError(f"--seeds {text!r}: expected whole numbers with commas between, as in 1111,1112") from error
+
+
+def _execute(planned: "Plan", store: Store, jobs: int | None) -> "Summary":
+    from qamoe_bench.progress import showing
+    from qamoe_bench.runner import run as run_plan
+
+    try:
+        return run_plan(planned, store, jobs, showing(talk))
+    except KeyboardInterrupt:
+        done = sum(store.find_cell(cell) is not None for cell in planned.cells)
+        talk.print(f"stopped: {done} of {len(planned.cells)} cells are stored; the same command goes on from there")
+        sys.exit(130)
+
+
+def _tell(planned: "Plan", summary: "Summary", store: Store) -> None:
+    where = store.runs / planned.run_id
+    if not summary.evaluated:
+        line = f"nothing to do: all {summary.reused} cells are stored already; trained 0, evaluated 0 ({where})"
+    else:
+        line = (
+            f"trained {summary.trained} models, evaluated {summary.evaluated} cells, reused {summary.reused}, in "
+            f"{summary.seconds:.0f} s ({where})"
+        )
+    talk.print(line, highlight=False, soft_wrap=True)
+
+
+def _print_report(
+    store: Store, dialect: str, metrics: list[str], format: str, output: Path | None, keys: set[str] | None
+) -> None:
+    """Print the cells with these keys, or all."""
+    from qamoe_bench.report.markdown import markdown
+    from qamoe_bench.report.tables import chapters
+    from qamoe_bench.report.terminal import plain_text, print_chapters, stdout
+
+    if format not in ("terminal", "markdown"):
+        raise unknown_name("format", format, ("terminal", "markdown"))
+    cells = [c for c in store.cells() if keys is None or c.cell.key in keys]
+    if not cells:
+        raise BenchError(f"no finished cells in {store.runs}: expected a store; run 'qamoe-bench run' first")
+    found = chapters(cells, store.manifests(), find_dialect(dialect), metrics)
+    text = markdown(found) if format == "markdown" else plain_text(found) if output else None
+    if output and text is not None:
+        write_atomic(output, text.encode())
+        talk.print(f"wrote {output}", highlight=False, soft_wrap=True)
+    elif text is not None:
+        print(text, end="")
+    else:
+        print_chapters(found, stdout())

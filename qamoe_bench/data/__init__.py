@@ -1,0 +1,1 @@
+"""Data sets: the embedded one and readers of users' files."""

@@ -1,0 +1,71 @@
+"""What made a result: versions, machine, commit and the digest of the code that determines numbers."""
+
+import hashlib
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from qamoe_bench import __version__
+
+PACKAGE = Path(__file__).parent
+
+# Everything between a data file and a stored prediction, except the model itself (see `ModelRef.digest`).
+ENGINE = ("modality.py", "contract.py", "seeding.py", "protocol.py", "draws.py", "corruption.py", "train.py",
+          "evaluate.py", "data", "nn")  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package, Python and the libraries that touch numbers."""
+    found = {"qamoe-bench": __version__, "python": platform.python_version()}
+    for name in ("torch", "numpy", "pandas", "pyarrow", "safetensors"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def machine() -> dict[str, str | int]:
+    """The machine, as far as it matters for speed and the last digit."""
+    return {"system": platform.platform(), "processor": _processor(), "cores": usable_cores()}
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def commit() -> str:
+    """The commit of the checkout that the package runs from, with `+changes`; empty where it is not one."""
+    try:
+        head = _git("rev-parse", "HEAD")
+        return head + ("+changes" if _git("status", "--porcelain", "--", str(PACKAGE)) else "")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _git(*words: str) -> str:
+    command = ["git", "-C", str(PACKAGE.parent), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+
+@cache
+def engine_digest() -> str:
+    """SHA-256 over the engine's source files."""
+    files = [p for room in ENGINE for p in ([PACKAGE / room] if room.endswith(".py") else (PACKAGE / room).glob("*.py"))]
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()

@@ -1,0 +1,3 @@
+"""The three modalities, in the order in which everything lists them."""
+
+MODALITIES = ("text", "audio", "vision")

@@ -1,0 +1,75 @@
+"""What a store holds, as types: cells and the facts about them.
+
+A cell is one model × seed × regime × protocol on one data set. Its key is a hash of everything that determines its
+numbers, so equal keys mean equal predictions and a finished cell never has to be made again.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+SCHEMA = 1
+
+ORACLE = "oracle"
+"""The row of the Bayes-optimal predictor; it is not trained, and its regime says so."""
+
+
+def digest_of(content: object) -> str:
+    """SHA-256 of the canonical JSON of plain values."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell.
+
+    Attributes:
+        dataset: Name of the data set.
+        data_digest: Digest of its content.
+        protocol: Name of the protocol.
+        protocol_digest: Digest of its meaning.
+        model: Name of the model.
+        regime: How it was trained; empty for the oracle.
+        recipe: Digest of all else that determines predictions but the seed: code, settings, versions, device.
+        seed: Of initialisation, training and corruption draws.
+    """
+
+    dataset: str
+    data_digest: str
+    protocol: str
+    protocol_digest: str
+    model: str
+    regime: str
+    recipe: str
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """20 hexadecimal digits that determine the predictions."""
+        return digest_of({**asdict(self), "schema": SCHEMA})[:20]
+
+    @property
+    def file_name(self) -> str:
+        """Name of its file: readable in front, the key behind."""
+        words = (self.protocol, self.model, self.regime, str(self.seed), self.key)
+        return "-".join(re.sub(r"[^\w.]+", "_", word) for word in words if word) + ".parquet"
+
+
+@dataclass(frozen=True)
+class CellFacts:
+    """What is known of a finished cell beside its predictions.
+
+    Attributes:
+        conditions: Name and axis levels of each condition, in order.
+        parameters: Number of trainable parameters.
+        config: The model's configuration.
+        training: Configuration and course of the training; empty for the oracle.
+    """
+
+    conditions: tuple[Mapping[str, Any], ...]
+    parameters: int
+    config: Mapping[str, Any]
+    training: Mapping[str, Any]

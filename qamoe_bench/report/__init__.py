@@ -1,0 +1,1 @@
+"""Tables from stored predictions; nothing here imports torch."""

@@ -1,0 +1,136 @@
+"""From stored predictions to one tidy frame of scores, and to what the corruption really did."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+
+import numpy as np
+import pandas as pd
+
+from qamoe_bench.metrics import Dialect, scores, spearman
+from qamoe_bench.modality import MODALITIES
+from qamoe_bench.record import ORACLE
+from qamoe_bench.store import StoredCell
+
+
+@dataclass(frozen=True)
+class Section:
+    """All finished cells of one protocol on one data set: the unit in which numbers may be compared."""
+
+    cells: tuple[StoredCell, ...]
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set."""
+        return self.cells[0].cell.dataset
+
+    @property
+    def protocol(self) -> str:
+        """Name of the protocol."""
+        return self.cells[0].cell.protocol
+
+    @cached_property
+    def conditions(self) -> pd.DataFrame:
+        """One row per condition, in order, with a column per axis."""
+        conditions = self.cells[0].facts.conditions
+        return pd.DataFrame([c["levels"] for c in conditions], index=[c["name"] for c in conditions])
+
+    @cached_property
+    def row_names(self) -> dict[tuple[str, str, str], str]:
+        """What a table calls each (model, regime, recipe): as short as it can be without mixing two up."""
+        identities = list(dict.fromkeys(_identity(c) for c in self.cells))
+        regimes = {regime for _, regime, _ in identities if regime}
+        names = {}
+        for model, regime, recipe in identities:
+            name = f"{model} ({regime})" if regime and len(regimes) > 1 else model
+            twins = [i for i in identities if i[:2] == (model, regime)]
+            names[model, regime, recipe] = f"{name} #{recipe[:4]}" if len(twins) > 1 else name
+        return names
+
+    def groups(self) -> list[tuple[str, list[StoredCell]]]:
+        """The cells of each row of a table, one per seed; the oracle last."""
+        order = list(self.row_names)
+        ordered = sorted(self.cells, key=lambda c: (c.cell.model == ORACLE, order.index(_identity(c)), c.cell.seed))
+        return [(self.row_names[identity], list(cells)) for identity, cells in groupby(ordered, _identity)]
+
+
+def _identity(cell: StoredCell) -> tuple[str, str, str]:
+    return cell.cell.model, cell.cell.regime, cell.cell.recipe
+
+
+def sections(cells: Iterable[StoredCell]) -> list[Section]:
+    """Cells by data set and protocol; a changed file or definition makes another section."""
+    found: dict[tuple[str, ...], list[StoredCell]] = {}
+    for cell in cells:
+        c = cell.cell
+        found.setdefault((c.dataset, c.protocol, c.data_digest, c.protocol_digest), []).append(cell)
+    return [Section(tuple(found[key])) for key in sorted(found)]
+
+
+def score_frame(section: Section, dialect: Dialect) -> pd.DataFrame:
+    """Columns row, seed, condition, metric, value: every metric of the dialect for each seed and condition."""
+    records = [
+        (row, cell.cell.seed, condition, metric, value)
+        for row, cells in section.groups()
+        for cell in cells
+        for condition, columns in _by_condition(cell)
+        for metric, value in scores(dialect, columns).items()
+    ]
+    return pd.DataFrame(records, columns=["row", "seed", "condition", "metric", "value"])
+
+
+def _by_condition(cell: StoredCell) -> list[tuple[str, dict[str, np.ndarray]]]:
+    frame = cell.predictions
+    return [
+        (str(name), {column: part[column].to_numpy() for column in part.columns})
+        for name, part in frame.groupby("condition", sort=False, observed=True)
+    ]
+
+
+def corruption_frame(section: Section) -> pd.DataFrame:
+    """What happened to the samples, per condition: means over samples, modalities and seeds.
+
+    Columns: `modalities` (share of modalities of which nothing is left), `frames` (share of valid frames taken away)
+    and, where there is noise, `noise_<modality>` (standard deviation of the noise in units of σ_ref).
+    """
+    per_seed = {cell.cell.seed: _corruption_of(cell.predictions) for cell in section.cells}
+    return pd.concat(per_seed.values()).groupby(level=0, sort=False).mean()
+
+
+def _corruption_of(predictions: pd.DataFrame) -> pd.DataFrame:
+    missing = [f"missing_{m}" for m in MODALITIES if f"missing_{m}" in predictions]
+    noise = [f"noise_{m}" for m in MODALITIES if f"noise_{m}" in predictions]
+    table = predictions[noise].assign(
+        modalities=(predictions[missing] == 1).mean(axis=1), frames=predictions[missing].mean(axis=1)
+    )
+    means = table.groupby(predictions["condition"].astype(str), sort=False).mean()
+    return means[["modalities", "frames", *noise]]
+
+
+def quality_frame(section: Section) -> pd.DataFrame:
+    """Spearman's ρ of r_m with the corruption of modality m, over all samples and conditions; mean over seeds.
+
+    One row per model that gives quality scores, one column per modality. −1 would be a perfect score; NaN where the
+    protocol does not corrupt the modality, or the score is constant.
+    """
+    rows = {row: _quality_of(cells) for row, cells in section.groups()}
+    return pd.DataFrame({row: q for row, q in rows.items() if q}).T
+
+
+def _quality_of(cells: Sequence[StoredCell]) -> dict[str, float]:
+    modalities = [m for m in MODALITIES if f"quality_{m}" in cells[0].predictions]
+    return {
+        m: float(np.mean([spearman(c.predictions[f"quality_{m}"], corruption(c.predictions, m)) for c in cells]))
+        for m in modalities
+    }
+
+
+def corruption(predictions: pd.DataFrame, modality: str) -> pd.Series:
+    """How corrupted a modality of a sample is, on [0, 1]: 1 − (share of frames left) / (1 + noise²).
+
+    noise is in units of σ_ref, so 1 / (1 + noise²) is the share of the variance that is still signal. A missing
+    modality has 1.
+    """
+    left = 1 - predictions[f"missing_{modality}"]
+    return 1 - left / (1 + predictions[f"noise_{modality}"] ** 2)

@@ -1,0 +1,188 @@
+"""The one table model that every format renders."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from qamoe_bench.errors import unknown_name
+from qamoe_bench.metrics import METRICS, Dialect, Metric
+from qamoe_bench.record import ORACLE
+from qamoe_bench.report.scores import Section, corruption_frame, quality_frame, score_frame, sections
+from qamoe_bench.store import StoredCell
+
+DEFAULT_METRICS = ("acc2_non0", "acc7", "mae", "corr")
+SYMBOLS = {"eta": "η", "lambda": "λ"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of strings.
+
+    Attributes:
+        title: What it shows.
+        header: Column heads; the first column names the rows.
+        rows: As many strings as the header has.
+        notes: Sentences to print below.
+        reference: Names of rows that are limits or controls rather than contestants.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    reference: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A protocol on a data set: heading, what it means, and its tables."""
+
+    heading: str
+    lines: tuple[str, ...]
+    tables: tuple[Table, ...]
+
+
+def chapters(
+    cells: Sequence[StoredCell],
+    manifests: Sequence[Mapping[str, Any]],
+    dialect: Dialect,
+    metrics: Sequence[str] = (),
+) -> list[Chapter]:
+    """Everything that is known of some cells, as tables.
+
+    Args:
+        cells: Finished cells, in any order.
+        manifests: Manifests of the runs that hold them, for definitions.
+        dialect: How metrics are computed.
+        metrics: Which to show; the default four where empty.
+
+    Raises:
+        BenchError: for a metric that the dialect does not define.
+    """
+    for name in metrics:
+        if name not in dialect.definitions:
+            raise unknown_name(f"metric of dialect {dialect.name}", name, dialect.definitions)
+    shown = [METRICS[name] for name in metrics or DEFAULT_METRICS]
+    protocols = {(p["digest"], name): p for run in manifests for name, p in run["protocols"].items()}
+    return [_chapter(s, protocols, dialect, shown) for s in sections(cells)]
+
+
+def _chapter(
+    section: Section, protocols: Mapping[tuple[str, str], Any], dialect: Dialect, metrics: Sequence[Metric]
+) -> Chapter:
+    about = protocols.get((section.cells[0].cell.protocol_digest, section.protocol), {})
+    seeds = sorted({c.cell.seed for c in section.cells})
+    regimes = sorted({c.cell.regime for c in section.cells} - {""})
+    lines = (
+        *filter(None, (about.get("title"), about.get("definition"))),
+        f"{len(section.cells[0].predictions) // len(section.conditions)} test samples; trained in regime "
+        f"{' and '.join(regimes) or 'none'}; seeds {', '.join(map(str, seeds))}; metric dialect {dialect.name}. "
+        "Cells are means over seeds, ± is the standard deviation over seeds.",
+    )
+    values = score_frame(section, dialect)
+    tables = [_model_table(section), _corruption_table(section), *(_metric_table(section, values, m) for m in metrics)]
+    quality = quality_frame(section)
+    if quality.notna().to_numpy().any():
+        tables.append(_quality_table(quality))
+    return Chapter(f"{section.protocol} on {section.dataset}", lines, tuple(tables))
+
+
+def _axis(section: Section) -> tuple[list[str], list[list[str]], tuple[str, ...]]:
+    """Column heads, the conditions below each, and a note: levels of the (first) axis, averaged over any other."""
+    conditions = section.conditions
+    if conditions.empty or not len(conditions.columns):
+        return ["clean"], [list(conditions.index)], ()
+    axis, *others = conditions.columns
+    levels = list(dict.fromkeys(conditions[axis]))
+    heads = [f"{SYMBOLS.get(axis, axis)}={level:g}" if i == 0 else f"{level:g}" for i, level in enumerate(levels)]
+    note = (f"each column is the mean over all levels of {', '.join(others)}",) if others else ()
+    return heads, [list(conditions.index[conditions[axis] == level]) for level in levels], note
+
+
+def _model_table(section: Section) -> Table:
+    rows = tuple(
+        (row, cells[0].cell.regime or "–", _count(cells[0].facts.parameters), _epochs(cells), str(len(cells)))
+        for row, cells in section.groups()
+    )
+    return Table("Models", ("model", "regime", "parameters", "best epoch", "seeds"), rows, reference=_limits(section))
+
+
+def _epochs(cells: Sequence[StoredCell]) -> str:
+    epochs = [str(c.facts.training["best_epoch"]) for c in cells if "best_epoch" in c.facts.training]
+    return ", ".join(epochs) or "–"
+
+
+def _limits(section: Section) -> tuple[str, ...]:
+    return tuple(row for row, cells in section.groups() if cells[0].cell.model == ORACLE)
+
+
+def _corruption_table(section: Section) -> Table:
+    heads, members, note = _axis(section)
+    frame = corruption_frame(section)
+    titles = {"modalities": "modalities missing %", "frames": "frames missing %"}
+    rows = []
+    for name in frame.columns:
+        values = [frame.loc[names, name].mean() for names in members]
+        if name in titles:
+            rows.append((titles[name], *(f"{100 * v:.1f}" for v in values)))
+        elif any(values):
+            rows.append((f"{name.removeprefix('noise_')} noise σ/σ_ref", *(f"{v:.2f}" for v in values)))
+    return Table("What the corruption really did (mean over samples and modalities)", ("", *heads), tuple(rows), note)
+
+
+def _metric_table(section: Section, values: pd.DataFrame, metric: Metric) -> Table:
+    heads, members, note = _axis(section)
+    values = values[values["metric"] == metric.name]
+    rows = []
+    for row, _ in section.groups():
+        table = values[values["row"] == row].pivot(index="seed", columns="condition", values="value")
+        levels = [metric.show(_mean(table[names].to_numpy())) for names in members]
+        rows.append((row, *levels, _spread(table, metric)))
+    undefined = int(values["value"].isna().sum())
+    if undefined:
+        note += (f"{metric.name} is undefined in {undefined} of {len(values)} (model, seed, level); left out of means",)
+    arrow = "higher is better" if metric.better == "higher" else "lower is better"
+    unit = ", %" if metric.percent else ""
+    return Table(
+        f"{metric.name}{unit} ({arrow}): {metric.title}",
+        ("model", *heads, "mean"),
+        tuple(rows),
+        note,
+        reference=_limits(section),
+    )
+
+
+def _quality_table(quality: pd.DataFrame) -> Table:
+    rows = tuple((str(row), *(f"{v:+.2f}" if np.isfinite(v) else "–" for v in quality.loc[row])) for row in quality.index)
+    return Table(
+        "Do the quality scores know? Spearman's ρ of r_m with the corruption of modality m",
+        ("model", *quality.columns),
+        rows,
+        ("−1: the score falls with every bit of corruption; 0: it knows nothing; –: nothing to rank",),
+    )
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def _spread(table: pd.DataFrame, metric: Metric) -> str:
+    """Mean over levels and seeds, ± the standard deviation over seeds of the mean over levels."""
+    per_seed = table.mean(axis=1)
+    mean = metric.show(float(per_seed.mean()))
+    if len(per_seed) < 2 or mean == "–":
+        return mean
+    return f"{mean}±{metric.show(float(per_seed.std())).removeprefix('0')}"
+
+
+def _count(parameters: int) -> str:
+    if not parameters:
+        return "–"
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if parameters >= size:
+            return f"{parameters / size:.3g}{unit}"
+    return str(parameters)

@@ -1,0 +1,50 @@
+"""Chapters on a terminal, or as plain text where there is none."""
+
+import io
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from qamoe_bench.report.tables import Chapter, Table
+
+
+PLAIN_WIDTH = 120  # where there is no terminal to fit
+
+
+def stdout() -> Console:
+    """Standard output: as wide as the terminal, or wide enough for every table in a pipe or file."""
+    console = Console()
+    return console if console.is_terminal else Console(width=PLAIN_WIDTH)
+
+
+def plain_text(chapters: Sequence[Chapter]) -> str:
+    """Every chapter without colours."""
+    console = Console(file=io.StringIO(), width=PLAIN_WIDTH)
+    print_chapters(chapters, console)
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO from above
+    return text
+
+
+def print_chapters(chapters: Sequence[Chapter], console: Console) -> None:
+    """Print every chapter."""
+    for chapter in chapters:
+        console.print(Group(*_chapter(chapter)))
+
+
+def _chapter(chapter: Chapter) -> list[RenderableType]:
+    heading = Padding(Text(chapter.heading, style="bold"), (1, 0, 0, 0))
+    return [heading, *(Text(line, style="dim") for line in chapter.lines), *map(_table, chapter.tables)]
+
+
+def _table(table: Table) -> RenderableType:
+    rich = RichTable(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), collapse_padding=True)
+    for index, head in enumerate(table.header):
+        rich.add_column(Text(head), justify="right" if index else "left", no_wrap=True)
+    for row in table.rows:
+        rich.add_row(*map(Text, row), style="italic" if row[0] in table.reference else "")
+    title = Padding(Text(table.title), (1, 0, 0, 0))
+    return Group(title, rich, *(Text(note, style="dim") for note in table.notes))

@@ -1,0 +1,174 @@
+"""The store: runs with their manifests, predictions and checkpoints, each file written whole or not at all.
+
+    runs/<run-id>/run.json                      what was asked for, and what it ran on
+                  predictions/<cell>.parquet    one row per (condition, sample); the cell's facts are in its metadata
+                  checkpoints/<key>.safetensors
+
+Nothing is locked: a file is written beside its place under a name of its own and renamed, and equal keys mean equal
+contents, so two runs into one store can at worst do the same work twice.
+"""
+
+import json
+import os
+import socket
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from qamoe_bench.errors import BenchError
+from qamoe_bench.record import SCHEMA, Cell, CellFacts
+
+METADATA_KEY = b"qamoe_bench"
+
+
+@dataclass(frozen=True)
+class StoredCell:
+    """A finished cell in a store: its identity and facts at once, its predictions on demand."""
+
+    path: Path
+    cell: Cell
+    facts: CellFacts
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """One row per (condition, sample), conditions in order, samples in the split's order."""
+        frame: pd.DataFrame = pq.read_table(self.path).to_pandas()
+        return frame
+
+
+class Store:
+    """A results folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.runs = root / "runs"
+
+    def prepare(self, run_id: str) -> None:
+        """Make the folders of a run, see that they can be written to, and sweep up after runs that were killed."""
+        folder = self.runs / run_id
+        try:
+            for part in ("predictions", "checkpoints"):
+                (folder / part).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(self.root, error) from error
+        write_atomic(folder / "writable", b"")
+        (folder / "writable").unlink(missing_ok=True)
+        _sweep(folder)
+
+    def write_manifest(self, run_id: str, manifest: Mapping[str, Any]) -> None:
+        """Write a run's manifest, unless it is there."""
+        path = self.runs / run_id / "run.json"
+        if not path.exists():
+            content = {"schema": SCHEMA, "run": run_id, **manifest}
+            write_atomic(path, json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
+
+    def write_cell(self, run_id: str, cell: Cell, facts: CellFacts, columns: Mapping[str, Any]) -> None:
+        """Write a finished cell."""
+        about = {"schema": SCHEMA, "key": cell.key, "cell": asdict(cell), "facts": asdict(facts)}
+        table = pa.table(dict(columns)).replace_schema_metadata({METADATA_KEY: json.dumps(about)})
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        write_atomic(self.runs / run_id / "predictions" / cell.file_name, sink.getvalue())
+
+    def find_cell(self, cell: Cell) -> Path | None:
+        """The file of a finished cell, in whichever run."""
+        return next(self.runs.glob(f"*/predictions/{cell.file_name}"), None)
+
+    def find_checkpoint(self, key: str) -> Path | None:
+        """The file of trained weights, in whichever run."""
+        return next(self.runs.glob(f"*/checkpoints/{key}.safetensors"), None)
+
+    def checkpoint_path(self, run_id: str, key: str) -> Path:
+        """Where a run keeps trained weights."""
+        return self.runs / run_id / "checkpoints" / f"{key}.safetensors"
+
+    def manifests(self) -> list[dict[str, Any]]:
+        """The manifest of every run, in order of run id; empty where there is no store yet."""
+        return [_read_manifest(path) for path in sorted(self.runs.glob("*/run.json"))]
+
+    def cells(self) -> list[StoredCell]:
+        """Every finished cell of every run, each once."""
+        found = {c.cell.key: c for c in map(_read_cell, sorted(self.runs.glob("*/predictions/*.parquet")))}
+        return list(found.values())
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, and durably; any failure is a `BenchError` that leaves nothing behind."""
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> BenchError:
+    reason = error.strerror or str(error)
+    return BenchError(f"cannot write {path} ({reason}); free space or give a writable folder with --results")
+
+
+def _sweep(folder: Path) -> None:
+    """Remove temporary files of processes of this machine that are no more."""
+    for temporary in folder.rglob(".*.tmp"):
+        *_, host, pid, _, _ = ("." * 4 + temporary.name).rsplit(".", 4)
+        if host == socket.gethostname() and pid.isdigit() and not _alive(int(pid)):
+            temporary.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BenchError(f"run manifest {path}: cannot be read ({error}); remove that run's folder") from error
+    _check_schema(path, manifest.get("schema"))
+    return manifest
+
+
+def _read_cell(path: Path) -> StoredCell:
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        about = json.loads(metadata[METADATA_KEY])
+    except (OSError, KeyError, ValueError) as error:  # pyarrow's own errors are ValueErrors
+        raise BenchError(f"predictions {path}: not a file of this store ({error}); remove it and run again") from error
+    _check_schema(path, about.get("schema"))
+    facts = dict(about["facts"])
+    return StoredCell(path, Cell(**_known(Cell, about["cell"])), CellFacts(**_known(CellFacts, facts)))
+
+
+def _known(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that this version knows; what a later one added is passed over."""
+    return {name: values[name] for name in kind.__dataclass_fields__ if name in values}
+
+
+def _check_schema(path: Path, schema: object) -> None:
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise BenchError(f"{path}: expected schema {SCHEMA} or older, got {schema!r}; update qamoe-bench to read it")
+
+
+def unfinished(manifest: Mapping[str, Any], done: set[str]) -> Iterator[str]:
+    """Keys of the cells that a run planned and no run has finished."""
+    return (key for key in manifest["cells"] if key not in done)

@@ -1,0 +1,184 @@
+"""One training loop for every model, so that a comparison is about models and not about trainers.
+
+Regimes: `clean` trains on what the data set gives; `spectrum` corrupts every batch as the protocol `mixed` says, with
+λ and η drawn from U(0, 1). The epoch is chosen by the loss on the validation split, corrupted in the same way with
+draws that stay the same for all epochs. The test split is not read here.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from qamoe_bench.contract import Batch, HasLoss, Output
+from qamoe_bench.corruption import corrupt
+from qamoe_bench.data.dataset import Dataset, Split
+from qamoe_bench.draws import CommonDraws, FreshDraws
+from qamoe_bench.errors import RunFailed
+from qamoe_bench.protocol import Condition, load_protocol
+from qamoe_bench.seeding import stream, torch_seed
+
+REGIMES = ("clean", "spectrum")
+SPECTRUM_PROTOCOL = "mixed"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Every choice of the loop. The optimiser is AdamW, the schedule one cosine from the full rate to zero."""
+
+    epochs: int = 60
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    clip_norm: float = 1.0  # of the gradient of all parameters together
+    levels_per: Literal["sample", "batch"] = "sample"  # what λ and η are drawn for; the paper says batch
+    validation_samples: int = 1000  # a smaller split is corrupted several times over, for a steadier choice
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What became of a training: losses per epoch (epochs count from 1), the chosen epoch, seconds it took."""
+
+    train_loss: tuple[float, ...]
+    valid_loss: tuple[float, ...]
+    best_epoch: int
+    seconds: float
+
+
+@contextmanager
+def seeded(*words: object) -> Iterator[None]:
+    """Torch's global randomness (initialisation, dropout) fixed by the words inside, untouched outside."""
+    with torch.random.fork_rng():
+        torch.manual_seed(torch_seed(*words))
+        yield
+
+
+def train(
+    model: nn.Module,
+    data: Dataset,
+    regime: str,
+    seed: int,
+    config: TrainConfig,
+    device: torch.device,
+    on_epoch: Callable[[], None] = lambda: None,
+) -> Trained:
+    """Train a model in place and leave it with the weights of the epoch that did best on validation.
+
+    Raises:
+        RunFailed: when no epoch has a finite validation loss.
+    """
+    start = time.perf_counter()
+    model.to(device)
+    corruptor = _Corruptor(data, regime, seed, config, device)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    steps = config.epochs * math.ceil(len(data.splits["train"]) / config.batch_size)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    train_loss, valid_loss, best = [], [], copy.deepcopy(model.state_dict())
+    with seeded("train", seed):
+        for _ in range(config.epochs):
+            train_loss.append(_train_epoch(model, corruptor, optimiser, schedule, config))
+            valid_loss.append(_validate(model, corruptor))
+            if valid_loss[-1] <= min((v for v in valid_loss if math.isfinite(v)), default=-math.inf):
+                best = copy.deepcopy(model.state_dict())
+            on_epoch()
+    if not any(map(math.isfinite, valid_loss)):
+        raise RunFailed(f"training diverged (seed {seed}, regime {regime}): no epoch had a finite validation loss")
+    model.load_state_dict(best)
+    model.eval()
+    best_epoch = int(np.nanargmin(valid_loss)) + 1
+    return Trained(tuple(train_loss), tuple(valid_loss), best_epoch, time.perf_counter() - start)
+
+
+def loss_of(model: nn.Module, output: Output, batch: Batch) -> Float[Tensor, ""]:
+    """The model's own objective, or mean absolute error."""
+    if isinstance(model, HasLoss):
+        return model.loss(output, batch)
+    assert batch.target is not None
+    return F.l1_loss(output.prediction, batch.target)
+
+
+def _train_epoch(
+    model: nn.Module,
+    corruptor: "_Corruptor",
+    optimiser: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    config: TrainConfig,
+) -> float:
+    model.train()
+    total, count = 0.0, 0
+    for batch in corruptor.train_batches():
+        optimiser.zero_grad(set_to_none=True)
+        loss = loss_of(model, model(batch), batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+        optimiser.step()
+        schedule.step()
+        total, count = total + loss.item() * batch.size, count + batch.size
+    return total / count
+
+
+@torch.no_grad()
+def _validate(model: nn.Module, corruptor: "_Corruptor") -> float:
+    model.eval()
+    total, count = 0.0, 0
+    for batch in corruptor.valid_batches:
+        total, count = total + loss_of(model, model(batch), batch).item() * batch.size, count + batch.size
+    return total / count
+
+
+class _Corruptor:
+    """The batches of a regime: new corruptions at every training step, the same ones at every validation."""
+
+    def __init__(self, data: Dataset, regime: str, seed: int, config: TrainConfig, device: torch.device) -> None:
+        self._train, self._regime, self._seed, self._config, self._device = (
+            data.splits["train"].batch(target=True).to(device), regime, seed, config, device,
+        )  # fmt: skip
+        self._protocol = load_protocol(SPECTRUM_PROTOCOL)
+        self._std = {m: s.to(device) for m, s in data.spec.feature_std.items()}
+        self._levels = stream("train", seed, "levels")
+        self._generator = torch.Generator(device).manual_seed(torch_seed("train", seed, "corruption"))
+        self._order = torch.Generator().manual_seed(torch_seed("train", seed, "order"))
+        self.valid_batches = self._validation(data.splits["valid"])
+
+    def train_batches(self) -> Iterator[Batch]:
+        order = torch.randperm(self._train.size, generator=self._order).to(self._device)
+        for rows in order.split(self._config.batch_size):
+            batch = self._train.rows(rows)
+            if self._regime == "spectrum":
+                draws = FreshDraws(batch, self._generator)
+                batch = corrupt(batch, self._condition(batch.size, self._levels), draws, self._std).batch
+            yield batch
+
+    def _validation(self, split: Split) -> list[Batch]:
+        clean = split.batch(target=True).to(self._device)
+        copies = 1 if self._regime == "clean" else max(1, round(self._config.validation_samples / len(split)))
+        batches = []
+        for copy_index in range(copies):
+            draws = CommonDraws(torch_seed("valid", self._seed, copy_index), split.ids, clean)
+            levels = stream("valid", self._seed, copy_index, "levels")
+            for rows in torch.arange(len(split), device=self._device).split(256):
+                batch = clean.rows(rows)
+                if self._regime == "spectrum":
+                    batch = corrupt(batch, self._condition(batch.size, levels), draws.rows(rows), self._std).batch
+                batches.append(batch)
+        return batches
+
+    def _condition(self, size: int, levels: np.random.Generator) -> Condition:
+        """A condition with λ and η from U(0, 1), one pair per sample or for the whole batch."""
+        count = size if self._config.levels_per == "sample" else 1
+        point = {axis: levels.random(count, dtype=np.float32) for axis in self._protocol.axes}
+        return Condition("spectrum", {}, self._protocol.steps(point))
+
+
+def fingerprint(regime: str) -> str:
+    """What a regime's corruption is, as a digest; it belongs to whatever identifies a training."""
+    return load_protocol(SPECTRUM_PROTOCOL).digest if regime == "spectrum" else ""
