@@ -5,7 +5,7 @@ A model is a `torch.nn.Module` that takes a `Batch` and returns an `Output`; a b
 Dimension legend, used in every shape of this package: B samples, T frames (time steps), D feature width.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Protocol, runtime_checkable
 
@@ -87,6 +87,10 @@ class Batch:
             None if self.target is None else self.target[rows],
         )
 
+    def split(self, size: int) -> Iterator["Batch"]:
+        """The samples in order, at most `size` at a time."""
+        return (self.rows(slice(start, start + size)) for start in range(0, self.size, size))
+
     def to(self, device: torch.device | str) -> "Batch":
         """The same samples on another device."""
         return Batch(
@@ -94,6 +98,16 @@ class Batch:
             {m: n.to(device) for m, n in self.lengths.items()},
             None if self.target is None else self.target.to(device),
         )
+
+
+def concatenate(batches: Sequence[Batch]) -> Batch:
+    """All samples of batches that are padded to equal lengths, one batch after the other."""
+    targets = [b.target for b in batches if b.target is not None]
+    return Batch(
+        {m: torch.cat([b.features[m] for b in batches]) for m in batches[0].modalities},
+        {m: torch.cat([b.lengths[m] for b in batches]) for m in batches[0].modalities},
+        torch.cat(targets) if targets else None,
+    )
 
 
 def valid_frames(lengths: Int[Tensor, "B"], frames: int) -> Bool[Tensor, "B T"]:

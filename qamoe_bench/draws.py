@@ -7,7 +7,7 @@ corrupted sample, whatever the batch size, order, worker or device.
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from qamoe_bench.contract import Batch
 from qamoe_bench.seeding import stream
 
 
+@runtime_checkable  # the test run checks annotations
 class Draws(Protocol):
     """Draws for the samples of one batch. Padding always draws 0, so that it stays exactly zero."""
 

@@ -7,10 +7,10 @@ and labels as vectors of length N and compute in float64.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from qamoe_bench.errors import unknown_name
 
@@ -146,7 +146,7 @@ def find_dialect(name: str) -> Dialect:
     return DIALECTS[name]
 
 
-def scores(dialect: Dialect, columns: Mapping[str, ArrayLike]) -> dict[str, float]:
+def scores(dialect: Dialect, columns: Mapping[str, NDArray[Any]]) -> dict[str, float]:
     """Every metric of a dialect from columns `prediction` and `target`.
 
     A column `prediction_<metric>` takes the place of `prediction` for that metric: a predictor that knows the whole
@@ -159,7 +159,7 @@ def scores(dialect: Dialect, columns: Mapping[str, ArrayLike]) -> dict[str, floa
     }
 
 
-def spearman(x: ArrayLike, y: ArrayLike) -> float:
+def spearman(x: NDArray[Any], y: NDArray[Any]) -> float:
     """Spearman's rank correlation with mid-ranks for ties; NaN where either side is constant."""
     return pearson(_ranks(np.asarray(x, np.float64)), _ranks(np.asarray(y, np.float64)))
 

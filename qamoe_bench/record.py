@@ -7,7 +7,7 @@ numbers, so equal keys mean equal predictions and a finished cell never has to b
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -69,7 +69,7 @@ class CellFacts:
         training: Configuration and course of the training; empty for the oracle.
     """
 
-    conditions: tuple[Mapping[str, Any], ...]
+    conditions: Sequence[Mapping[str, Any]]
     parameters: int
     config: Mapping[str, Any]
     training: Mapping[str, Any]

@@ -76,7 +76,7 @@ class Store:
         table = pa.table(dict(columns)).replace_schema_metadata({METADATA_KEY: json.dumps(about)})
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
-        write_atomic(self.runs / run_id / "predictions" / cell.file_name, sink.getvalue())
+        write_atomic(self.runs / run_id / "predictions" / cell.file_name, sink.getvalue().to_pybytes())
 
     def find_cell(self, cell: Cell) -> Path | None:
         """The file of a finished cell, in whichever run."""

@@ -23,6 +23,7 @@ class LateFusionConfig:
 
     width: int = 64  # of encodings and fusion
     dropout: float = 0.1
+    encoder_dropout: float = 0.3  # inside the encoders; as QA-MoE has it
 
 
 class LateFusion(nn.Module):
@@ -33,7 +34,7 @@ class LateFusion(nn.Module):
         self.config = config
         self.modalities = spec.modalities
         self.encoders = nn.ModuleDict(
-            {m: UtteranceEncoder(m, spec, config.width, config.dropout) for m in self.modalities}
+            {m: UtteranceEncoder(m, spec, config.width, config.encoder_dropout) for m in self.modalities}
         )
         self.head = nn.Sequential(
             nn.Linear(len(self.modalities) * config.width, config.width),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -48,6 +48,7 @@ class Split:
         return Batch(self.features, self.lengths, self.target if target else None)
 
 
+@runtime_checkable  # the test run checks annotations
 class Oracle(Protocol):
     """The Bayes-optimal predictor of a data set whose law is known."""
 

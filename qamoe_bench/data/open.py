@@ -4,7 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from qamoe_bench.data.dataset import Dataset
-def read_mmsa(p): raise NotImplementedError
+from qamoe_bench.data.mmsa import read_mmsa
 from qamoe_bench.data.synthetic import synthetic
 from qamoe_bench.errors import BenchError
 

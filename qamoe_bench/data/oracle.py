@@ -10,8 +10,9 @@ independently between modalities. Corruption takes frames away, blindly, and add
     x̄ ~ N(μ(s), C + (τ² + λ²σ_ref²) / n)        noise drawn anew for every frame
     x̄ ~ N(μ(s), C + τ² / n + λ²σ_ref²)          noise drawn once per utterance
 
-and the posterior of s is a finite sum. The predictor is told τ and λ, and for every metric it gives the decision that
-is best in expectation. No model can do better than this, other than by luck.
+and the posterior of s is a finite sum. The predictor is told λ, and it is told τ, which gains next to nothing: the
+scatter of the frames shows it. For every metric it gives the decision that is best in expectation, so no model can do
+better other than by luck.
 """
 
 from collections.abc import Mapping
@@ -67,23 +68,28 @@ class BayesOracle:
     def covers(self, condition: Condition) -> bool:
         """Whether the posterior is exact: known kinds, one noise level for all samples, no noise on erased frames.
 
-        A frame that was zeroed first and made noisy afterwards cannot be told from a kept one by being zero.
+        A frame that was zeroed first and made noisy afterwards cannot be told from a kept one by being zero. Nor is
+        noise of one kind on top of itself covered: corruptions share their draws, so it need not be independent.
         """
-        erased: set[str] = set()
+        touched: dict[str, set[str]] = {}
         for step in condition.steps:
             active = {m for m, level in step.levels.items() if np.any(np.asarray(level) > 0)}
-            if step.kind in ERASING:
-                erased |= active
-            elif step.kind not in NOISES or active & erased or not all(map(np.isscalar, step.levels.values())):
+            if step.kind in NOISES:
+                before = set().union(*(touched.get(kind, set()) for kind in (*ERASING, step.kind)))
+                if active & before or not all(map(np.isscalar, step.levels.values())):
+                    return False
+            elif step.kind not in ERASING:
                 return False
+            touched[step.kind] = touched.get(step.kind, set()) | active
         return True
 
     def predict(self, split: str, corrupted: Batch, condition: Condition) -> dict[str, NDArray[np.float64]]:
         """The best decision for every metric, and the posterior variance, per sample of a whole split.
 
-        `prediction` is the posterior mean (best for the correlation and the squared error), `prediction_mae` the
-        median, `prediction_acc7` and `prediction_acc5` the centre of the heaviest class, `prediction_acc2_*` and
-        `prediction_f1_*` the heavier side as ±1. In `has0` the label 0 counts as positive, in `non0` not at all.
+        `prediction` is the posterior mean, `prediction_mae` the median, `prediction_acc7` and `prediction_acc5` the
+        centre of the heaviest class, `prediction_acc2_*` and `prediction_f1_*` the heavier side as ±1. In `has0` the
+        label 0 counts as positive, in `non0` not at all. Correlation and F1 are no averages over samples, so for them
+        the mean and the heavier side are best only nearly, in large splits.
 
         Raises:
             ValueError: if the oracle does not cover the condition, or the batch is not the whole split.
@@ -138,8 +144,9 @@ def _kept_frames(batch: Batch, modality: str) -> tuple[NDArray[np.float64], NDAr
 
 
 def _noise_variance(condition: Condition, kind: str, modality: str) -> float:
-    """The sum of λ² over the steps of a kind: independent noises add their variances."""
-    return sum(float(s.levels[modality]) ** 2 for s in condition.steps if s.kind == kind and modality in s.levels)
+    """λ² of the one step of this kind that matters for the modality, in units of σ_ref²; 0 where there is none."""
+    levels = (step.levels.get(modality, 0.0) for step in condition.steps if step.kind == kind)
+    return sum((float(level) ** 2 for level in levels), 0.0)
 
 
 def _log_likelihood(

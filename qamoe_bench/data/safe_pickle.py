@@ -44,15 +44,19 @@ def load(path: Path) -> object:
     Raises:
         BenchError: The file cannot be read, is no complete pickle, or refers to anything else. Nothing was executed.
     """
-    if not path.is_file():
-        raise BenchError(f"{path}: expected a pickle file, got {_instead(path)}; check the path")
     try:
+        if not path.is_file():
+            raise BenchError(f"{path}: expected a pickle file, got {_instead(path)}; check the path")
         with path.open("rb") as file:
             _walk_file(file)
             # Python 2 wrote array bytes as strings, which only latin1 gives back unchanged.
             return _Unpickler(file, encoding="latin1").load()
+    except BenchError:
+        raise
     except OSError as error:
-        raise BenchError(f"{path}: expected a readable file, got {error.strerror}; check its permissions") from error
+        raise BenchError(
+            f"{path}: expected a readable file, got {error.strerror}; check the path and who may read it"
+        ) from error
     except _RefusedError as error:
         raise BenchError(
             f"{path}: expected a pickle of arrays, lists, dicts, text and numbers only, got one that {error}; nothing "
@@ -296,9 +300,12 @@ _RUN = _pattern()
 
 
 def _walk_file(file: BinaryIO) -> None:
-    if not file.seek(0, 2):
-        raise _DamagedError("it is empty")
+    start = file.read(4)
     file.seek(0)
+    if not start:
+        raise _DamagedError("it is empty")
+    if start == b"PK\x03\x04":  # what torch.save and np.savez write
+        raise _DamagedError("it is a zip archive")
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         _walk(content)
 
@@ -354,7 +361,7 @@ def _skip(content: mmap.mmap, at: int) -> int:
 
 def _check_cost(name: str, argument: bytes, limit: int) -> None:
     """Refuses a memo index or a frame that no file of `limit` bytes needs: memory is reserved for it at once."""
-    if name in ("PUT", "LONG_BINPUT", "FRAME"):
-        asked = int(argument) if name == "PUT" else int.from_bytes(argument, "little")
-        if asked > limit:
-            raise _RefusedError("asks for more memory than the file is long")
+    if name == "FRAME" and int.from_bytes(argument, "little") > limit:
+        raise _DamagedError("it breaks off")
+    if "PUT" in name and (int(argument) if name == "PUT" else int.from_bytes(argument, "little")) > limit:
+        raise _RefusedError("asks for more memory than the file is long")

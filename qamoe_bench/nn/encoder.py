@@ -54,6 +54,7 @@ class UtteranceEncoder(nn.Module):
         self.pool = FrameStatistics()
         self.perceptron = nn.Sequential(
             nn.LayerNorm(2 * width),
+            nn.Dropout(dropout),
             nn.Linear(2 * width, width),
             nn.GELU(),
             nn.Dropout(dropout),

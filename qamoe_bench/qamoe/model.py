@@ -50,6 +50,7 @@ class QAMoEConfig:
     share_experts: bool = True  # one pool for all modalities, not one each; not stated
     share_prior: bool = True  # one y_prior for all modalities, not one each; not stated
     dropout: float = 0.1  # paper
+    encoder_dropout: float = 0.3  # inside the encoders, which are not the paper's
     loss: Literal["nll", "nll+l1", "l1"] = "nll"  # paper: nll, in its standard form
 
 
@@ -62,7 +63,7 @@ class QAMoE(nn.Module):
         self.modalities = spec.modalities
         width, pools = config.width, 1 if config.share_experts else len(self.modalities)
         self.encoders = nn.ModuleDict(
-            {m: UtteranceEncoder(m, spec, width, config.dropout) for m in self.modalities}
+            {m: UtteranceEncoder(m, spec, width, config.encoder_dropout) for m in self.modalities}
         )
         self.mean = nn.ModuleDict({m: nn.Linear(width, width) for m in self.modalities})
         self.spread = nn.ModuleDict({m: nn.Linear(width, width) for m in self.modalities})

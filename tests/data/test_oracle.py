@@ -41,16 +41,22 @@ def only(data: Dataset, *modalities: str) -> Batch:
     return Batch({m: x if m in modalities else x * 0 for m, x in batch.features.items()}, batch.lengths)
 
 
-def noisy(data: Dataset, level: float, seed: int, *, constant: bool) -> Batch:
-    """The test split with Gaussian noise on valid frames, one draw per frame or per utterance."""
+def noise(data: Dataset, level: float, seed: int, *, constant: bool) -> dict[str, torch.Tensor]:
+    """Gaussian noise for the valid frames of the test split, one draw per frame or per utterance."""
     rng = np.random.default_rng(seed)
     batch = data.splits["test"].batch(target=False)
-    features = {}
+    made = {}
     for m, x in batch.features.items():
         n, t, d = x.shape
-        noise = torch.from_numpy(rng.standard_normal((n, 1 if constant else t, d), dtype=np.float32))
-        features[m] = x + level * data.spec.feature_std[m] * noise * batch.mask(m)[:, :, None]
-    return Batch(features, batch.lengths)
+        draw = torch.from_numpy(rng.standard_normal((n, 1 if constant else t, d), dtype=np.float32))
+        made[m] = level * data.spec.feature_std[m] * draw * batch.mask(m)[:, :, None]
+    return made
+
+
+def noisy(data: Dataset, *noises: Mapping[str, torch.Tensor]) -> Batch:
+    """The test split with noises added."""
+    split = data.splits["test"]
+    return Batch({m: x + sum(n[m] for n in noises) for m, x in split.features.items()}, split.lengths)
 
 
 def thinned(batch: Batch, rate: float, seed: int) -> Batch:
@@ -88,7 +94,7 @@ def frames(*values: float) -> Batch:
         (0.5, (("frame-missing", {"text": 0.5}),), 0.5 + 1 / 2),
         (0.0, (("gaussian-noise", {"text": 0.2}),), (1 + 0.36) / 2),
         (0.0, (("utterance-noise", {"text": 0.2}),), 1 / 2 + 0.36),
-        (0.0, (("gaussian-noise", {"text": 0.2}), ("gaussian-noise", {"text": 0.1})), (1 + 0.36 + 0.09) / 2),
+        (0.0, (("gaussian-noise", {"text": 0.2}), ("utterance-noise", {"text": 0.1})), (1 + 0.36) / 2 + 0.09),
     ],
 )
 def test_posterior_is_the_hand_worked_one(
@@ -100,20 +106,13 @@ def test_posterior_is_the_hand_worked_one(
     np.testing.assert_allclose(got, [[1 / (1 + odds), odds / (1 + odds)]], rtol=1e-6)
 
 
-def test_decisions_are_those_of_the_posterior() -> None:
-    # x̄ with even odds for ¾ against ¼ would be lower; without frames the prior decides.
+def test_decisions_without_frames_are_those_of_the_prior() -> None:
     got = tiny().predict("test", frames(0.0, 0.0), CLEAN)
-    assert {name: value.tolist() for name, value in got.items()} == {
-        "prediction": [1.25],
-        "prediction_mae": [2.0],
-        "prediction_acc7": [2.0],
-        "prediction_acc5": [2.0],
-        "prediction_acc2_has0": [1.0],
-        "prediction_f1_has0": [1.0],
-        "prediction_acc2_non0": [1.0],
-        "prediction_f1_non0": [1.0],
-        "variance": [0.25 * 2.25**2 + 0.75 * 0.75**2],
-    }
+    decisions = dict.fromkeys(("mae", "acc7", "acc5"), 2.0)
+    decisions |= dict.fromkeys(("acc2_has0", "f1_has0", "acc2_non0", "f1_non0"), 1.0)
+    expected = {"prediction": 1.25, "variance": 0.25 * 2.25**2 + 0.75 * 0.75**2}
+    expected |= {f"prediction_{metric}": value for metric, value in decisions.items()}
+    assert {name: value.item() for name, value in got.items()} == pytest.approx(expected, rel=1e-12)
 
 
 def prior_decisions(grid: list[float], prior: list[float]) -> dict[str, float]:
@@ -177,17 +176,16 @@ def brute_likelihood(
 def test_posterior_mean_matches_brute_force_from_raw_frames(fresh: float, constant: float) -> None:
     law = small_law()
     data = draw(law, {"train": 50, "valid": 2, "test": 4}, seed=5)
-    noise = noisy(data, constant, 1, constant=True).features
-    noise = {m: x + noisy(data, fresh, 2, constant=False).features[m] for m, x in noise.items()}
-    split = data.splits["test"]
-    batch = Batch({m: x - split.features[m] for m, x in noise.items()}, split.lengths)
-    batch.features["text"][0, 0] = 0.0  # type: ignore[index]
-    batch.features["audio"][1] = 0.0
-    levels = {m: fresh for m in law.views}, {m: constant for m in law.views}
-    assert data.oracle is not None
-    got = data.oracle.predict("test", batch, condition(("gaussian-noise", levels[0]), ("utterance-noise", levels[1])))[
-        "prediction"
+    batch = noisy(data, noise(data, constant, 1, constant=True), noise(data, fresh, 2, constant=False))
+    text, audio = batch.features["text"], batch.features["audio"]
+    text[0, 0] = text[3] = audio[1] = 0.0
+    audio[2, 1] = 0.0
+    levels = [
+        ("gaussian-noise", dict.fromkeys(law.views, fresh)),
+        ("utterance-noise", dict.fromkeys(law.views, constant)),
     ]
+    assert data.oracle is not None
+    got = data.oracle.predict("test", batch, condition(*levels))["prediction"]
     for row in range(4):
         weight = np.broadcast_to(law.prior, (20, 5))
         for number, (m, view) in enumerate(law.views.items()):
@@ -239,7 +237,7 @@ def test_more_corruption_is_never_better() -> None:
 
     clean = correlation(only(data, *ALL), CLEAN)
     fresh, constant = (
-        correlation(noisy(data, 0.7, 0, constant=c), condition((kind, dict.fromkeys(ALL, 0.7))))
+        correlation(noisy(data, noise(data, 0.7, 0, constant=c)), condition((kind, dict.fromkeys(ALL, 0.7))))
         for kind, c in (("gaussian-noise", False), ("utterance-noise", True))
     )
     assert clean > fresh + 0.1 > constant + 0.2
@@ -279,7 +277,7 @@ def test_posterior_is_calibrated(case: str) -> None:
     fresh, constant, rate = CORRUPTED[case]
     data, oracle = large()
     y = labels(data)
-    batch = thinned(noisy(data, max(fresh, constant), 4, constant=constant > 0), rate, 5)
+    batch = thinned(noisy(data, noise(data, max(fresh, constant), 4, constant=constant > 0)), rate, 5)
     point = condition(
         ("gaussian-noise", dict.fromkeys(ALL, fresh)),
         ("utterance-noise", dict.fromkeys(ALL, constant)),
@@ -318,6 +316,9 @@ def test_posterior_is_calibrated(case: str) -> None:
         ((("frame-missing", {"text": 0.0}), ("gaussian-noise", {"text": 0.5})), True),
         ((("frame-missing", {"text": 0.5}), ("gaussian-noise", {"text": 0.5})), False),
         ((("modality-missing", {"text": 0.5}), ("utterance-noise", {"text": 0.5})), False),
+        ((("gaussian-noise", {"text": 0.5}), ("utterance-noise", {"text": 0.5})), True),
+        ((("gaussian-noise", {"text": 0.5}), ("gaussian-noise", {"audio": 0.5})), True),
+        ((("gaussian-noise", {"text": 0.5}), ("gaussian-noise", {"text": 0.5})), False),
         ((("block-missing", {"text": 0.5}),), False),
         ((("gaussian-noise", {"text": np.array([0.5, 0.6], np.float32)}),), False),
     ],
@@ -333,6 +334,7 @@ def test_posterior_refuses_what_it_does_not_cover() -> None:
 
 def test_posterior_refuses_a_part_of_a_split() -> None:
     data, oracle = large()
-    part = data.splits["test"].batch(slice(0, 5), target=False)
+    batch = data.splits["test"].batch(target=False)
+    part = Batch({m: x[:5] for m, x in batch.features.items()}, {m: n[:5] for m, n in batch.lengths.items()})
     with pytest.raises(ValueError, match="all 6000 samples"):
         oracle.predict("test", part, CLEAN)

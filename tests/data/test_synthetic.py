@@ -85,7 +85,7 @@ def test_splits_and_seeds_differ() -> None:
 def test_digest_changes_with_seed_sizes_and_law() -> None:
     law = standard_law()
     louder = replace(law, scatter=(0.5, 1.0, 2.5))
-    wilder = replace(law, views=law.views | {"text": replace(law.views["text"], wobble=0.3)})
+    wilder = replace(law, views={**law.views, "text": replace(law.views["text"], wobble=0.3)})
     made = [
         draw(law, SMALL, 7),
         draw(law, SMALL, 8),
@@ -100,7 +100,7 @@ def test_digest_changes_with_seed_sizes_and_law() -> None:
 def test_digest_survives_the_last_bit() -> None:
     law = standard_law()
     view = law.views["text"]
-    views = law.views | {"text": replace(view, nuisance=view.nuisance * (1 + 1e-15))}
+    views = {**law.views, "text": replace(view, nuisance=view.nuisance * (1 + 1e-15))}
     assert draw(replace(law, views=views), SMALL, 7).digest == draw(law, SMALL, 7).digest
 
 

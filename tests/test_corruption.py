@@ -1,0 +1,167 @@
+"""Corruption: exact meanings, common random numbers, and what must never change."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_split
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from qamoe_bench.contract import Batch
+from qamoe_bench.corruption import Corrupted, corrupt
+from qamoe_bench.draws import CommonDraws, FreshDraws
+from qamoe_bench.protocol import Condition, load_protocol, parse_protocol
+
+SPLIT = make_split("corruption", 60)
+CLEAN = SPLIT.batch(target=True)
+STD = {"text": torch.ones(5), "audio": torch.tensor([1.0, 2.0, 3.0]), "vision": torch.full((4,), 0.5)}
+MIXED = load_protocol("mixed")
+MISSING = load_protocol("random-missing")
+NOISE = load_protocol("quality-degradation")
+
+
+def at(seed: int = 1, **levels: float) -> Corrupted:
+    """The whole split at a point of the protocol `mixed`; `lambda` is spelt `lam`."""
+    point = {"lambda": levels.get("lam", 0.0), "eta": levels.get("eta", 0.0)}
+    return corrupt(CLEAN, Condition("c", point, MIXED.steps(point)), CommonDraws(seed, SPLIT.ids, CLEAN).rows(slice(None)), STD)
+
+
+def present(corrupted: Corrupted) -> Tensor:
+    """(modalities, samples): True where something is left."""
+    return torch.stack([(corrupted.batch.features[m] != 0).any(-1).any(-1) for m in CLEAN.modalities])
+
+
+def test_level_zero_is_the_identity_to_the_bit() -> None:
+    same = at(lam=0, eta=0)
+    for m in CLEAN.modalities:
+        assert torch.equal(same.batch.features[m], CLEAN.features[m])
+        assert same.missing(m).sum() == 0
+        assert same.noise[m].sum() == 0
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.integers(0, 5))
+@settings(max_examples=25, deadline=None)
+def test_masks_are_nested_as_the_rate_grows(a: float, b: float, seed: int) -> None:
+    low, high = sorted([a, b])
+    assert not (present(at(seed, eta=high)) & ~present(at(seed, eta=low))).any()
+    less, more = at(seed, lam=low).gone["text"], at(seed, lam=high).gone["text"]
+    assert not (less & ~more).any()
+
+
+@given(st.floats(0.05, 1), st.floats(0.05, 1))
+@settings(max_examples=25, deadline=None)
+def test_noise_at_one_level_is_a_multiple_of_noise_at_another(a: float, b: float) -> None:
+    for m in ("audio", "vision"):
+        noise_a, noise_b = (at(lam=level).batch.features[m] - CLEAN.features[m] for level in (a, b))
+        torch.testing.assert_close(noise_b, noise_a * (b / a), rtol=1e-4, atol=1e-5)
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+@settings(max_examples=25, deadline=None)
+def test_labels_lengths_and_padding_are_untouched(lam: float, eta: float) -> None:
+    corrupted = at(lam=lam, eta=eta).batch
+    assert torch.equal(corrupted.target, CLEAN.target)  # type: ignore[arg-type]
+    for m in CLEAN.modalities:
+        assert torch.equal(corrupted.lengths[m], CLEAN.lengths[m])
+        assert (corrupted.features[m][~CLEAN.mask(m)] == 0).all()
+
+
+def test_every_sample_keeps_one_modality_even_at_rate_one() -> None:
+    assert (present(at(eta=1.0)).sum(0) == 1).all()
+
+
+def test_without_keep_one_rate_one_takes_everything() -> None:
+    text = 'schema=1\ntitle="t"\nsource="s"\ndefinition="d"\n[[corruption]]\nkind="modality-missing"\nrate=1.0\nkeep_one=false'
+    (condition,) = parse_protocol("p", text).conditions
+    corrupted = corrupt(CLEAN, condition, CommonDraws(1, SPLIT.ids, CLEAN).rows(slice(None)), STD)
+    assert not present(corrupted).any()
+    assert all((corrupted.missing(m) == 1).all() for m in CLEAN.modalities)
+
+
+def test_a_modality_that_the_data_lacks_is_not_the_one_that_is_kept() -> None:
+    lengths = {**CLEAN.lengths, "text": torch.zeros(60, dtype=torch.long)}
+    batch = Batch({**CLEAN.features, "text": torch.zeros_like(CLEAN.features["text"])}, lengths)
+    (step,) = MISSING.steps({"eta": 1.0})
+    draws = CommonDraws(1, SPLIT.ids, batch).rows(slice(None))
+    corrupted = corrupt(batch, Condition("c", {}, (step,)), draws, STD)
+    assert (present(corrupted)[1:].sum(0) == 1).all()
+
+
+def test_missing_rates_and_the_kept_modality_follow_their_definition() -> None:
+    # η = 0.7 with one kept: a modality is missing with 0.7 − 0.7³/3 = 0.5857
+    split = make_split("many", 6000)
+    clean = split.batch(target=False)
+    draws = CommonDraws(5, split.ids, clean).rows(slice(None))
+    corrupted = corrupt(clean, MISSING.conditions[-1], draws, STD)
+    rates = [float((corrupted.missing(m) == 1).float().mean()) for m in clean.modalities]
+    assert rates == pytest.approx([0.7 - 0.7**3 / 3] * 3, abs=0.02)  # 3 standard errors
+    alone = present(corrupted)[:, present(corrupted).sum(0) == 1].float().mean(1)
+    assert alone.tolist() == pytest.approx([1 / 3] * 3, abs=0.03)
+
+
+def test_noise_has_the_stated_size_and_differs_between_frames_and_dimensions() -> None:
+    split = make_split("noise", 4000)
+    clean = split.batch(target=False)
+    draws = CommonDraws(5, split.ids, clean).rows(slice(None))
+    corrupted = corrupt(clean, NOISE.conditions[5], draws, STD)
+    mask = clean.mask("audio")
+    noise = (corrupted.batch.features["audio"] - clean.features["audio"])[mask]
+    np.testing.assert_allclose(noise.std(0), 0.5 * STD["audio"], rtol=0.03)
+    np.testing.assert_allclose(noise.mean(0), 0, atol=0.03)
+    assert abs(float(np.corrcoef(noise.T)[0, 1])) < 0.03
+    first, second = (corrupted.batch.features["audio"] - clean.features["audio"])[clean.lengths["audio"] > 1][:, :2, 0].T
+    assert abs(float(np.corrcoef(first, second)[0, 1])) < 0.05
+    assert float(corrupted.missing("text").mean()) == pytest.approx(0.5, abs=0.02)
+
+
+def test_modalities_and_seeds_draw_independently() -> None:
+    split = make_split("many", 6000)
+    draws = [CommonDraws(seed, split.ids, split.batch(target=False)).rows(slice(None)) for seed in (1, 2)]
+    columns = [d.presence(m) for d in draws for m in ("text", "audio", "vision")]
+    correlation = np.corrcoef(torch.stack(columns))
+    assert np.abs(correlation - np.eye(6)).max() < 0.05
+
+
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_batch_size_and_order_change_nothing(size: int) -> None:
+    whole = at(lam=0.4, eta=0.4).batch
+    order = torch.randperm(60, generator=torch.Generator().manual_seed(3))
+    draws = CommonDraws(1, SPLIT.ids, CLEAN)
+    point = {"lambda": 0.4, "eta": 0.4}
+    for rows in order.split(size):
+        part = corrupt(CLEAN.rows(rows), Condition("c", point, MIXED.steps(point)), draws.rows(rows), STD).batch
+        for m in CLEAN.modalities:
+            assert torch.equal(part.features[m], whole.features[m][rows])
+
+
+def test_other_samples_and_further_padding_change_nothing() -> None:
+    few = slice(10, 20)
+    alone = CLEAN.rows(few)
+    padded = Batch({m: torch.nn.functional.pad(x, (0, 0, 0, 3)) for m, x in alone.features.items()}, alone.lengths)
+    point = {"lambda": 0.5, "eta": 0.3}
+    condition = Condition("c", point, MIXED.steps(point))
+    found = corrupt(padded, condition, CommonDraws(1, SPLIT.ids[few], padded).rows(slice(None)), STD).batch
+    whole = at(lam=0.5, eta=0.3).batch
+    for m in CLEAN.modalities:
+        assert torch.equal(found.features[m][:, :-3], whole.features[m][few])
+
+
+def test_one_level_per_sample_gives_each_sample_its_own() -> None:
+    levels = np.linspace(0, 1, 60, dtype=np.float32)
+    point = {"lambda": levels, "eta": np.zeros(60, np.float32)}
+    draws = CommonDraws(1, SPLIT.ids, CLEAN).rows(slice(None))
+    found = corrupt(CLEAN, Condition("c", {}, MIXED.steps(point)), draws, STD)
+    for i in (0, 30, 59):
+        alone = at(lam=float(levels[i]))
+        for m in CLEAN.modalities:
+            torch.testing.assert_close(found.batch.features[m][i], alone.batch.features[m][i])
+
+
+def test_fresh_draws_respect_padding_and_follow_their_generator() -> None:
+    first, again = (FreshDraws(CLEAN, torch.Generator().manual_seed(4)) for _ in range(2))
+    noise = first.gaussian("audio")
+    assert torch.equal(noise, again.gaussian("audio"))
+    assert not torch.equal(noise, first.gaussian("audio"))
+    assert (first.gaussian("audio")[~CLEAN.mask("audio")] == 0).all()
+    assert (first.frame("text")[~CLEAN.mask("text")] == 0).all()

@@ -1,0 +1,81 @@
+"""QA-MoE against a literal transcription of its formulas."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from qamoe_bench.contract import Batch, Output
+from qamoe_bench.data.dataset import Dataset
+from qamoe_bench.qamoe.model import QAMoE, build
+
+
+def literal(model: QAMoE, batch: Batch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """The formulas one sample and one expert at a time."""
+    predictions, variances, qualities = [], [], {m: [] for m in model.modalities}  # type: ignore[var-annotated]
+    encoded = model.encode(batch)
+    for i in range(batch.size):
+        mixed = []
+        for m in model.modalities:
+            u = encoded[m][i]
+            mu = model.mean[m](u)
+            sigma2 = torch.log1p(torch.exp(model.spread[m](u)))
+            r = 1 / (1 + sigma2.mean())
+            logits = model.gate[m](mu)
+            best = logits.argsort(descending=True)[: model.config.top_k]
+            answer = torch.zeros_like(mu)
+            for k in best:
+                weight = logits[k].exp() / logits[best].exp().sum()
+                answer = answer + weight * model.experts[0](mu[None])[0, k]
+            mixed.append(r * answer + (1 - r) * model.prior[0])
+            qualities[m].append(r)
+        h = model.fusion(torch.cat(mixed))
+        predictions.append(model.label_mean + model.label_std * model.predict(h)[0])
+        variances.append(model.label_std**2 * model.log_variance(h)[0].exp())
+    return torch.stack(predictions), torch.stack(variances), {m: torch.stack(q) for m, q in qualities.items()}
+
+
+def test_forward_equals_the_formulas(tiny: Dataset, batch: Batch) -> None:
+    model = build(tiny.spec, width=8, expert_hidden=5).eval()
+    torch.nn.init.normal_(model.prior)
+    with torch.no_grad():
+        output, (prediction, variance, quality) = model(batch), literal(model, batch)
+    torch.testing.assert_close(output.prediction, prediction)
+    torch.testing.assert_close(output.variance, variance)
+    for m in model.modalities:
+        torch.testing.assert_close(output.quality[m], quality[m])
+
+
+def test_loss_is_the_gaussian_likelihood_without_its_constant(tiny: Dataset, batch: Batch) -> None:
+    model = build(tiny.spec)
+    output = Output(torch.randn(20), torch.rand(20) + 0.1)
+    assert output.variance is not None
+    assert batch.target is not None
+    normal = torch.distributions.Normal(output.prediction, output.variance.sqrt())
+    expected = -normal.log_prob(batch.target).mean() - 0.5 * math.log(2 * math.pi)
+    torch.testing.assert_close(model.loss(output, batch), expected)
+    l1 = (output.prediction - batch.target).abs().mean()
+    torch.testing.assert_close(build(tiny.spec, loss="nll+l1").loss(output, batch), expected + l1)
+    torch.testing.assert_close(build(tiny.spec, loss="l1").loss(output, batch), l1)
+
+
+def test_a_quality_of_zero_leaves_the_prior_alone(tiny: Dataset, batch: Batch) -> None:
+    model = build(tiny.spec, width=8).eval()
+    for spread in model.spread.values():
+        torch.nn.init.constant_(spread.bias, 1e9)  # type: ignore[arg-type]
+    output = model(batch)
+    assert torch.allclose(output.prediction, output.prediction[0].expand(20))
+    assert all((q < 1e-6).all() for q in output.quality.values())
+
+
+def test_own_experts_and_priors_per_modality_when_not_shared(tiny: Dataset, batch: Batch) -> None:
+    shared = build(tiny.spec, width=8)
+    own = build(tiny.spec, width=8, share_experts=False, share_prior=False)
+    assert len(own.experts) == 3
+    assert own.prior.shape == (3, 8)
+    assert own(batch).prediction.shape == shared(batch).prediction.shape
+
+
+def test_fusing_what_was_encoded_is_the_forward_pass(tiny: Dataset, batch: Batch) -> None:
+    model = build(tiny.spec).eval()
+    torch.testing.assert_close(model.fuse(model.encode(batch)).prediction, model(batch).prediction)

@@ -1,0 +1,207 @@
+"""Runs from end to end on tiny files: plan, execute, store, resume, report."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import WritePickle
+
+from qamoe_bench.data.open import open_dataset
+from qamoe_bench.errors import BenchError
+from qamoe_bench.evaluate import TestSet, sweep_model, sweep_oracle
+from qamoe_bench.metrics import DIALECTS, scores
+from qamoe_bench.plan import Request, plan
+from qamoe_bench.presets import PRESETS, Preset
+from qamoe_bench.protocol import load_protocol
+from qamoe_bench.registry import find_model
+from qamoe_bench.runner import run
+from qamoe_bench.store import Store
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def short_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process the quick preset trains for three epochs; commands in processes of their own train in full."""
+    short = Preset(replace(PRESETS["quick"].training, epochs=3))
+    monkeypatch.setattr("qamoe_bench.presets.PRESETS", {**PRESETS, "quick": short})
+
+
+def request(data: Path | str, **changes: Any) -> Request:
+    asked = {"protocols": ("random-missing",), "models": ("late-fusion",), "data": str(data), "seeds": (1, 2)}
+    return Request(**{**asked, **changes})  # type: ignore[arg-type]
+
+
+def predictions(store: Store) -> dict[str, pd.DataFrame]:
+    return {c.cell.file_name: c.predictions for c in store.cells()}
+
+
+def assert_same(a: dict[str, pd.DataFrame], b: dict[str, pd.DataFrame]) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        pd.testing.assert_frame_equal(a[name], b[name], check_exact=True)
+
+
+def test_a_run_trains_evaluates_and_stores_and_a_second_one_does_nothing(write_pickle: WritePickle, tmp_path: Path) -> None:
+    asked = request(write_pickle(), protocols=("clean", "random-missing"), models=("late-fusion", "qa-moe"))
+    store = Store(tmp_path / "results")
+    first = run(plan(asked), store)
+    assert (first.trained, first.evaluated, first.reused) == (4, 8, 0)
+    before = {p: p.stat().st_mtime_ns for p in store.root.rglob("*") if p.is_file()}
+    again = run(plan(asked), store)
+    assert (again.trained, again.evaluated, again.reused) == (0, 0, 8)
+    assert {p: p.stat().st_mtime_ns for p in store.root.rglob("*") if p.is_file()} == before
+
+
+def test_one_more_seed_reuses_what_another_run_stored(write_pickle: WritePickle, tmp_path: Path) -> None:
+    data, store = write_pickle(), Store(tmp_path / "results")
+    run(plan(request(data)), store)
+    more = run(plan(request(data, seeds=(1, 2, 3))), store)
+    assert (more.trained, more.evaluated, more.reused) == (1, 1, 2)
+    another_protocol = run(plan(request(data, protocols=("clean",))), store)
+    assert (another_protocol.trained, another_protocol.evaluated) == (0, 2)
+
+
+def test_processes_give_the_same_bits_as_one_process(write_pickle: WritePickle, tmp_path: Path) -> None:
+    asked = plan(request(write_pickle(), models=("late-fusion", "qa-moe"), seeds=(1,)))
+    here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
+    run(asked, here, jobs=1)
+    run(asked, there, jobs=2)
+    assert_same(predictions(here), predictions(there))
+
+
+def test_models_and_seeds_meet_the_same_corrupted_samples(write_pickle: WritePickle, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    run(plan(request(write_pickle(), models=("late-fusion", "qa-moe"))), store, jobs=1)
+    by_model = {(c.cell.model, c.cell.seed): c.predictions for c in store.cells()}
+    facts = ["condition", "id", "target", "missing_text", "missing_audio", "missing_vision"]
+    for seed in (1, 2):
+        pd.testing.assert_frame_equal(by_model["late-fusion", seed][facts], by_model["qa-moe", seed][facts])
+    assert not by_model["qa-moe", 1]["missing_text"].equals(by_model["qa-moe", 2]["missing_text"])
+
+
+@pytest.mark.parametrize("name", ["late-fusion", "qa-moe"])
+def test_batch_size_does_not_move_predictions(name: str) -> None:
+    data = open_dataset("synthetic")
+    model = find_model(name).builder()(data.spec)
+    test = TestSet(data, 1, CPU)
+    whole = sweep_model(model, test, load_protocol("mixed"), batch_size=686)["prediction"][-1372:]
+    for size in (1, 7, 64):
+        protocol = load_protocol("mixed")
+        corner = type(protocol)(**{**protocol.__dict__, "axes": {"lambda": (0.7,), "eta": (0.6, 0.7)}})
+        found = sweep_model(model, test, corner, batch_size=size)["prediction"]
+        np.testing.assert_allclose(found, whole, atol=1e-5)
+
+
+def test_changed_settings_data_or_protocol_make_other_cells(write_pickle: WritePickle, tmp_path: Path) -> None:
+    def keys(asked: Request) -> set[str]:
+        return {c.key for c in plan(asked).cells}
+
+    data = write_pickle()
+    base = keys(request(data))
+    assert keys(request(data)) == base
+    other_data = write_pickle(lambda c: c["test"]["text"].__imul__(2), name="other")
+    for changed in (request(data, preset="paper"), request(data, regimes=("clean",)), request(other_data), request(data, seeds=(3,))):
+        assert not keys(changed) & base
+
+
+def test_a_strangers_model_comes_in_by_module_and_function(write_pickle: WritePickle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "stranger.py").write_text(
+        "import torch\nfrom torch import nn\nfrom qamoe_bench.contract import Batch, DataSpec, Output\n\n"
+        "class Bag(nn.Module):\n"
+        "    def __init__(self, width: int) -> None:\n        super().__init__()\n        self.head = nn.Linear(width, 1)\n"
+        "    def forward(self, batch: Batch) -> Output:\n        return Output(self.head(batch.features['text'].mean(1))[:, 0])\n\n"
+        "def build(spec: DataSpec) -> nn.Module:\n    return Bag(spec.widths['text'])\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    store = Store(tmp_path / "results")
+    summary = run(plan(request(write_pickle(), models=("stranger:build",), seeds=(1,))), store)
+    assert summary.evaluated == 1
+    assert store.cells()[0].facts.parameters == 6
+
+
+def test_a_damaged_checkpoint_is_told(write_pickle: WritePickle, tmp_path: Path) -> None:
+    store, asked = Store(tmp_path / "r"), request(write_pickle(), seeds=(1,))
+    run(plan(asked), store, jobs=1)
+    for path in store.root.rglob("*.parquet"):
+        path.unlink()
+    (checkpoint,) = store.root.rglob("*.safetensors")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    with pytest.raises(BenchError, match="checkpoint .* does not fit the model"):
+        run(plan(asked), store, jobs=1)
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_killed_at_any_moment_it_resumes_to_the_same_bits(write_pickle: WritePickle, tmp_path: Path, jobs: str) -> None:
+    data = write_pickle()
+
+    def command(results: str) -> list[str]:
+        return [
+            sys.executable, "-m", "qamoe_bench", "run", "--protocol", "random-missing", "--data", str(data),
+            "--seeds", "1,2", "--results", str(tmp_path / results), "--jobs", jobs,
+        ]  # fmt: skip
+
+    subprocess.run(command("whole"), capture_output=True, check=True)
+    killed, moments = 0, random.Random(int(jobs))
+    folder = tmp_path / "killed" / "runs"
+    for files in (1, 3, 5):  # wait until so many files are there, then a little longer
+        process = subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        while process.poll() is None and len(list(folder.glob("*/*/*"))) < files:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.3))
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            killed += 1
+        process.wait()
+    done = subprocess.run(command("killed"), capture_output=True, text=True, check=True)
+    assert killed >= 1
+    assert "reused" in done.stderr or "nothing to do" in done.stderr
+    assert_same(predictions(Store(tmp_path / "killed")), predictions(Store(tmp_path / "whole")))
+    assert not [p for p in folder.rglob("*") if p.name.endswith(".tmp")]
+
+
+def test_interrupted_it_says_how_to_go_on(write_pickle: WritePickle, tmp_path: Path) -> None:
+    command = [
+        sys.executable, "-m", "qamoe_bench", "run", "--protocol", "clean", "--data", str(write_pickle()),
+        "--results", str(tmp_path / "r"), "--jobs", "2",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not list(tmp_path.glob("r/runs/*/run.json")) and process.poll() is None:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    _, talk = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "cells are stored; the same command goes on from there" in talk
+    assert "Traceback" not in talk
+
+
+def test_no_trained_model_beats_the_oracle_beyond_sampling_error() -> None:
+    from qamoe_bench.train import TrainConfig, seeded, train
+
+    data = open_dataset("synthetic")
+    test, protocol = TestSet(data, 1, CPU), load_protocol("random-missing")
+    best = pd.DataFrame(sweep_oracle(test, protocol))
+    for name in ("late-fusion", "qa-moe"):
+        with seeded("build", 1):
+            model = find_model(name).builder()(data.spec)
+        train(model, data, "spectrum", 1, TrainConfig(epochs=25), CPU)
+        for condition, found in pd.DataFrame(sweep_model(model, test, protocol)).groupby("condition", sort=False):
+            limit = best[best["condition"] == condition].reset_index(drop=True)
+            mine = (found["prediction"] - found["target"]).abs().reset_index(drop=True)
+            gap = mine - (limit["prediction_mae"] - limit["target"]).abs()
+            assert gap.mean() > -2 * gap.std() / np.sqrt(len(gap)), (name, condition)
+            assert gap.mean() > 0 or condition != "eta=0"
+            a, b = (scores(DIALECTS["mmsa"], {k: f[k].to_numpy() for k in f}) for f in (found, limit))
+            assert a["corr"] < b["corr"] + 0.03
+            assert a["acc7"] < b["acc7"] + 0.03

@@ -1,0 +1,109 @@
+"""The training loop: deterministic, blind to the test split, and honest about divergence."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import make_dataset
+from torch import Tensor, nn
+
+from qamoe_bench.contract import Batch, DataSpec, Output
+from qamoe_bench.data.dataset import Dataset
+from qamoe_bench.errors import RunFailed
+from qamoe_bench.registry import find_model
+from qamoe_bench.train import TrainConfig, Trained, seeded, train
+
+SHORT = TrainConfig(epochs=4, batch_size=16)
+CPU = torch.device("cpu")
+
+
+def fit(data: Dataset, regime: str = "spectrum", seed: int = 1, config: TrainConfig = SHORT) -> tuple[nn.Module, Trained]:
+    with seeded("build", seed):
+        model = find_model("late-fusion").builder()(data.spec)
+    return model, train(model, data, regime, seed, config, CPU)
+
+
+def weights(model: nn.Module) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+@pytest.mark.parametrize("regime", ["clean", "spectrum"])
+def test_the_same_seed_gives_the_same_bits_whatever_the_global_state(tiny: Dataset, regime: str) -> None:
+    first, a = fit(tiny, regime)
+    torch.rand(17)
+    second, b = fit(tiny, regime)
+    assert torch.equal(weights(first), weights(second))
+    assert a.valid_mae == b.valid_mae
+
+
+def test_seeds_and_regimes_differ(tiny: Dataset) -> None:
+    first, other_seed, other_regime = fit(tiny)[0], fit(tiny, seed=2)[0], fit(tiny, "clean")[0]
+    assert not torch.equal(weights(first), weights(other_seed))
+    assert not torch.equal(weights(first), weights(other_regime))
+
+
+def test_the_test_split_has_no_influence(tiny: Dataset) -> None:
+    poisoned = {m: x * float("nan") for m, x in tiny.splits["test"].features.items()}
+    splits = {**tiny.splits, "test": replace(tiny.splits["test"], features=poisoned)}
+    assert torch.equal(weights(fit(tiny)[0]), weights(fit(replace(tiny, splits=splits))[0]))
+
+
+def test_training_leaves_torchs_global_randomness_alone(tiny: Dataset) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    fit(tiny)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_loss_falls_and_the_best_validation_epoch_is_kept(tiny: Dataset) -> None:
+    model, trained = fit(tiny, "clean", config=TrainConfig(epochs=30, batch_size=16))
+    assert trained.train_loss[-1] < 0.7 * trained.train_loss[0]
+    assert trained.valid_mae[trained.best_epoch - 1] == min(trained.valid_mae)
+    valid = tiny.splits["valid"].batch(target=True)
+    assert valid.target is not None
+    with torch.no_grad():
+        loss = (model(valid).prediction - valid.target).abs().mean()
+    assert float(loss) == pytest.approx(min(trained.valid_mae), rel=1e-5)
+
+
+
+
+class Exploding(nn.Module):
+    """A model whose predictions are never finite."""
+
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, batch: Batch) -> Output:
+        return Output((self.weight * float("inf")).expand(batch.size))
+
+
+def test_a_training_that_diverges_says_so() -> None:
+    data = make_dataset()
+    with pytest.raises(RunFailed, match="diverged"):
+        train(Exploding(data.spec), data, "clean", 1, SHORT, CPU)
+
+
+def test_a_model_with_its_own_loss_is_trained_on_it(tiny: Dataset) -> None:
+    class Constant(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.level = nn.Parameter(torch.zeros(1))
+
+        def forward(self, batch: Batch) -> Output:
+            return Output(self.level.expand(batch.size))
+
+        def loss(self, output: Output, batch: Batch) -> Tensor:
+            return ((output.prediction - 2) ** 2).mean()
+
+    config = TrainConfig(epochs=200, learning_rate=0.05, weight_decay=0)
+    trained = train(Constant(), tiny, "clean", 1, config, CPU)
+    assert trained.train_loss[0] == pytest.approx(4, rel=0.2)
+    assert trained.train_loss[-1] < 1e-3
+
+
+def test_levels_can_be_drawn_per_batch(tiny: Dataset) -> None:
+    per_batch = fit(tiny, config=replace(SHORT, levels_per="batch"))[0]
+    assert not torch.equal(weights(per_batch), weights(fit(tiny)[0]))
