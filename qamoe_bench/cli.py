@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,7 +56,9 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 @app.command()
 def run(
     protocol: Annotated[list[str], typer.Option("--protocol", help="Name, or path of a TOML file. Repeatable.")],
-    model: Annotated[list[str], typer.Option("--model", help="Name or package.module:build. Repeatable. Default: all.")] = [],  # noqa: B006
+    model: Annotated[
+        list[str], typer.Option("--model", help="Name or package.module:build. Repeatable. Default: all.")
+    ] = [],  # noqa: B006
     data: Annotated[str, typer.Option("--data", help="`synthetic` or a data file.")] = "synthetic",
     seeds: Annotated[str, typer.Option("--seeds", help="Comma-separated.")] = "1111,1112,1113",
     regime: Annotated[list[str], typer.Option("--regime", help="clean or spectrum. Repeatable.")] = ["spectrum"],  # noqa: B006
@@ -96,7 +99,7 @@ def list_names(
     results: Results = Path("results"),
 ) -> None:
     """List what there is, by name."""
-    lists = {
+    lists: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "models": _models, "protocols": _protocols, "datasets": _datasets, "metrics": _metrics,
         "runs": lambda: _runs(Store(results)),
     }  # fmt: skip
@@ -197,11 +200,12 @@ def _print_report(
     if not cells:
         raise BenchError(f"no finished cells in {store.runs}: expected a store; run 'qamoe-bench run' first")
     found = chapters(cells, store.manifests(), find_dialect(dialect), metrics)
-    text = markdown(found) if format == "markdown" else plain_text(found) if output else None
-    if output and text is not None:
-        write_atomic(output, text.encode())
-        talk.print(f"wrote {output}", highlight=False, soft_wrap=True)
-    elif text is not None:
+    if format == "terminal" and output is None and stdout().is_terminal:
+        print_chapters(found, stdout())
+        return
+    text = markdown(found) if format == "markdown" else plain_text(found)
+    if output is None:
         print(text, end="")
     else:
-        print_chapters(found, stdout())
+        write_atomic(output, text.encode())
+        talk.print(f"wrote {output}", highlight=False, soft_wrap=True)

@@ -62,8 +62,8 @@ class Batch:
     """
 
     features: FeatureMap
-    lengths: Mapping[str, Int[Tensor, "B"]]
-    target: Float[Tensor, "B"] | None = None
+    lengths: Mapping[str, Int[Tensor, " B"]]
+    target: Float[Tensor, " B"] | None = None
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -79,7 +79,7 @@ class Batch:
         """True at valid frames, False at padding."""
         return valid_frames(self.lengths[modality], self.features[modality].shape[1])
 
-    def rows(self, rows: Int[Tensor, "K"] | slice) -> "Batch":
+    def rows(self, rows: Int[Tensor, " K"] | slice) -> "Batch":
         """Some of the samples."""
         return Batch(
             {m: x[rows] for m, x in self.features.items()},
@@ -110,7 +110,7 @@ def concatenate(batches: Sequence[Batch]) -> Batch:
     )
 
 
-def valid_frames(lengths: Int[Tensor, "B"], frames: int) -> Bool[Tensor, "B T"]:
+def valid_frames(lengths: Int[Tensor, " B"], frames: int) -> Bool[Tensor, "B T"]:
     """True at the first `lengths` of `frames` positions."""
     return torch.arange(frames, device=lengths.device) < lengths[:, None]
 
@@ -125,9 +125,9 @@ class Output:
         quality: Per modality a reliability score r_m in [0, 1], if the model has them.
     """
 
-    prediction: Float[Tensor, "B"]
-    variance: Float[Tensor, "B"] | None = None
-    quality: Mapping[str, Float[Tensor, "B"]] = field(default_factory=dict)
+    prediction: Float[Tensor, " B"]
+    variance: Float[Tensor, " B"] | None = None
+    quality: Mapping[str, Float[Tensor, " B"]] = field(default_factory=dict)
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor of the output by its column name in a store."""

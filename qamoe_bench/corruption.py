@@ -33,9 +33,9 @@ class Corrupted:
 
     batch: Batch
     gone: Mapping[str, Bool[Tensor, "B _"]]
-    noise: Mapping[str, Float[Tensor, "B"]]
+    noise: Mapping[str, Float[Tensor, " B"]]
 
-    def missing(self, modality: str) -> Float[Tensor, "B"]:
+    def missing(self, modality: str) -> Float[Tensor, " B"]:
         """Share of a sample's valid frames that were taken away; 1 where there were none to begin with."""
         length = self.batch.lengths[modality]
         return torch.where(length > 0, self.gone[modality].sum(1) / length.clamp(min=1), 1.0)

@@ -22,7 +22,7 @@ from qamoe_bench.seeding import stream
 class Draws(Protocol):
     """Draws for the samples of one batch. Padding always draws 0, so that it stays exactly zero."""
 
-    def presence(self, modality: str) -> Float[Tensor, "B"]:
+    def presence(self, modality: str) -> Float[Tensor, " B"]:
         """Uniform on [0, 1), one per sample."""
         ...
 
@@ -41,7 +41,7 @@ class FreshDraws:
     def __init__(self, batch: Batch, generator: torch.Generator) -> None:
         self._batch, self._generator = batch, generator
 
-    def presence(self, modality: str) -> Float[Tensor, "B"]:
+    def presence(self, modality: str) -> Float[Tensor, " B"]:
         """See `Draws`."""
         return self._rand(self._batch.size)
 
@@ -70,11 +70,11 @@ class CommonDraws:
         self._frame = cache(self._draw_frame)
         self._gaussian = cache(self._draw_gaussian)
 
-    def rows(self, rows: Int[Tensor, "B"] | slice) -> Draws:
+    def rows(self, rows: Int[Tensor, " B"] | slice) -> Draws:
         """The draws of some samples."""
         return _Rows(self._presence, self._frame, self._gaussian, rows)
 
-    def _draw_presence(self, modality: str) -> Float[Tensor, "N"]:
+    def _draw_presence(self, modality: str) -> Float[Tensor, " N"]:
         draws = [self._stream(i, modality, "presence").random(dtype=np.float32) for i in self._ids]
         return torch.tensor(draws, device=self._samples.lengths[modality].device)
 
@@ -107,11 +107,11 @@ class _Rows:
         presence: Callable[[str], Tensor],
         frame: Callable[[str], Tensor],
         gaussian: Callable[[str], Tensor],
-        rows: Int[Tensor, "B"] | slice,
+        rows: Int[Tensor, " B"] | slice,
     ) -> None:
         self._draw, self._index = {"presence": presence, "frame": frame, "gaussian": gaussian}, rows
 
-    def presence(self, modality: str) -> Float[Tensor, "B"]:
+    def presence(self, modality: str) -> Float[Tensor, " B"]:
         return self._draw["presence"](modality)[self._index]
 
     def frame(self, modality: str) -> Float[Tensor, "B T"]:

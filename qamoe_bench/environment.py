@@ -64,7 +64,9 @@ def _git(*words: str) -> str:
 @cache
 def engine_digest() -> str:
     """SHA-256 over the engine's source files."""
-    files = [p for room in ENGINE for p in ([PACKAGE / room] if room.endswith(".py") else (PACKAGE / room).glob("*.py"))]
+    files = [
+        p for room in ENGINE for p in ([PACKAGE / room] if room.endswith(".py") else (PACKAGE / room).glob("*.py"))
+    ]
     digest = hashlib.sha256()
     for path in sorted(files):
         digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")

@@ -88,9 +88,18 @@ def pearson(prediction: Vector, label: Vector) -> float:
     """Pearson correlation; NaN where either side is constant, for it is undefined there and not 0."""
     if len(label) < 2 or np.ptp(prediction) == 0 or np.ptp(label) == 0:
         return float("nan")
-    p, y = prediction - prediction.mean(), label - label.mean()
-    # Norms are divided one by one: their product may underflow where the correlation is well defined.
-    return float(np.clip(np.dot(p / np.linalg.norm(p), y / np.linalg.norm(y)), -1, 1))
+    p, y = (_unit(values - values.mean()) for values in (prediction, label))
+    return float(np.clip(np.dot(p, y), -1, 1))
+
+
+def _unit(x: Vector) -> Vector:
+    """x / ‖x‖, scaled first so that squares of tiny numbers do not vanish; NaN where all that is left is rounding."""
+    largest = np.max(np.abs(x))
+    if largest < np.finfo(np.float64).tiny:
+        return np.full_like(x, np.nan)
+    scaled = x / largest
+    unit: Vector = scaled / np.linalg.norm(scaled)
+    return unit
 
 
 Definition = Callable[[Vector, Vector], float]

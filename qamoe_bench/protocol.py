@@ -178,10 +178,19 @@ def parse_protocol(name: str, text: str) -> Protocol:
     if not isinstance(steps, list):
         raise BenchError(f"{where}: expected [[corruption]] tables, got [corruption]; double the brackets")
     corruptions = tuple(_parse_corruption(f"{where}, corruption {i}", c, axes) for i, c in enumerate(steps, 1))
+    _check_repeats(where, corruptions)
     used = {v for c in corruptions for v in c["levels"].values() if isinstance(v, str)}
     if idle := set(axes) - used:
         raise BenchError(f"{where}: axis {min(idle)!r} is used by no corruption; use it as a level or remove it")
     return Protocol(name, **{k: str(v).strip() for k, v in prose.items()}, axes=axes, corruptions=corruptions)
+
+
+def _check_repeats(where: str, corruptions: tuple[Mapping[str, Any], ...]) -> None:
+    """A kind has one draw per modality, so a second step of it would not be independent of the first."""
+    pairs = [(c["kind"], m) for c in corruptions for m in c["levels"]]
+    if twice := [pair for pair in pairs if pairs.count(pair) > 1]:
+        kind, modality = twice[0]
+        raise BenchError(f"{where}: two {kind!r} corruptions of {modality!r} would share their draws; make it one")
 
 
 def _check_keys(where: str, table: Mapping[str, Any], known: set[str]) -> None:

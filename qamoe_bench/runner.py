@@ -48,7 +48,9 @@ class Summary:
     seconds: float
 
 
-def run(plan: Plan, store: Store, jobs: int | None = None, progress: Progress = lambda _: nullcontext(_ignore)) -> Summary:
+def run(
+    plan: Plan, store: Store, jobs: int | None = None, progress: Progress = lambda _: nullcontext(_ignore)
+) -> Summary:
     """Finish every cell of a plan.
 
     Args:
@@ -109,9 +111,7 @@ def _test_set(data: str, seed: int, device: str) -> TestSet:
     return TestSet(open_dataset(data), seed, torch.device(device))
 
 
-def _weights(
-    job: Job, store: Store, run_id: str, device: torch.device, tick: Tick
-) -> tuple[nn.Module, dict[str, Any]]:
+def _weights(job: Job, store: Store, run_id: str, device: torch.device, tick: Tick) -> tuple[nn.Module, dict[str, Any]]:
     """The job's model with trained weights: from the store, or trained now and stored."""
     data = open_dataset(job.data)
     model = _build(job, data.spec).to(device)

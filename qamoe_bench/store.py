@@ -14,7 +14,7 @@ import socket
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -159,9 +159,9 @@ def _read_cell(path: Path) -> StoredCell:
     return StoredCell(path, Cell(**_known(Cell, about["cell"])), CellFacts(**_known(CellFacts, facts)))
 
 
-def _known(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+def _known(kind: type[Cell] | type[CellFacts], values: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that this version knows; what a later one added is passed over."""
-    return {name: values[name] for name in kind.__dataclass_fields__ if name in values}
+    return {field.name: values[field.name] for field in fields(kind) if field.name in values}
 
 
 def _check_schema(path: Path, schema: object) -> None:

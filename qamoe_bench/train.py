@@ -140,6 +140,7 @@ def _validate(model: nn.Module, corruptor: "_Corruptor") -> float:
     model.eval()
     total, count = 0.0, 0
     for batch in corruptor.valid_batches:
+        assert batch.target is not None
         total += F.l1_loss(model(batch).prediction, batch.target).item() * batch.size
         count += batch.size
     return total / count
@@ -161,7 +162,7 @@ class _Corruptor:
 
     def train_batches(self) -> Iterator[Batch]:
         order = torch.randperm(self._train.size, generator=self._order).to(self._device)
-        for rows in order.split(self._config.batch_size):
+        for rows in torch.split(order, self._config.batch_size):
             batch = self._train.rows(rows)
             if self._regime == "spectrum":
                 draws = FreshDraws(batch, self._generator)

@@ -28,7 +28,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("__main__",),
 )
-TORCH_FREE = ("errors", "modality", "seeding", "record", "protocol", "registry", "metrics", "environment", "store", "report", "cli")  # fmt: skip
+TORCH_FREE = (
+    "errors", "modality", "seeding", "record", "protocol", "registry", "metrics", "environment", "store", "report",
+    "cli",
+)  # fmt: skip
 CONTRACT = ("contract", "nn", "errors", "modality")
 
 

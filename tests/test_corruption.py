@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from conftest import make_split
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tinydata import make_split
 from torch import Tensor
 
 from qamoe_bench.contract import Batch
@@ -24,7 +24,9 @@ NOISE = load_protocol("quality-degradation")
 def at(seed: int = 1, **levels: float) -> Corrupted:
     """The whole split at a point of the protocol `mixed`; `lambda` is spelt `lam`."""
     point = {"lambda": levels.get("lam", 0.0), "eta": levels.get("eta", 0.0)}
-    return corrupt(CLEAN, Condition("c", point, MIXED.steps(point)), CommonDraws(seed, SPLIT.ids, CLEAN).rows(slice(None)), STD)
+    return corrupt(
+        CLEAN, Condition("c", point, MIXED.steps(point)), CommonDraws(seed, SPLIT.ids, CLEAN).rows(slice(None)), STD
+    )
 
 
 def present(corrupted: Corrupted) -> Tensor:
@@ -72,8 +74,9 @@ def test_every_sample_keeps_one_modality_even_at_rate_one() -> None:
 
 
 def test_without_keep_one_rate_one_takes_everything() -> None:
-    text = 'schema=1\ntitle="t"\nsource="s"\ndefinition="d"\n[[corruption]]\nkind="modality-missing"\nrate=1.0\nkeep_one=false'
-    (condition,) = parse_protocol("p", text).conditions
+    head = 'schema = 1\ntitle = "t"\nsource = "s"\ndefinition = "d"\n'
+    step = '[[corruption]]\nkind = "modality-missing"\nrate = 1.0\nkeep_one = false\n'
+    (condition,) = parse_protocol("p", head + step).conditions
     corrupted = corrupt(CLEAN, condition, CommonDraws(1, SPLIT.ids, CLEAN).rows(slice(None)), STD)
     assert not present(corrupted).any()
     assert all((corrupted.missing(m) == 1).all() for m in CLEAN.modalities)
@@ -110,7 +113,9 @@ def test_noise_has_the_stated_size_and_differs_between_frames_and_dimensions() -
     np.testing.assert_allclose(noise.std(0), 0.5 * STD["audio"], rtol=0.03)
     np.testing.assert_allclose(noise.mean(0), 0, atol=0.03)
     assert abs(float(np.corrcoef(noise.T)[0, 1])) < 0.03
-    first, second = (corrupted.batch.features["audio"] - clean.features["audio"])[clean.lengths["audio"] > 1][:, :2, 0].T
+    first, second = (corrupted.batch.features["audio"] - clean.features["audio"])[clean.lengths["audio"] > 1][
+        :, :2, 0
+    ].T
     assert abs(float(np.corrcoef(first, second)[0, 1])) < 0.05
     assert float(corrupted.missing("text").mean()) == pytest.approx(0.5, abs=0.02)
 
@@ -129,7 +134,7 @@ def test_batch_size_and_order_change_nothing(size: int) -> None:
     order = torch.randperm(60, generator=torch.Generator().manual_seed(3))
     draws = CommonDraws(1, SPLIT.ids, CLEAN)
     point = {"lambda": 0.4, "eta": 0.4}
-    for rows in order.split(size):
+    for rows in torch.split(order, size):
         part = corrupt(CLEAN.rows(rows), Condition("c", point, MIXED.steps(point)), draws.rows(rows), STD).batch
         for m in CLEAN.modalities:
             assert torch.equal(part.features[m], whole.features[m][rows])

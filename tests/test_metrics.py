@@ -97,7 +97,11 @@ def test_non_zero_metrics_are_undefined_when_every_label_is_zero() -> None:
 
 
 def test_a_column_for_one_metric_takes_the_place_of_the_prediction() -> None:
-    columns = {"prediction": np.array([1.0, 2.0]), "target": np.array([1.0, 3.0]), "prediction_mae": np.array([1.0, 3.0])}
+    columns = {
+        "prediction": np.array([1.0, 2.0]),
+        "target": np.array([1.0, 3.0]),
+        "prediction_mae": np.array([1.0, 3.0]),
+    }
     found = scores(DIALECTS["mmsa"], columns)
     assert found["mae"] == 0.0
     assert found["acc7"] == 0.5

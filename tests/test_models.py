@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import make_dataset
+from tinydata import make_dataset
 from torch import Tensor, nn
 
 from qamoe_bench.contract import Batch, DataSpec, Output

@@ -49,7 +49,7 @@ def test_experts_equal_a_loop_over_plain_layers() -> None:
     x = torch.randn(7, 4)
     found = experts(x)
     for e in range(5):
-        value, gate = (x @ experts.up[e] + experts.up_bias[e]).split(6, dim=1)
+        value, gate = (x @ experts.up[e] + experts.up_bias[e]).chunk(2, dim=1)
         expected = (value * torch.sigmoid(gate)) @ experts.down[e] + experts.down_bias[e]
         torch.testing.assert_close(found[:, e], expected)
 

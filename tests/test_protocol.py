@@ -89,6 +89,7 @@ MISTAKES = [
     ('rate = "eta"', 'rate = {text = "eta"}\nmodalities = ["text"]', "remove 'modalities'"),
     ('rate = "eta"', 'rate = "eta"\nkeep_one = 1', "expected true or false in 'keep_one'"),
     ("[axes]", "[axes", "not valid TOML"),
+    ("[axes]", '[[corruption]]\nkind = "modality-missing"\nrate = 0.1\n[axes]', "would share their draws"),
 ]
 
 

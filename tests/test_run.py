@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import WritePickle
 
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.errors import BenchError
@@ -30,6 +30,9 @@ from qamoe_bench.store import Store
 CPU = torch.device("cpu")
 
 
+README = Path(__file__).parents[1] / "README.md"
+
+
 @pytest.fixture(autouse=True)
 def short_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
     """In this process the quick preset trains for three epochs; commands in processes of their own train in full."""
@@ -39,7 +42,7 @@ def short_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def request(data: Path | str, **changes: Any) -> Request:
     asked = {"protocols": ("random-missing",), "models": ("late-fusion",), "data": str(data), "seeds": (1, 2)}
-    return Request(**{**asked, **changes})  # type: ignore[arg-type]
+    return Request(**{**asked, **changes})
 
 
 def predictions(store: Store) -> dict[str, pd.DataFrame]:
@@ -52,7 +55,9 @@ def assert_same(a: dict[str, pd.DataFrame], b: dict[str, pd.DataFrame]) -> None:
         pd.testing.assert_frame_equal(a[name], b[name], check_exact=True)
 
 
-def test_a_run_trains_evaluates_and_stores_and_a_second_one_does_nothing(write_pickle: WritePickle, tmp_path: Path) -> None:
+def test_a_run_trains_evaluates_and_stores_and_a_second_one_does_nothing(
+    write_pickle: Callable[..., Path], tmp_path: Path
+) -> None:
     asked = request(write_pickle(), protocols=("clean", "random-missing"), models=("late-fusion", "qa-moe"))
     store = Store(tmp_path / "results")
     first = run(plan(asked), store)
@@ -63,7 +68,7 @@ def test_a_run_trains_evaluates_and_stores_and_a_second_one_does_nothing(write_p
     assert {p: p.stat().st_mtime_ns for p in store.root.rglob("*") if p.is_file()} == before
 
 
-def test_one_more_seed_reuses_what_another_run_stored(write_pickle: WritePickle, tmp_path: Path) -> None:
+def test_one_more_seed_reuses_what_another_run_stored(write_pickle: Callable[..., Path], tmp_path: Path) -> None:
     data, store = write_pickle(), Store(tmp_path / "results")
     run(plan(request(data)), store)
     more = run(plan(request(data, seeds=(1, 2, 3))), store)
@@ -72,7 +77,7 @@ def test_one_more_seed_reuses_what_another_run_stored(write_pickle: WritePickle,
     assert (another_protocol.trained, another_protocol.evaluated) == (0, 2)
 
 
-def test_processes_give_the_same_bits_as_one_process(write_pickle: WritePickle, tmp_path: Path) -> None:
+def test_processes_give_the_same_bits_as_one_process(write_pickle: Callable[..., Path], tmp_path: Path) -> None:
     asked = plan(request(write_pickle(), models=("late-fusion", "qa-moe"), seeds=(1,)))
     here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
     run(asked, here, jobs=1)
@@ -80,7 +85,7 @@ def test_processes_give_the_same_bits_as_one_process(write_pickle: WritePickle, 
     assert_same(predictions(here), predictions(there))
 
 
-def test_models_and_seeds_meet_the_same_corrupted_samples(write_pickle: WritePickle, tmp_path: Path) -> None:
+def test_models_and_seeds_meet_the_same_corrupted_samples(write_pickle: Callable[..., Path], tmp_path: Path) -> None:
     store = Store(tmp_path)
     run(plan(request(write_pickle(), models=("late-fusion", "qa-moe"))), store, jobs=1)
     by_model = {(c.cell.model, c.cell.seed): c.predictions for c in store.cells()}
@@ -103,7 +108,7 @@ def test_batch_size_does_not_move_predictions(name: str) -> None:
         np.testing.assert_allclose(found, whole, atol=1e-5)
 
 
-def test_changed_settings_data_or_protocol_make_other_cells(write_pickle: WritePickle, tmp_path: Path) -> None:
+def test_changed_settings_data_or_protocol_make_other_cells(write_pickle: Callable[..., Path], tmp_path: Path) -> None:
     def keys(asked: Request) -> set[str]:
         return {c.key for c in plan(asked).cells}
 
@@ -111,19 +116,20 @@ def test_changed_settings_data_or_protocol_make_other_cells(write_pickle: WriteP
     base = keys(request(data))
     assert keys(request(data)) == base
     other_data = write_pickle(lambda c: c["test"]["text"].__imul__(2), name="other")
-    for changed in (request(data, preset="paper"), request(data, regimes=("clean",)), request(other_data), request(data, seeds=(3,))):
+    for changed in (
+        request(data, preset="paper"),
+        request(data, regimes=("clean",)),
+        request(other_data),
+        request(data, seeds=(3,)),
+    ):
         assert not keys(changed) & base
 
 
-def test_a_strangers_model_comes_in_by_module_and_function(write_pickle: WritePickle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "stranger.py").write_text(
-        "import torch\nfrom torch import nn\nfrom qamoe_bench.contract import Batch, DataSpec, Output\n\n"
-        "class Bag(nn.Module):\n"
-        "    def __init__(self, width: int) -> None:\n        super().__init__()\n        self.head = nn.Linear(width, 1)\n"
-        "    def forward(self, batch: Batch) -> Output:\n        return Output(self.head(batch.features['text'].mean(1))[:, 0])\n\n"
-        "def build(spec: DataSpec) -> nn.Module:\n    return Bag(spec.widths['text'])\n",
-        encoding="utf-8",
-    )
+def test_the_model_of_the_readme_comes_in_by_module_and_function(
+    write_pickle: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example = README.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+    (tmp_path / "stranger.py").write_text(example, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     store = Store(tmp_path / "results")
     summary = run(plan(request(write_pickle(), models=("stranger:build",), seeds=(1,))), store)
@@ -131,7 +137,7 @@ def test_a_strangers_model_comes_in_by_module_and_function(write_pickle: WritePi
     assert store.cells()[0].facts.parameters == 6
 
 
-def test_a_damaged_checkpoint_is_told(write_pickle: WritePickle, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_told(write_pickle: Callable[..., Path], tmp_path: Path) -> None:
     store, asked = Store(tmp_path / "r"), request(write_pickle(), seeds=(1,))
     run(plan(asked), store, jobs=1)
     for path in store.root.rglob("*.parquet"):
@@ -143,7 +149,9 @@ def test_a_damaged_checkpoint_is_told(write_pickle: WritePickle, tmp_path: Path)
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_killed_at_any_moment_it_resumes_to_the_same_bits(write_pickle: WritePickle, tmp_path: Path, jobs: str) -> None:
+def test_killed_at_any_moment_it_resumes_to_the_same_bits(
+    write_pickle: Callable[..., Path], tmp_path: Path, jobs: str
+) -> None:
     data = write_pickle()
 
     def command(results: str) -> list[str]:
@@ -156,7 +164,9 @@ def test_killed_at_any_moment_it_resumes_to_the_same_bits(write_pickle: WritePic
     killed, moments = 0, random.Random(int(jobs))
     folder = tmp_path / "killed" / "runs"
     for files in (1, 3, 5):  # wait until so many files are there, then a little longer
-        process = subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(
+            command("killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         while process.poll() is None and len(list(folder.glob("*/*/*"))) < files:
             time.sleep(0.01)
         time.sleep(moments.uniform(0, 0.3))
@@ -171,12 +181,14 @@ def test_killed_at_any_moment_it_resumes_to_the_same_bits(write_pickle: WritePic
     assert not [p for p in folder.rglob("*") if p.name.endswith(".tmp")]
 
 
-def test_interrupted_it_says_how_to_go_on(write_pickle: WritePickle, tmp_path: Path) -> None:
+def test_interrupted_it_says_how_to_go_on(write_pickle: Callable[..., Path], tmp_path: Path) -> None:
     command = [
         sys.executable, "-m", "qamoe_bench", "run", "--protocol", "clean", "--data", str(write_pickle()),
         "--results", str(tmp_path / "r"), "--jobs", "2",
     ]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     while not list(tmp_path.glob("r/runs/*/run.json")) and process.poll() is None:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
@@ -202,6 +214,6 @@ def test_no_trained_model_beats_the_oracle_beyond_sampling_error() -> None:
             gap = mine - (limit["prediction_mae"] - limit["target"]).abs()
             assert gap.mean() > -2 * gap.std() / np.sqrt(len(gap)), (name, condition)
             assert gap.mean() > 0 or condition != "eta=0"
-            a, b = (scores(DIALECTS["mmsa"], {k: f[k].to_numpy() for k in f}) for f in (found, limit))
+            a, b = (scores(DIALECTS["mmsa"], {str(k): f[k].to_numpy() for k in f}) for f in (found, limit))
             assert a["corr"] < b["corr"] + 0.03
             assert a["acc7"] < b["acc7"] + 0.03

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import make_dataset
+from tinydata import make_dataset
 from torch import Tensor, nn
 
 from qamoe_bench.contract import Batch, DataSpec, Output
@@ -17,7 +17,9 @@ SHORT = TrainConfig(epochs=4, batch_size=16)
 CPU = torch.device("cpu")
 
 
-def fit(data: Dataset, regime: str = "spectrum", seed: int = 1, config: TrainConfig = SHORT) -> tuple[nn.Module, Trained]:
+def fit(
+    data: Dataset, regime: str = "spectrum", seed: int = 1, config: TrainConfig = SHORT
+) -> tuple[nn.Module, Trained]:
     with seeded("build", seed):
         model = find_model("late-fusion").builder()(data.spec)
     return model, train(model, data, regime, seed, config, CPU)
@@ -65,8 +67,6 @@ def test_loss_falls_and_the_best_validation_epoch_is_kept(tiny: Dataset) -> None
     with torch.no_grad():
         loss = (model(valid).prediction - valid.target).abs().mean()
     assert float(loss) == pytest.approx(min(trained.valid_mae), rel=1e-5)
-
-
 
 
 class Exploding(nn.Module):

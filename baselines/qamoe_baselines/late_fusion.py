@@ -1,7 +1,7 @@
 """Late fusion: the control with QA-MoE's encoders and neither experts nor quality.
 
-ŷ = W_y · dropout(GELU(W_f [u_t; u_a; u_v])), trained on mean absolute error. Whatever QA-MoE gains over this row is due to its
-experts, its quality scores or its likelihood, not to its encoders. Not from a paper; the design is ours.
+ŷ = W_y · dropout(GELU(W_f [u_t; u_a; u_v])), trained on mean absolute error. Whatever QA-MoE gains over this row is
+due to its experts, its quality scores or its likelihood, not to its encoders. Not from a paper; the design is ours.
 """
 
 from collections.abc import Mapping

@@ -31,9 +31,9 @@ class Split:
     """
 
     ids: tuple[str, ...]
-    target: Float[Tensor, "N"]
+    target: Float[Tensor, " N"]
     features: Mapping[str, Float[Tensor, "N _ _"]]
-    lengths: Mapping[str, Int[Tensor, "N"]]
+    lengths: Mapping[str, Int[Tensor, " N"]]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -111,7 +111,7 @@ class Dataset:
         )
 
 
-def _moments(x: Float[Tensor, "N T D"], lengths: Int[Tensor, "N"]) -> tuple[Tensor, Tensor]:
+def _moments(x: Float[Tensor, "N T D"], lengths: Int[Tensor, " N"]) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of valid frames per dimension, summed in float64; a constant dimension gets std 1."""
     count = lengths.sum().clamp(min=1)  # padding is zero, so it adds nothing to the sums
     mean = x.sum(dim=(0, 1), dtype=torch.float64) / count

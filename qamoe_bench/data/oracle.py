@@ -59,8 +59,8 @@ class BayesOracle:
         reference: Per modality, σ_ref of each dimension.
     """
 
-    grid: Float[NDArray[np.float64], "S"]
-    prior: Float[NDArray[np.float64], "S"]
+    grid: Float[NDArray[np.float64], " S"]
+    prior: Float[NDArray[np.float64], " S"]
     channels: Mapping[str, Channel]
     scatter: Mapping[str, Mapping[str, NDArray[np.float64]]]
     reference: Mapping[str, NDArray[np.float64]]
@@ -152,10 +152,10 @@ def _noise_variance(condition: Condition, kind: str, modality: str) -> float:
 def _log_likelihood(
     channel: Channel,
     mean: Float[NDArray[np.float64], "N D"],
-    count: Int[NDArray[np.int64], "N"],
-    tau: Float[NDArray[np.float64], "N"],
-    fresh: Float[NDArray[np.float64], "D"],
-    constant: Float[NDArray[np.float64], "D"],
+    count: Int[NDArray[np.int64], " N"],
+    tau: Float[NDArray[np.float64], " N"],
+    fresh: Float[NDArray[np.float64], " D"],
+    constant: Float[NDArray[np.float64], " D"],
 ) -> Float[NDArray[np.float64], "N S"]:
     """The logarithm of N(x̄; μ(s), Σ) for every s, up to a constant per sample: μᵀΣ⁻¹x̄ − ½ μᵀΣ⁻¹μ.
 
@@ -171,8 +171,8 @@ def _log_likelihood(
 
 
 def _heaviest_class(
-    posterior: Float[NDArray[np.float64], "N S"], grid: Float[NDArray[np.float64], "S"], limit: int
-) -> Float[NDArray[np.float64], "N"]:
+    posterior: Float[NDArray[np.float64], "N S"], grid: Float[NDArray[np.float64], " S"], limit: int
+) -> Float[NDArray[np.float64], " N"]:
     """The integer from -limit to limit whose class (clipped, rounded half to even) has the largest mass."""
     centres = np.arange(-limit, limit + 1.0)
     member = np.round(np.clip(grid, -limit, limit))[:, None] == centres
@@ -181,6 +181,6 @@ def _heaviest_class(
 
 def _heavier_side(
     posterior: Float[NDArray[np.float64], "N S"], positive: NDArray[np.bool_], negative: NDArray[np.bool_]
-) -> Float[NDArray[np.float64], "N"]:
+) -> Float[NDArray[np.float64], " N"]:
     """+1 where the positive labels have at least the mass of the negative ones, else -1."""
     return np.where(posterior @ positive >= posterior @ negative, 1.0, -1.0)

@@ -89,8 +89,8 @@ class Law:
         scatter_prior: Their probabilities.
     """
 
-    grid: Float[NDArray[np.float64], "S"]
-    prior: Float[NDArray[np.float64], "S"]
+    grid: Float[NDArray[np.float64], " S"]
+    prior: Float[NDArray[np.float64], " S"]
     views: Mapping[str, View]
     scatter: tuple[float, ...] = (0.5, 1.0, 2.0)
     scatter_prior: tuple[float, ...] = (0.3, 0.4, 0.3)

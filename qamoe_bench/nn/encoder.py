@@ -19,7 +19,7 @@ class Standardise(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, mean: Float[Tensor, "D"], std: Float[Tensor, "D"]) -> None:
+    def __init__(self, mean: Float[Tensor, " D"], std: Float[Tensor, " D"]) -> None:
         super().__init__()
         self.register_buffer("mean", mean.clone())
         self.register_buffer("std", std.clone())

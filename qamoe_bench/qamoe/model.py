@@ -68,9 +68,7 @@ class QAMoE(nn.Module):
         self.mean = nn.ModuleDict({m: nn.Linear(width, width) for m in self.modalities})
         self.spread = nn.ModuleDict({m: nn.Linear(width, width) for m in self.modalities})
         self.gate = nn.ModuleDict({m: nn.Linear(width, config.experts, bias=False) for m in self.modalities})
-        self.experts = nn.ModuleList(
-            GLUExperts(config.experts, width, config.expert_hidden) for _ in range(pools)
-        )
+        self.experts = nn.ModuleList(GLUExperts(config.experts, width, config.expert_hidden) for _ in range(pools))
         self.prior = nn.Parameter(torch.zeros(1 if config.share_prior else len(self.modalities), width))
         self.fusion = nn.Sequential(
             nn.Linear(len(self.modalities) * width, width), nn.GELU(), nn.Dropout(config.dropout)
@@ -113,11 +111,11 @@ class QAMoE(nn.Module):
                 return error.abs().mean()
 
     @staticmethod
-    def _quality(spread: Float[Tensor, "B W"]) -> Float[Tensor, "B"]:
+    def _quality(spread: Float[Tensor, "B W"]) -> Float[Tensor, " B"]:
         return 1 / (1 + F.softplus(spread).mean(dim=1))
 
     def _mix(
-        self, index: int, modality: str, mean: Float[Tensor, "B W"], quality: Float[Tensor, "B"]
+        self, index: int, modality: str, mean: Float[Tensor, "B W"], quality: Float[Tensor, " B"]
     ) -> Float[Tensor, "B W"]:
         """y_m: the chosen experts' answer, drawn towards the prior as quality falls."""
         config = self.config

@@ -121,7 +121,14 @@ def quality_frame(section: Section) -> pd.DataFrame:
 def _quality_of(cells: Sequence[StoredCell]) -> dict[str, float]:
     modalities = [m for m in MODALITIES if f"quality_{m}" in cells[0].predictions]
     return {
-        m: float(np.mean([spearman(c.predictions[f"quality_{m}"].to_numpy(), corruption(c.predictions, m).to_numpy()) for c in cells]))
+        m: float(
+            np.mean(
+                [
+                    spearman(c.predictions[f"quality_{m}"].to_numpy(), corruption(c.predictions, m).to_numpy())
+                    for c in cells
+                ]
+            )
+        )
         for m in modalities
     }
 

@@ -156,7 +156,9 @@ def _metric_table(section: Section, values: pd.DataFrame, metric: Metric) -> Tab
 
 
 def _quality_table(quality: pd.DataFrame) -> Table:
-    rows = tuple((str(row), *(f"{v:+.2f}" if np.isfinite(v) else "–" for v in quality.loc[row])) for row in quality.index)
+    rows = tuple(
+        (str(row), *(f"{v:+.2f}" if np.isfinite(v) else "–" for v in quality.loc[row])) for row in quality.index
+    )
     return Table(
         "Do the quality scores know? Spearman's ρ of r_m with the corruption of modality m",
         ("model", *quality.columns),

@@ -11,7 +11,6 @@ from rich.text import Text
 
 from qamoe_bench.report.tables import Chapter, Table
 
-
 PLAIN_WIDTH = 120  # where there is no terminal to fit
 
 
@@ -26,7 +25,7 @@ def plain_text(chapters: Sequence[Chapter]) -> str:
     console = Console(file=io.StringIO(), width=PLAIN_WIDTH)
     print_chapters(chapters, console)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO from above
-    return text
+    return "".join(f"{line.rstrip()}\n" for line in text.splitlines())  # rich fills lines with blanks
 
 
 def print_chapters(chapters: Sequence[Chapter], console: Console) -> None:

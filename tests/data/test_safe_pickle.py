@@ -39,7 +39,7 @@ ARRAYS: dict[str, NDArray[Any]] = {
 }
 
 
-def load(tmp_path: Path, content: bytes) -> Any:  # noqa: ANN401  # whatever was pickled
+def load(tmp_path: Path, content: bytes) -> Any:  # whatever was pickled
     path = tmp_path / "file.pkl"
     path.write_bytes(content)
     return safe_pickle.load(path)
@@ -142,7 +142,7 @@ class Acts:
     def __init__(self, function: object, *arguments: object) -> None:
         self.call = (function, arguments)
 
-    def __reduce__(self) -> Any:  # noqa: ANN401  # what pickle documents
+    def __reduce__(self) -> Any:  # what pickle documents
         return self.call
 
 
