@@ -13,7 +13,7 @@ from rich.table import Table
 from qamoe_bench import __version__
 from qamoe_bench.errors import BenchError, RunFailed, unknown_name
 from qamoe_bench.metrics import DIALECTS, METRICS, find_dialect
-from qamoe_bench.protocol import load_protocol, protocol_names
+from qamoe_bench.protocol_file import load_protocol, protocol_names
 from qamoe_bench.registry import model_refs
 from qamoe_bench.store import Store, write_atomic
 

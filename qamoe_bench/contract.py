@@ -116,6 +116,25 @@ def valid_frames(lengths: Int[Tensor, " B"], frames: int) -> Bool[Tensor, "B T"]
 
 
 @dataclass(frozen=True)
+class Reference:
+    """What a corruption may take from the training split.
+
+    Attributes:
+        mean: Mean of each dimension over valid frames, per modality.
+        std: σ_ref, the standard deviation of each dimension over valid frames, per modality; never 0.
+        pool: Some valid frames per modality, to replace others by.
+    """
+
+    mean: Mapping[str, Float[Tensor, "..."]]
+    std: Mapping[str, Float[Tensor, "..."]]
+    pool: Mapping[str, Float[Tensor, "..."]]
+
+    def to(self, device: torch.device | str) -> "Reference":
+        """The same on another device."""
+        return Reference(*({m: x.to(device) for m, x in part.items()} for part in (self.mean, self.std, self.pool)))
+
+
+@dataclass(frozen=True)
 class Output:
     """What a model says of a batch.
 

@@ -1,37 +1,53 @@
 """The random draws of corruptions: common to every model and condition in evaluation, fresh in training.
 
-A condition only thresholds or scales draws. In evaluation each (seed, sample id, modality, purpose) owns a stream, so
-masks are nested as a rate grows, noise keeps its direction as a level grows, and two models always see the very same
-corrupted sample, whatever the batch size, order, worker or device.
+A condition only thresholds or scales draws. In evaluation each (seed, draw, sample id, modality, purpose) owns a
+stream, so masks are nested as a rate grows, noise keeps its direction as a level grows, and two models always see the
+very same corrupted sample, whatever the batch size, order, worker or device.
 """
 
-from collections.abc import Callable, Sequence
-from functools import cache
-from typing import Protocol, runtime_checkable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from qamoe_bench.contract import Batch
 from qamoe_bench.seeding import stream
 
+CACHE_BYTES = 2**29
+"""A draw for a whole split is kept if it is no larger than this, else made again for each chunk and condition."""
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a draw is for.
+
+    Attributes:
+        name: Separates its stream from others.
+        per: One number per `sample` (B,), per valid `frame` (B, T), per `dimension` (B, D) or per `value` of a valid
+            frame (B, T, D). Padding always gets 0, so that it stays exactly zero.
+        law: Uniform on [0, 1), standard normal, or Laplace with mean 0 and variance 1.
+        shared: Modalities of equal length get equal draws.
+        joint: One draw for all modalities of a sample.
+    """
+
+    name: str
+    per: Literal["sample", "frame", "dimension", "value"]
+    law: Literal["uniform", "normal", "laplace"] = "uniform"
+    shared: bool = False
+    joint: bool = False
+
 
 @runtime_checkable  # the test run checks annotations
 class Draws(Protocol):
-    """Draws for the samples of one batch. Padding always draws 0, so that it stays exactly zero."""
+    """Draws for the samples of one batch."""
 
-    def presence(self, modality: str) -> Float[Tensor, " B"]:
-        """Uniform on [0, 1), one per sample."""
-        ...
-
-    def frame(self, modality: str) -> Float[Tensor, "B T"]:
-        """Uniform on [0, 1), one per valid frame."""
-        ...
-
-    def gaussian(self, modality: str) -> Float[Tensor, "B T D"]:
-        """Standard normal, one per valid frame and dimension."""
+    def __call__(self, purpose: Purpose, modality: str) -> Tensor:
+        """The draw, in the shape that the purpose says."""
         ...
 
 
@@ -41,81 +57,81 @@ class FreshDraws:
     def __init__(self, batch: Batch, generator: torch.Generator) -> None:
         self._batch, self._generator = batch, generator
 
-    def presence(self, modality: str) -> Float[Tensor, " B"]:
-        """See `Draws`."""
-        return self._rand(self._batch.size)
-
-    def frame(self, modality: str) -> Float[Tensor, "B T"]:
-        """See `Draws`."""
-        mask = self._batch.mask(modality)
-        return self._rand(*mask.shape) * mask
-
-    def gaussian(self, modality: str) -> Float[Tensor, "B T D"]:
-        """See `Draws`."""
-        shape = self._batch.features[modality].shape
-        noise = torch.randn(shape, generator=self._generator, device=self._generator.device)
-        return noise * self._batch.mask(modality)[..., None]
-
-    def _rand(self, *shape: int) -> Tensor:
-        return torch.rand(shape, generator=self._generator, device=self._generator.device)
+    def __call__(self, purpose: Purpose, modality: str) -> Tensor:
+        """See `Draws`; shared draws are for evaluation only."""
+        shape, device = _shape(purpose, self._batch, modality), self._generator.device
+        if purpose.law == "normal":
+            values = torch.randn(shape, generator=self._generator, device=device)
+        else:
+            values = torch.rand(shape, generator=self._generator, device=device)
+        if purpose.law == "laplace":
+            values = torch.from_numpy(_laplace(values.cpu().numpy())).to(device)
+        if purpose.per in ("frame", "value"):
+            mask = self._batch.mask(modality)
+            values = values * (mask if purpose.per == "frame" else mask[..., None])
+        return values
 
 
 class CommonDraws:
-    """The draws of a whole split under one seed, each made when first asked for and then kept."""
+    """The draws of a whole split under one seed, each made when first asked for and kept unless it is too large."""
 
-    def __init__(self, seed: int, ids: Sequence[str], samples: Batch) -> None:
-        """Prepare; `samples` gives lengths, shapes and the device, `ids` the streams."""
-        self._seed, self._ids, self._samples = seed, ids, samples
-        self._presence = cache(self._draw_presence)
-        self._frame = cache(self._draw_frame)
-        self._gaussian = cache(self._draw_gaussian)
+    def __init__(self, seed: int, ids: Sequence[str], samples: Batch, draw: int = 0) -> None:
+        """Prepare.
+
+        Args:
+            seed: Of all draws.
+            ids: Names of the samples; they address the streams.
+            samples: The samples, for lengths, shapes and device.
+            draw: Which of several independent draws under one seed.
+        """
+        self._seed, self._ids, self._samples, self._draw = seed, ids, samples, draw
+        self._kept: dict[tuple[Purpose, str], Tensor] = {}
 
     def rows(self, rows: Int[Tensor, " B"] | slice) -> Draws:
         """The draws of some samples."""
-        return _Rows(self._presence, self._frame, self._gaussian, rows)
+        return lambda purpose, modality: self._some(purpose, modality, rows)
 
-    def _draw_presence(self, modality: str) -> Float[Tensor, " N"]:
-        draws = [self._stream(i, modality, "presence").random(dtype=np.float32) for i in self._ids]
-        return torch.tensor(draws, device=self._samples.lengths[modality].device)
+    def _some(self, purpose: Purpose, modality: str, rows: Int[Tensor, " B"] | slice) -> Tensor:
+        if 4 * _shape(purpose, self._samples, modality).numel() > CACHE_BYTES:
+            return self._make(purpose, modality, np.arange(len(self._ids))[_numpy(rows)])
+        key = (purpose, "" if purpose.joint else modality)
+        if key not in self._kept:
+            self._kept[key] = self._make(purpose, modality, np.arange(len(self._ids)))
+        return self._kept[key][rows]
 
-    def _draw_frame(self, modality: str) -> Float[Tensor, "N T"]:
-        return self._fill(modality, "frame", self._samples.features[modality].shape[:2])
-
-    def _draw_gaussian(self, modality: str) -> Float[Tensor, "N T D"]:
-        return self._fill(modality, "gaussian", self._samples.features[modality].shape)
-
-    def _fill(self, modality: str, purpose: str, shape: torch.Size) -> Tensor:
-        # Only valid frames are drawn: how far a batch happens to be padded must not move the stream.
-        draws = np.zeros(shape, np.float32)
+    def _make(self, purpose: Purpose, modality: str, rows: NDArray[np.int64]) -> Tensor:
+        draws = np.zeros((len(rows), *_shape(purpose, self._samples, modality)[1:]), np.float32)
+        targets = draws[:, None] if purpose.per == "sample" else draws
         lengths = self._samples.lengths[modality].tolist()
-        for row, sample, length in zip(draws, self._ids, lengths, strict=True):
-            generator = self._stream(sample, modality, purpose)
-            target = row[:length]
-            if purpose == "gaussian":
-                generator.standard_normal(out=target, dtype=np.float32)
-            else:
-                generator.random(out=target, dtype=np.float32)
+        for target, row in zip(targets, rows.tolist(), strict=True):
+            # Only valid frames are drawn: how far a batch happens to be padded must not move the stream.
+            count = lengths[row] if purpose.per in ("frame", "value") else None
+            whose = "all" if purpose.joint else lengths[row] if purpose.shared else modality
+            words = (self._seed, self._draw, self._ids[row], whose, purpose.name)
+            _fill(stream("corruption", *words), purpose, target[:count])
         return torch.from_numpy(draws).to(self._samples.features[modality].device)
 
-    def _stream(self, sample: str, modality: str, purpose: str) -> np.random.Generator:
-        return stream("corruption", self._seed, sample, modality, purpose)
+
+def _fill(generator: np.random.Generator, purpose: Purpose, target: NDArray[np.float32]) -> None:
+    if purpose.law == "normal":
+        generator.standard_normal(out=target, dtype=np.float32)
+        return
+    generator.random(out=target, dtype=np.float32)
+    if purpose.law == "laplace":
+        target[...] = _laplace(target)
 
 
-class _Rows:
-    def __init__(
-        self,
-        presence: Callable[[str], Tensor],
-        frame: Callable[[str], Tensor],
-        gaussian: Callable[[str], Tensor],
-        rows: Int[Tensor, " B"] | slice,
-    ) -> None:
-        self._draw, self._index = {"presence": presence, "frame": frame, "gaussian": gaussian}, rows
+def _laplace(uniform: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Inverse of the distribution function, with variance 1; the clip stands for the half-open end of the uniform."""
+    centred = uniform - np.float32(0.5)
+    tail = np.clip(1 - 2 * np.abs(centred), np.float32(2**-24), None)
+    return np.asarray(-np.sign(centred) * np.log(tail) / np.sqrt(2), np.float32)
 
-    def presence(self, modality: str) -> Float[Tensor, " B"]:
-        return self._draw["presence"](modality)[self._index]
 
-    def frame(self, modality: str) -> Float[Tensor, "B T"]:
-        return self._draw["frame"](modality)[self._index]
+def _shape(purpose: Purpose, samples: Batch, modality: str) -> torch.Size:
+    b, t, d = samples.features[modality].shape
+    return torch.Size({"sample": (b,), "frame": (b, t), "dimension": (b, d), "value": (b, t, d)}[purpose.per])
 
-    def gaussian(self, modality: str) -> Float[Tensor, "B T D"]:
-        return self._draw["gaussian"](modality)[self._index]
+
+def _numpy(rows: Tensor | slice) -> NDArray[np.int64] | slice:
+    return rows if isinstance(rows, slice) else rows.cpu().numpy()

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from qamoe_bench.contract import Batch, Output
-from qamoe_bench.corruption import Corrupted, corrupt
+from qamoe_bench.corruption.apply import corrupt
+from qamoe_bench.corruption.state import Corrupted
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.draws import CommonDraws
 from qamoe_bench.errors import RunFailed
@@ -31,11 +32,11 @@ class TestSet:
         self.data, self.ids, self.target = data, split.ids, split.target.numpy()
         self.clean = split.batch(target=False).to(device)
         self.draws = CommonDraws(seed, split.ids, self.clean)
-        self.feature_std = {m: s.to(device) for m, s in data.spec.feature_std.items()}
+        self.reference = data.reference.to(device)
 
     def corrupted(self, condition: Condition, rows: slice = slice(None)) -> Corrupted:
         """Some samples under a condition."""
-        return corrupt(self.clean.rows(rows), condition, self.draws.rows(rows), self.feature_std)
+        return corrupt(self.clean.rows(rows), condition, self.draws.rows(rows), self.reference)
 
 
 def sweep_model(model: nn.Module, test: TestSet, protocol: Protocol, batch_size: int = BATCH_SIZE) -> Columns:

@@ -93,7 +93,7 @@ def pearson(prediction: Vector, label: Vector) -> float:
 
 
 def _unit(x: Vector) -> Vector:
-    """x / ‖x‖, scaled first so that squares of tiny numbers do not vanish; NaN where all that is left is rounding."""
+    """The vector x / ‖x‖, scaled first so that tiny squares do not vanish; NaN where only rounding is left."""
     largest = np.max(np.abs(x))
     if largest < np.finfo(np.float64).tiny:
         return np.full_like(x, np.nan)

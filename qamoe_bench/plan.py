@@ -15,7 +15,8 @@ from qamoe_bench.data.open import open_dataset
 from qamoe_bench.environment import engine_digest, versions
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.presets import find_preset
-from qamoe_bench.protocol import Protocol, load_protocol
+from qamoe_bench.protocol import Protocol
+from qamoe_bench.protocol_file import load_protocol
 from qamoe_bench.record import ORACLE, Cell, digest_of
 from qamoe_bench.registry import ModelRef, find_model
 from qamoe_bench.train import REGIMES, TrainConfig, fingerprint

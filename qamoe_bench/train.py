@@ -21,11 +21,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qamoe_bench.contract import Batch, HasLoss, Output, concatenate
-from qamoe_bench.corruption import corrupt
+from qamoe_bench.corruption.apply import corrupt
 from qamoe_bench.data.dataset import Dataset, Split
 from qamoe_bench.draws import CommonDraws, FreshDraws
 from qamoe_bench.errors import RunFailed
-from qamoe_bench.protocol import Condition, load_protocol
+from qamoe_bench.protocol import Condition
+from qamoe_bench.protocol_file import load_protocol
 from qamoe_bench.seeding import stream, torch_seed
 
 REGIMES = ("clean", "spectrum")
@@ -154,7 +155,7 @@ class _Corruptor:
             data.splits["train"].batch(target=True).to(device), regime, seed, config, device,
         )  # fmt: skip
         self._protocol = load_protocol(SPECTRUM_PROTOCOL)
-        self._std = {m: s.to(device) for m, s in data.spec.feature_std.items()}
+        self._reference = data.reference.to(device)
         self._levels = stream("train", seed, "levels")
         self._generator = torch.Generator(device).manual_seed(torch_seed("train", seed, "corruption"))
         self._order = torch.Generator().manual_seed(torch_seed("train", seed, "order"))
@@ -166,7 +167,7 @@ class _Corruptor:
             batch = self._train.rows(rows)
             if self._regime == "spectrum":
                 draws = FreshDraws(batch, self._generator)
-                batch = corrupt(batch, self._condition(batch.size, self._levels), draws, self._std).batch
+                batch = corrupt(batch, self._condition(batch.size, self._levels), draws, self._reference).batch
             yield batch
 
     def _validation(self, split: Split) -> list[Batch]:
@@ -178,7 +179,9 @@ class _Corruptor:
             levels = stream("valid", self._seed, copy_index, "levels")
             batch = clean
             if self._regime == "spectrum":
-                batch = corrupt(clean, self._condition(clean.size, levels), draws.rows(slice(None)), self._std).batch
+                batch = corrupt(
+                    clean, self._condition(clean.size, levels), draws.rows(slice(None)), self._reference
+                ).batch
             batches.append(batch)
         return list(concatenate(batches).split(VALIDATION_BATCH))
 

@@ -14,12 +14,14 @@ BASELINES = PACKAGE.parent / "baselines" / "qamoe_baselines"
 
 # Floors from the ground up. A module imports only from floors below its own; `room` stands for all modules in it.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "modality", "seeding"),
+    ("errors", "modality", "seeding", "kinds"),
     ("record", "protocol", "registry", "metrics", "environment"),
-    ("store", "contract"),
+    ("store", "contract", "protocol_file"),
     ("checkpoint", "draws", "nn", "report.scores"),
-    ("corruption", "qamoe", "data.dataset", "data.safe_pickle", "report.tables"),
-    ("data.oracle", "data.mmsa", "report.terminal", "report.markdown"),
+    ("corruption.state", "qamoe", "data.dataset", "data.safe_pickle", "report.tables"),
+    ("corruption.modalities", "corruption.frames", "data.oracle", "data.mmsa", "report.terminal", "report.markdown"),
+    ("corruption.values",),
+    ("corruption.apply",),
     ("data.synthetic",),
     ("data.open", "train", "evaluate"),
     ("presets", "executor"),
@@ -29,8 +31,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
 )
 TORCH_FREE = (
-    "errors", "modality", "seeding", "record", "protocol", "registry", "metrics", "environment", "store", "report",
-    "cli",
+    "errors", "modality", "seeding", "kinds", "record", "protocol", "protocol_file", "registry", "metrics",
+    "environment", "store", "report", "cli",
 )  # fmt: skip
 CONTRACT = ("contract", "nn", "errors", "modality")
 

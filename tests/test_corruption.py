@@ -8,14 +8,24 @@ from hypothesis import strategies as st
 from tinydata import make_split
 from torch import Tensor
 
-from qamoe_bench.contract import Batch
-from qamoe_bench.corruption import Corrupted, corrupt
+from qamoe_bench.contract import Batch, Reference
+from qamoe_bench.corruption.apply import corrupt
+from qamoe_bench.corruption.frames import FRAME
+from qamoe_bench.corruption.modalities import PRESENCE
+from qamoe_bench.corruption.state import Corrupted
+from qamoe_bench.corruption.values import GAUSSIAN
 from qamoe_bench.draws import CommonDraws, FreshDraws
-from qamoe_bench.protocol import Condition, load_protocol, parse_protocol
+from qamoe_bench.protocol import Condition
+from qamoe_bench.protocol_file import load_protocol, parse_protocol
 
 SPLIT = make_split("corruption", 60)
 CLEAN = SPLIT.batch(target=True)
 STD = {"text": torch.ones(5), "audio": torch.tensor([1.0, 2.0, 3.0]), "vision": torch.full((4,), 0.5)}
+REFERENCE = Reference(
+    mean={m: torch.full_like(s, 0.25) for m, s in STD.items()},
+    std=STD,
+    pool={m: 100 + torch.arange(8.0)[:, None].expand(8, len(s)) for m, s in STD.items()},
+)
 MIXED = load_protocol("mixed")
 MISSING = load_protocol("random-missing")
 NOISE = load_protocol("quality-degradation")
@@ -25,7 +35,10 @@ def at(seed: int = 1, **levels: float) -> Corrupted:
     """The whole split at a point of the protocol `mixed`; `lambda` is spelt `lam`."""
     point = {"lambda": levels.get("lam", 0.0), "eta": levels.get("eta", 0.0)}
     return corrupt(
-        CLEAN, Condition("c", point, MIXED.steps(point)), CommonDraws(seed, SPLIT.ids, CLEAN).rows(slice(None)), STD
+        CLEAN,
+        Condition("c", point, MIXED.steps(point)),
+        CommonDraws(seed, SPLIT.ids, CLEAN).rows(slice(None)),
+        REFERENCE,
     )
 
 
@@ -77,7 +90,7 @@ def test_without_keep_one_rate_one_takes_everything() -> None:
     head = 'schema = 1\ntitle = "t"\nsource = "s"\ndefinition = "d"\n'
     step = '[[corruption]]\nkind = "modality-missing"\nrate = 1.0\nkeep_one = false\n'
     (condition,) = parse_protocol("p", head + step).conditions
-    corrupted = corrupt(CLEAN, condition, CommonDraws(1, SPLIT.ids, CLEAN).rows(slice(None)), STD)
+    corrupted = corrupt(CLEAN, condition, CommonDraws(1, SPLIT.ids, CLEAN).rows(slice(None)), REFERENCE)
     assert not present(corrupted).any()
     assert all((corrupted.missing(m) == 1).all() for m in CLEAN.modalities)
 
@@ -87,7 +100,7 @@ def test_a_modality_that_the_data_lacks_is_not_the_one_that_is_kept() -> None:
     batch = Batch({**CLEAN.features, "text": torch.zeros_like(CLEAN.features["text"])}, lengths)
     (step,) = MISSING.steps({"eta": 1.0})
     draws = CommonDraws(1, SPLIT.ids, batch).rows(slice(None))
-    corrupted = corrupt(batch, Condition("c", {}, (step,)), draws, STD)
+    corrupted = corrupt(batch, Condition("c", {}, (step,)), draws, REFERENCE)
     assert (present(corrupted)[1:].sum(0) == 1).all()
 
 
@@ -96,7 +109,7 @@ def test_missing_rates_and_the_kept_modality_follow_their_definition() -> None:
     split = make_split("many", 6000)
     clean = split.batch(target=False)
     draws = CommonDraws(5, split.ids, clean).rows(slice(None))
-    corrupted = corrupt(clean, MISSING.conditions[-1], draws, STD)
+    corrupted = corrupt(clean, MISSING.conditions[-1], draws, REFERENCE)
     rates = [float((corrupted.missing(m) == 1).float().mean()) for m in clean.modalities]
     assert rates == pytest.approx([0.7 - 0.7**3 / 3] * 3, abs=0.02)  # 3 standard errors
     alone = present(corrupted)[:, present(corrupted).sum(0) == 1].float().mean(1)
@@ -107,7 +120,7 @@ def test_noise_has_the_stated_size_and_differs_between_frames_and_dimensions() -
     split = make_split("noise", 4000)
     clean = split.batch(target=False)
     draws = CommonDraws(5, split.ids, clean).rows(slice(None))
-    corrupted = corrupt(clean, NOISE.conditions[5], draws, STD)
+    corrupted = corrupt(clean, NOISE.conditions[5], draws, REFERENCE)
     mask = clean.mask("audio")
     noise = (corrupted.batch.features["audio"] - clean.features["audio"])[mask]
     np.testing.assert_allclose(noise.std(0), 0.5 * STD["audio"], rtol=0.03)
@@ -123,7 +136,7 @@ def test_noise_has_the_stated_size_and_differs_between_frames_and_dimensions() -
 def test_modalities_and_seeds_draw_independently() -> None:
     split = make_split("many", 6000)
     draws = [CommonDraws(seed, split.ids, split.batch(target=False)).rows(slice(None)) for seed in (1, 2)]
-    columns = [d.presence(m) for d in draws for m in ("text", "audio", "vision")]
+    columns = [d(PRESENCE, m) for d in draws for m in ("text", "audio", "vision")]
     correlation = np.corrcoef(torch.stack(columns))
     assert np.abs(correlation - np.eye(6)).max() < 0.05
 
@@ -135,7 +148,7 @@ def test_batch_size_and_order_change_nothing(size: int) -> None:
     draws = CommonDraws(1, SPLIT.ids, CLEAN)
     point = {"lambda": 0.4, "eta": 0.4}
     for rows in torch.split(order, size):
-        part = corrupt(CLEAN.rows(rows), Condition("c", point, MIXED.steps(point)), draws.rows(rows), STD).batch
+        part = corrupt(CLEAN.rows(rows), Condition("c", point, MIXED.steps(point)), draws.rows(rows), REFERENCE).batch
         for m in CLEAN.modalities:
             assert torch.equal(part.features[m], whole.features[m][rows])
 
@@ -146,7 +159,7 @@ def test_other_samples_and_further_padding_change_nothing() -> None:
     padded = Batch({m: torch.nn.functional.pad(x, (0, 0, 0, 3)) for m, x in alone.features.items()}, alone.lengths)
     point = {"lambda": 0.5, "eta": 0.3}
     condition = Condition("c", point, MIXED.steps(point))
-    found = corrupt(padded, condition, CommonDraws(1, SPLIT.ids[few], padded).rows(slice(None)), STD).batch
+    found = corrupt(padded, condition, CommonDraws(1, SPLIT.ids[few], padded).rows(slice(None)), REFERENCE).batch
     whole = at(lam=0.5, eta=0.3).batch
     for m in CLEAN.modalities:
         assert torch.equal(found.features[m][:, :-3], whole.features[m][few])
@@ -156,7 +169,7 @@ def test_one_level_per_sample_gives_each_sample_its_own() -> None:
     levels = np.linspace(0, 1, 60, dtype=np.float32)
     point = {"lambda": levels, "eta": np.zeros(60, np.float32)}
     draws = CommonDraws(1, SPLIT.ids, CLEAN).rows(slice(None))
-    found = corrupt(CLEAN, Condition("c", {}, MIXED.steps(point)), draws, STD)
+    found = corrupt(CLEAN, Condition("c", {}, MIXED.steps(point)), draws, REFERENCE)
     for i in (0, 30, 59):
         alone = at(lam=float(levels[i]))
         for m in CLEAN.modalities:
@@ -165,8 +178,8 @@ def test_one_level_per_sample_gives_each_sample_its_own() -> None:
 
 def test_fresh_draws_respect_padding_and_follow_their_generator() -> None:
     first, again = (FreshDraws(CLEAN, torch.Generator().manual_seed(4)) for _ in range(2))
-    noise = first.gaussian("audio")
-    assert torch.equal(noise, again.gaussian("audio"))
-    assert not torch.equal(noise, first.gaussian("audio"))
-    assert (first.gaussian("audio")[~CLEAN.mask("audio")] == 0).all()
-    assert (first.frame("text")[~CLEAN.mask("text")] == 0).all()
+    noise = first(GAUSSIAN, "audio")
+    assert torch.equal(noise, again(GAUSSIAN, "audio"))
+    assert not torch.equal(noise, first(GAUSSIAN, "audio"))
+    assert (first(GAUSSIAN, "audio")[~CLEAN.mask("audio")] == 0).all()
+    assert (first(FRAME, "text")[~CLEAN.mask("text")] == 0).all()

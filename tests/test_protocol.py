@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from qamoe_bench.corruption import APPLY
+from qamoe_bench.corruption.apply import APPLY
 from qamoe_bench.errors import BenchError
-from qamoe_bench.protocol import KINDS, load_protocol, parse_protocol, protocol_names
+from qamoe_bench.kinds import KINDS
+from qamoe_bench.protocol_file import load_protocol, parse_protocol, protocol_names
 
 GOOD = """
 schema = 1
@@ -76,8 +77,8 @@ MISTAKES = [
     ("[axes]", "[axis]", "unknown key 'axis'.*did you mean 'axes'"),
     ("rate =", "rte =", "unknown key 'rte'.*did you mean 'rate'"),
     ('rate = "eta"', "", "expected 'rate', got none"),
-    ('rate = "eta"', 'rate = "etta"', "unknown axis 'etta'.*did you mean 'eta'"),
-    ('rate = "eta"', "rate = 0.5", "axis 'eta' is used by no corruption"),
+    ('rate = "eta"', 'rate = "etta"', "unknown variable 'etta'.*did you mean 'eta'"),
+    ('rate = "eta"', "rate = 0.5", "'eta' is used by no corruption"),
     ('"modality-missing"', '"modality-mising"', "did you mean 'modality-missing'"),
     ("[0.0, 0.5]", "[0.5, 0.0]", "expected rising levels"),
     ("[0.0, 0.5]", "[0.0, 1.5]", "from 0 to 1, got 1.5"),

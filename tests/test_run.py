@@ -22,7 +22,7 @@ from qamoe_bench.evaluate import TestSet, sweep_model, sweep_oracle
 from qamoe_bench.metrics import DIALECTS, scores
 from qamoe_bench.plan import Request, plan
 from qamoe_bench.presets import PRESETS, Preset
-from qamoe_bench.protocol import load_protocol
+from qamoe_bench.protocol_file import load_protocol
 from qamoe_bench.registry import find_model
 from qamoe_bench.runner import run
 from qamoe_bench.store import Store

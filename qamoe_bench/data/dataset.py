@@ -11,12 +11,14 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qamoe_bench.contract import Batch, DataSpec
+from qamoe_bench.contract import Batch, DataSpec, Reference, valid_frames
 from qamoe_bench.errors import BenchError
 from qamoe_bench.modality import MODALITIES
 from qamoe_bench.protocol import Condition
+from qamoe_bench.seeding import stream
 
 SPLITS = ("train", "valid", "test")
+POOL_FRAMES = 4096
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,21 @@ class Dataset:
             label_mean=float(train.target.mean()),
             label_std=float(train.target.std(correction=0)),
         )
+
+    @cached_property
+    def reference(self) -> Reference:
+        """What corruptions may take from the training split."""
+        train = self.splits["train"]
+        pool = {m: _some_frames(train.features[m], train.lengths[m], m) for m in train.modalities}
+        return Reference(self.spec.feature_mean, self.spec.feature_std, pool)
+
+
+def _some_frames(x: Float[Tensor, "N T D"], lengths: Int[Tensor, " N"], modality: str) -> Float[Tensor, "P D"]:
+    """At most `POOL_FRAMES` valid frames, the same ones for the same data."""
+    sample, frame = valid_frames(lengths, x.shape[1]).nonzero().T
+    rows = stream("pool", modality).permutation(len(sample))[:POOL_FRAMES]
+    chosen = torch.from_numpy(np.sort(rows))
+    return x[sample[chosen], frame[chosen]]
 
 
 def _moments(x: Float[Tensor, "N T D"], lengths: Int[Tensor, " N"]) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,1 @@
+"""Corruption: what a condition does to a batch."""

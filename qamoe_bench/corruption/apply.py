@@ -1,0 +1,58 @@
+"""One pure function per kind of `qamoe_bench.kinds.KINDS`, and their application in order.
+
+The functions only threshold, scale or look up draws. The unified degradation of QA-MoE (arXiv 2604.05704, after
+secondary descriptions), ũ = (1 − I_miss)·(u + ε), is the sequence gaussian-noise, modality-missing. Noise is additive
+with a standard deviation of level × σ_ref, where σ_ref is the standard deviation of each dimension over the valid
+frames of the training split (the choice of σ_ref is inferred).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from qamoe_bench.contract import Batch, Reference
+from qamoe_bench.corruption import frames, modalities, values
+from qamoe_bench.corruption.state import Corrupted
+from qamoe_bench.draws import Draws
+from qamoe_bench.protocol import Condition, Step
+
+
+def corrupt(batch: Batch, condition: Condition, draws: Draws, reference: Reference) -> Corrupted:
+    """Apply the steps of a condition in order; labels, lengths and padding are never touched.
+
+    Args:
+        batch: Uncorrupted samples.
+        condition: Steps whose levels are numbers, or arrays with one level per sample.
+        draws: Draws for exactly these samples.
+        reference: Statistics and frames of the training split.
+    """
+    state = Corrupted(
+        batch,
+        gone={m: torch.zeros_like(batch.mask(m)) for m in batch.modalities},
+        noise={m: torch.zeros(batch.size, device=batch.lengths[m].device) for m in batch.modalities},
+    )
+    for step in condition.steps:
+        levels = {m: v for m, v in step.levels.items() if m in batch.modalities and np.any(v)}
+        if levels:  # a level of 0 is the identity, to the bit
+            state = APPLY[step.kind](state, replace(step, levels=levels), draws, reference)
+    return state
+
+
+APPLY: Mapping[str, Callable[[Corrupted, Step, Draws, Reference], Corrupted]] = {
+    "modality-missing": modalities.modality_missing,
+    "gcnet-missing": modalities.gcnet_missing,
+    "imder-missing": modalities.imder_missing,
+    "mplmm-missing": modalities.mplmm_missing,
+    "frame-missing": frames.frame_missing,
+    "block-missing": frames.block_missing,
+    "gaussian-noise": values.additive(values.GAUSSIAN),
+    "laplace-noise": values.additive(values.LAPLACE),
+    "utterance-noise": values.additive(values.UTTERANCE),
+    "salt-and-pepper": values.salt_and_pepper,
+    "scalar-noise": values.scalar_noise,
+    "missing-or-scalar-noise": values.missing_or_scalar_noise,
+    "temporal-shift": frames.temporal_shift,
+    "frame-substitution": frames.frame_substitution,
+}

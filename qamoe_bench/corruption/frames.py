@@ -1,0 +1,62 @@
+"""Kinds that take away, move or replace frames."""
+
+import torch
+
+from qamoe_bench.contract import Reference
+from qamoe_bench.corruption.state import Corrupted, exchange, per_sample, take_away
+from qamoe_bench.draws import Draws, Purpose
+from qamoe_bench.protocol import Step
+
+FRAME = Purpose("frame", "frame")
+SHARED_FRAME = Purpose("frame", "frame", shared=True)
+PLACE = Purpose("place", "sample")
+DONOR = Purpose("donor", "frame")
+
+
+def frame_missing(state: Corrupted, step: Step, draws: Draws, _: Reference) -> Corrupted:
+    """A frame goes when its uniform draw is below the rate."""
+    purpose = SHARED_FRAME if step.options["shared_draws"] else FRAME
+    gone = {}
+    for m, level in step.levels.items():
+        draw, mask = draws(purpose, m), state.batch.mask(m)
+        gone[m] = (draw < per_sample(level, draw)[:, None]) & mask
+        if step.options["keep_ends"] and m == "text":
+            position = torch.arange(mask.shape[1], device=mask.device)
+            gone[m] &= (position > 0) & (position < state.batch.lengths[m][:, None] - 1)
+    return take_away(state, gone)
+
+
+def block_missing(state: Corrupted, step: Step, draws: Draws, _: Reference) -> Corrupted:
+    """A span of round(rate·n) frames at a uniform start; spans are nested as the rate grows."""
+    gone = {}
+    for m, level in step.levels.items():
+        draw, mask, length = draws(PLACE, m), state.batch.mask(m), state.batch.lengths[m]
+        size = (per_sample(level, draw) * length + 0.5).floor().long()
+        start = (draw * (length - size + 1)).floor().long()
+        position = torch.arange(mask.shape[1], device=mask.device)
+        gone[m] = mask & (position >= start[:, None]) & (position < (start + size)[:, None])
+    return take_away(state, gone)
+
+
+def temporal_shift(state: Corrupted, step: Step, draws: Draws, reference: Reference) -> Corrupted:
+    """Frame t becomes frame t − s, for a shift s of ±round(rate·n); the sign is drawn."""
+    features, gone = dict(state.batch.features), {}
+    for m, level in step.levels.items():
+        x, draw, mask = features[m], draws(PLACE, m), state.batch.mask(m)
+        shift = (per_sample(level, draw) * state.batch.lengths[m] + 0.5).floor().long()
+        source = torch.arange(mask.shape[1], device=mask.device) - (shift * torch.where(draw < 0.5, -1, 1))[:, None]
+        inside = (source >= 0) & (source < state.batch.lengths[m][:, None])
+        index = source.clamp(0, mask.shape[1] - 1)[..., None].expand_as(x)
+        features[m], gone[m] = x.gather(1, index).where(inside[..., None], 0.0), mask & ~inside
+    return take_away(exchange(state, features, reference), gone)
+
+
+def frame_substitution(state: Corrupted, step: Step, draws: Draws, reference: Reference) -> Corrupted:
+    """The donor comes from the training split, so that it does not matter which other samples are there."""
+    features = dict(state.batch.features)
+    for m, level in step.levels.items():
+        draw, pool = draws(FRAME, m), reference.pool[m]
+        hit = (draw < per_sample(level, draw)[:, None]) & state.batch.mask(m)
+        donor = (draws(DONOR, m) * len(pool)).long().clamp(max=len(pool) - 1)
+        features[m] = torch.where(hit[..., None], pool[donor], features[m])
+    return exchange(state, features, reference)

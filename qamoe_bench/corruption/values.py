@@ -1,0 +1,74 @@
+"""Kinds that change the values of frames."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from qamoe_bench.contract import Reference
+from qamoe_bench.corruption.modalities import PRESENCE
+from qamoe_bench.corruption.state import Corrupted, exchange, lose, per_sample
+from qamoe_bench.draws import Draws, Purpose
+from qamoe_bench.protocol import Step
+
+GAUSSIAN = Purpose("gaussian", "value", "normal")
+LAPLACE = Purpose("laplace", "value", "laplace")
+UTTERANCE = Purpose("utterance", "dimension", "normal")
+EXTREME = Purpose("extreme", "value")
+SCALAR = Purpose("scalar", "sample", "normal")
+
+SALT_AND_PEPPER_EXTREME = 3.0  # in σ_ref from the mean
+
+
+def additive(purpose: Purpose) -> Callable[[Corrupted, Step, Draws, Reference], Corrupted]:
+    """X + level × σ_ref × draw at valid frames."""
+
+    def apply(state: Corrupted, step: Step, draws: Draws, reference: Reference) -> Corrupted:
+        features, noise = dict(state.batch.features), dict(state.noise)
+        for m, level in step.levels.items():
+            scale, draw = per_sample(level, features[m]), draws(purpose, m)
+            if purpose.per == "dimension":
+                draw = draw[:, None] * state.batch.mask(m)[..., None]
+            features[m] = torch.addcmul(features[m], draw, scale[:, None, None] * reference.std[m])
+            noise[m] = (noise[m] ** 2 + scale**2).sqrt()
+        return replace(state, batch=replace(state.batch, features=features), noise=noise)
+
+    return apply
+
+
+def salt_and_pepper(state: Corrupted, step: Step, draws: Draws, reference: Reference) -> Corrupted:
+    """A draw below rate/2 gives the low extreme, one from there to rate the high one."""
+    features = dict(state.batch.features)
+    for m, level in step.levels.items():
+        draw, mask = draws(EXTREME, m), state.batch.mask(m)[..., None]
+        rate = per_sample(level, draw)[:, None, None]
+        low, high = (reference.mean[m] + s * SALT_AND_PEPPER_EXTREME * reference.std[m] for s in (-1, 1))
+        changed = torch.where(draw < rate / 2, low, torch.where(draw < rate, high, features[m]))
+        features[m] = torch.where(mask, changed, 0.0)
+    return exchange(state, features, reference)
+
+
+def scalar_noise(state: Corrupted, step: Step, draws: Draws, reference: Reference) -> Corrupted:
+    """A sample is hit when its uniform draw is below the rate."""
+    features = dict(state.batch.features)
+    for m, level in step.levels.items():
+        draw = draws(PRESENCE, m)
+        features[m] = _multiplied(features[m], draw < per_sample(level, draw), draws(SCALAR, m))
+    return exchange(state, features, reference)
+
+
+def missing_or_scalar_noise(state: Corrupted, step: Step, draws: Draws, reference: Reference) -> Corrupted:
+    """Gone below the rate, multiplied from there to twice the rate."""
+    features, missing = dict(state.batch.features), {}
+    for m, level in step.levels.items():
+        draw = draws(PRESENCE, m)
+        rate = per_sample(level, draw)
+        missing[m] = draw < rate
+        features[m] = _multiplied(features[m], (draw >= rate) & (draw < 2 * rate), draws(SCALAR, m))
+    return lose(exchange(state, features, reference), missing)
+
+
+def _multiplied(x: Float[Tensor, "B T D"], hit: Bool[Tensor, " B"], factor: Float[Tensor, " B"]) -> Tensor:
+    return x * torch.where(hit, factor, 1.0)[:, None, None]

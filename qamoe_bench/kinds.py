@@ -1,0 +1,123 @@
+"""The known kinds of corruption, as data: what their level is called, what it may be, and what they do.
+
+`qamoe_bench.corruption` has one function per kind. A *joint* kind decides for all modalities of a sample together, so
+its level is one number and not one per modality.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of corruption.
+
+    Attributes:
+        parameter: What a protocol file calls its level: a `rate` is a share or probability, a `level` a size.
+        meaning: What it does at that level, in a sentence.
+        highest: The largest level that makes sense.
+        allowed: The only levels that are defined, where the definition is a table.
+        joint: Whether it decides for all modalities together.
+        options: Its options with their defaults.
+    """
+
+    parameter: str
+    meaning: str
+    highest: float = float("inf")
+    allowed: tuple[float, ...] = ()
+    joint: bool = False
+    options: Mapping[str, bool] = field(default_factory=dict)
+
+
+IMDER_SCHEDULE: Mapping[float, tuple[float, float]] = {
+    0.0: (0.0, 0.0),
+    0.1: (0.1, 0.1),
+    0.2: (0.2, 0.2),
+    0.3: (0.3, 0.3),
+    0.4: (0.5, 0.2),
+    0.5: (0.7, 0.1),
+    0.6: (0.9, 0.0),
+    0.7: (1.0, 0.0),
+}
+"""IMDer's own table (mdswyz/IMDer @ 1901a92): nominal rate to the shares of samples with two and with one missing."""
+
+KINDS: Mapping[str, Kind] = {
+    "modality-missing": Kind(
+        "rate",
+        "the whole modality becomes zero with this probability, independently per sample and modality; with keep_one a "
+        "sample that would lose everything keeps one uniformly chosen modality",
+        highest=1,
+        options={"keep_one": True},
+    ),
+    "gcnet-missing": Kind(
+        "rate",
+        "the rate is the average share of missing modalities: one uniformly chosen modality always stays, each other "
+        "one stays with the probability that makes the average right; above 1 − 1/modalities just the one stays",
+        highest=1,
+        joint=True,
+    ),
+    "imder-missing": Kind(
+        "rate",
+        "IMDer's schedule: fixed shares of samples miss two or one uniformly chosen modalities; 0.7 stands for 2/3",
+        allowed=tuple(IMDER_SCHEDULE),
+        joint=True,
+    ),
+    "mplmm-missing": Kind(
+        "rate",
+        "with this probability a sample gets one of the incomplete patterns, uniformly; the average share of missing "
+        "modalities is half the rate",
+        highest=1,
+        joint=True,
+    ),
+    "frame-missing": Kind(
+        "rate",
+        "each valid frame becomes zero with this probability, independently; keep_ends spares the first and last valid "
+        "frame of text ([CLS] and [SEP]); shared_draws lets modalities of equal length lose the same frames",
+        highest=1,
+        options={"keep_ends": False, "shared_draws": False},
+    ),
+    "block-missing": Kind(
+        "rate", "one contiguous span with this share of the valid frames, uniformly placed, becomes zero", highest=1
+    ),
+    "gaussian-noise": Kind(
+        "level",
+        "adds Gaussian noise, fresh for every valid frame and dimension, with a standard deviation of level × σ_ref",
+    ),
+    "laplace-noise": Kind(
+        "level",
+        "adds Laplace noise, fresh for every valid frame and dimension, with a standard deviation of level × σ_ref",
+    ),
+    "utterance-noise": Kind(
+        "level",
+        "adds one Gaussian vector to all valid frames of an utterance, with a standard deviation of level × σ_ref per "
+        "dimension; pooling over frames cannot average it away",
+    ),
+    "salt-and-pepper": Kind(
+        "rate",
+        "each value of a valid frame becomes an extreme, training mean + 3 σ_ref or − 3 σ_ref, with this probability",
+        highest=1,
+    ),
+    "scalar-noise": Kind(
+        "rate",
+        "with this probability all frames of the modality are multiplied by one N(0, 1) number (MSA-Robustness's "
+        "g_noise)",
+        highest=1,
+    ),
+    "missing-or-scalar-noise": Kind(
+        "rate",
+        "with this probability the modality becomes zero, and with this probability again, never both, all its frames "
+        "are multiplied by one N(0, 1) number (MSA-Robustness hybrid)",
+        highest=0.5,
+    ),
+    "temporal-shift": Kind(
+        "rate",
+        "frames move earlier or later by this share of the valid length, against the other modalities; what leaves the "
+        "window is lost, what enters it is zero",
+        highest=1,
+    ),
+    "frame-substitution": Kind(
+        "rate",
+        "each valid frame is replaced, with this probability, by a frame of the same modality from the training split",
+        highest=1,
+    ),
+}
