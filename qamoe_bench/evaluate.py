@@ -1,6 +1,7 @@
 """Evaluation: one model or oracle through every condition of a protocol, to columns of predictions."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,28 +32,37 @@ class TestSet:
         split = data.splits[SPLIT]
         self.data, self.ids, self.target = data, split.ids, split.target.numpy()
         self.clean = split.batch(target=False).to(device)
-        self.draws = CommonDraws(seed, split.ids, self.clean)
+        self.seed = seed
         self.reference = data.reference.to(device)
 
-    def corrupted(self, condition: Condition, rows: slice = slice(None)) -> Corrupted:
-        """Some samples under a condition."""
-        return corrupt(self.clean.rows(rows), condition, self.draws.rows(rows), self.reference)
+    @lru_cache(maxsize=1)  # noqa: B019  # a test set lives as long as its process works on one seed
+    def _draws(self, draw: int) -> CommonDraws:
+        return CommonDraws(self.seed, self.ids, self.clean, draw)
+
+    def corrupted(self, condition: Condition, rows: slice = slice(None), draw: int = 0) -> Corrupted:
+        """Some samples under a condition, with one of the seed's independent draws."""
+        return corrupt(self.clean.rows(rows), condition, self._draws(draw).rows(rows), self.reference)
 
 
 def sweep_model(model: nn.Module, test: TestSet, protocol: Protocol, batch_size: int = BATCH_SIZE) -> Columns:
     """Predictions of a model in evaluation mode under every condition.
 
     Returns:
-        Columns of equal length, condition by condition: condition, id, target, prediction, where the model gives them
-        variance and quality_<modality>, and per modality what happened: missing_<modality> (share of valid frames
-        taken away) and noise_<modality> (standard deviation of added noise in units of σ_ref).
+        Columns of equal length, draw by draw and condition by condition: draw, condition, id, target, prediction,
+        where the model gives them variance and quality_<modality>, and per modality what happened:
+        missing_<modality> (share of valid frames taken away) and noise_<modality> (size of every other change in
+        units of σ_ref).
 
     Raises:
         RunFailed: when the model returns something else than an `Output`, or a prediction that is not finite.
     """
     model.eval()
-    blocks = [_predict(model, test, c, batch_size) for c in protocol.conditions]
-    return _assemble(test, protocol, blocks)
+    return _assemble(test, protocol, [_predict(model, test, c, d, batch_size) for d, c in _blocks(protocol)])
+
+
+def _blocks(protocol: Protocol) -> list[tuple[int, Condition]]:
+    """Every condition under every draw; conditions change fastest, so that draws are made once."""
+    return [(draw, condition) for draw in range(protocol.draws) for condition in protocol.conditions]
 
 
 def sweep_oracle(test: TestSet, protocol: Protocol) -> Columns:
@@ -60,18 +70,18 @@ def sweep_oracle(test: TestSet, protocol: Protocol) -> Columns:
     oracle = test.data.oracle
     assert oracle is not None
     blocks: list[Columns] = []
-    for condition in protocol.conditions:
-        corrupted = test.corrupted(condition)
+    for draw, condition in _blocks(protocol):
+        corrupted = test.corrupted(condition, draw=draw)
         predicted = oracle.predict(SPLIT, corrupted.batch.to("cpu"), condition)
         blocks.append({k: v.astype(np.float32) for k, v in predicted.items()} | _what_happened(corrupted))
     return _assemble(test, protocol, blocks)
 
 
 @torch.inference_mode()
-def _predict(model: nn.Module, test: TestSet, condition: Condition, batch_size: int) -> Columns:
+def _predict(model: nn.Module, test: TestSet, condition: Condition, draw: int, batch_size: int) -> Columns:
     parts: list[Columns] = []
     for start in range(0, len(test.ids), batch_size):
-        corrupted = test.corrupted(condition, slice(start, start + batch_size))
+        corrupted = test.corrupted(condition, slice(start, start + batch_size), draw)
         output = _checked(model(corrupted.batch), corrupted.batch, condition)
         columns = {name: value.float().cpu().numpy() for name, value in output.tensors().items()}
         parts.append(columns | _what_happened(corrupted))
@@ -102,11 +112,12 @@ def _stack(parts: list[Columns]) -> Columns:
 
 
 def _assemble(test: TestSet, protocol: Protocol, blocks: list[Columns]) -> Columns:
-    count = len(blocks)
+    names, draws = [c.name for _, c in _blocks(protocol)], [draw for draw, _ in _blocks(protocol)]
     identity: Columns = {
-        "condition": np.repeat([c.name for c in protocol.conditions], len(test.ids)),
-        "id": np.tile(np.array(test.ids, dtype=object), count),
-        "target": np.tile(test.target, count),
+        "draw": np.repeat(np.array(draws, np.int32), len(test.ids)),
+        "condition": np.repeat(names, len(test.ids)),
+        "id": np.tile(np.array(test.ids, dtype=object), len(blocks)),
+        "target": np.tile(test.target, len(blocks)),
     }
     return identity | _stack(blocks)
 

@@ -127,17 +127,12 @@ def _axes(where: str, table: object) -> dict[str, tuple[float, ...]]:
 def _points(where: str, table: object) -> dict[str, dict[str, float]]:
     if not isinstance(table, dict) or not all(isinstance(p, dict) for p in table.values()):
         raise BenchError(f"{where}: expected tables [points.NAME], got {table!r}; give each point its own")
-    variables = set(next(iter(table.values()), {}))
     for name, point in table.items():
-        if set(point) != variables:
-            odd = min(set(point) ^ variables)
-            raise BenchError(
-                f"{where}: expected the same variables in every point, {odd!r} is odd in {name!r}; mend it"
-            )
         for variable, value in point.items():
             if not _is_level(value):
                 raise BenchError(f"{where}: expected a level from 0 up in point {name!r}, got {variable} = {value!r}")
-    return {name: {v: float(x) for v, x in point.items()} for name, point in table.items()}
+    variables = dict.fromkeys(v for point in table.values() for v in point)
+    return {name: {v: float(point.get(v, 0)) for v in variables} for name, point in table.items()}
 
 
 def _corruptions(where: str, tables: object, variables: Variables) -> tuple[dict[str, Any], ...]:

@@ -25,8 +25,13 @@ from numpy.typing import NDArray
 from qamoe_bench.contract import Batch
 from qamoe_bench.protocol import Condition
 
-ERASING = frozenset({"modality-missing", "frame-missing"})
-"""Kinds that turn frames into zeros, whatever the frames hold."""
+ERASING = frozenset(
+    {
+        "modality-missing", "gcnet-missing", "imder-missing", "mplmm-missing",
+        "frame-missing", "block-missing", "temporal-shift",
+    }
+)  # fmt: skip
+"""Kinds that turn frames into zeros, whatever the frames hold; where the others stand does not matter."""
 
 FRESH, CONSTANT = "gaussian-noise", "utterance-noise"
 """Kinds that add noise to valid frames: a new draw for every frame, and one draw for the whole utterance."""

@@ -69,22 +69,24 @@ def sections(cells: Iterable[StoredCell]) -> list[Section]:
 
 
 def score_frame(section: Section, dialect: Dialect) -> pd.DataFrame:
-    """Columns row, seed, condition, metric, value: every metric of the dialect for each seed and condition."""
+    """Every metric of the dialect: columns row, seed, draw, condition, metric, value."""
     records = [
-        (row, cell.cell.seed, condition, metric, value)
+        (row, cell.cell.seed, draw, condition, metric, value)
         for row, cells in section.groups()
         for cell in cells
-        for condition, columns in _by_condition(cell)
+        for draw, condition, columns in _blocks(cell)
         for metric, value in scores(dialect, columns).items()
     ]
-    return pd.DataFrame(records, columns=["row", "seed", "condition", "metric", "value"])
+    return pd.DataFrame(records, columns=["row", "seed", "draw", "condition", "metric", "value"])
 
 
-def _by_condition(cell: StoredCell) -> list[tuple[str, dict[str, np.ndarray]]]:
+def _blocks(cell: StoredCell) -> list[tuple[int, str, dict[str, np.ndarray]]]:
+    """Draw, condition and columns of each pass over the samples."""
     frame = cell.predictions
     return [
-        (str(name), {column: part[column].to_numpy() for column in part.columns})
-        for name, part in frame.groupby("condition", sort=False, observed=True)
+        (int(draw), str(condition), {str(column): part[column].to_numpy() for column in part.columns})
+        for draw, of_draw in frame.groupby(frame["draw"].to_numpy(), sort=False)
+        for condition, part in of_draw.groupby("condition", sort=False, observed=True)
     ]
 
 

@@ -78,7 +78,7 @@ def _chapter(
     regimes = sorted({c.cell.regime for c in section.cells} - {""})
     lines = (
         *filter(None, (about.get("title"), about.get("definition"))),
-        f"{len(section.cells[0].predictions) // len(section.conditions)} test samples; trained in regime "
+        f"{section.cells[0].predictions['id'].nunique()} test samples; trained in regime "
         f"{' and '.join(regimes) or 'none'}; seeds {', '.join(map(str, seeds))}; metric dialect {dialect.name}. "
         "Cells are means over seeds, ± is the standard deviation over seeds.",
     )
@@ -93,8 +93,8 @@ def _chapter(
 def _axis(section: Section) -> tuple[list[str], list[list[str]], tuple[str, ...]]:
     """Column heads, the conditions below each, and a note: levels of the (first) axis, averaged over any other."""
     conditions = section.conditions
-    if conditions.empty or not len(conditions.columns):
-        return ["clean"], [list(conditions.index)], ()
+    if not len(conditions.columns):  # points by name
+        return list(conditions.index), [[name] for name in conditions.index], ()
     axis, *others = conditions.columns
     levels = list(dict.fromkeys(conditions[axis]))
     heads = [f"{SYMBOLS.get(axis, axis)}={level:g}" if i == 0 else f"{level:g}" for i, level in enumerate(levels)]
@@ -138,7 +138,9 @@ def _metric_table(section: Section, values: pd.DataFrame, metric: Metric) -> Tab
     values = values[values["metric"] == metric.name]
     rows = []
     for row, _ in section.groups():
-        table = values[values["row"] == row].pivot(index="seed", columns="condition", values="value")
+        table = values[values["row"] == row].pivot_table(
+            index="seed", columns="condition", values="value", aggfunc="mean", dropna=False
+        )
         levels = [metric.show(_mean(table[names].to_numpy())) for names in members]
         rows.append((row, *levels, _spread(table, metric)))
     undefined = int(values["value"].isna().sum())

@@ -319,7 +319,9 @@ def test_posterior_is_calibrated(case: str) -> None:
         ((("gaussian-noise", {"text": 0.5}), ("utterance-noise", {"text": 0.5})), True),
         ((("gaussian-noise", {"text": 0.5}), ("gaussian-noise", {"audio": 0.5})), True),
         ((("gaussian-noise", {"text": 0.5}), ("gaussian-noise", {"text": 0.5})), False),
-        ((("block-missing", {"text": 0.5}),), False),
+        ((("block-missing", {"text": 0.5}), ("imder-missing", {"text": 0.5})), True),
+        ((("temporal-shift", {"text": 0.5}), ("gaussian-noise", {"text": 0.5})), False),
+        ((("salt-and-pepper", {"text": 0.5}),), False),
         ((("gaussian-noise", {"text": np.array([0.5, 0.6], np.float32)}),), False),
     ],
 )
@@ -329,7 +331,7 @@ def test_covers(steps: tuple[tuple[str, Mapping[str, Level]], ...], expected: bo
 
 def test_posterior_refuses_what_it_does_not_cover() -> None:
     with pytest.raises(ValueError, match="ask covers"):
-        tiny().predict("test", frames(1.0), condition(("block-missing", {"text": 0.5})))
+        tiny().predict("test", frames(1.0), condition(("salt-and-pepper", {"text": 0.5})))
 
 
 def test_posterior_refuses_a_part_of_a_split() -> None:
