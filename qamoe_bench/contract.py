@@ -32,6 +32,8 @@ class DataSpec:
         label_range: Lowest and highest label that the annotation scale allows.
         label_mean: Mean training label.
         label_std: Standard deviation of the training labels.
+        token_ids: Modalities whose frames are token ids (D = 1, ids as floats) and not features, each with the id that
+            stands for a lost token ([UNK] or [MASK]). Their first and last valid frame are [CLS] and [SEP].
     """
 
     name: str
@@ -42,6 +44,7 @@ class DataSpec:
     label_range: tuple[float, float]
     label_mean: float
     label_std: float
+    token_ids: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -123,15 +126,18 @@ class Reference:
         mean: Mean of each dimension over valid frames, per modality.
         std: σ_ref, the standard deviation of each dimension over valid frames, per modality; never 0.
         pool: Some valid frames per modality, to replace others by.
+        token_ids: See `DataSpec`.
     """
 
     mean: Mapping[str, Float[Tensor, "..."]]
     std: Mapping[str, Float[Tensor, "..."]]
     pool: Mapping[str, Float[Tensor, "..."]]
+    token_ids: Mapping[str, int] = field(default_factory=dict)
 
     def to(self, device: torch.device | str) -> "Reference":
         """The same on another device."""
-        return Reference(*({m: x.to(device) for m, x in part.items()} for part in (self.mean, self.std, self.pool)))
+        mean, std, pool = ({m: x.to(device) for m, x in part.items()} for part in (self.mean, self.std, self.pool))
+        return Reference(mean, std, pool, self.token_ids)
 
 
 @dataclass(frozen=True)

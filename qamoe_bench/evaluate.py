@@ -19,7 +19,7 @@ from qamoe_bench.errors import RunFailed
 from qamoe_bench.protocol import Condition, Protocol
 
 SPLIT = "test"
-BATCH_SIZE = 256
+BATCH_SIZE = 64  # larger batches leave the cache and are several times slower per sample in corruption
 Columns = dict[str, NDArray[Any]]
 
 

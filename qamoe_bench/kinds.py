@@ -18,6 +18,7 @@ class Kind:
         highest: The largest level that makes sense.
         allowed: The only levels that are defined, where the definition is a table.
         joint: Whether it decides for all modalities together.
+        numeric: Whether it computes with the values of frames, which has no meaning for token ids.
         options: Its options with their defaults.
     """
 
@@ -26,6 +27,7 @@ class Kind:
     highest: float = float("inf")
     allowed: tuple[float, ...] = ()
     joint: bool = False
+    numeric: bool = False
     options: Mapping[str, bool] = field(default_factory=dict)
 
 
@@ -82,32 +84,38 @@ KINDS: Mapping[str, Kind] = {
     "gaussian-noise": Kind(
         "level",
         "adds Gaussian noise, fresh for every valid frame and dimension, with a standard deviation of level × σ_ref",
+        numeric=True,
     ),
     "laplace-noise": Kind(
         "level",
         "adds Laplace noise, fresh for every valid frame and dimension, with a standard deviation of level × σ_ref",
+        numeric=True,
     ),
     "utterance-noise": Kind(
         "level",
         "adds one Gaussian vector to all valid frames of an utterance, with a standard deviation of level × σ_ref per "
         "dimension; pooling over frames cannot average it away",
+        numeric=True,
     ),
     "salt-and-pepper": Kind(
         "rate",
         "each value of a valid frame becomes an extreme, training mean + 3 σ_ref or − 3 σ_ref, with this probability",
         highest=1,
+        numeric=True,
     ),
     "scalar-noise": Kind(
         "rate",
         "with this probability all frames of the modality are multiplied by one N(0, 1) number (MSA-Robustness's "
         "g_noise)",
         highest=1,
+        numeric=True,
     ),
     "missing-or-scalar-noise": Kind(
         "rate",
         "with this probability the modality becomes zero, and with this probability again, never both, all its frames "
         "are multiplied by one N(0, 1) number (MSA-Robustness hybrid)",
         highest=0.5,
+        numeric=True,
     ),
     "temporal-shift": Kind(
         "rate",

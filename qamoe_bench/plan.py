@@ -14,6 +14,7 @@ from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.environment import engine_digest, versions
 from qamoe_bench.errors import BenchError, unknown_name
+from qamoe_bench.kinds import KINDS
 from qamoe_bench.presets import find_preset
 from qamoe_bench.protocol import Protocol
 from qamoe_bench.protocol_file import load_protocol
@@ -99,6 +100,8 @@ def plan(request: Request) -> Plan:
     for ref in models:
         ref.builder()  # a model that cannot be imported is found before hours of work
     data = open_dataset(request.data)
+    for protocol in protocols:
+        _check_tokens(protocol, data)
     engine = {"engine": engine_digest(), "versions": versions(), "device": device, "data": data.digest}
     jobs = [
         _job(request, preset.training, preset.models.get(ref.name, {}), ref, regime, seed, data, engine, protocols)
@@ -114,6 +117,15 @@ def plan(request: Request) -> Plan:
         ]
     keys = [cell.key for job in jobs for cell, _ in job.cells]
     return Plan(f"{data.name}-{digest_of(keys)[:12]}", tuple(jobs), _manifest(request, data, protocols, keys, engine))
+
+
+def _check_tokens(protocol: Protocol, data: Dataset) -> None:
+    for corruption in protocol.corruptions:
+        if KINDS[corruption["kind"]].numeric and (ids := set(corruption["levels"]) & set(data.token_ids)):
+            raise BenchError(
+                f"protocol {protocol.name!r}: {corruption['kind']!r} computes with features, and {min(ids)} of "
+                f"{data.name!r} holds token ids; use a protocol that loses or replaces tokens"
+            )
 
 
 def find_device(name: str) -> str:

@@ -1,5 +1,7 @@
 """Corruption: exact meanings, common random numbers, and what must never change."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -183,3 +185,17 @@ def test_fresh_draws_respect_padding_and_follow_their_generator() -> None:
     assert not torch.equal(noise, first(GAUSSIAN, "audio"))
     assert (first(GAUSSIAN, "audio")[~CLEAN.mask("audio")] == 0).all()
     assert (first(FRAME, "text")[~CLEAN.mask("text")] == 0).all()
+
+
+def test_lost_tokens_become_the_unknown_id_and_the_ends_stay() -> None:
+    ids = torch.tensor([[[101.0], [7], [8], [102], [0]], [[101.0], [9], [102], [0], [0]]])
+    batch = Batch({"text": ids}, {"text": torch.tensor([4, 3])})
+    one = torch.ones(1)
+    reference = Reference({"text": one}, {"text": one}, {"text": torch.tensor([[55.0]])}, token_ids={"text": 100})
+    draws = CommonDraws(1, ("a", "b"), batch).rows(slice(None))
+    for name in ("frame-missing", "random-missing", "token-substitution"):
+        steps = load_protocol(name).steps({"eta": 1.0, "lambda": 1.0})
+        keep_none = tuple(replace(s, options={**s.options, "keep_one": False}) for s in steps)
+        found = corrupt(batch, Condition("c", {}, keep_none), draws, reference).batch.features["text"][..., 0]
+        new = 55 if name == "token-substitution" else 100
+        assert found.tolist() == [[101, new, new, 102, 0], [101, new, 102, 0, 0]], name

@@ -8,7 +8,7 @@ from qamoe_bench.contract import Batch
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import BenchError
 from qamoe_bench.nn.config import configure
-from qamoe_bench.nn.encoder import FrameStatistics, Standardise, UtteranceEncoder
+from qamoe_bench.nn.encoder import FrameStatistics, StandardisedLinear, UtteranceEncoder
 from qamoe_bench.nn.experts import GLUExperts, top_k_gate
 from qamoe_bench.qamoe.model import QAMoEConfig
 
@@ -32,10 +32,11 @@ def test_frame_statistics_have_a_finite_gradient_for_a_single_frame() -> None:
     assert x.grad.isfinite().all()
 
 
-def test_standardise_leaves_unobserved_frames_at_exactly_zero() -> None:
-    observed = torch.tensor([[True, False]])
-    found = Standardise(torch.tensor([1.0]), torch.tensor([2.0]))(torch.tensor([[[5.0], [0.0]]]), observed)
-    assert found.tolist() == [[[2.0], [0.0]]]
+def test_a_standardised_linear_map_standardises_first() -> None:
+    layer = StandardisedLinear(torch.tensor([1.0, -2.0]), torch.tensor([2.0, 0.5]), width=3)
+    x = torch.randn(4, 5, 2)
+    expected = layer.linear((x - torch.tensor([1.0, -2.0])) / torch.tensor([2.0, 0.5]))
+    torch.testing.assert_close(layer(x), expected)
 
 
 def test_the_encoder_does_not_see_padding(tiny: Dataset, batch: Batch) -> None:

@@ -32,6 +32,7 @@ def corrupt(batch: Batch, condition: Condition, draws: Draws, reference: Referen
         batch,
         gone={m: torch.zeros_like(batch.mask(m)) for m in batch.modalities},
         noise={m: torch.zeros(batch.size, device=batch.lengths[m].device) for m in batch.modalities},
+        token_ids=reference.token_ids,
     )
     for step in condition.steps:
         levels = {m: v for m, v in step.levels.items() if m in batch.modalities and np.any(v)}

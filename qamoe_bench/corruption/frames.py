@@ -3,7 +3,7 @@
 import torch
 
 from qamoe_bench.contract import Reference
-from qamoe_bench.corruption.state import Corrupted, exchange, per_sample, take_away
+from qamoe_bench.corruption.state import Corrupted, exchange, inner, per_sample, take_away
 from qamoe_bench.draws import Draws, Purpose
 from qamoe_bench.protocol import Step
 
@@ -21,8 +21,7 @@ def frame_missing(state: Corrupted, step: Step, draws: Draws, _: Reference) -> C
         draw, mask = draws(purpose, m), state.batch.mask(m)
         gone[m] = (draw < per_sample(level, draw)[:, None]) & mask
         if step.options["keep_ends"] and m == "text":
-            position = torch.arange(mask.shape[1], device=mask.device)
-            gone[m] &= (position > 0) & (position < state.batch.lengths[m][:, None] - 1)
+            gone[m] &= inner(state.batch, m)
     return take_away(state, gone)
 
 
@@ -56,7 +55,9 @@ def frame_substitution(state: Corrupted, step: Step, draws: Draws, reference: Re
     features = dict(state.batch.features)
     for m, level in step.levels.items():
         draw, pool = draws(FRAME, m), reference.pool[m]
-        hit = (draw < per_sample(level, draw)[:, None]) & state.batch.mask(m)
+        places = inner(state.batch, m) if m in state.token_ids else state.batch.mask(m)
+        hit = (draw < per_sample(level, draw)[:, None]) & places
         donor = (draws(DONOR, m) * len(pool)).long().clamp(max=len(pool) - 1)
-        features[m] = torch.where(hit[..., None], pool[donor], features[m])
+        features[m] = features[m].clone()
+        features[m][hit] = pool[donor[hit]]
     return exchange(state, features, reference)

@@ -20,11 +20,13 @@ class Corrupted:
         gone: Per modality, True at valid frames that were taken away.
         noise: Per modality, the size of what was added or exchanged in units of σ_ref: the standard deviation of
             additive noise, the measured root mean square of every other change that takes nothing away.
+        token_ids: Modalities that hold token ids, each with the id that stands for a lost token.
     """
 
     batch: Batch
     gone: Mapping[str, Bool[Tensor, "B _"]]
     noise: Mapping[str, Float[Tensor, " B"]]
+    token_ids: Mapping[str, int]
 
     def missing(self, modality: str) -> Float[Tensor, " B"]:
         """Share of a sample's valid frames that were taken away; 1 where there were none to begin with."""
@@ -42,9 +44,23 @@ def lose(state: Corrupted, missing: Mapping[str, Bool[Tensor, " B"]]) -> Corrupt
     return take_away(state, {m: lost[:, None] & state.batch.mask(m) for m, lost in missing.items()})
 
 
+def inner(batch: Batch, modality: str) -> Bool[Tensor, "B T"]:
+    """True at valid frames other than the first and the last, which are [CLS] and [SEP] in text."""
+    position = torch.arange(batch.features[modality].shape[1], device=batch.lengths[modality].device)
+    return (position > 0) & (position < batch.lengths[modality][:, None] - 1)
+
+
 def take_away(state: Corrupted, gone: Mapping[str, Bool[Tensor, "B _"]]) -> Corrupted:
-    """Take frames away."""
-    taken = {m: x.masked_fill(gone[m][..., None], 0.0) for m, x in state.batch.features.items() if m in gone}
+    """Take frames away: features become zero; token ids become the id of a lost token, but for [CLS] and [SEP]."""
+    gone = {m: g & inner(state.batch, m) if m in state.token_ids else g for m, g in gone.items()}
+    taken = {}
+    for m, lost in gone.items():
+        x = state.batch.features[m]
+        if m in state.token_ids:
+            taken[m] = x.masked_fill(lost[..., None], state.token_ids[m])
+        else:
+            # Five times as fast as masked_fill; it needs finite features, and may leave a zero with a sign.
+            taken[m] = x * (~lost)[..., None].to(x.dtype)
     return replace(
         state,
         batch=replace(state.batch, features={**state.batch.features, **taken}),
@@ -58,6 +74,7 @@ def exchange(state: Corrupted, features: Mapping[str, Tensor], reference: Refere
     for m, new in features.items():
         old = state.batch.features[m]
         if new is not old:
-            change = (((new - old) / reference.std[m]) ** 2).mean(-1).sum(1) / state.batch.lengths[m].clamp(min=1)
+            square = (new - old).square() @ (reference.std[m] ** -2 / old.shape[2])  # (B, T), in units of σ_ref²
+            change = square.sum(1) / state.batch.lengths[m].clamp(min=1)
             noise[m] = (noise[m] ** 2 + change).sqrt()
     return replace(state, batch=replace(state.batch, features=features), noise=noise)

@@ -78,6 +78,7 @@ class Dataset:
         notes: What reading had to mend, one sentence each.
         reliability: Per split and modality the true noise scale of each sample (smaller is more reliable), where known.
         oracle: The Bayes-optimal predictor, where the law is known.
+        token_ids: Modalities that hold token ids and not features; see `DataSpec`.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     reliability: Mapping[str, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict)
     oracle: Oracle | None = None
+    token_ids: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in SPLITS:
@@ -110,6 +112,7 @@ class Dataset:
             label_range=self.label_range,
             label_mean=float(train.target.mean()),
             label_std=float(train.target.std(correction=0)),
+            token_ids=self.token_ids,
         )
 
     @cached_property
@@ -117,7 +120,7 @@ class Dataset:
         """What corruptions may take from the training split."""
         train = self.splits["train"]
         pool = {m: _some_frames(train.features[m], train.lengths[m], m) for m in train.modalities}
-        return Reference(self.spec.feature_mean, self.spec.feature_std, pool)
+        return Reference(self.spec.feature_mean, self.spec.feature_std, pool, self.token_ids)
 
 
 def _some_frames(x: Float[Tensor, "N T D"], lengths: Int[Tensor, " N"], modality: str) -> Float[Tensor, "P D"]:

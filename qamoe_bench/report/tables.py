@@ -1,7 +1,7 @@
 """The one table model that every format renders."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from qamoe_bench.report.scores import Section, corruption_frame, quality_frame, 
 from qamoe_bench.store import StoredCell
 
 DEFAULT_METRICS = ("acc2_non0", "acc7", "mae", "corr")
+WIDEST = 80  # columns of a terminal
 SYMBOLS = {"eta": "η", "lambda": "λ"}
 
 
@@ -130,7 +131,8 @@ def _corruption_table(section: Section) -> Table:
             rows.append((titles[name], *(f"{100 * v:.1f}" for v in values)))
         elif any(values):
             rows.append((f"{name.removeprefix('noise_')} noise σ/σ_ref", *(f"{v:.2f}" for v in values)))
-    return Table("What the corruption really did (mean over samples and modalities)", ("", *heads), tuple(rows), note)
+    title = "What the corruption really did (mean over samples and modalities)"
+    return _fitted(Table(title, ("", *heads), tuple(rows), note))
 
 
 def _metric_table(section: Section, values: pd.DataFrame, metric: Metric) -> Table:
@@ -148,13 +150,23 @@ def _metric_table(section: Section, values: pd.DataFrame, metric: Metric) -> Tab
         note += (f"{metric.name} is undefined in {undefined} of {len(values)} (model, seed, level); left out of means",)
     arrow = "higher is better" if metric.better == "higher" else "lower is better"
     unit = ", %" if metric.percent else ""
-    return Table(
-        f"{metric.name}{unit} ({arrow}): {metric.title}",
-        ("model", *heads, "mean"),
-        tuple(rows),
-        note,
-        reference=_limits(section),
+    return _fitted(
+        Table(
+            f"{metric.name}{unit} ({arrow}): {metric.title}",
+            ("model", *heads, "mean"),
+            tuple(rows),
+            note,
+            reference=_limits(section),
+        )
     )
+
+
+def _fitted(table: Table) -> Table:
+    """The table, turned where the names of its columns are too long to stand side by side."""
+    columns = tuple(zip(table.header, *table.rows, strict=True))
+    if sum(max(map(len, column)) + 1 for column in columns) <= WIDEST:
+        return table
+    return replace(table, header=("", *columns[0][1:]), rows=columns[1:], reference=())
 
 
 def _quality_table(quality: pd.DataFrame) -> Table:
