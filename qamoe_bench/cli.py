@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from qamoe_bench import __version__
+from qamoe_bench import __version__, cli_protocol
 from qamoe_bench.errors import BenchError, RunFailed, unknown_name
 from qamoe_bench.metrics import DIALECTS, METRICS, find_dialect
 from qamoe_bench.protocol_file import load_protocol, protocol_names
@@ -27,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(cli_protocol.app, name="protocol")
 talk = Console(stderr=True)
 
 Results = Annotated[Path, typer.Option("--results", help="Folder of the store; runs are kept in DIR/runs.")]

@@ -118,7 +118,7 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 def _unwritable(path: Path, error: OSError) -> BenchError:
     reason = error.strerror or str(error)
-    return BenchError(f"cannot write {path} ({reason}); free space or give a writable folder with --results")
+    return BenchError(f"cannot write {path} ({reason}); free space, or name a place that can be written to")
 
 
 def _sweep(folder: Path) -> None:

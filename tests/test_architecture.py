@@ -18,21 +18,21 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("record", "protocol", "registry", "metrics", "environment"),
     ("store", "contract", "protocol_file"),
     ("checkpoint", "draws", "nn", "report.scores"),
-    ("corruption.state", "qamoe", "data.dataset", "data.safe_pickle", "report.tables"),
+    ("corruption.state", "qamoe", "data.dataset", "data.safe_pickle", "report.tables", "report.protocol_plot"),
     ("corruption.modalities", "corruption.frames", "data.oracle", "data.mmsa", "report.terminal", "report.markdown"),
     ("corruption.values",),
     ("corruption.apply",),
     ("data.synthetic",),
     ("data.open", "train", "evaluate"),
-    ("presets", "executor"),
-    ("plan", "progress"),
+    ("presets", "executor", "inspection"),
+    ("plan", "progress", "cli_protocol"),
     ("runner",),
     ("cli",),
     ("__main__",),
 )
 TORCH_FREE = (
     "errors", "modality", "seeding", "kinds", "record", "protocol", "protocol_file", "registry", "metrics",
-    "environment", "store", "report", "cli",
+    "environment", "store", "report", "cli", "cli_protocol",
 )  # fmt: skip
 CONTRACT = ("contract", "nn", "errors", "modality")
 

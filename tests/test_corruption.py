@@ -199,3 +199,26 @@ def test_lost_tokens_become_the_unknown_id_and_the_ends_stay() -> None:
         found = corrupt(batch, Condition("c", {}, keep_none), draws, reference).batch.features["text"][..., 0]
         new = 55 if name == "token-substitution" else 100
         assert found.tolist() == [[101, new, new, 102, 0], [101, new, 102, 0, 0]], name
+
+
+def test_what_is_gone_stays_gone_whatever_comes_after() -> None:
+    head = 'schema = 1\ntitle = "t"\nsource = "s"\ndefinition = "d"\n'
+    lose = '[[corruption]]\nkind = "frame-missing"\nrate = 0.5\n'
+    for kind, parameter in (("gaussian-noise", "level"), ("salt-and-pepper", "rate"), ("frame-substitution", "rate")):
+        (condition,) = parse_protocol(
+            "p", f'{head}{lose}[[corruption]]\nkind = "{kind}"\n{parameter} = 0.7\n'
+        ).conditions
+        found = corrupt(CLEAN, condition, CommonDraws(1, SPLIT.ids, CLEAN).rows(slice(None)), REFERENCE)
+        for m in CLEAN.modalities:
+            assert (found.batch.features[m][found.gone[m]] == 0).all()
+            assert 0.3 < found.missing(m).mean().item() < 0.7
+
+
+def test_lost_frames_move_along_with_a_shift() -> None:
+    head = 'schema = 1\ntitle = "t"\nsource = "s"\ndefinition = "d"\n'
+    lose = '[[corruption]]\nkind = "frame-missing"\nrate = 0.5\n'
+    (condition,) = parse_protocol("p", f'{head}{lose}[[corruption]]\nkind = "temporal-shift"\nrate = 0.4\n').conditions
+    found = corrupt(CLEAN, condition, CommonDraws(1, SPLIT.ids, CLEAN).rows(slice(None)), REFERENCE)
+    for m in CLEAN.modalities:
+        zero = (found.batch.features[m] == 0).all(-1) & CLEAN.mask(m)
+        assert torch.equal(zero, found.gone[m])

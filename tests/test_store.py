@@ -127,7 +127,7 @@ def test_what_a_killed_process_left_is_swept_up_and_a_living_one_is_left_alone(t
 @pytest.mark.parametrize("root", ["file/results", "/proc/results"])
 def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path, root: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(BenchError, match="cannot write .*give a writable folder with --results"):
+    with pytest.raises(BenchError, match="cannot write .*name a place that can be written to"):
         Store(tmp_path / root).prepare("run")
 
 

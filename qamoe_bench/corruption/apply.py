@@ -14,8 +14,9 @@ import torch
 
 from qamoe_bench.contract import Batch, Reference
 from qamoe_bench.corruption import frames, modalities, values
-from qamoe_bench.corruption.state import Corrupted
+from qamoe_bench.corruption.state import Corrupted, take_away
 from qamoe_bench.draws import Draws
+from qamoe_bench.kinds import KINDS
 from qamoe_bench.protocol import Condition, Step
 
 
@@ -37,9 +38,19 @@ def corrupt(batch: Batch, condition: Condition, draws: Draws, reference: Referen
     for step in condition.steps:
         levels = {m: v for m, v in step.levels.items() if m in batch.modalities and np.any(v)}
         if levels:  # a level of 0 is the identity, to the bit
-            state = APPLY[step.kind](state, replace(step, levels=levels), draws, reference)
+            state = APPLY[step.kind](state, replace(step, levels=levels), _own(draws, step.kind), reference)
+            # What is gone stays gone, whatever a later step wrote there.
+            state = take_away(state, {m: state.gone[m] for m in levels if step.kind in WRITING and state.gone[m].any()})
     return state
 
+
+def _own(draws: Draws, kind: str) -> Draws:
+    """The same draws with purposes of the kind's own, so that two kinds in one protocol are independent."""
+    return lambda purpose, modality: draws(replace(purpose, name=f"{kind}/{purpose.name}"), modality)
+
+
+WRITING = frozenset(name for name, kind in KINDS.items() if kind.numeric) | {"frame-substitution"}
+"""Kinds that write into frames without asking whether they are still there."""
 
 APPLY: Mapping[str, Callable[[Corrupted, Step, Draws, Reference], Corrupted]] = {
     "modality-missing": modalities.modality_missing,

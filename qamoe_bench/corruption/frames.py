@@ -1,5 +1,7 @@
 """Kinds that take away, move or replace frames."""
 
+from dataclasses import replace
+
 import torch
 
 from qamoe_bench.contract import Reference
@@ -38,16 +40,18 @@ def block_missing(state: Corrupted, step: Step, draws: Draws, _: Reference) -> C
 
 
 def temporal_shift(state: Corrupted, step: Step, draws: Draws, reference: Reference) -> Corrupted:
-    """Frame t becomes frame t − s, for a shift s of ±round(rate·n); the sign is drawn."""
-    features, gone = dict(state.batch.features), {}
+    """Frame t becomes frame t − s, for a shift s of ±round(rate·n); the sign is drawn. Lost frames move along."""
+    features, gone = dict(state.batch.features), dict(state.gone)
     for m, level in step.levels.items():
         x, draw, mask = features[m], draws(PLACE, m), state.batch.mask(m)
         shift = (per_sample(level, draw) * state.batch.lengths[m] + 0.5).floor().long()
         source = torch.arange(mask.shape[1], device=mask.device) - (shift * torch.where(draw < 0.5, -1, 1))[:, None]
-        inside = (source >= 0) & (source < state.batch.lengths[m][:, None])
-        index = source.clamp(0, mask.shape[1] - 1)[..., None].expand_as(x)
-        features[m], gone[m] = x.gather(1, index).where(inside[..., None], 0.0), mask & ~inside
-    return take_away(exchange(state, features, reference), gone)
+        inside = mask & (source >= 0) & (source < state.batch.lengths[m][:, None])
+        source = source.clamp(0, mask.shape[1] - 1)
+        features[m] = x.gather(1, source[..., None].expand_as(x)).where(inside[..., None], x)
+        gone[m] = mask & (gone[m].gather(1, source) | ~inside)
+    state = replace(exchange(state, features, reference), gone=gone)
+    return take_away(state, {m: gone[m] for m in step.levels})
 
 
 def frame_substitution(state: Corrupted, step: Step, draws: Draws, reference: Reference) -> Corrupted:

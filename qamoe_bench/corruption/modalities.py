@@ -76,12 +76,17 @@ def mplmm_missing(state: Corrupted, step: Step, draws: Draws, _: Reference) -> C
     # Pattern numbers 1 … 2^U − 2 read as binary: bit i says that modality i is missing.
     number = 1 + (draws(WHICH_PATTERN, modalities[0]) * patterns).long().clamp(max=max(patterns - 1, 0))
     missing = {m: hit & (number >> i & 1).bool() for i, m in enumerate(modalities)}
+    has = {m: state.batch.lengths[m] > 0 for m in modalities}
+    lost_all = ~torch.stack([has[m] & ~missing[m] for m in modalities]).any(0)  # only where the data lacks some
+    kept = _order(state, draws)[0]
+    missing = {m: lost & ~(lost_all & (kept == i)) for i, (m, lost) in enumerate(missing.items())}
     return lose(state, missing if patterns else {})
 
 
 def _order(state: Corrupted, draws: Draws) -> Int[Tensor, "M B"]:
-    """A uniform order of the modalities for each sample, as indices."""
-    return torch.stack([draws(KEPT, m) for m in state.batch.modalities]).argsort(0)
+    """A uniform order of the modalities for each sample, as indices; those that it does not have come last."""
+    draw = {m: draws(KEPT, m) for m in state.batch.modalities}
+    return torch.stack([u.where(state.batch.lengths[m] > 0, 1.0) for m, u in draw.items()]).argsort(0)
 
 
 def _from_schedule(step: Step, index: int, state: Corrupted) -> Tensor:

@@ -40,8 +40,10 @@ def per_sample(level: Level, like: Tensor) -> Float[Tensor, "..."]:
 
 
 def lose(state: Corrupted, missing: Mapping[str, Bool[Tensor, " B"]]) -> Corrupted:
-    """Take whole modalities away."""
-    return take_away(state, {m: lost[:, None] & state.batch.mask(m) for m, lost in missing.items()})
+    """Take whole modalities away; of token ids [CLS] and [SEP] stay, and count as gone with the rest."""
+    gone = {m: lost[:, None] & state.batch.mask(m) for m, lost in missing.items()}
+    state = take_away(state, gone)
+    return replace(state, gone={**state.gone, **{m: state.gone[m] | g for m, g in gone.items()}})
 
 
 def inner(batch: Batch, modality: str) -> Bool[Tensor, "B T"]:

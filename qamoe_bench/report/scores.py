@@ -85,8 +85,8 @@ def _blocks(cell: StoredCell) -> list[tuple[int, str, dict[str, np.ndarray]]]:
     frame = cell.predictions
     return [
         (int(draw), str(condition), {str(column): part[column].to_numpy() for column in part.columns})
-        for draw, of_draw in frame.groupby(frame["draw"].to_numpy(), sort=False)
-        for condition, part in of_draw.groupby("condition", sort=False, observed=True)
+        for draw in frame["draw"].unique()
+        for condition, part in frame[frame["draw"] == draw].groupby("condition", sort=False, observed=True)
     ]
 
 
