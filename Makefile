@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: bench test format clean
+.PHONY: bench test benchmark format clean
 .DEFAULT_GOAL := bench
 
 # One environment for both; made again when the dependencies or their pins change.
@@ -19,6 +19,10 @@ test: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+# Speed and memory, printed and not judged: compare two versions in one session.
+benchmark: .venv/installed
+	$(BIN)/python tests/benchmarks/bench_corruption.py
 
 format: .venv/installed
 	$(BIN)/ruff format

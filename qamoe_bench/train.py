@@ -9,7 +9,7 @@ all epochs. The test split is not read here.
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -43,6 +43,7 @@ class TrainConfig:
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     clip_norm: float = 1.0  # of the gradient of all parameters together
+    selection_window: int = 5  # epochs whose mean validation error is compared; 1 compares single epochs
     levels_per: Literal["sample", "batch"] = "sample"  # what λ and η are drawn for; the paper says batch
     validation_samples: int = 1000  # a smaller split is corrupted several times over, for a steadier choice
 
@@ -97,15 +98,26 @@ def train(
         for _ in range(config.epochs):
             train_loss.append(_train_epoch(model, corruptor, optimiser, schedule, config))
             valid_mae.append(_validate(model, corruptor))
-            if valid_mae[-1] <= min((v for v in valid_mae if math.isfinite(v)), default=-math.inf):
+            if best_epoch(valid_mae, config.selection_window) == len(valid_mae):
                 best = copy.deepcopy(model.state_dict())
             on_epoch()
-    if not any(map(math.isfinite, valid_mae)):
+    if not best_epoch(valid_mae, config.selection_window):
         raise RunFailed(f"training diverged (seed {seed}, regime {regime}): no epoch had a finite validation error")
     model.load_state_dict(best)
     model.eval()
-    best_epoch = int(np.nanargmin(valid_mae)) + 1
-    return Trained(tuple(train_loss), tuple(valid_mae), best_epoch, time.perf_counter() - start)
+    chosen = best_epoch(valid_mae, config.selection_window)
+    return Trained(tuple(train_loss), tuple(valid_mae), chosen, time.perf_counter() - start)
+
+
+def best_epoch(valid_mae: Sequence[float], window: int) -> int:
+    """The epoch (from 1) at the end of the best run of `window` epochs; 0 while no run is finite.
+
+    On a few hundred validation samples the error of a single early epoch often dips by chance. The mean over the last
+    few epochs does not, and asks for weights that stay good.
+    """
+    means = [np.mean(valid_mae[max(0, i - window) : i]) for i in range(1, len(valid_mae) + 1)]
+    finite = [(mean, epoch) for epoch, mean in enumerate(means, 1) if math.isfinite(mean) and epoch >= window]
+    return min(finite, default=(math.inf, 0))[1]
 
 
 def loss_of(model: nn.Module, output: Output, batch: Batch) -> Float[Tensor, ""]:

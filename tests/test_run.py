@@ -19,11 +19,13 @@ import torch
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.errors import BenchError
 from qamoe_bench.evaluate import TestSet, sweep_model, sweep_oracle
-from qamoe_bench.metrics import DIALECTS, scores
+from qamoe_bench.metrics import DIALECTS, METRICS, scores
 from qamoe_bench.plan import Request, plan
 from qamoe_bench.presets import PRESETS, Preset
 from qamoe_bench.protocol_file import load_protocol
 from qamoe_bench.registry import find_model
+from qamoe_bench.report.scores import score_frame, sections
+from qamoe_bench.report.tables import chapters
 from qamoe_bench.runner import run
 from qamoe_bench.store import Store
 
@@ -36,7 +38,7 @@ README = Path(__file__).parents[1] / "README.md"
 @pytest.fixture(autouse=True)
 def short_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
     """In this process the quick preset trains for three epochs; commands in processes of their own train in full."""
-    short = Preset(replace(PRESETS["quick"].training, epochs=3))
+    short = Preset(replace(PRESETS["quick"].training, epochs=3, selection_window=1))
     monkeypatch.setattr("qamoe_bench.presets.PRESETS", {**PRESETS, "quick": short})
 
 
@@ -135,6 +137,26 @@ def test_the_model_of_the_readme_comes_in_by_module_and_function(
     summary = run(plan(request(write_pickle(), models=("stranger:build",), seeds=(1,))), store)
     assert summary.evaluated == 1
     assert store.cells()[0].facts.parameters == 6
+
+
+def test_several_draws_are_stored_side_by_side_and_averaged(write_pickle: Callable[..., Path], tmp_path: Path) -> None:
+    head = 'schema = 1\ntitle = "t"\nsource = "s"\ndefinition = "d"\ndraws = 3\n[axes]\neta = [0.0, 0.5]\n'
+    (tmp_path / "p.toml").write_text(
+        head + '[[corruption]]\nkind = "modality-missing"\nrate = "eta"\n', encoding="utf-8"
+    )
+    store = Store(tmp_path / "r")
+    run(plan(request(write_pickle(), protocols=(str(tmp_path / "p.toml"),), seeds=(1,))), store, jobs=1)
+    (cell,) = store.cells()
+    frame = cell.predictions
+    assert frame.groupby(["draw", "condition"], observed=True).size().tolist() == [20] * 6
+    lost = [frame[(frame.draw == d) & (frame.condition == "eta=0.5")].missing_text.to_numpy() for d in range(3)]
+    assert not np.array_equal(lost[0], lost[1])
+    (section,) = sections([cell])
+    values = score_frame(section, DIALECTS["mmsa"])
+    of_draws = values[(values.metric == "mae") & (values.condition == "eta=0.5")].value
+    assert len(of_draws) == 3
+    (chapter,) = chapters([cell], store.manifests(), DIALECTS["mmsa"], ["mae"])
+    assert chapter.tables[-1].rows[0][2] == METRICS["mae"].show(of_draws.mean())
 
 
 def test_a_damaged_checkpoint_is_told(write_pickle: Callable[..., Path], tmp_path: Path) -> None:
