@@ -23,6 +23,7 @@ test: .venv/installed
 # Speed and memory, printed and not judged: compare two versions in one session.
 benchmark: .venv/installed
 	$(BIN)/python tests/benchmarks/bench_corruption.py
+	$(BIN)/python tests/benchmarks/bench_large.py
 
 format: .venv/installed
 	$(BIN)/ruff format

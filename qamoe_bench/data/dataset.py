@@ -134,8 +134,8 @@ def _some_frames(x: Float[Tensor, "N T D"], lengths: Int[Tensor, " N"], modality
 def _moments(x: Float[Tensor, "N T D"], lengths: Int[Tensor, " N"]) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of valid frames per dimension, summed in float64; a constant dimension gets std 1."""
     count = lengths.sum().clamp(min=1)  # padding is zero, so it adds nothing to the sums
-    mean = x.sum(dim=(0, 1), dtype=torch.float64) / count
-    # Deviations per sample keep the temporary small and the subtraction exact enough for large offsets.
+    # Sample by sample, or a sum in float64 would make a copy of all the data in float64 first.
+    mean = sum((row.sum(0, dtype=torch.float64) for row in x), torch.zeros(x.shape[2], dtype=torch.float64)) / count
     square = sum((((row[:n].double() - mean) ** 2).sum(0) for row, n in zip(x, lengths, strict=True)), mean * 0)
     std = (square / count).sqrt()
     return mean.float(), torch.where(std > 1e-6 * (1 + mean.abs()), std, 1.0).float()
