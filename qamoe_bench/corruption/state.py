@@ -72,11 +72,21 @@ def take_away(state: Corrupted, gone: Mapping[str, Bool[Tensor, "B _"]]) -> Corr
 
 def exchange(state: Corrupted, features: Mapping[str, Tensor], reference: Reference) -> Corrupted:
     """Other features in place of the old ones, with the size of the change measured and recorded."""
+    changed = {m: new for m, new in features.items() if new is not state.batch.features[m]}
+    square = {m: size_of_change(new - state.batch.features[m], m, reference) for m, new in changed.items()}
+    return exchange_measured(state, features, square)
+
+
+def exchange_measured(
+    state: Corrupted, features: Mapping[str, Tensor], square: Mapping[str, Float[Tensor, "B _"]]
+) -> Corrupted:
+    """Other features in place of the old ones, where the size of the change of each frame is known."""
     noise = dict(state.noise)
-    for m, new in features.items():
-        old = state.batch.features[m]
-        if new is not old:
-            square = (new - old).square() @ (reference.std[m] ** -2 / old.shape[2])  # (B, T), in units of σ_ref²
-            change = square.sum(1) / state.batch.lengths[m].clamp(min=1)
-            noise[m] = (noise[m] ** 2 + change).sqrt()
-    return replace(state, batch=replace(state.batch, features=features), noise=noise)
+    for m, of_frames in square.items():
+        noise[m] = (noise[m] ** 2 + of_frames.sum(1) / state.batch.lengths[m].clamp(min=1)).sqrt()
+    return replace(state, batch=replace(state.batch, features={**state.batch.features, **features}), noise=noise)
+
+
+def size_of_change(change: Float[Tensor, "*N D"], modality: str, reference: Reference) -> Float[Tensor, "*N"]:
+    """Mean square over the dimensions of each frame, in units of σ_ref²; overwrites `change`."""
+    return change.square_() @ (reference.std[modality] ** -2 / change.shape[-1])

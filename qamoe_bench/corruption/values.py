@@ -44,9 +44,9 @@ def salt_and_pepper(state: Corrupted, step: Step, draws: Draws, reference: Refer
     for m, level in step.levels.items():
         draw, mask = draws(EXTREME, m), state.batch.mask(m)[..., None]
         rate = per_sample(level, draw)[:, None, None]
-        low, high = (reference.mean[m] + s * SALT_AND_PEPPER_EXTREME * reference.std[m] for s in (-1, 1))
-        changed = torch.where(draw < rate / 2, low, torch.where(draw < rate, high, features[m]))
-        features[m] = torch.where(mask, changed, 0.0)
+        side = torch.copysign(torch.ones_like(rate), draw - rate / 2)  # arithmetic is faster than a broadcast choice
+        extreme = torch.addcmul(reference.mean[m], side, SALT_AND_PEPPER_EXTREME * reference.std[m])
+        features[m] = torch.where(draw < rate, extreme, features[m]) * mask.to(draw.dtype)
     return exchange(state, features, reference)
 
 
