@@ -13,8 +13,10 @@ from qamoe_bench import __version__
 PACKAGE = Path(__file__).parent
 
 # Everything between a data file and a stored prediction, except the model itself (see `ModelRef.digest`).
-ENGINE = ("modality.py", "contract.py", "seeding.py", "protocol.py", "draws.py", "corruption", "train.py",
-          "evaluate.py", "data", "nn")  # fmt: skip
+ENGINE = (
+    "modality.py", "kinds.py", "contract.py", "seeding.py", "protocol.py", "protocol_file.py", "draws.py", "corruption",
+    "train.py", "evaluate.py", "data", "nn",
+)  # fmt: skip
 
 
 def versions() -> dict[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import qamoe_bench
+from qamoe_bench.environment import ENGINE
 
 PACKAGE = Path(qamoe_bench.__file__).parent
 BASELINES = PACKAGE.parent / "baselines" / "qamoe_baselines"
@@ -83,6 +84,15 @@ def test_nobody_imports_a_model() -> None:
         if not name_of(path).startswith("qamoe."):
             assert not any(i.startswith("qamoe.") for i in imports(path)), path
             assert "qamoe_baselines" not in path.read_text(encoding="utf-8"), path
+
+
+def test_the_engine_digest_covers_all_that_training_and_evaluation_import() -> None:
+    found, new = set[str](), {"train", "evaluate", "data.open"}
+    while new:
+        found |= new
+        new = {i for name in new for i in imports(PACKAGE / f"{name.replace('.', '/')}.py")} - found
+    covered = {room.removesuffix(".py") for room in ENGINE}
+    assert {name for name in found if name.partition(".")[0] not in covered} == {"errors"}
 
 
 @pytest.mark.parametrize("path", modules(PACKAGE), ids=name_of)
