@@ -40,7 +40,7 @@ def _chapter(chapter: Chapter) -> list[RenderableType]:
 
 
 def _table(table: Table) -> RenderableType:
-    rich = RichTable(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), collapse_padding=True)
+    rich = RichTable(box=SIMPLE_HEAD, pad_edge=False, padding=0)
     for index, head in enumerate(table.header):
         rich.add_column(Text(head), justify="right" if index else "left", no_wrap=True)
     for row in table.rows:
