@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -167,8 +167,3 @@ def _known(kind: type[Cell] | type[CellFacts], values: Mapping[str, Any]) -> dic
 def _check_schema(path: Path, schema: object) -> None:
     if not isinstance(schema, int) or schema > SCHEMA:
         raise BenchError(f"{path}: expected schema {SCHEMA} or older, got {schema!r}; update qamoe-bench to read it")
-
-
-def unfinished(manifest: Mapping[str, Any], done: set[str]) -> Iterator[str]:
-    """Keys of the cells that a run planned and no run has finished."""
-    return (key for key in manifest["cells"] if key not in done)
