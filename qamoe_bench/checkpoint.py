@@ -30,7 +30,10 @@ def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             training: dict[str, Any] = json.loads((file.metadata() or {}).get("training", "{}"))
     except (OSError, SafetensorError, RuntimeError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise BenchError(f"checkpoint {path}: does not fit the model ({reason}); remove it and run again") from error
+        *_, reason = (line.strip() for line in str(error).splitlines() if line.strip())
+        raise BenchError(
+            f"checkpoint {path}: does not fit the model ({reason}); expected its weights as a safetensors file, so "
+            "name another file, or remove this one and run again"
+        ) from error
     model.eval()
     return training

@@ -58,11 +58,19 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 def run(
     protocol: Annotated[list[str], typer.Option("--protocol", help="Name, or path of a TOML file. Repeatable.")],
     model: Annotated[
-        list[str], typer.Option("--model", help="Name or package.module:build. Repeatable. Default: all.")
+        list[str],
+        typer.Option(
+            "--model", help="Name or package.module:build, with :variant,field=value behind. Repeatable. Default: all."
+        ),
     ] = [],  # noqa: B006
+    checkpoint: Annotated[
+        str, typer.Option("--checkpoint", help="Safetensors file with trained weights of the one --model.")
+    ] = "",
     data: Annotated[str, typer.Option("--data", help="`synthetic` or a data file.")] = "synthetic",
     seeds: Annotated[str, typer.Option("--seeds", help="Comma-separated.")] = "1111,1112,1113",
-    regime: Annotated[list[str], typer.Option("--regime", help="clean or spectrum. Repeatable.")] = ["spectrum"],  # noqa: B006
+    regime: Annotated[
+        list[str], typer.Option("--regime", help="clean, spectrum or matched. Repeatable. Default: spectrum.")
+    ] = [],  # noqa: B006
     preset: Annotated[str, typer.Option("--preset", help="quick or paper.")] = "quick",
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Worker processes. Default: one per core.")] = None,
@@ -75,7 +83,10 @@ def run(
     from qamoe_bench.plan import Request, plan
 
     models = tuple(model) or tuple(model_refs())
-    planned = plan(Request(tuple(protocol), models, data, _seeds(seeds), tuple(regime), preset, device))
+    if checkpoint and regime:
+        raise BenchError("--checkpoint with --regime: weights that you bring are not trained here; leave one out")
+    regimes = tuple(regime) or ("spectrum",)
+    planned = plan(Request(tuple(protocol), models, data, _seeds(seeds), regimes, preset, device, checkpoint))
     store = Store(results)
     _tell(planned, _execute(planned, store, jobs), store)
     _print_report(store, dialect, [], "terminal", None, {c.key for c in planned.cells})
@@ -116,7 +127,10 @@ def list_names(
 
 
 def _models() -> list[dict[str, Any]]:
-    return [{"name": name, "summary": ref.summary(), "builder": ref.target} for name, ref in model_refs().items()]
+    return [
+        {"name": name, "summary": ref.summary(), "variants": ", ".join(ref.variants()), "builder": ref.target}
+        for name, ref in model_refs().items()
+    ]
 
 
 def _protocols() -> list[dict[str, Any]]:

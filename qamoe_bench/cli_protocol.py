@@ -35,10 +35,10 @@ def show(
     torch.set_num_threads(1)  # many small operations, which threads would only wait for
 
     from qamoe_bench.data.open import open_dataset
-    from qamoe_bench.evaluate import TestSet
     from qamoe_bench.inspection import chapter, picture
     from qamoe_bench.report.protocol_plot import draw_picture
     from qamoe_bench.report.terminal import plain_text, print_chapters, stdout
+    from qamoe_bench.sweep import TestSet
 
     test = TestSet(open_dataset(data), seed, torch.device("cpu"))
     found = chapter(test, protocol)

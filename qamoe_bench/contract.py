@@ -5,8 +5,8 @@ A model is a `torch.nn.Module` that takes a `Batch` and returns an `Output`; a b
 Dimension legend, used in every shape of this package: B samples, T frames (time steps), D feature width.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -62,11 +62,16 @@ class Batch:
         lengths: Number of valid frames per sample, 0 where the data set itself lacks the modality for that sample.
             Corruption does not change it: a model is not told what is missing.
         target: Labels in training; None in evaluation, so that no model can look.
+        clean: The frames before corruption, in training only: what a model that predicts them can learn from.
+        signal: Per modality, the share of a sample's signal that corruption left, in training only: (share of frames
+            left) / (1 + noise²) with noise in units of σ_ref. 1 is untouched, 0 is missing.
     """
 
     features: FeatureMap
     lengths: Mapping[str, Int[Tensor, " B"]]
     target: Float[Tensor, " B"] | None = None
+    clean: FeatureMap | None = None
+    signal: Mapping[str, Float[Tensor, " B"]] | None = None
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -84,11 +89,7 @@ class Batch:
 
     def rows(self, rows: Int[Tensor, " K"] | slice) -> "Batch":
         """Some of the samples."""
-        return Batch(
-            {m: x[rows] for m, x in self.features.items()},
-            {m: n[rows] for m, n in self.lengths.items()},
-            None if self.target is None else self.target[rows],
-        )
+        return self._each(lambda x: x[rows])
 
     def split(self, size: int) -> Iterator["Batch"]:
         """The samples in order, at most `size` at a time."""
@@ -96,15 +97,25 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same samples on another device."""
+        return self._each(lambda x: x.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        """The batch with every tensor changed in the same way."""
+
+        def every(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {m: change(x) for m, x in tensors.items()}
+
         return Batch(
-            {m: x.to(device) for m, x in self.features.items()},
-            {m: n.to(device) for m, n in self.lengths.items()},
-            None if self.target is None else self.target.to(device),
+            every(self.features),
+            every(self.lengths),
+            None if self.target is None else change(self.target),
+            None if self.clean is None else every(self.clean),
+            None if self.signal is None else every(self.signal),
         )
 
 
 def concatenate(batches: Sequence[Batch]) -> Batch:
-    """All samples of batches that are padded to equal lengths, one batch after the other."""
+    """Features, lengths and labels of batches that are padded to equal lengths, one batch after the other."""
     targets = [b.target for b in batches if b.target is not None]
     return Batch(
         {m: torch.cat([b.features[m] for b in batches]) for m in batches[0].modalities},
@@ -148,17 +159,20 @@ class Output:
         prediction: Sentiment, in label units.
         variance: Predicted variance of the label around the prediction, in squared label units, if the model has one.
         quality: Per modality a reliability score r_m in [0, 1], if the model has them.
+        routing: Per modality the weight of each expert, 0 for one that was not asked, if the model has experts.
+        parts: Whatever the model's own `loss` needs beside these; neither read nor stored by the engine.
     """
 
     prediction: Float[Tensor, " B"]
     variance: Float[Tensor, " B"] | None = None
     quality: Mapping[str, Float[Tensor, " B"]] = field(default_factory=dict)
+    routing: Mapping[str, Float[Tensor, "B _"]] = field(default_factory=dict)
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Every tensor of the output by its column name in a store."""
-        named = {f.name: getattr(self, f.name) for f in fields(self)[:2]}
-        named |= {f"quality_{m}": q for m, q in self.quality.items()}
-        return {name: value for name, value in named.items() if value is not None}
+    def columns(self) -> dict[str, Tensor]:
+        """What a store keeps of every sample, by the name of its column."""
+        variance = {} if self.variance is None else {"variance": self.variance}
+        return {"prediction": self.prediction, **variance, **{f"quality_{m}": q for m, q in self.quality.items()}}
 
 
 @runtime_checkable
@@ -167,4 +181,13 @@ class HasLoss(Protocol):
 
     def loss(self, output: Output, batch: Batch) -> Float[Tensor, ""]:
         """The objective to minimise, averaged over the batch; `batch.target` is present."""
+        ...
+
+
+@runtime_checkable
+class HasEpochs(Protocol):
+    """A model whose training changes with time, such as one with a warm-up."""
+
+    def start_epoch(self, epoch: int) -> None:
+        """Called before each epoch of training, which count from 1."""
         ...

@@ -56,9 +56,21 @@ class FreshDraws:
 
     def __init__(self, batch: Batch, generator: torch.Generator) -> None:
         self._batch, self._generator = batch, generator
+        self._shared: dict[Purpose, dict[str, Tensor]] = {}
 
     def __call__(self, purpose: Purpose, modality: str) -> Tensor:
-        """See `Draws`; shared draws are for evaluation only."""
+        """See `Draws`."""
+        values = self._new(purpose, modality)
+        if purpose.shared:
+            before = self._shared.setdefault(purpose, {})
+            for other, drawn in before.items():
+                equal = self._batch.lengths[other] == self._batch.lengths[modality]
+                both = min(values.shape[1], drawn.shape[1])
+                values[:, :both] = torch.where(equal[:, None], drawn[:, :both], values[:, :both])
+            before[modality] = values
+        return values
+
+    def _new(self, purpose: Purpose, modality: str) -> Tensor:
         shape, device = _shape(purpose, self._batch, modality), self._generator.device
         if purpose.law == "normal":
             values = torch.randn(shape, generator=self._generator, device=device)

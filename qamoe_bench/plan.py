@@ -1,26 +1,31 @@
-"""From what a user asks for to a list of jobs: one job per training, with all cells that need it.
+"""From what a user asks for to a list of jobs: one job per row of a table and seed, with all cells that come from it.
 
 Everything that determines a number goes into the keys made here: data, model source and settings, training, engine
 source, library versions, kind of device. Thread count does not, for every job computes on one thread.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from qamoe_bench.building import build_model
+from qamoe_bench.checkpoint import load_weights
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.environment import engine_digest, versions
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.kinds import KINDS
+from qamoe_bench.nn.config import configure
 from qamoe_bench.presets import find_preset
-from qamoe_bench.protocol import Protocol
+from qamoe_bench.protocol import Condition, Protocol
 from qamoe_bench.protocol_file import load_protocol
-from qamoe_bench.record import ORACLE, Cell, digest_of
+from qamoe_bench.record import GIVEN, ORACLE, Cell, digest_of
 from qamoe_bench.registry import ModelRef, find_model
-from qamoe_bench.train import REGIMES, TrainConfig, fingerprint
+from qamoe_bench.train import CLEAN, REGIMES, SPECTRUM, Exposure, TrainConfig
 
 
 @dataclass(frozen=True)
@@ -34,30 +39,62 @@ class Request:
     regimes: tuple[str, ...] = ("spectrum",)
     preset: str = "quick"
     device: str = "auto"
+    checkpoint: str = ""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model's weights come about, but for data, engine and seed.
+
+    Attributes:
+        model: The model.
+        settings: Fields of its configuration.
+        regime: Training regime; `given` for weights that the user brings.
+        training: Settings of the loop.
+        checkpoint: File of the user's weights; empty where they are trained here.
+    """
+
+    model: ModelRef
+    settings: Mapping[str, Any]
+    regime: str
+    training: TrainConfig
+    checkpoint: str = ""
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """All that it determines, as plain values."""
+        weights = (
+            {"checkpoint": hashlib.sha256(Path(self.checkpoint).read_bytes()).hexdigest()}
+            if self.checkpoint
+            else {"training": asdict(self.training)}
+        )
+        corruption = SPECTRUM.digest if self.regime == "spectrum" else ""
+        return {
+            "model": self.model.name, "source": self.model.digest(), "settings": dict(self.settings),
+            "regime": self.regime, "corruption": corruption, **weights,
+        }  # fmt: skip
+
+    def exposure(self, condition: Condition) -> Exposure:
+        """What the weights that answer under a condition are trained on."""
+        return {"clean": CLEAN, "spectrum": SPECTRUM}.get(self.regime) or Exposure(condition)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One training (or none, for the oracle) and the cells that come from it; small enough to send to a worker.
+    """A recipe under one seed (or the oracle) and the cells that come from it; small enough to send to a worker.
 
     Attributes:
-        model: The model, or None for the oracle.
-        overrides: Fields of the model's configuration.
-        regime: Training regime; empty for the oracle.
+        recipe: How the weights come about; None for the oracle, which has none.
+        digest: Digest of the recipe together with data and engine.
         seed: Of everything random.
-        training: Settings of the loop.
-        weights: Key of the weights.
         data: Name or path of the data set.
         device: Where to compute.
         cells: Cell and protocol, pair by pair.
     """
 
-    model: ModelRef | None
-    overrides: Mapping[str, Any]
-    regime: str
+    recipe: Recipe | None
+    digest: str
     seed: int
-    training: TrainConfig
-    weights: str
     data: str
     device: str
     cells: tuple[tuple[Cell, Protocol], ...]
@@ -65,7 +102,12 @@ class Job:
     @property
     def name(self) -> str:
         """How progress and errors call it."""
-        return " ".join(filter(None, (self.model.name if self.model else ORACLE, self.regime, str(self.seed))))
+        return f"{self.recipe.model.name} {self.recipe.regime} {self.seed}" if self.recipe else f"{ORACLE} {self.seed}"
+
+    def weights(self, condition: Condition) -> str:
+        """Key of the weights that answer under a condition; under all conditions the same, but for specialists."""
+        assert self.recipe is not None
+        return digest_of([self.digest, self.seed, self.recipe.exposure(condition).digest])[:20]
 
 
 @dataclass(frozen=True)
@@ -86,37 +128,63 @@ def plan(request: Request) -> Plan:
     """Check a request and lay it out; the same request on the same code and data makes the same plan.
 
     Raises:
-        BenchError: for anything in the request that does not exist.
+        BenchError: for anything in the request that does not exist or does not go together.
     """
-    models = [find_model(name) for name in _distinct(request.models)]
+    protocols = _protocols(request)
+    device = find_device(request.device)
+    recipes = _recipes(request)
+    for recipe in recipes:
+        recipe.model.builder()  # before the data are read, for that may take long
+    data = open_dataset(request.data)
+    for protocol in protocols:
+        _check_tokens(protocol, data)
+    for recipe in recipes:  # a mistake in settings or weights is found before hours of work
+        model = build_model(recipe.model, recipe.settings, data.spec, seed=0)
+        if recipe.checkpoint:
+            load_weights(model, Path(recipe.checkpoint))
+    engine = {"engine": engine_digest(), "versions": versions(), "device": device, "data": data.digest}
+    jobs = [
+        job
+        for seed in _distinct(request.seeds)
+        for recipe in recipes
+        for job in _jobs(recipe, seed, request.data, data, engine, protocols)
+    ]
+    if data.oracle is not None and (covered := [p for p in protocols if all(map(data.oracle.covers, p.conditions))]):
+        for seed in _distinct(request.seeds):
+            jobs += _jobs(None, seed, request.data, data, engine, covered)
+    keys = [cell.key for job in jobs for cell, _ in job.cells]
+    return Plan(f"{data.name}-{digest_of(keys)[:12]}", tuple(jobs), _manifest(request, data, protocols, keys, engine))
+
+
+def _protocols(request: Request) -> list[Protocol]:
     protocols = [load_protocol(name) for name in _distinct(request.protocols)]
     names = [p.name for p in protocols]
     if twice := [n for n in names if names.count(n) > 1]:
         raise BenchError(f"two protocols are called {twice[0]!r}: expected one each; rename your file")
+    return protocols
+
+
+def _recipes(request: Request) -> list[Recipe]:
+    models = [find_model(name) for name in _distinct(request.models)]
+    preset = find_preset(request.preset)
+    if request.checkpoint and len(models) != 1:
+        raise BenchError(f"--checkpoint: expected one --model whose weights these are, got {len(models)}; name one")
+    if request.checkpoint and not Path(request.checkpoint).is_file():
+        raise BenchError(f"checkpoint {request.checkpoint!r}: expected a safetensors file; no such file")
     for regime in request.regimes:
         if regime not in REGIMES:
             raise unknown_name("regime", regime, REGIMES)
-    preset, device = find_preset(request.preset), find_device(request.device)
-    for ref in models:
-        ref.builder()  # a model that cannot be imported is found before hours of work
-    data = open_dataset(request.data)
-    for protocol in protocols:
-        _check_tokens(protocol, data)
-    engine = {"engine": engine_digest(), "versions": versions(), "device": device, "data": data.digest}
-    jobs = [
-        _job(request, preset.training, preset.models.get(ref.name, {}), ref, regime, seed, data, engine, protocols)
-        for seed in _distinct(request.seeds)
-        for regime in _distinct(request.regimes)
+    return [
+        Recipe(
+            model=ref,
+            settings={**preset.models.get(ref.base, {}), **ref.settings},
+            regime=regime,
+            training=configure(TrainConfig, {**asdict(preset.training), **ref.training}),
+            checkpoint=request.checkpoint,
+        )
+        for regime in ([GIVEN] if request.checkpoint else _distinct(request.regimes))
         for ref in models
     ]
-    if data.oracle is not None:
-        jobs += [
-            _job(request, preset.training, {}, None, "", seed, data, engine, covered)
-            for seed in _distinct(request.seeds)
-            if (covered := [p for p in protocols if all(map(data.oracle.covers, p.conditions))])
-        ]
-    keys = [cell.key for job in jobs for cell, _ in job.cells]
-    return Plan(f"{data.name}-{digest_of(keys)[:12]}", tuple(jobs), _manifest(request, data, protocols, keys, engine))
 
 
 def _check_tokens(protocol: Protocol, data: Dataset) -> None:
@@ -141,29 +209,15 @@ def _distinct(values: tuple[Any, ...]) -> list[Any]:
     return list(dict.fromkeys(values))
 
 
-def _job(
-    request: Request,
-    training: TrainConfig,
-    overrides: Mapping[str, Any],
-    model: ModelRef | None,
-    regime: str,
-    seed: int,
-    data: Dataset,
-    engine: Mapping[str, Any],
-    protocols: list[Protocol],
-) -> Job:
-    name = model.name if model else ORACLE
-    made_by = {"model": name, **engine}
-    if model:
-        made_by |= {
-            "source": model.digest(), "overrides": dict(overrides), "regime": regime,
-            "corruption": fingerprint(regime), "training": asdict(training),
-        }  # fmt: skip
-    recipe = digest_of(made_by)[:20]
-    cells = tuple((Cell(data.name, data.digest, p.name, p.digest, name, regime, recipe, seed), p) for p in protocols)
-    weights = digest_of([recipe, seed])[:20]
-    device = str(engine["device"])
-    return Job(model, overrides, regime, seed, training, weights, request.data, device, cells)
+def _jobs(
+    recipe: Recipe | None, seed: int, source: str, data: Dataset, engine: Mapping[str, Any], protocols: list[Protocol]
+) -> list[Job]:
+    """The jobs of a recipe (or of the oracle) under one seed; specialists of each protocol are a job of their own."""
+    model, regime = (recipe.model.name, recipe.regime) if recipe else (ORACLE, "")
+    digest = digest_of({**(recipe.content if recipe else {"model": ORACLE}), **engine})[:20]
+    cells = [(Cell(data.name, data.digest, p.name, p.digest, model, regime, digest, seed), p) for p in protocols]
+    groups = [[pair] for pair in cells] if regime == "matched" else [cells]
+    return [Job(recipe, digest, seed, source, str(engine["device"]), tuple(group)) for group in groups]
 
 
 def _manifest(

@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -44,6 +44,11 @@ class Condition:
     name: str
     levels: Mapping[str, float]
     steps: tuple[Step, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what is done to samples; the name does not count. Levels must be numbers."""
+        return hashlib.sha256(json.dumps([asdict(s) for s in self.steps], sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,16 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 SCHEMA = 1
 
 ORACLE = "oracle"
 """The row of the Bayes-optimal predictor; it is not trained, and its regime says so."""
+
+GIVEN = "given"
+"""The regime of weights that the user brought."""
 
 
 def digest_of(content: object) -> str:
@@ -67,9 +70,11 @@ class CellFacts:
         parameters: Number of trainable parameters.
         config: The model's configuration.
         training: Configuration and course of the training; empty for the oracle.
+        experts: Per condition and modality, `load` and `weight` of each expert, where the model has experts.
     """
 
     conditions: Sequence[Mapping[str, Any]]
     parameters: int
     config: Mapping[str, Any]
     training: Mapping[str, Any]
+    experts: Mapping[str, Any] = field(default_factory=dict)

@@ -1,16 +1,22 @@
 """Models by name: entry points for built-in and third-party models alike, or `package.module:build`.
 
-Listing reads names and docstrings only and imports no model. A package offers a model with one line,
+Listing reads names, docstrings and variants only and imports no model. A package offers a model with one line,
 
     [project.entry-points."qamoe_bench.models"]
     my-model = "my_package.my_module:build"
+
+Behind a name may stand settings, `name:setting,setting`. A setting is `field=value` for a field of the model's
+configuration, `train.field=value` for one of the training loop's, or a variant: a name for some fields that the
+model's module gives in a dictionary of literals,
+
+    VARIANTS = {"-quality-gate": {"quality": "none"}}
 """
 
 import ast
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -20,44 +26,81 @@ from typing import Any
 from qamoe_bench.errors import BenchError, unknown_name
 
 GROUP = "qamoe_bench.models"
+TRAINING = "train."
+"""What stands in front of a setting of the training loop."""
 
 
 @dataclass(frozen=True)
 class ModelRef:
-    """A model that can be built: its name in tables and `module:attribute` of its builder."""
+    """A model that can be built.
+
+    Attributes:
+        name: Its name in tables: as it was asked for, settings included.
+        target: `module:attribute` of its builder.
+        settings: Fields of its configuration that the name sets.
+        training: Fields of the training loop's configuration that the name sets.
+    """
 
     name: str
     target: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def module(self) -> str:
         """The module that holds the builder."""
         return self.target.partition(":")[0]
 
+    @property
+    def base(self) -> str:
+        """The name without settings."""
+        return self.name if self.name.startswith(self.target) else self.name.partition(":")[0]
+
     def source(self) -> Path:
         """The file of that module, found without importing it."""
-        try:
-            spec = find_spec(self.module)
-        except (ImportError, ValueError):
-            spec = None
-        if spec is None or spec.origin is None:
+        path = _source(self.module)
+        if path is None:
             raise BenchError(
                 f"model {self.name!r}: no module {self.module!r} can be found; install its package, or run from the "
                 "folder that holds it"
             )
-        return Path(spec.origin)
+        return path
 
     def digest(self) -> str:
-        """SHA-256 of the module's source: a changed model is another model."""
-        return hashlib.sha256(self.source().read_bytes()).hexdigest()
+        """SHA-256 of the sources of the module and of all that it imports from its own package."""
+        self.source()
+        digest = hashlib.sha256()
+        for module, path in sorted(_own_sources(self.module).items()):
+            digest.update(module.encode() + b"\0" + path.read_bytes() + b"\0")
+        return digest.hexdigest()
 
     def summary(self) -> str:
         """First line of the module's docstring."""
-        docstring = ast.get_docstring(ast.parse(self.source().read_text(encoding="utf-8"))) or ""
-        return docstring.partition("\n")[0]
+        return (ast.get_docstring(_parsed(self.source())) or "").partition("\n")[0]
+
+    def variants(self) -> Mapping[str, Mapping[str, Any]]:
+        """The module's named settings, read without importing it."""
+        for node in _parsed(self.source()).body:
+            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                if any(isinstance(t, ast.Name) and t.id == "VARIANTS" for t in targets):
+                    return self._literal(node.value)
+        return {}
+
+    def _literal(self, node: ast.expr) -> Mapping[str, Mapping[str, Any]]:
+        try:
+            found = ast.literal_eval(node)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or not all(isinstance(v, dict) for v in found.values()):
+            raise BenchError(
+                f"model {self.name!r}: expected VARIANTS in {self.module} to be a dictionary of dictionaries that is "
+                "written out; see 'Models' in the README"
+            )
+        return found
 
     def builder(self) -> Callable[..., Any]:
-        """Import the module and get the builder, `build(spec) -> torch.nn.Module`."""
+        """Import the module and get the builder, `build(spec, **settings) -> torch.nn.Module`."""
         self.source()
         module, _, attribute = self.target.partition(":")
         builder = getattr(import_module(module), attribute, None)
@@ -80,10 +123,94 @@ def model_refs() -> Mapping[str, ModelRef]:
 
 
 def find_model(name: str) -> ModelRef:
-    """A model by its name, or by `package.module:build`."""
+    """A model by its name or by `package.module:build`, either with `:setting,setting` behind it.
+
+    Raises:
+        BenchError: for a name or variant that is not known, or a setting that says nothing.
+    """
     refs = model_refs()
-    if name in refs:
-        return refs[name]
-    if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
-        return ModelRef(name, name)
-    raise unknown_name("model", name, refs)
+    base, _, words = name.partition(":")
+    if base in refs:
+        ref = refs[base]
+    elif match := re.fullmatch(r"([A-Za-z_][\w.]*:[A-Za-z_]\w*)(?::(.*))?", name):
+        ref, words = ModelRef(match[1], match[1]), match[2] or ""
+    else:
+        raise unknown_name("model", base, refs)
+    if not words:
+        return ref
+    settings, training = _settings(ref, words)
+    return ModelRef(f"{ref.name}:{words}", ref.target, settings, training)
+
+
+def _settings(ref: ModelRef, words: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Fields of the model's configuration, and of the training loop's."""
+    variants, settings, training = ref.variants(), dict[str, Any](), dict[str, Any]()
+    for word in words.split(","):
+        key, equals, value = word.partition("=")
+        if word in variants:
+            settings |= variants[word]
+        elif not equals:
+            raise unknown_name(f"variant of {ref.name}", word, [*variants, "FIELD=VALUE"])
+        elif key.startswith(TRAINING):
+            training[key.removeprefix(TRAINING)] = _value(value)
+        else:
+            settings[key] = _value(value)
+    return settings, training
+
+
+def _value(text: str) -> Any:
+    """A number, True or False; anything else is text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _source(module: str) -> Path | None:
+    """The file of a module; its parent packages are imported, the module is not."""
+    try:
+        spec = find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
+
+
+def _own_sources(module: str) -> dict[str, Path]:
+    """The source files of a module and of all that it imports from its own top-level package, directly or not."""
+    package = module.partition(".")[0]
+    found: dict[str, Path] = {}
+    new = [module]
+    while new:
+        name = new.pop()
+        if name.partition(".")[0] != package or name in found:
+            continue
+        path = _source(name)
+        if path is not None and path.suffix == ".py":
+            found[name] = path
+            new += _imports(name, path)
+    return found
+
+
+def _imports(module: str, path: Path) -> list[str]:
+    """Absolute names of the modules that a file imports, anywhere in it; some of them may not exist."""
+    names = []
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(_parsed(path)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        if isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            origin = ".".join([*above, *filter(None, [node.module])])
+            names.append(origin)
+            if origin.partition(".")[0] == module.partition(".")[0] and _is_package(origin):
+                names += [f"{origin}.{alias.name}" for alias in node.names]
+    return names
+
+
+def _is_package(module: str) -> bool:
+    path = _source(module)
+    return path is not None and path.name == "__init__.py"

@@ -9,22 +9,23 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from qamoe_bench.building import build_model
 from qamoe_bench.checkpoint import load_weights, save_weights
-from qamoe_bench.contract import DataSpec
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.environment import commit, machine, usable_cores
-from qamoe_bench.errors import BenchError
-from qamoe_bench.evaluate import TestSet, as_arrow, sweep_model, sweep_oracle
 from qamoe_bench.executor import Executor, Tick, in_process, in_processes
 from qamoe_bench.plan import Job, Plan
+from qamoe_bench.protocol import Condition, Protocol
 from qamoe_bench.record import CellFacts
 from qamoe_bench.store import Store
-from qamoe_bench.train import seeded, train
+from qamoe_bench.sweep import TestSet, as_arrow, sweep_model, sweep_oracle
+from qamoe_bench.train import train
 
 Progress = Callable[[int], AbstractContextManager[Tick]]
 """Given the number of work units (epochs and cells) ahead, a context that shows progress and yields a `Tick`."""
@@ -83,27 +84,27 @@ def run(
 
 def work_units(job: Job, store: Store) -> int:
     """Epochs and cells that are left to do."""
-    cells = sum(store.find_cell(cell) is None for cell, _ in job.cells)
-    must_train = cells and job.model and store.find_checkpoint(job.weights) is None
-    return cells + (job.training.epochs if must_train else 0)
+    left = [protocol for cell, protocol in job.cells if store.find_cell(cell) is None]
+    if job.recipe is None or job.recipe.checkpoint:
+        return len(left)
+    keys = {job.weights(condition) for protocol in left for condition in protocol.conditions}
+    return len(left) + job.recipe.training.epochs * sum(store.find_checkpoint(key) is None for key in keys)
 
 
 def run_job(job: Job, store: Store, run_id: str, tick: Tick) -> Outcome:
     """Do what is left of a job: get the weights, then make and store one cell after the other."""
-    device = torch.device(job.device)
     test = _test_set(job.data, job.seed, job.device)
-    before = store.find_checkpoint(job.weights)
-    model, training = _weights(job, store, run_id, device, tick) if job.model else (None, {})
+    weights = _Weights(job, store, run_id, tick)
     evaluated = 0
     for cell, protocol in job.cells:
         if store.find_cell(cell) is None:
-            columns = sweep_model(model, test, protocol) if model else sweep_oracle(test, protocol)
+            sweep = sweep_model(weights, test, protocol) if job.recipe else sweep_oracle(test, protocol)
             conditions = tuple({"name": c.name, "levels": dict(c.levels)} for c in protocol.conditions)
-            facts = CellFacts(conditions, _parameters(model), _config(model), training)
-            store.write_cell(run_id, cell, facts, as_arrow(columns))
+            facts = CellFacts(conditions, *weights.facts(protocol), sweep.experts)
+            store.write_cell(run_id, cell, facts, as_arrow(sweep.columns))
             evaluated += 1
             tick(1)
-    return Outcome(int(model is not None and before is None), evaluated)
+    return Outcome(weights.trained, evaluated)
 
 
 @lru_cache(maxsize=1)  # jobs come seed by seed, and the draws of a seed serve every model
@@ -111,36 +112,55 @@ def _test_set(data: str, seed: int, device: str) -> TestSet:
     return TestSet(open_dataset(data), seed, torch.device(device))
 
 
-def _weights(job: Job, store: Store, run_id: str, device: torch.device, tick: Tick) -> tuple[nn.Module, dict[str, Any]]:
-    """The job's model with trained weights: from the store, or trained now and stored."""
-    data = open_dataset(job.data)
-    model = _build(job, data.spec).to(device)
-    found = store.find_checkpoint(job.weights)
-    if found is not None:
-        return model, load_weights(model, found)
-    trained = train(model, data, job.regime, job.seed, job.training, device, on_epoch=lambda: tick(1))
-    training = {**asdict(job.training), **asdict(trained)}
-    save_weights(model, training, store.checkpoint_path(run_id, job.weights))
-    return model, training
+class _Weights:
+    """The trained model of a job for each condition: the user's, from the store, or trained now and stored.
 
+    The last one is kept, so where all conditions have the same weights they are fetched once.
+    """
 
-def _build(job: Job, spec: DataSpec) -> nn.Module:
-    assert job.model is not None
-    with seeded("build", job.seed):
-        model = job.model.builder()(spec, **job.overrides)
-    if not isinstance(model, nn.Module):
-        raise BenchError(
-            f"model {job.model.name!r}: expected {job.model.target} to return a torch.nn.Module, got "
-            f"{type(model).__name__}"
+    def __init__(self, job: Job, store: Store, run_id: str, tick: Tick) -> None:
+        self._job, self._store, self._run_id, self._tick = job, store, run_id, tick
+        self._key = ""
+        self._model: nn.Module | None = None
+        self._courses: dict[str, dict[str, Any]] = {}
+        self.trained = 0
+
+    def __call__(self, condition: Condition) -> nn.Module:
+        key = self._job.weights(condition)
+        if self._model is None or key != self._key:
+            self._model, self._courses[key] = self._get(key, condition)
+            self._key = key
+        return self._model
+
+    def facts(self, protocol: Protocol) -> tuple[int, dict[str, Any], dict[str, Any]]:
+        """Parameters, configuration and training of the weights that answered under the conditions of a protocol."""
+        if self._model is None:
+            return 0, {}, {}
+        parameters = sum(p.numel() for p in self._model.parameters() if p.requires_grad)
+        courses = {c.name: self._courses[self._job.weights(c)] for c in protocol.conditions}
+        specialists = self._job.recipe is not None and self._job.recipe.regime == "matched"
+        training = {"specialists": courses} if specialists else courses[protocol.conditions[0].name]
+        return parameters, _config(self._model), training
+
+    def _get(self, key: str, condition: Condition) -> tuple[nn.Module, dict[str, Any]]:
+        job, recipe = self._job, self._job.recipe
+        assert recipe is not None
+        data, device = open_dataset(job.data), torch.device(job.device)
+        model = build_model(recipe.model, recipe.settings, data.spec, job.seed).to(device)
+        found = Path(recipe.checkpoint) if recipe.checkpoint else self._store.find_checkpoint(key)
+        if found is not None:
+            return model, load_weights(model, found)
+        trained = train(
+            model, data, recipe.exposure(condition), job.seed, recipe.training, device, lambda: self._tick(1)
         )
-    return model
+        self._tick(recipe.training.epochs - len(trained.train_loss))  # nothing to train takes no epochs
+        course = {**asdict(recipe.training), **asdict(trained)}
+        save_weights(model, course, self._store.checkpoint_path(self._run_id, key))
+        self.trained += 1
+        return model, course
 
 
-def _parameters(model: nn.Module | None) -> int:
-    return sum(p.numel() for p in model.parameters() if p.requires_grad) if model else 0
-
-
-def _config(model: nn.Module | None) -> dict[str, Any]:
+def _config(model: nn.Module) -> dict[str, Any]:
     config = getattr(model, "config", None)
     return asdict(config) if is_dataclass(config) and not isinstance(config, type) else {}
 

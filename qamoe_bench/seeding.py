@@ -5,6 +5,8 @@ hashed into the 128-bit key of a Philox counter-based generator (Salmon et al., 
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -22,3 +24,13 @@ def stream(*words: object) -> np.random.Generator:
 def torch_seed(*words: object) -> int:
     """A seed for a torch generator, from the same words."""
     return key(*words) % 2**63
+
+
+@contextmanager
+def seeded(*words: object) -> Iterator[None]:
+    """Torch's global randomness (initialisation, dropout) fixed by the words inside, untouched outside."""
+    import torch  # here, for the rest of this module serves where there is none
+
+    with torch.random.fork_rng():
+        torch.manual_seed(torch_seed(*words))
+        yield

@@ -1,17 +1,18 @@
 """One training loop for every model, so that a comparison is about models and not about trainers.
 
 Regimes: `clean` trains on what the data set gives; `spectrum` corrupts every batch as the protocol `mixed` says, with
-λ and η drawn from U(0, 1). The epoch is chosen by the mean absolute error on the validation split, which means the same
-for every model whatever it is trained on; the split is corrupted in the same way, with draws that stay the same for
-all epochs. The test split is not read here.
+λ and η drawn from U(0, 1); `matched` trains one specialist per condition of a protocol, on nothing but that condition.
+The epoch is chosen by the mean absolute error on the validation split, which means the same for every model whatever it
+is trained on; the split is corrupted in the same way, with draws that stay the same for all epochs. The test split is
+not read here. A model without parameters is left as it is.
 """
 
 import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -20,16 +21,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qamoe_bench.contract import Batch, HasLoss, Output, concatenate
+from qamoe_bench.contract import Batch, HasEpochs, HasLoss, Output, concatenate
 from qamoe_bench.corruption.apply import corrupt
 from qamoe_bench.data.dataset import Dataset, Split
 from qamoe_bench.draws import CommonDraws, FreshDraws
-from qamoe_bench.errors import RunFailed
-from qamoe_bench.protocol import Condition
+from qamoe_bench.errors import BenchError, RunFailed
+from qamoe_bench.protocol import Condition, Protocol
 from qamoe_bench.protocol_file import load_protocol
-from qamoe_bench.seeding import stream, torch_seed
+from qamoe_bench.seeding import seeded, stream, torch_seed
 
-REGIMES = ("clean", "spectrum")
+REGIMES = ("clean", "spectrum", "matched")
 SPECTRUM_PROTOCOL = "mixed"
 VALIDATION_BATCH = 256
 
@@ -47,6 +48,55 @@ class TrainConfig:
     levels_per: Literal["sample", "batch"] = "sample"  # what λ and η are drawn for; the paper says batch
     validation_samples: int = 1000  # a smaller split is corrupted several times over, for a steadier choice
 
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "learning_rate", "clip_norm", "selection_window"):
+            if not getattr(self, name) > 0:
+                raise BenchError(f"TrainConfig.{name}: expected more than 0, got {getattr(self, name)}")
+        if self.selection_window > self.epochs:
+            raise BenchError(
+                f"TrainConfig.selection_window: expected at most as many as epochs ({self.epochs}), got "
+                f"{self.selection_window}"
+            )
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """What a training exposes a model to: one condition for all samples, or λ and η drawn from U(0, 1).
+
+    Attributes:
+        condition: The one condition; None draws from the spectrum.
+    """
+
+    condition: Condition | None = None
+
+    def draw(self, size: int, levels: np.random.Generator, config: TrainConfig) -> Condition:
+        """The condition of a batch of this size; levels are one per sample, or one for all."""
+        if self.condition is not None:
+            return self.condition
+        protocol = _spectrum()
+        count = size if config.levels_per == "sample" else 1
+        point = {axis: levels.random(count, dtype=np.float32) for axis in protocol.axes}
+        return Condition("spectrum", {}, protocol.steps(point))
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing is corrupted, so that every pass over the samples shows the same."""
+        return self.condition is not None and not self.condition.steps
+
+    @property
+    def digest(self) -> str:
+        """Identifies the exposure; it belongs to whatever identifies a training."""
+        return self.condition.digest if self.condition else _spectrum().digest
+
+
+@cache
+def _spectrum() -> Protocol:
+    return load_protocol(SPECTRUM_PROTOCOL)
+
+
+CLEAN = Exposure(Condition("clean", {}, ()))
+SPECTRUM = Exposure()
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -55,7 +105,7 @@ class Trained:
     Attributes:
         train_loss: The model's own objective, mean over each epoch.
         valid_mae: Mean absolute error on the validation split after each epoch, in label units.
-        best_epoch: The epoch whose weights were kept, counting from 1.
+        best_epoch: The epoch whose weights were kept, counting from 1; 0 where there was nothing to train.
         seconds: Wall-clock time.
     """
 
@@ -65,18 +115,10 @@ class Trained:
     seconds: float
 
 
-@contextmanager
-def seeded(*words: object) -> Iterator[None]:
-    """Torch's global randomness (initialisation, dropout) fixed by the words inside, untouched outside."""
-    with torch.random.fork_rng():
-        torch.manual_seed(torch_seed(*words))
-        yield
-
-
 def train(
     model: nn.Module,
     data: Dataset,
-    regime: str,
+    exposure: Exposure,
     seed: int,
     config: TrainConfig,
     device: torch.device,
@@ -89,20 +131,24 @@ def train(
     """
     start = time.perf_counter()
     model.to(device)
-    corruptor = _Corruptor(data, regime, seed, config, device)
+    corruptor = _Corruptor(data, exposure, seed, config, device)
+    if not any(p.requires_grad for p in model.parameters()):
+        return Trained((), (_validate(model, corruptor),), 0, time.perf_counter() - start)
     optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     steps = config.epochs * math.ceil(len(data.splits["train"]) / config.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     train_loss, valid_mae, best = [], [], copy.deepcopy(model.state_dict())
     with seeded("train", seed):
-        for _ in range(config.epochs):
+        for epoch in range(1, config.epochs + 1):
+            if isinstance(model, HasEpochs):
+                model.start_epoch(epoch)
             train_loss.append(_train_epoch(model, corruptor, optimiser, schedule, config))
             valid_mae.append(_validate(model, corruptor))
             if best_epoch(valid_mae, config.selection_window) == len(valid_mae):
                 best = copy.deepcopy(model.state_dict())
             on_epoch()
     if not best_epoch(valid_mae, config.selection_window):
-        raise RunFailed(f"training diverged (seed {seed}, regime {regime}): no epoch had a finite validation error")
+        raise RunFailed(f"training diverged (seed {seed}): no epoch had a finite validation error")
     model.load_state_dict(best)
     model.eval()
     chosen = best_epoch(valid_mae, config.selection_window)
@@ -160,13 +206,12 @@ def _validate(model: nn.Module, corruptor: "_Corruptor") -> float:
 
 
 class _Corruptor:
-    """The batches of a regime: new corruptions at every training step, the same ones at every validation."""
+    """The batches of an exposure: new corruptions at every training step, the same ones at every validation."""
 
-    def __init__(self, data: Dataset, regime: str, seed: int, config: TrainConfig, device: torch.device) -> None:
-        self._train, self._regime, self._seed, self._config, self._device = (
-            data.splits["train"].batch(target=True).to(device), regime, seed, config, device,
+    def __init__(self, data: Dataset, exposure: Exposure, seed: int, config: TrainConfig, device: torch.device) -> None:
+        self._train, self._exposure, self._seed, self._config, self._device = (
+            data.splits["train"].batch(target=True).to(device), exposure, seed, config, device,
         )  # fmt: skip
-        self._protocol = load_protocol(SPECTRUM_PROTOCOL)
         self._reference = data.reference.to(device)
         self._levels = stream("train", seed, "levels")
         self._generator = torch.Generator(device).manual_seed(torch_seed("train", seed, "corruption"))
@@ -176,34 +221,19 @@ class _Corruptor:
     def train_batches(self) -> Iterator[Batch]:
         order = torch.randperm(self._train.size, generator=self._order).to(self._device)
         for rows in torch.split(order, self._config.batch_size):
-            batch = self._train.rows(rows)
-            if self._regime == "spectrum":
-                draws = FreshDraws(batch, self._generator)
-                batch = corrupt(batch, self._condition(batch.size, self._levels), draws, self._reference).batch
-            yield batch
+            clean = self._train.rows(rows)
+            condition = self._exposure.draw(clean.size, self._levels, self._config)
+            corrupted = corrupt(clean, condition, FreshDraws(clean, self._generator), self._reference)
+            signal = {m: corrupted.signal(m) for m in clean.modalities}
+            yield replace(corrupted.batch, clean=clean.features, signal=signal)
 
     def _validation(self, split: Split) -> list[Batch]:
         clean = split.batch(target=True).to(self._device)
-        copies = 1 if self._regime == "clean" else max(1, round(self._config.validation_samples / len(split)))
+        copies = 1 if self._exposure.is_clean else max(1, round(self._config.validation_samples / len(split)))
         batches = []
         for copy_index in range(copies):
             draws = CommonDraws(torch_seed("valid", self._seed, copy_index), split.ids, clean)
             levels = stream("valid", self._seed, copy_index, "levels")
-            batch = clean
-            if self._regime == "spectrum":
-                batch = corrupt(
-                    clean, self._condition(clean.size, levels), draws.rows(slice(None)), self._reference
-                ).batch
-            batches.append(batch)
+            condition = self._exposure.draw(clean.size, levels, self._config)
+            batches.append(corrupt(clean, condition, draws.rows(slice(None)), self._reference).batch)
         return list(concatenate(batches).split(VALIDATION_BATCH))
-
-    def _condition(self, size: int, levels: np.random.Generator) -> Condition:
-        """A condition with λ and η from U(0, 1), one pair per sample or for the whole batch."""
-        count = size if self._config.levels_per == "sample" else 1
-        point = {axis: levels.random(count, dtype=np.float32) for axis in self._protocol.axes}
-        return Condition("spectrum", {}, self._protocol.steps(point))
-
-
-def fingerprint(regime: str) -> str:
-    """What a regime's corruption is, as a digest; it belongs to whatever identifies a training."""
-    return load_protocol(SPECTRUM_PROTOCOL).digest if regime == "spectrum" else ""

@@ -8,8 +8,9 @@ from qamoe_bench.contract import Batch
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import BenchError
 from qamoe_bench.nn.config import configure
-from qamoe_bench.nn.encoder import FrameStatistics, StandardisedLinear, UtteranceEncoder
+from qamoe_bench.nn.encoder import UtteranceEncoder
 from qamoe_bench.nn.experts import GLUExperts, top_k_gate
+from qamoe_bench.nn.frames import FrameStatistics, StandardisedLinear
 from qamoe_bench.qamoe.model import QAMoEConfig
 
 

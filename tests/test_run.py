@@ -18,7 +18,6 @@ import torch
 
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.errors import BenchError
-from qamoe_bench.evaluate import TestSet, sweep_model, sweep_oracle
 from qamoe_bench.metrics import DIALECTS, METRICS, scores
 from qamoe_bench.plan import Request, plan
 from qamoe_bench.presets import PRESETS, Preset
@@ -27,7 +26,9 @@ from qamoe_bench.registry import find_model
 from qamoe_bench.report.scores import score_frame, sections
 from qamoe_bench.report.tables import chapters
 from qamoe_bench.runner import run
+from qamoe_bench.seeding import seeded
 from qamoe_bench.store import Store
+from qamoe_bench.sweep import TestSet, sweep_model, sweep_oracle
 
 CPU = torch.device("cpu")
 
@@ -102,11 +103,11 @@ def test_batch_size_does_not_move_predictions(name: str) -> None:
     data = open_dataset("synthetic")
     model = find_model(name).builder()(data.spec)
     test = TestSet(data, 1, CPU)
-    whole = sweep_model(model, test, load_protocol("mixed"), batch_size=686)["prediction"][-1372:]
+    whole = sweep_model(model, test, load_protocol("mixed"), batch_size=686).columns["prediction"][-1372:]
     for size in (1, 7, 64):
         protocol = load_protocol("mixed")
         corner = type(protocol)(**{**protocol.__dict__, "axes": {"lambda": (0.7,), "eta": (0.6, 0.7)}})
-        found = sweep_model(model, test, corner, batch_size=size)["prediction"]
+        found = sweep_model(model, test, corner, batch_size=size).columns["prediction"]
         np.testing.assert_allclose(found, whole, atol=1e-5)
 
 
@@ -221,16 +222,18 @@ def test_interrupted_it_says_how_to_go_on(write_pickle: Callable[..., Path], tmp
 
 
 def test_no_trained_model_beats_the_oracle_beyond_sampling_error() -> None:
-    from qamoe_bench.train import TrainConfig, seeded, train
+    from qamoe_bench.train import SPECTRUM, TrainConfig, train
 
     data = open_dataset("synthetic")
     test, protocol = TestSet(data, 1, CPU), load_protocol("random-missing")
-    best = pd.DataFrame(sweep_oracle(test, protocol))
+    best = pd.DataFrame(sweep_oracle(test, protocol).columns)
     for name in ("late-fusion", "qa-moe"):
         with seeded("build", 1):
             model = find_model(name).builder()(data.spec)
-        train(model, data, "spectrum", 1, TrainConfig(epochs=25), CPU)
-        for condition, found in pd.DataFrame(sweep_model(model, test, protocol)).groupby("condition", sort=False):
+        train(model, data, SPECTRUM, 1, TrainConfig(epochs=25), CPU)
+        for condition, found in pd.DataFrame(sweep_model(model, test, protocol).columns).groupby(
+            "condition", sort=False
+        ):
             limit = best[best["condition"] == condition].reset_index(drop=True)
             mine = (found["prediction"] - found["target"]).abs().reset_index(drop=True)
             gap = mine - (limit["prediction_mae"] - limit["target"]).abs()

@@ -11,35 +11,36 @@ from qamoe_bench.contract import Batch, DataSpec, Output
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import RunFailed
 from qamoe_bench.registry import find_model
-from qamoe_bench.train import TrainConfig, Trained, best_epoch, seeded, train
+from qamoe_bench.seeding import seeded
+from qamoe_bench.train import CLEAN, SPECTRUM, Exposure, TrainConfig, Trained, best_epoch, train
 
 SHORT = TrainConfig(epochs=4, batch_size=16, selection_window=2)
 CPU = torch.device("cpu")
 
 
 def fit(
-    data: Dataset, regime: str = "spectrum", seed: int = 1, config: TrainConfig = SHORT
+    data: Dataset, exposure: Exposure = SPECTRUM, seed: int = 1, config: TrainConfig = SHORT
 ) -> tuple[nn.Module, Trained]:
     with seeded("build", seed):
         model = find_model("late-fusion").builder()(data.spec)
-    return model, train(model, data, regime, seed, config, CPU)
+    return model, train(model, data, exposure, seed, config, CPU)
 
 
 def weights(model: nn.Module) -> Tensor:
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-@pytest.mark.parametrize("regime", ["clean", "spectrum"])
-def test_the_same_seed_gives_the_same_bits_whatever_the_global_state(tiny: Dataset, regime: str) -> None:
-    first, a = fit(tiny, regime)
+@pytest.mark.parametrize("exposure", [CLEAN, SPECTRUM], ids=["clean", "spectrum"])
+def test_the_same_seed_gives_the_same_bits_whatever_the_global_state(tiny: Dataset, exposure: Exposure) -> None:
+    first, a = fit(tiny, exposure)
     torch.rand(17)
-    second, b = fit(tiny, regime)
+    second, b = fit(tiny, exposure)
     assert torch.equal(weights(first), weights(second))
     assert a.valid_mae == b.valid_mae
 
 
 def test_seeds_and_regimes_differ(tiny: Dataset) -> None:
-    first, other_seed, other_regime = fit(tiny)[0], fit(tiny, seed=2)[0], fit(tiny, "clean")[0]
+    first, other_seed, other_regime = fit(tiny)[0], fit(tiny, seed=2)[0], fit(tiny, CLEAN)[0]
     assert not torch.equal(weights(first), weights(other_seed))
     assert not torch.equal(weights(first), weights(other_regime))
 
@@ -59,7 +60,7 @@ def test_training_leaves_torchs_global_randomness_alone(tiny: Dataset) -> None:
 
 
 def test_loss_falls_and_the_best_validation_epoch_is_kept(tiny: Dataset) -> None:
-    model, trained = fit(tiny, "clean", config=TrainConfig(epochs=30, batch_size=16))
+    model, trained = fit(tiny, CLEAN, config=TrainConfig(epochs=30, batch_size=16))
     assert trained.train_loss[-1] < 0.7 * trained.train_loss[0]
     assert trained.best_epoch == best_epoch(trained.valid_mae, 5)
     valid = tiny.splits["valid"].batch(target=True)
@@ -93,7 +94,7 @@ def test_the_epoch_is_chosen_by_the_mean_over_a_run_of_epochs() -> None:
 def test_a_training_that_diverges_says_so() -> None:
     data = make_dataset()
     with pytest.raises(RunFailed, match="diverged"):
-        train(Exploding(data.spec), data, "clean", 1, SHORT, CPU)
+        train(Exploding(data.spec), data, CLEAN, 1, SHORT, CPU)
 
 
 def test_a_model_with_its_own_loss_is_trained_on_it(tiny: Dataset) -> None:
@@ -109,7 +110,7 @@ def test_a_model_with_its_own_loss_is_trained_on_it(tiny: Dataset) -> None:
             return ((output.prediction - 2) ** 2).mean()
 
     config = TrainConfig(epochs=200, learning_rate=0.05, weight_decay=0)
-    trained = train(Constant(), tiny, "clean", 1, config, CPU)
+    trained = train(Constant(), tiny, CLEAN, 1, config, CPU)
     assert trained.train_loss[0] == pytest.approx(4, rel=0.2)
     assert trained.train_loss[-1] < 1e-3
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from qamoe_bench.contract import Batch, DataSpec, Output
 from qamoe_bench.nn.config import configure
-from qamoe_bench.nn.encoder import UtteranceEncoder
+from qamoe_bench.nn.encoder import Summary, utterance_encoders
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class LateFusionConfig:
 
     width: int = 64  # of encodings and fusion
     dropout: float = 0.1
+    encoder: Summary = "statistics"  # how an encoder summarises frames, see `qamoe_bench.nn.encoder`
     encoder_dropout: float = 0.3  # inside the encoders; as QA-MoE has it
 
 
@@ -33,9 +34,7 @@ class LateFusion(nn.Module):
         super().__init__()
         self.config = config
         self.modalities = spec.modalities
-        self.encoders = nn.ModuleDict(
-            {m: UtteranceEncoder(m, spec, config.width, config.encoder_dropout) for m in self.modalities}
-        )
+        self.encoders = utterance_encoders(spec, config.width, config.encoder_dropout, config.encoder)
         self.head = nn.Sequential(
             nn.Linear(len(self.modalities) * config.width, config.width),
             nn.GELU(),

@@ -33,6 +33,10 @@ class Corrupted:
         length = self.batch.lengths[modality]
         return torch.where(length > 0, self.gone[modality].sum(1) / length.clamp(min=1), 1.0)
 
+    def signal(self, modality: str) -> Float[Tensor, " B"]:
+        """Share of a sample's signal that is left: (share of frames left) / (1 + noise²); 0 where it is missing."""
+        return (1 - self.missing(modality)) / (1 + self.noise[modality] ** 2)
+
 
 def per_sample(level: Level, like: Tensor) -> Float[Tensor, "..."]:
     """One float32 level per sample (or one for all), on the device of `like`."""

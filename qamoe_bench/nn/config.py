@@ -1,18 +1,39 @@
-"""Model configurations: dataclasses whose unknown fields are the user's mistake."""
+"""Model configurations: dataclasses whose unknown fields and impossible values are the user's mistake."""
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from qamoe_bench.errors import unknown_name
+from qamoe_bench.errors import BenchError, unknown_name
 
 C = TypeVar("C")
 
 
 def configure(config: type[C], overrides: Mapping[str, Any]) -> C:
-    """A configuration with some fields set; an unknown field is a `BenchError` that names the nearest."""
-    known = {f.name for f in fields(config)}  # type: ignore[arg-type]  # every configuration is a dataclass
-    for name in overrides:
+    """A configuration with some fields set.
+
+    Raises:
+        BenchError: for a field that does not exist, with the nearest that does, or a value of the wrong type.
+    """
+    known = [f.name for f in fields(config)]  # type: ignore[arg-type]  # every configuration is a dataclass
+    hints = get_type_hints(config)
+    for name, value in overrides.items():
         if name not in known:
             raise unknown_name(f"field of {config.__name__}", name, known)
+        if not _fits(value, hints[name]):
+            raise BenchError(f"{config.__name__}.{name}: expected {_words(hints[name])}, got {value!r}")
     return config(**overrides)
+
+
+def _fits(value: object, hint: Any) -> bool:
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if hint in (int, float):  # True is an int to Python, and no number to a user
+        return isinstance(value, int if hint is int else int | float) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+def _words(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(map(str, get_args(hint)))}"
+    return {int: "a whole number", float: "a number", bool: "True or False", str: "text"}.get(hint, str(hint))

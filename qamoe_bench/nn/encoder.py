@@ -1,65 +1,93 @@
 """An encoder from frames to one vector per utterance, shared by models so that comparisons are about fusion.
 
-Standardise with training statistics, map each frame linearly, take mean and standard deviation over the observed
-frames, then a two-layer perceptron. Frames that are exactly zero, whether padding or taken away, are not observed and
-do not count in the statistics. A modality without any observed frame is encoded as the perceptron's answer to zeros.
-Nothing here is told what was corrupted; zeros are seen in the input.
+Standardise with training statistics and map each frame linearly; summarise the observed frames, in one of four ways;
+then a two-layer perceptron. Frames that are exactly zero, whether padding or taken away, are not observed and do not
+count. A modality without any observed frame is encoded as the perceptron's answer to zeros.
+
+    statistics   mean and standard deviation, the default: as good as the slower ones on the data sets tried
+    mean         mean alone
+    gru          mean of a GRU's states (Cho et al. 2014)
+    transformer  mean of a two-layer Transformer's answers, see `qamoe_bench.nn.transformer`
+
+Dimension legend: B samples, T frames, W width.
 """
 
-import torch
+from typing import Literal
+
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from qamoe_bench.contract import Batch, DataSpec
 from qamoe_bench.errors import BenchError
+from qamoe_bench.nn.frames import FrameStatistics, StandardisedLinear, masked_mean, observed_frames
+from qamoe_bench.nn.transformer import Dropouts, TransformerEncoder
+
+Summary = Literal["statistics", "mean", "gru", "transformer"]
+HEADS, LAYERS = 4, 2  # of the Transformer
 
 
-class StandardisedLinear(nn.Module):
-    """W·(x − mean)/std + b per frame, with training statistics."""
+class FrameMean(nn.Module):
+    """Mean over the observed frames."""
 
-    mean: Tensor
-    std: Tensor
+    def forward(self, x: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B W"]:
+        """Zeros where none is observed."""
+        return masked_mean(x, observed)
 
-    def __init__(self, mean: Float[Tensor, " D"], std: Float[Tensor, " D"], width: int) -> None:
+
+class RecurrentMean(nn.Module):
+    """Mean over the observed frames of a GRU's states; a lost frame is a zero vector on its way."""
+
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.register_buffer("mean", mean.clone())
-        self.register_buffer("std", std.clone())
-        self.linear = nn.Linear(len(mean), width)
+        self.gru = nn.GRU(width, width, batch_first=True)
 
-    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T W"]:
-        """W = width. The division moves into the small matrix, for frames are many."""
-        return F.linear(x - self.mean, self.linear.weight / self.std, self.linear.bias)
+    def forward(self, x: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B W"]:
+        """States run forward in time, so what stands behind the last observed frame has no influence."""
+        states, _ = self.gru(x * observed[..., None].to(x.dtype))
+        return masked_mean(states, observed)
 
 
-class FrameStatistics(nn.Module):
-    """Mean and standard deviation over the observed frames, side by side; zeros where there are none."""
+class TransformerMean(nn.Module):
+    """Mean over the observed frames of a Transformer's answers."""
 
-    def forward(self, x: Float[Tensor, "B T D"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B E"]:
-        """E = 2·D."""
-        weight = observed[:, None].to(x.dtype)  # (B, 1, T)
-        weight = weight / weight.sum(2, keepdim=True).clamp(min=1)
-        mean, square = (torch.bmm(weight, v)[:, 0] for v in (x, x * x))  # (B, D)
-        variance = (square - mean * mean).clamp(min=0)
-        # The small constant keeps the gradient of the root finite for one frame; it is taken off the value again.
-        std = (variance + 1e-6).sqrt() - 1e-3
-        return torch.cat([mean, std], dim=1)
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.transformer = TransformerEncoder(width, HEADS, LAYERS, Dropouts(dropout, dropout, dropout))
+
+    def forward(self, x: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B W"]:
+        """Only observed frames are looked at, and only they look."""
+        return masked_mean(self.transformer(x, observed), observed)
+
+
+def make_summary(kind: Summary, width: int, dropout: float) -> tuple[nn.Module, int]:
+    """A module from frames and their mask to one vector, and the width of that vector."""
+    match kind:
+        case "statistics":
+            return FrameStatistics(), 2 * width
+        case "mean":
+            return FrameMean(), width
+        case "gru":
+            return RecurrentMean(width), width
+        case "transformer":
+            return TransformerMean(width, dropout), width
 
 
 class UtteranceEncoder(nn.Module):
     """One modality of a batch to one vector per sample."""
 
-    def __init__(self, modality: str, spec: DataSpec, width: int, dropout: float) -> None:
+    def __init__(
+        self, modality: str, spec: DataSpec, width: int, dropout: float, summary: Summary = "statistics"
+    ) -> None:
         super().__init__()
         if modality in spec.token_ids:
             raise BenchError(f"{modality} holds token ids: this encoder takes features; encode the tokens first")
         self.modality = modality
         self.frame = StandardisedLinear(spec.feature_mean[modality], spec.feature_std[modality], width)
-        self.pool = FrameStatistics()
+        self.pool, pooled = make_summary(summary, width, dropout)
         self.perceptron = nn.Sequential(
-            nn.LayerNorm(2 * width),
+            nn.LayerNorm(pooled),
             nn.Dropout(dropout),
-            nn.Linear(2 * width, width),
+            nn.Linear(pooled, width),
             nn.GELU(),
             nn.Dropout(dropout),
             nn.Linear(width, width),
@@ -68,6 +96,10 @@ class UtteranceEncoder(nn.Module):
     def forward(self, batch: Batch) -> Float[Tensor, "B W"]:
         """W = the encoder's width."""
         x = batch.features[self.modality]  # (B, T, D)
-        observed = batch.mask(self.modality) & (x.abs().amax(-1) > 0)  # (B, T)
-        encoded: Tensor = self.perceptron(self.pool(self.frame(x), observed))  # (B, W)
+        encoded: Tensor = self.perceptron(self.pool(self.frame(x), observed_frames(batch, self.modality)))  # (B, W)
         return encoded
+
+
+def utterance_encoders(spec: DataSpec, width: int, dropout: float, summary: Summary) -> nn.ModuleDict:
+    """An encoder for each modality that the data have."""
+    return nn.ModuleDict({m: UtteranceEncoder(m, spec, width, dropout, summary) for m in spec.modalities})

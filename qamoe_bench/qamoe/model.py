@@ -34,7 +34,7 @@ from torch.nn import functional as F
 
 from qamoe_bench.contract import Batch, DataSpec, Output
 from qamoe_bench.nn.config import configure
-from qamoe_bench.nn.encoder import UtteranceEncoder
+from qamoe_bench.nn.encoder import Summary, utterance_encoders
 from qamoe_bench.nn.experts import GLUExperts, top_k_gate
 
 
@@ -50,6 +50,7 @@ class QAMoEConfig:
     share_experts: bool = True  # one pool for all modalities, not one each; not stated
     share_prior: bool = True  # one y_prior for all modalities, not one each; not stated
     dropout: float = 0.1  # paper
+    encoder: Summary = "statistics"  # how an encoder summarises frames, see `qamoe_bench.nn.encoder`
     encoder_dropout: float = 0.3  # inside the encoders, which are not the paper's
     loss: Literal["nll", "nll+l1", "l1"] = "nll"  # paper: nll, in its standard form
 
@@ -62,9 +63,7 @@ class QAMoE(nn.Module):
         self.config = config
         self.modalities = spec.modalities
         width, pools = config.width, 1 if config.share_experts else len(self.modalities)
-        self.encoders = nn.ModuleDict(
-            {m: UtteranceEncoder(m, spec, width, config.encoder_dropout) for m in self.modalities}
-        )
+        self.encoders = utterance_encoders(spec, width, config.encoder_dropout, config.encoder)
         self.mean = nn.ModuleDict({m: nn.Linear(width, width) for m in self.modalities})
         self.spread = nn.ModuleDict({m: nn.Linear(width, width) for m in self.modalities})
         self.gate = nn.ModuleDict({m: nn.Linear(width, config.experts, bias=False) for m in self.modalities})

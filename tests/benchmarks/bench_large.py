@@ -7,10 +7,10 @@ import torch
 from bench_corruption import peak_mib
 
 from qamoe_bench.data.dataset import Dataset, Split
-from qamoe_bench.evaluate import TestSet, sweep_model
 from qamoe_bench.protocol_file import load_protocol
 from qamoe_bench.registry import find_model
-from qamoe_bench.train import TrainConfig, train
+from qamoe_bench.sweep import TestSet, sweep_model
+from qamoe_bench.train import SPECTRUM, TrainConfig, train
 
 SHAPES = {"text": (50, 768), "audio": (50, 74), "vision": (50, 35)}
 SIZES = {"train": 16326, "valid": 1871, "test": 4659}
@@ -36,7 +36,7 @@ def main() -> None:
     print(f"data {loaded:.0f} MiB, peak {peak_mib():.0f} MiB")  # noqa: T201
     model = find_model("late-fusion").builder()(data.spec)
     start = time.perf_counter()
-    train(model, data, "spectrum", 1, TrainConfig(epochs=1, selection_window=1), torch.device("cpu"))
+    train(model, data, SPECTRUM, 1, TrainConfig(epochs=1, selection_window=1), torch.device("cpu"))
     print(f"one epoch {time.perf_counter() - start:.1f} s, peak {peak_mib():.0f} MiB")  # noqa: T201
     test = TestSet(data, 1, torch.device("cpu"))
     for name in ("random-missing", "quality-degradation", "salt-and-pepper", "token-substitution"):

@@ -1,14 +1,16 @@
-"""Evaluation: one model or oracle through every condition of a protocol, to columns of predictions."""
+"""A sweep: one model or oracle through every condition of a protocol, to columns of predictions."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from qamoe_bench.contract import Batch, Output
 from qamoe_bench.corruption.apply import corrupt
@@ -17,6 +19,7 @@ from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.draws import CommonDraws
 from qamoe_bench.errors import RunFailed
 from qamoe_bench.protocol import Condition, Protocol
+from qamoe_bench.seeding import seeded
 
 SPLIT = "test"
 BATCH_SIZE = 64  # larger batches leave the cache and are several times slower per sample in corruption
@@ -44,20 +47,49 @@ class TestSet:
         return corrupt(self.clean.rows(rows), condition, self._draws(draw).rows(rows), self.reference)
 
 
-def sweep_model(model: nn.Module, test: TestSet, protocol: Protocol, batch_size: int = BATCH_SIZE) -> Columns:
+@dataclass(frozen=True)
+class Sweep:
+    """What came of a sweep.
+
+    Attributes:
+        columns: Equally long, draw by draw and condition by condition: draw, condition, id, target, prediction, where
+            the model gives them variance and quality_<modality>, and per modality what happened: missing_<modality>
+            (share of valid frames taken away) and noise_<modality> (size of every other change in units of σ_ref).
+        experts: Per condition and modality, of each expert the `load` (share of samples that it answered) and the
+            mean `weight` of its answers; empty where the model has no experts.
+    """
+
+    columns: Columns
+    experts: Mapping[str, Mapping[str, Mapping[str, list[float]]]] = field(default_factory=dict)
+
+
+def sweep_model(
+    model_for: nn.Module | Callable[[Condition], nn.Module],
+    test: TestSet,
+    protocol: Protocol,
+    batch_size: int = BATCH_SIZE,
+) -> Sweep:
     """Predictions of a model in evaluation mode under every condition.
 
-    Returns:
-        Columns of equal length, draw by draw and condition by condition: draw, condition, id, target, prediction,
-        where the model gives them variance and quality_<modality>, and per modality what happened:
-        missing_<modality> (share of valid frames taken away) and noise_<modality> (size of every other change in
-        units of σ_ref).
+    Args:
+        model_for: The model, or what gives the model for a condition where each has its own.
+        test: The samples, and the draws of a seed.
+        protocol: The conditions.
+        batch_size: Samples at a time; it changes nothing but speed, unless the model itself draws random numbers.
 
     Raises:
         RunFailed: when the model returns something else than an `Output`, or a prediction that is not finite.
     """
-    model.eval()
-    return _assemble(test, protocol, [_predict(model, test, c, d, batch_size) for d, c in _blocks(protocol)])
+    blocks, experts = [], dict[str, dict[str, Any]]()
+    for draw, condition in _blocks(protocol):
+        model = model_for if isinstance(model_for, nn.Module) else model_for(condition)
+        # A model that samples in evaluation gives the same answers whenever it is asked.
+        with seeded("sweep", test.seed, draw, condition.name):
+            columns, routing = _predict(model.eval(), test, condition, draw, batch_size)
+        blocks.append(columns)
+        if routing and not draw:
+            experts[condition.name] = {m: _use(weights) for m, weights in routing.items()}
+    return Sweep(_assemble(test, protocol, blocks), experts)
 
 
 def _blocks(protocol: Protocol) -> list[tuple[int, Condition]]:
@@ -65,7 +97,7 @@ def _blocks(protocol: Protocol) -> list[tuple[int, Condition]]:
     return [(draw, condition) for draw in range(protocol.draws) for condition in protocol.conditions]
 
 
-def sweep_oracle(test: TestSet, protocol: Protocol) -> Columns:
+def sweep_oracle(test: TestSet, protocol: Protocol) -> Sweep:
     """The same columns for the data set's Bayes-optimal predictor, with its decisions as `prediction_<metric>`."""
     oracle = test.data.oracle
     assert oracle is not None
@@ -74,18 +106,27 @@ def sweep_oracle(test: TestSet, protocol: Protocol) -> Columns:
         corrupted = test.corrupted(condition, draw=draw)
         predicted = oracle.predict(SPLIT, corrupted.batch.to("cpu"), condition)
         blocks.append({k: v.astype(np.float32) for k, v in predicted.items()} | _what_happened(corrupted))
-    return _assemble(test, protocol, blocks)
+    return Sweep(_assemble(test, protocol, blocks))
 
 
 @torch.inference_mode()
-def _predict(model: nn.Module, test: TestSet, condition: Condition, draw: int, batch_size: int) -> Columns:
+def _predict(
+    model: nn.Module, test: TestSet, condition: Condition, draw: int, batch_size: int
+) -> tuple[Columns, dict[str, Tensor]]:
+    """Columns, and the weights of experts (N, E) per modality."""
     parts: list[Columns] = []
+    routing: list[Mapping[str, Tensor]] = []
     for start in range(0, len(test.ids), batch_size):
         corrupted = test.corrupted(condition, slice(start, start + batch_size), draw)
         output = _checked(model(corrupted.batch), corrupted.batch, condition)
-        columns = {name: value.float().cpu().numpy() for name, value in output.tensors().items()}
+        columns = {name: value.float().cpu().numpy() for name, value in output.columns().items()}
         parts.append(columns | _what_happened(corrupted))
-    return _stack(parts)
+        routing.append(output.routing)
+    return _stack(parts), {m: torch.cat([r[m] for r in routing]) for m in routing[0]}
+
+
+def _use(weights: Float[Tensor, "N E"]) -> dict[str, list[float]]:
+    return {"load": (weights > 0).float().mean(0).tolist(), "weight": weights.mean(0).tolist()}
 
 
 def _checked(output: object, batch: Batch, condition: Condition) -> Output:

@@ -1,0 +1,39 @@
+"""Mean: the control that answers every sample with the mean training label, and sees nothing.
+
+It has no parameters and is not trained. Its correlation is undefined, for its prediction is constant. What a model
+gains over this row is all that it gets from its inputs. Not from a paper.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from qamoe_bench.contract import Batch, DataSpec, Output
+from qamoe_bench.nn.config import configure
+
+
+@dataclass(frozen=True)
+class MeanConfig:
+    """There is nothing to choose."""
+
+
+class Mean(nn.Module):
+    """The model of the module docstring."""
+
+    level: torch.Tensor
+
+    def __init__(self, spec: DataSpec, config: MeanConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.register_buffer("level", torch.tensor(spec.label_mean))
+
+    def forward(self, batch: Batch) -> Output:
+        """The same prediction for every sample."""
+        return Output(self.level.expand(batch.size))
+
+
+def build(spec: DataSpec, **overrides: Any) -> Mean:
+    """The control for data of this specification."""
+    return Mean(spec, configure(MeanConfig, overrides))

@@ -1,0 +1,53 @@
+"""Text only: the control that never looks at audio or vision.
+
+ŷ = W_y · dropout(GELU(W_f u_t)), late fusion without anything to fuse, trained on mean absolute error. What a model
+gains over this row it gets from audio and vision; where text is missing this row shows what a guess is worth. Without
+text in the data it learns one constant. Not from a paper; the design is ours.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from qamoe_bench.contract import Batch, DataSpec, Output
+from qamoe_bench.nn.config import configure
+from qamoe_bench.nn.encoder import Summary, UtteranceEncoder
+
+MODALITY = "text"
+
+
+@dataclass(frozen=True)
+class TextOnlyConfig:
+    """Every choice of the model; the same as late fusion has."""
+
+    width: int = 64  # of the encoding
+    dropout: float = 0.1
+    encoder: Summary = "statistics"  # how the encoder summarises frames, see `qamoe_bench.nn.encoder`
+    encoder_dropout: float = 0.3  # inside the encoder
+
+
+class TextOnly(nn.Module):
+    """The model of the module docstring."""
+
+    def __init__(self, spec: DataSpec, config: TextOnlyConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.has_text = MODALITY in spec.modalities
+        if self.has_text:
+            self.encoder = UtteranceEncoder(MODALITY, spec, config.width, config.encoder_dropout, config.encoder)
+        self.head = nn.Sequential(
+            nn.Linear(config.width, config.width), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(config.width, 1)
+        )
+        self.label_mean, self.label_std = spec.label_mean, spec.label_std
+
+    def forward(self, batch: Batch) -> Output:
+        """A prediction, with neither variance nor quality."""
+        nothing = next(iter(batch.features.values())).new_zeros(batch.size, self.config.width)
+        h = self.encoder(batch) if self.has_text else nothing  # (B, W)
+        return Output(self.label_mean + self.label_std * self.head(h)[:, 0])
+
+
+def build(spec: DataSpec, **overrides: Any) -> TextOnly:
+    """A text-only network for data of this specification, with fields of `TextOnlyConfig` set as given."""
+    return TextOnly(spec, configure(TextOnlyConfig, overrides))

@@ -1,0 +1,56 @@
+"""Attention that sees observed frames only, and sinusoidal positions (Vaswani et al. 2017).
+
+Dimension legend: B samples, T and S frames, W width, H heads, C = W / H.
+"""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from qamoe_bench.errors import BenchError
+
+
+class MaskedAttention(nn.Module):
+    """Multi-head attention softmax(QKᵀ/√C)·V over the observed frames of the source; zeros where there are none."""
+
+    def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        if width % heads:
+            raise BenchError(f"attention: expected a width that {heads} heads divide, got {width}; change either")
+        self.heads, self.dropout = heads, dropout
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(
+        self,
+        query: Float[Tensor, "B T W"],
+        source: Float[Tensor, "B S W"],
+        observed: Bool[Tensor, "B S"] | None = None,
+    ) -> Float[Tensor, "B T W"]:
+        """What each query takes from the source; all of it is observed where `observed` is not given."""
+        key, value = self.key_value(source).chunk(2, dim=-1)  # (B, S, W) twice
+        q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (self.query(query), key, value))
+        dropout = self.dropout if self.training else 0.0
+        if observed is None:
+            return self._join(F.scaled_dot_product_attention(q, k, v, dropout_p=dropout))
+        some = observed.any(1)
+        # A softmax over nothing is not a number, so a sample without a frame sees all, and its answer is not used.
+        mask = (observed | ~some[:, None])[:, None, None]  # (B, 1, 1, S)
+        taken = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)  # (B, H, T, C)
+        return self._join(taken) * some[:, None, None]
+
+    def _join(self, heads: Float[Tensor, "B H T C"]) -> Float[Tensor, "B T W"]:
+        joined: Tensor = self.out(heads.transpose(1, 2).flatten(2))
+        return joined
+
+
+def sinusoidal_positions(frames: int, width: int, like: Tensor) -> Float[Tensor, "T W"]:
+    """Sin and cos of position × 10000^(−2i/W), for positions from 1; an odd last column is zero."""
+    half = width // 2
+    rate = torch.exp(torch.arange(half, device=like.device) * (-math.log(10_000) / max(half - 1, 1)))
+    angle = torch.arange(1, frames + 1, device=like.device)[:, None] * rate  # (T, W/2)
+    return F.pad(torch.cat([angle.sin(), angle.cos()], dim=1), (0, width % 2)).to(like.dtype)
