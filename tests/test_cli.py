@@ -36,15 +36,18 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
     return lines[0]
 
 
+COMMAND = (
+    "run", "--protocol", "random-missing", "--protocol", "quality-degradation", "--data", "tiny.pkl",
+    "--model", "late-fusion", "--model", "qa-moe", "--seeds", "1,2",
+)  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with one run on a tiny file with text and audio."""
     folder = tmp_path_factory.mktemp("store")
     (folder / "tiny.pkl").write_bytes(pickle.dumps(mmsa_content(("text", "audio"))))
-    done = bench(
-        "run", "--protocol", "random-missing", "--protocol", "quality-degradation", "--data", "tiny.pkl",
-        "--seeds", "1,2", cwd=folder,
-    )  # fmt: skip
+    done = bench(*COMMAND, cwd=folder)
     assert done.returncode == 0, done.stderr
     (folder / "run.out").write_text(done.stdout, encoding="utf-8")
     (folder / "run.err").write_text(done.stderr, encoding="utf-8")
@@ -67,10 +70,7 @@ def test_run_prints_the_tables_and_talks_elsewhere(store: Path) -> None:
 
 
 def test_the_same_command_again_does_nothing_and_says_so(store: Path) -> None:
-    done = bench(
-        "run", "--protocol", "random-missing", "--protocol", "quality-degradation", "--data", "tiny.pkl",
-        "--seeds", "1,2", cwd=store,
-    )  # fmt: skip
+    done = bench(*COMMAND, cwd=store)
     assert "nothing to do: all 8 cells are stored already; trained 0, evaluated 0" in done.stderr
     assert done.stdout == (store / "run.out").read_text(encoding="utf-8")
 
@@ -121,7 +121,7 @@ def test_a_users_own_protocol_file_runs(store: Path, tmp_path: Path) -> None:
     assert "trained 0 models, evaluated 1 cells" in done.stderr
 
 
-RUN = ("run", "--protocol", "clean", "--data")
+RUN = ("run", "--protocol", "clean", "--model", "late-fusion", "--data")
 
 
 def spoil(key: str, value: Callable[[Any], object]) -> Callable[[Content], None]:

@@ -180,7 +180,8 @@ def test_killed_at_any_moment_it_resumes_to_the_same_bits(
     def command(results: str) -> list[str]:
         return [
             sys.executable, "-m", "qamoe_bench", "run", "--protocol", "random-missing", "--data", str(data),
-            "--seeds", "1,2", "--results", str(tmp_path / results), "--jobs", jobs,
+            "--model", "late-fusion", "--model", "qa-moe", "--seeds", "1,2", "--jobs", jobs,
+            "--results", str(tmp_path / results),
         ]  # fmt: skip
 
     subprocess.run(command("whole"), capture_output=True, check=True)
