@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ def tiny() -> Dataset:
 
 @pytest.fixture
 def batch(tiny: Dataset) -> Batch:
-    """The 20 test samples with labels."""
-    return tiny.splits["test"].batch(target=True)
+    """The 20 test samples as training has them, with labels and nothing corrupted."""
+    plain = tiny.splits["test"].batch(target=True)
+    return replace(plain, clean=plain.features, signal={m: torch.ones(plain.size) for m in plain.modalities})
 
 
 @pytest.fixture

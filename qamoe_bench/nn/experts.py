@@ -1,20 +1,30 @@
 """A mixture of gated-linear-unit experts with top-k routing.
 
-Dimension legend: B tokens, W width, H hidden width, E experts, K chosen experts.
+Dimension legend: B tokens, W width, V output width, H hidden width, E experts, K chosen experts, R = B·K routed tokens.
 """
 
 import math
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+Dispatch = Literal["auto", "dense", "sparse"]
+SPARSE_FROM = 128
+"""Tokens from which on `auto` computes routed tokens only: below, many small products cost more than one large one."""
+
 
 class GLUExperts(nn.Module):
-    """E feed-forward blocks E_k(x) = W₂((W₁x + b₁) ⊙ sigmoid(W_g x + b_g)) + b₂, evaluated together (Dauphin 2017)."""
+    """E feed-forward blocks E_k(x) = W₂((W₁x + b₁) ⊙ sigmoid(W_g x + b_g)) + b₂, mixed by a gate (Dauphin 2017).
 
-    def __init__(self, experts: int, width: int, hidden: int) -> None:
+    The mixture is Σ_k g_k E_k(x). `dense` computes every expert for every token, `sparse` only those whose weight is
+    not 0; both give the same. `auto` is sparse for batches where that pays.
+    """
+
+    def __init__(self, experts: int, width: int, hidden: int, dispatch: Dispatch = "auto") -> None:
         super().__init__()
+        self.dispatch = dispatch
         self.up = nn.Parameter(torch.empty(experts, width, 2 * hidden))
         self.up_bias = nn.Parameter(torch.zeros(experts, 1, 2 * hidden))
         self.down = nn.Parameter(torch.empty(experts, hidden, width))
@@ -22,11 +32,36 @@ class GLUExperts(nn.Module):
         for weight, fan_in in ((self.up, width), (self.down, hidden)):
             nn.init.uniform_(weight, -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in))  # nn.Linear's own default
 
-    def forward(self, x: Float[Tensor, "B W"]) -> Float[Tensor, "B E W"]:
+    def forward(self, x: Float[Tensor, "B W"], gate: Float[Tensor, "B E"]) -> Float[Tensor, "B W"]:
+        """Σ_k g_k E_k(x) for every token."""
+        sparse = self.dispatch == "sparse" or (self.dispatch == "auto" and len(x) >= SPARSE_FROM)
+        return self.mixture_of_routed(x, gate) if sparse else self.mixture_of_all(x, gate)
+
+    def answers(self, x: Float[Tensor, "B W"]) -> Float[Tensor, "E B W"]:
         """Every expert's answer to every token."""
         everyone = x.expand(self.up.shape[0], *x.shape)  # (E, B, W)
         value, gate = torch.baddbmm(self.up_bias, everyone, self.up).chunk(2, dim=-1)  # (E, B, H) twice
-        return torch.baddbmm(self.down_bias, value * gate.sigmoid(), self.down).transpose(0, 1)  # (B, E, W)
+        return torch.baddbmm(self.down_bias, value * gate.sigmoid(), self.down)
+
+    def mixture_of_all(self, x: Float[Tensor, "B W"], gate: Float[Tensor, "B E"]) -> Float[Tensor, "B W"]:
+        """Dense: all answers, weighted."""
+        return torch.einsum("be,ebw->bw", gate, self.answers(x))
+
+    def mixture_of_routed(self, x: Float[Tensor, "B W"], gate: Float[Tensor, "B E"]) -> Float[Tensor, "B W"]:
+        """Sparse: tokens in order of their expert, one pair of products per expert, answers added up per token."""
+        expert, token = gate.T.nonzero(as_tuple=True)  # (R,) twice, by expert
+        counts = torch.bincount(expert, minlength=len(self.up)).tolist()
+        tokens = torch.split(x.index_select(0, token), counts)  # (tokens of the expert, W) each
+        # Unbound once, since the gradient of an expert picked by its index is as large as all experts together.
+        weights = zip(*(p.unbind() for p in (self.up, self.up_bias, self.down, self.down_bias)), strict=True)
+        answers = torch.cat([_answer(part, *w) for part, w in zip(tokens, weights, strict=True)])  # (R, W)
+        weighted = answers * gate[token, expert][:, None]
+        return torch.zeros_like(x, dtype=weighted.dtype).index_add(0, token, weighted)
+
+
+def _answer(x: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias: Tensor) -> Tensor:
+    value, gate = torch.addmm(up_bias, x, up).chunk(2, dim=-1)
+    return torch.addmm(down_bias, value * gate.sigmoid(), down)
 
 
 def top_k_gate(logits: Float[Tensor, "B E"], k: int, *, renormalise: bool) -> Float[Tensor, "B E"]:
@@ -37,4 +72,4 @@ def top_k_gate(logits: Float[Tensor, "B E"], k: int, *, renormalise: bool) -> Fl
     """
     kept, index = logits.topk(k, dim=-1)  # (B, K)
     weights = kept.softmax(-1) if renormalise else logits.softmax(-1).gather(-1, index)
-    return torch.zeros_like(logits).scatter(-1, index, weights)
+    return torch.zeros_like(logits, dtype=weights.dtype).scatter(-1, index, weights)
