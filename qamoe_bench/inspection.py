@@ -17,7 +17,7 @@ from qamoe_bench.kinds import KINDS
 from qamoe_bench.modality import MODALITIES
 from qamoe_bench.protocol import Condition, Protocol
 from qamoe_bench.report.protocol_plot import Picture, Strip
-from qamoe_bench.report.tables import SYMBOLS, Chapter, Table
+from qamoe_bench.report.table import SYMBOLS, Chapter, Table
 from qamoe_bench.sweep import BATCH_SIZE, TestSet
 
 MOST_COLUMNS = 8

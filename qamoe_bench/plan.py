@@ -137,7 +137,7 @@ def plan(request: Request) -> Plan:
         recipe.model.builder()  # before the data are read, for that may take long
     data = open_dataset(request.data)
     for protocol in protocols:
-        _check_tokens(protocol, data)
+        check_tokens(protocol, data)
     for recipe in recipes:  # a mistake in settings or weights is found before hours of work
         model = build_model(recipe.model, recipe.settings, data.spec, seed=0)
         if recipe.checkpoint:
@@ -187,7 +187,8 @@ def _recipes(request: Request) -> list[Recipe]:
     ]
 
 
-def _check_tokens(protocol: Protocol, data: Dataset) -> None:
+def check_tokens(protocol: Protocol, data: Dataset) -> None:
+    """Refuse a protocol that computes with numbers where the data hold token ids."""
     for corruption in protocol.corruptions:
         if KINDS[corruption["kind"]].numeric and (ids := set(corruption["levels"]) & set(data.token_ids)):
             raise BenchError(

@@ -1,12 +1,14 @@
 """The contract that every registered model keeps; models are found by themselves."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from tinydata import make_dataset
 from torch import Tensor, nn
 
+import qamoe_bench
 from qamoe_bench.contract import Batch, DataSpec, Output
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import BenchError
@@ -63,20 +65,41 @@ def test_finite_with_modalities_missing(name: str, lost: tuple[str, ...], tiny: 
 
 
 @every_model
+@pytest.mark.parametrize("modality", ["text", "audio", "vision"])
+def test_finite_with_every_frame_of_a_modality_corrupted(name: str, modality: str, tiny: Dataset, batch: Batch) -> None:
+    noise = 100 * torch.randn_like(batch.features[modality]) * batch.mask(modality)[..., None]
+    noisy = replace(batch, features={**batch.features, modality: batch.features[modality] + noise})
+    assert all(t.isfinite().all() for t in outputs(made(name, tiny.spec), noisy).values())
+
+
+@every_model
+def test_bfloat16_autocast_stays_near(name: str, tiny: Dataset, batch: Batch) -> None:
+    model = made(name, tiny.spec)
+    with torch.autocast("cpu", torch.bfloat16):
+        low = outputs(model, batch)
+    for key, value in outputs(model, batch).items():  # bfloat16 keeps 8 bits, so one part in 256 per operation
+        torch.testing.assert_close(low[key].float(), value, rtol=0.05, atol=0.05)
+
+
+@every_model
 def test_finite_when_the_data_itself_lacks_a_modality(name: str, tiny: Dataset, batch: Batch) -> None:
     bare = replace(zeroed(batch, "audio"), lengths={**batch.lengths, "audio": torch.zeros_like(batch.lengths["audio"])})
     assert all(t.isfinite().all() for t in outputs(made(name, tiny.spec), bare).values())
 
 
-@every_model
-def test_gradients_reach_every_parameter(name: str, tiny: Dataset, batch: Batch) -> None:
-    model = with_parameters(made(name, tiny.spec)).train()
+def reach_every_parameter(model: nn.Module, batch: Batch) -> None:
     for _ in range(20):  # with sparse routing one batch of a fresh model may leave an expert out
         for parameter in model.parameters():
             nn.init.normal_(parameter, std=0.3) if parameter.ndim > 1 else None
         loss_of(model, model(batch), batch).backward()  # type: ignore[no-untyped-call]
     untouched = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert not untouched
+
+
+@every_model
+def test_gradients_reach_every_parameter(name: str, tiny: Dataset, batch: Batch) -> None:
+    with seeded("gradients", name):
+        reach_every_parameter(with_parameters(made(name, tiny.spec)).train(), batch)
 
 
 @every_model
@@ -135,6 +158,28 @@ def test_an_unknown_configuration_field_is_refused(name: str, tiny: Dataset) -> 
 @every_model
 def test_the_docstring_says_what_it_is(name: str) -> None:
     assert len(find_model(name).summary()) > 20
+
+
+def test_every_file_with_a_builder_is_a_registered_model() -> None:
+    """So that no model escapes the tests above, or the users."""
+    package = Path(qamoe_bench.__file__).parent
+    found = {
+        f"{folder.name}.{path.stem}:build"
+        for folder in (package / "qamoe", package.parent / "baselines" / "qamoe_baselines")
+        for path in folder.glob("*.py")
+        if "\ndef build(" in path.read_text(encoding="utf-8")
+    }
+    assert {ref.target.removeprefix("qamoe_bench.") for ref in model_refs().values()} == found
+
+
+@pytest.mark.parametrize(
+    "name", [f"{ref.name}:{variant}" for ref in model_refs().values() for variant in ref.variants()]
+)
+def test_in_every_variant_gradients_reach_every_parameter(name: str, tiny: Dataset, batch: Batch) -> None:
+    ref = find_model(name)
+    with seeded("test", name):
+        model = ref.builder()(tiny.spec, **ref.settings).train()
+        reach_every_parameter(model, batch)
 
 
 def test_unknown_models_are_told_with_the_nearest_name() -> None:

@@ -6,8 +6,10 @@ what was corrupted; zeros are seen in the input.
 Dimension legend: B samples, T frames, D feature width, W width.
 """
 
+import math
+
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -52,3 +54,9 @@ class FrameStatistics(nn.Module):
         # The small constant keeps the gradient of the root finite for one frame; it is taken off the value again.
         std = (variance + 1e-6).sqrt() - 1e-3
         return torch.cat([mean, std], dim=1)
+
+
+def frame_counts(observed: Bool[Tensor, "B T"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B 2"]:
+    """How many frames are left, as ln(1 + n) / ln(1 + T), and which share of the valid ones; both from 0 to 1."""
+    left = observed.sum(1, dtype=torch.float32)
+    return torch.stack([left.log1p() / math.log1p(observed.shape[1]), left / lengths.clamp(min=1)], dim=1)

@@ -91,7 +91,8 @@ class QAMoE(nn.Module):
             {m: make_quality(config.quality, m, spec, width, config.kappa) for m in self.modalities}
         )
         self.mean = nn.ModuleDict({m: nn.Linear(width, width) for m in self.modalities})
-        self.gate = nn.ModuleDict({m: nn.Linear(width, config.experts, bias=False) for m in self.modalities})
+        routed = self.modalities if config.experts > 1 else ()  # a single expert needs no gate
+        self.gate = nn.ModuleDict({m: nn.Linear(width, config.experts, bias=False) for m in routed})
         dispatch = "dense" if config.k == config.experts else config.dispatch
         self.experts = nn.ModuleList(
             GLUExperts(config.experts, width, config.expert_hidden, dispatch)
@@ -147,6 +148,8 @@ class QAMoE(nn.Module):
         return cast(Quality, self.quality[modality])
 
     def _gate(self, modality: str, mean: Float[Tensor, "B W"]) -> Float[Tensor, "B E"]:
+        if self.config.experts == 1:
+            return torch.ones_like(mean[:, :1])
         return top_k_gate(self.gate[modality](mean), self.config.k, renormalise=self.config.renormalise_gate)
 
     def _mixed(

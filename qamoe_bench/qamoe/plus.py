@@ -25,7 +25,6 @@ split in view.
 Dimension legend: B samples, M modalities, W width, E experts, N anchors, Q width of the quality's encoding.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +39,7 @@ from qamoe_bench.errors import BenchError
 from qamoe_bench.nn.config import configure
 from qamoe_bench.nn.encoder import Summary, utterance_encoders
 from qamoe_bench.nn.experts import Dispatch, GLUExperts, top_k_gate
-from qamoe_bench.nn.frames import FrameStatistics, StandardisedLinear, observed_frames
+from qamoe_bench.nn.frames import FrameStatistics, StandardisedLinear, frame_counts, observed_frames
 
 VARIANTS = {
     "-quality-gate": {"quality_gate": False},
@@ -59,9 +58,9 @@ class QAMoEPlusConfig:
     expert_hidden: int = 64  # inner width of an expert
     quality_gate: bool = True  # whether evidence is tempered by r_m
     quality_width: int = 64  # of the quality's own encoding
-    dropout: float = 0.0  # of the mixture's answer
+    dropout: float = 0.1  # of the mixture's answer
     encoder: Summary = "statistics"  # how an encoder summarises frames, see `qamoe_bench.nn.encoder`
-    encoder_dropout: float = 0.3  # inside the encoders, as all models have it
+    encoder_dropout: float = 0.4  # inside the encoders; the embedded data preferred less, MOSI more
     l1_weight: float = 1.0  # of the absolute error of ŷ
     quality_weight: float = 1.0  # of the cross-entropy of r_m, averaged over modalities
     dispatch: Dispatch = "auto"  # how experts are computed; changes speed only
@@ -79,7 +78,6 @@ class SignalScore(nn.Module):
     def __init__(self, modality: str, spec: DataSpec, width: int) -> None:
         super().__init__()
         self.modality = modality
-        self.longest = math.log1p(spec.lengths[modality])
         self.frame = StandardisedLinear(spec.feature_mean[modality], spec.feature_std[modality], width)
         self.pool = FrameStatistics()
         self.norm = nn.LayerNorm(2 * width)
@@ -88,9 +86,8 @@ class SignalScore(nn.Module):
     def forward(self, batch: Batch) -> Float[Tensor, " B"]:
         """Any number; what it says of a sample without frames is not used."""
         observed = observed_frames(batch, self.modality)
-        left, valid = observed.sum(1, dtype=torch.float32), batch.lengths[self.modality]
         statistics = self.norm(self.pool(self.frame(batch.features[self.modality]), observed))  # (B, 2·Q)
-        counts = torch.stack([left.log1p() / self.longest, left / valid.clamp(min=1)], dim=1)  # (B, 2), from 0 to 1
+        counts = frame_counts(observed, batch.lengths[self.modality])  # (B, 2)
         logit: Tensor = self.read(torch.cat([statistics, counts], dim=1))
         return logit[:, 0]
 

@@ -11,6 +11,7 @@ last is trained on nothing but its own target, and the mixture takes r as a fact
 Dimension legend: B samples, W width of an encoding, C width of a code, P width of a projection.
 """
 
+import math
 from typing import Literal
 
 import torch
@@ -19,8 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qamoe_bench.contract import Batch, DataSpec
-from qamoe_bench.nn.encoder import UtteranceEncoder
-from qamoe_bench.nn.frames import masked_mean
+from qamoe_bench.nn.frames import FrameStatistics, frame_counts, masked_mean, observed_frames
 
 QualityKind = Literal["none", "described", "label-nll", "feature-nll"]
 
@@ -85,23 +85,37 @@ class FeatureQuality(Quality):
     """How well the clean features can be told from what is left of them.
 
     The target is a fixed random projection of the clean frames' mean, each of its P dimensions standardised over the
-    batch, so that the best prediction from nothing has σ² = 1 and r = 1 / (1 + κ).
+    batch, so that the best prediction from nothing has σ² = 1 and r = 1 / (1 + κ). μ is the mean of the projected
+    frames that are left, shrunk; how much, and σ², follow from their standard deviation and from how many they are. So
+    the score cannot follow what the frames say, only how they scatter.
     """
 
     projection: Tensor
+    centre: Tensor
 
-    def __init__(self, modality: str, spec: DataSpec, kappa: float, width: int = 32, targets: int = 16) -> None:
+    def __init__(self, modality: str, spec: DataSpec, kappa: float, targets: int = 32, hidden: int = 64) -> None:
         super().__init__()
         self.modality, self.kappa, self.code_width = modality, kappa, 2 * targets
-        self.encoder = UtteranceEncoder(modality, spec, width, dropout=0.1)
-        self.read = nn.Linear(width, 2 * targets)
-        std = spec.feature_std[modality]
-        self.register_buffer("projection", torch.randn(len(std), targets) / std[:, None])  # (D, P)
+        mean, std = spec.feature_mean[modality], spec.feature_std[modality]
+        projection = torch.randn(len(std), targets) / (math.sqrt(len(std)) * std[:, None])  # (D, P)
+        self.register_buffer("projection", projection)
+        self.register_buffer("centre", mean @ projection)
+        self.scale = nn.Parameter(torch.ones(targets))
+        self.pool = FrameStatistics()
+        self.read = nn.Sequential(
+            nn.Linear(2 * targets + 2, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(),
+            nn.Linear(hidden, 2 * targets),
+        )  # fmt: skip
 
     def encode(self, batch: Batch) -> Float[Tensor, "B C"]:
         """μ and the logarithm of σ² side by side."""
-        code: Tensor = self.read(self.encoder(batch))
-        return code
+        observed = observed_frames(batch, self.modality)
+        mean, std = self.pool(self._projected(batch.features[self.modality]), observed).chunk(2, dim=1)  # (B, P) twice
+        # The logarithm of std²/n, of the variance of a mean of n frames, is nearly what is asked for.
+        of_mean = (std**2 / observed.sum(1, keepdim=True).clamp(min=1) + 1e-4).log()
+        known = torch.cat([std, 0.2 * of_mean, frame_counts(observed, batch.lengths[self.modality])], dim=1)
+        shrink, log_variance = self.read(known).chunk(2, dim=1)  # (B, P) twice
+        return torch.cat([(1 + shrink) * self.scale * mean, log_variance], dim=1)
 
     def forward(self, u: Float[Tensor, "B W"], code: Float[Tensor, "B C"]) -> tuple[Tensor, dict[str, Tensor]]:
         """The score, and the prediction of the clean features."""
@@ -112,9 +126,12 @@ class FeatureQuality(Quality):
     def loss(self, parts: dict[str, Tensor], batch: Batch) -> Float[Tensor, ""] | None:
         """The likelihood of the clean features."""
         assert batch.clean is not None
-        target = masked_mean(batch.clean[self.modality], batch.mask(self.modality)) @ self.projection  # (B, P)
+        target = masked_mean(self._projected(batch.clean[self.modality]), batch.mask(self.modality))  # (B, P)
         target = (target - target.mean(0)) / target.std(0, correction=0).clamp(min=1e-6)
         return gaussian_nll(target - parts["mean"], parts["variance"])
+
+    def _projected(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T P"]:
+        return x @ self.projection - self.centre
 
 
 def make_quality(kind: QualityKind, modality: str, spec: DataSpec, width: int, kappa: float) -> Quality:

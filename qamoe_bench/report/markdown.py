@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from qamoe_bench.report.tables import Chapter, Table
+from qamoe_bench.report.table import Chapter, Table
 
 
 def markdown(chapters: Sequence[Chapter]) -> str:

@@ -120,6 +120,26 @@ def quality_frame(section: Section) -> pd.DataFrame:
     return pd.DataFrame({row: q for row, q in rows.items() if q}).T
 
 
+def expert_frame(section: Section) -> pd.DataFrame:
+    """Exp of the entropy of the experts' mean weights, mean over conditions and seeds.
+
+    One row per model with experts, one column per modality: the number of experts in use if all were used alike.
+    """
+    rows = {row: _experts_in_use(cells) for row, cells in section.groups()}
+    return pd.DataFrame({row: use for row, use in rows.items() if use}).T
+
+
+def _experts_in_use(cells: Sequence[StoredCell]) -> dict[str, float]:
+    conditions = [use for cell in cells for use in cell.facts.experts.values()]
+    modalities = [m for m in MODALITIES if conditions and m in conditions[0]]
+    return {m: float(np.mean([_perplexity(c[m]["weight"]) for c in conditions])) for m in modalities}
+
+
+def _perplexity(weights: Sequence[float]) -> float:
+    share = np.asarray(weights) / np.sum(weights)
+    return float(np.exp(-np.sum(share * np.log(np.where(share > 0, share, 1)))))
+
+
 def _quality_of(cells: Sequence[StoredCell]) -> dict[str, float]:
     modalities = [m for m in MODALITIES if f"quality_{m}" in cells[0].predictions]
     return {

@@ -1,7 +1,6 @@
-"""The one table model that every format renders."""
+"""Everything that is known of some cells, as chapters of tables."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,40 +9,12 @@ import pandas as pd
 from qamoe_bench.errors import unknown_name
 from qamoe_bench.metrics import METRICS, Dialect, Metric
 from qamoe_bench.record import ORACLE
-from qamoe_bench.report.scores import Section, corruption_frame, quality_frame, score_frame, sections
+from qamoe_bench.report.comparisons import comparison_table, specialist_tables
+from qamoe_bench.report.scores import Section, corruption_frame, expert_frame, quality_frame, score_frame, sections
+from qamoe_bench.report.table import Chapter, Table, axis_of, fitted
 from qamoe_bench.store import StoredCell
 
 DEFAULT_METRICS = ("acc2_non0", "acc7", "mae", "corr")
-WIDEST = 80  # columns of a terminal
-SYMBOLS = {"eta": "η", "lambda": "λ"}
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of strings.
-
-    Attributes:
-        title: What it shows.
-        header: Column heads; the first column names the rows.
-        rows: As many strings as the header has.
-        notes: Sentences to print below.
-        reference: Names of rows that are limits or controls rather than contestants.
-    """
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
-    reference: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """A protocol on a data set: heading, what it means, and its tables."""
-
-    heading: str
-    lines: tuple[str, ...]
-    tables: tuple[Table, ...]
 
 
 def chapters(
@@ -85,22 +56,15 @@ def _chapter(
     )
     values = score_frame(section, dialect)
     tables = [_model_table(section), _corruption_table(section), *(_metric_table(section, values, m) for m in metrics)]
+    tables += [table for m in metrics for table in specialist_tables(section, values, m)]
+    tables += filter(None, [comparison_table(section)])
     quality = quality_frame(section)
     if quality.notna().to_numpy().any():
         tables.append(_quality_table(quality))
+    use = expert_frame(section)
+    if len(use):
+        tables.append(_expert_table(use))
     return Chapter(f"{section.protocol} on {section.dataset}", lines, tuple(tables))
-
-
-def _axis(section: Section) -> tuple[list[str], list[list[str]], tuple[str, ...]]:
-    """Column heads, the conditions below each, and a note: levels of the (first) axis, averaged over any other."""
-    conditions = section.conditions
-    if not len(conditions.columns):  # points by name
-        return list(conditions.index), [[name] for name in conditions.index], ()
-    axis, *others = conditions.columns
-    levels = list(dict.fromkeys(conditions[axis]))
-    heads = [f"{SYMBOLS.get(axis, axis)}={level:g}" if i == 0 else f"{level:g}" for i, level in enumerate(levels)]
-    note = (f"each column is the mean over all levels of {', '.join(others)}",) if others else ()
-    return heads, [list(conditions.index[conditions[axis] == level]) for level in levels], note
 
 
 def _model_table(section: Section) -> Table:
@@ -112,6 +76,8 @@ def _model_table(section: Section) -> Table:
 
 
 def _epochs(cells: Sequence[StoredCell]) -> str:
+    if "specialists" in cells[0].facts.training:
+        return f"{len(cells[0].facts.training['specialists'])} specialists"
     epochs = [str(c.facts.training["best_epoch"]) for c in cells if "best_epoch" in c.facts.training]
     return ", ".join(epochs) or "–"
 
@@ -121,7 +87,7 @@ def _limits(section: Section) -> tuple[str, ...]:
 
 
 def _corruption_table(section: Section) -> Table:
-    heads, members, note = _axis(section)
+    heads, members, note = axis_of(section)
     frame = corruption_frame(section)
     titles = {"modalities": "modalities missing %", "frames": "frames missing %"}
     rows = []
@@ -132,11 +98,11 @@ def _corruption_table(section: Section) -> Table:
         elif any(values):
             rows.append((f"{name.removeprefix('noise_')} noise σ/σ_ref", *(f"{v:.2f}" for v in values)))
     title = "What the corruption really did (mean over samples and modalities)"
-    return _fitted(Table(title, ("", *heads), tuple(rows), note))
+    return fitted(Table(title, ("", *heads), tuple(rows), note))
 
 
 def _metric_table(section: Section, values: pd.DataFrame, metric: Metric) -> Table:
-    heads, members, note = _axis(section)
+    heads, members, note = axis_of(section)
     values = values[values["metric"] == metric.name]
     rows = []
     for row, _ in section.groups():
@@ -150,7 +116,7 @@ def _metric_table(section: Section, values: pd.DataFrame, metric: Metric) -> Tab
         note += (f"{metric.name} is undefined in {undefined} of {len(values)} (model, seed, level); left out of means",)
     arrow = "higher is better" if metric.better == "higher" else "lower is better"
     unit = ", %" if metric.percent else ""
-    return _fitted(
+    return fitted(
         Table(
             f"{metric.name}{unit} ({arrow}): {metric.title}",
             ("model", *heads, "mean"),
@@ -159,14 +125,6 @@ def _metric_table(section: Section, values: pd.DataFrame, metric: Metric) -> Tab
             reference=_limits(section),
         )
     )
-
-
-def _fitted(table: Table) -> Table:
-    """The table, turned where the names of its columns are too long to stand side by side."""
-    columns = tuple(zip(table.header, *table.rows, strict=True))
-    if sum(max(map(len, column)) + 1 for column in columns) <= WIDEST:
-        return table
-    return replace(table, header=("", *columns[0][1:]), rows=columns[1:], reference=())
 
 
 def _quality_table(quality: pd.DataFrame) -> Table:
@@ -178,6 +136,17 @@ def _quality_table(quality: pd.DataFrame) -> Table:
         ("model", *quality.columns),
         rows,
         ("−1: the score falls with every bit of corruption; 0: it knows nothing; –: nothing to rank",),
+    )
+
+
+def _expert_table(use: pd.DataFrame) -> Table:
+    shown = use.map(lambda v: f"{v:.1f}" if np.isfinite(v) else "–")
+    rows = tuple((str(row), *shown.loc[row]) for row in shown.index)
+    return Table(
+        "How many experts are in use? exp of the entropy of their mean weights, mean over conditions and seeds",
+        ("model", *use.columns),
+        rows,
+        ("1: one expert answers every sample; as many as there are: all are used alike",),
     )
 
 

@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from qamoe_bench.report.tables import Chapter, Table
+from qamoe_bench.report.table import Chapter, Table
 
 PLAIN_WIDTH = 120  # where there is no terminal to fit
 

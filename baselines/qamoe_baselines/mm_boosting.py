@@ -1,0 +1,158 @@
+"""MM-Boosting: unimodal and multimodal learners side by side, weighted by how far each is expected to err.
+
+Re-implemented from the abstract and notes on
+    Mai, Sun, Xiong, Zeng, Hu: Multimodal Boosting: Addressing Noisy Modalities and Identifying Modality Contribution
+    (IEEE Transactions on Multimedia 26, 2024, 3018-3033; doi 10.1109/TMM.2023.3306489);
+the design choices are ours, for neither its equations nor its code were available to us.
+
+A learner k for each modality and one, m, for all together; sg stops the gradient:
+    h_m = tanh(W [h_t; h_a; h_v] + b)
+    ŷ_k = W_k h_k + b_k,   ℓ_k = |ŷ_k − y|
+    c_k = sigmoid(MLP_k(sg h_k)),   α = softmax_k(c_k / T),   ŷ = Σ_k α_k ŷ_k
+    o_k = mean_{j≠k} sg ℓ_j,   w_k = B · softmax(o_k / T_w) over the batch
+    L   = mean |ŷ − y| + Σ_k mean(w_k ℓ_k) + mean Σ_k (c_k − exp(−sg ℓ_k / τ))²
+During the first epochs of training α is uniform, for contributions mean nothing yet. It is so in training mode only:
+the validation after such an epoch judges what would be deployed, and that uses the contributions.
+
+From the abstract: parallel base learners of which one is multimodal, contributions learnt from a transformation of each
+learner's loss, a prediction combined by contributions, more weight on samples that the other learners got wrong.
+From the notes (an adaptation to another task): the form of the contribution network, a softmax over contributions, h_m,
+a warm-up of 5 epochs, squared error as the contributions' loss.
+Inferred: exp(−ℓ / τ) as the transformation, which the notes have for classes only (there the probability of the true
+class); mean over the others and softmax over the batch in w_k; equal weights of the three losses, in one backward pass,
+so that the error of ŷ teaches the contributions too; all sizes.
+Departs: T = 0.1 where the notes have 1, for with c in (0, 1) and T = 1 no learner can weigh e times as much as another,
+and the validation error was higher; the encoders are the suite's own (see `qamoe_bench.nn.encoder`); predictions start
+at the training mean and are scaled by the training standard deviation. A missing modality's learner is not switched off
+but predicts from zeros.
+
+A contribution says how good one learner's guess is likely to be, not how intact its modality is, so it is not
+reported as a quality. Dimension legend: B samples, W width, K learners.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from qamoe_bench.contract import Batch, DataSpec, Output
+from qamoe_bench.nn.config import configure
+from qamoe_bench.nn.encoder import Summary, utterance_encoders
+
+MULTIMODAL = "multimodal"
+"""Name of learner m; the others bear their modality's."""
+
+VARIANTS = {
+    "-contribution": {"contribution": False},
+    "-complementary": {"complementary": False},
+    "-multimodal": {"multimodal": False},
+}
+
+
+@dataclass(frozen=True)
+class MMBoostingConfig:
+    """Every choice of the model; what the abstract or the notes fix says so."""
+
+    width: int = 64  # of encodings and of h_m; not stated
+    encoder: Summary = "statistics"  # how an encoder summarises frames, see `qamoe_bench.nn.encoder`
+    encoder_dropout: float = 0.3  # inside the encoders, which are not the paper's
+    contribution: bool = True  # abstract; without it α is uniform and there is no contribution network
+    complementary: bool = True  # abstract; without it w = 1
+    multimodal: bool = True  # abstract; without it the modalities' learners are all there are
+    tau: float = 1.0  # τ of the contributions' targets, in label units; not stated
+    temperature: float = 0.1  # T of α, less is sharper; departs from the notes' 1, see above
+    weight_temperature: float = 1.0  # T_w of the complementary weights, in label units; not stated
+    warm_up: int = 5  # epochs of training with uniform α; notes
+
+
+class MMBoosting(nn.Module):
+    """The model of the module docstring."""
+
+    def __init__(self, spec: DataSpec, config: MMBoostingConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.modalities = spec.modalities
+        self.learners = (*self.modalities, MULTIMODAL) if config.multimodal else self.modalities
+        self.warming_up = False  # until a training loop says otherwise; no part of the weights
+        width = config.width
+        self.encoders = utterance_encoders(spec, width, config.encoder_dropout, config.encoder)
+        self.joint = nn.Sequential()
+        if config.multimodal:
+            self.joint = nn.Sequential(nn.Linear(len(self.modalities) * width, width), nn.Tanh())
+        self.predict = nn.ModuleDict({k: nn.Linear(width, 1) for k in self.learners})
+        rated = self.learners if config.contribution else ()
+        self.contribution = nn.ModuleDict({k: contribution_network(width) for k in rated})
+        self.label_mean, self.label_std = spec.label_mean, spec.label_std
+
+    def start_epoch(self, epoch: int) -> None:
+        """Begin or end the warm-up; epochs count from 1."""
+        self.warming_up = epoch <= self.config.warm_up
+
+    def encode(self, batch: Batch) -> dict[str, Float[Tensor, "B W"]]:
+        """h_k of each modality; depends on that modality alone."""
+        return {m: self.encoders[m](batch) for m in self.modalities}
+
+    def fuse(self, encoded: Mapping[str, Float[Tensor, "B W"]]) -> Output:
+        """Everything after the encoders; `parts` has ŷ_k, α and, if there are contributions, c, each (B, K)."""
+        h = self._features(encoded)
+        raw = torch.cat([self.predict[k](h[k]) for k in self.learners], dim=1)  # (B, K)
+        parts = {"predictions": self.label_mean + self.label_std * raw}
+        parts["weights"] = torch.full_like(raw, 1 / len(self.learners))
+        if self.config.contribution:
+            c = torch.cat([self.contribution[k](h[k].detach()) for k in self.learners], dim=1)  # (B, K)
+            parts["contributions"] = c
+            if not (self.training and self.warming_up):
+                parts["weights"] = (c / self.config.temperature).softmax(1)
+        return Output((parts["weights"] * parts["predictions"]).sum(1), parts=parts)
+
+    def forward(self, batch: Batch) -> Output:
+        """A prediction, with neither variance nor quality."""
+        return self.fuse(self.encode(batch))
+
+    def loss(self, output: Output, batch: Batch) -> Float[Tensor, ""]:
+        """L of the module docstring, in label units (the contributions' share of it has none)."""
+        assert batch.target is not None
+        config = self.config
+        losses = (output.parts["predictions"] - batch.target[:, None]).abs()  # (B, K)
+        total = (output.prediction - batch.target).abs().mean()
+        weights = complementary_weights(losses, config.weight_temperature) if config.complementary else 1
+        total = total + (weights * losses).mean(0).sum()
+        if config.contribution:
+            total = total + contribution_loss(output.parts["contributions"], losses, config.tau)
+        return total
+
+    def _features(self, encoded: Mapping[str, Float[Tensor, "B W"]]) -> dict[str, Float[Tensor, "B W"]]:
+        """h_k of each learner."""
+        if not self.config.multimodal:
+            return dict(encoded)
+        return {**encoded, MULTIMODAL: self.joint(torch.cat([encoded[m] for m in self.modalities], dim=1))}
+
+
+def contribution_network(width: int) -> nn.Sequential:
+    """From a learner's features to its c in (0, 1)."""
+    hidden = max(1, width // 2)
+    return nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, 1), nn.Sigmoid())
+
+
+def contribution_loss(
+    contributions: Float[Tensor, "B K"], losses: Float[Tensor, "B K"], tau: float
+) -> Float[Tensor, ""]:
+    """Mean over samples of Σ_k (c_k − exp(−ℓ_k / τ))²: a learner without error should contribute 1."""
+    targets = (-losses.detach() / tau).exp()
+    return (contributions - targets).square().sum(1).mean()
+
+
+def complementary_weights(losses: Float[Tensor, "B K"], temperature: float) -> Float[Tensor, "B K"]:
+    """w_k: the worse the other learners on a sample, the more it counts; mean 1 over the batch, 1 if k is alone."""
+    losses = losses.detach()
+    samples, learners = losses.shape
+    others = (losses.sum(1, keepdim=True) - losses) / max(1, learners - 1)  # (B, K)
+    return samples * (others / temperature).softmax(0)
+
+
+def build(spec: DataSpec, **overrides: Any) -> MMBoosting:
+    """An MM-Boosting network for data of this specification, with fields of `MMBoostingConfig` set as given."""
+    return MMBoosting(spec, configure(MMBoostingConfig, overrides))

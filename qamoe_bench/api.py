@@ -1,0 +1,60 @@
+"""From Python: what the command line does with a model that is already trained, for a notebook."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from torch import nn
+
+from qamoe_bench.data.dataset import Dataset
+from qamoe_bench.data.open import open_dataset
+from qamoe_bench.metrics import find_dialect, scores
+from qamoe_bench.plan import check_tokens, find_device
+from qamoe_bench.protocol import Protocol
+from qamoe_bench.protocol_file import load_protocol
+from qamoe_bench.sweep import TestSet, sweep_model
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model answered under every condition of a protocol.
+
+    Attributes:
+        predictions: One row per seed, draw, condition and test sample; the columns of `qamoe_bench.sweep.Sweep` with
+            `seed` in front.
+    """
+
+    predictions: pd.DataFrame
+
+    def scores(self, dialect: str = "mmsa") -> pd.DataFrame:
+        """Every metric of a dialect (columns) under each condition (rows, in order), mean over seeds and draws.
+
+        Raises:
+            BenchError: for a dialect that does not exist.
+        """
+        definitions = find_dialect(dialect)
+        blocks = self.predictions.groupby(["condition", "seed", "draw"], sort=False)
+        rows = {key: scores(definitions, {str(c): part[c].to_numpy() for c in part}) for key, part in blocks}
+        table = pd.DataFrame.from_dict(rows, orient="index")
+        table.index.names = ["condition", "seed", "draw"]
+        return table.groupby("condition", sort=False).mean()
+
+    def _repr_html_(self) -> str:
+        return str(self.scores().to_html(float_format="{:.3f}".format, na_rep="–"))
+
+
+def evaluate(
+    model: nn.Module, data: Dataset | str, protocol: Protocol | str, seeds: Sequence[int], device: str
+) -> Evaluation:
+    """See `qamoe_bench.evaluate`."""
+    dataset = open_dataset(data) if isinstance(data, str) else data
+    sweep = load_protocol(protocol) if isinstance(protocol, str) else protocol
+    check_tokens(sweep, dataset)
+    where, training = torch.device(find_device(device)), model.training
+    parts = []
+    for seed in seeds:
+        columns = sweep_model(model.to(where), TestSet(dataset, seed, where), sweep).columns
+        parts.append(pd.DataFrame({"seed": seed, **columns}))
+    model.train(training)
+    return Evaluation(pd.concat(parts, ignore_index=True))

@@ -1,0 +1,56 @@
+"""A table of strings and a chapter of tables: what every format renders."""
+
+from dataclasses import dataclass, replace
+
+from qamoe_bench.report.scores import Section
+
+WIDEST = 80  # columns of a terminal
+SYMBOLS = {"eta": "η", "lambda": "λ"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of strings.
+
+    Attributes:
+        title: What it shows.
+        header: Column heads; the first column names the rows.
+        rows: As many strings as the header has.
+        notes: Sentences to print below.
+        reference: Names of rows that are limits or controls rather than contestants.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    reference: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A protocol on a data set: heading, what it means, and its tables."""
+
+    heading: str
+    lines: tuple[str, ...]
+    tables: tuple[Table, ...]
+
+
+def axis_of(section: Section) -> tuple[list[str], list[list[str]], tuple[str, ...]]:
+    """Column heads, the conditions below each, and a note: levels of the (first) axis, averaged over any other."""
+    conditions = section.conditions
+    if not len(conditions.columns):  # points by name
+        return list(conditions.index), [[name] for name in conditions.index], ()
+    axis, *others = conditions.columns
+    levels = list(dict.fromkeys(conditions[axis]))
+    heads = [f"{SYMBOLS.get(axis, axis)}={level:g}" if i == 0 else f"{level:g}" for i, level in enumerate(levels)]
+    note = (f"each column is the mean over all levels of {', '.join(others)}",) if others else ()
+    return heads, [list(conditions.index[conditions[axis] == level]) for level in levels], note
+
+
+def fitted(table: Table) -> Table:
+    """The table, turned where the names of its columns are too long to stand side by side."""
+    columns = tuple(zip(table.header, *table.rows, strict=True))
+    if sum(max(map(len, column)) + 1 for column in columns) <= WIDEST:
+        return table
+    return replace(table, header=("", *columns[0][1:]), rows=columns[1:], reference=())

@@ -1,0 +1,70 @@
+"""Names of models, and the settings behind them."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from qamoe_bench.errors import BenchError
+from qamoe_bench.registry import ModelRef, find_model, model_refs
+
+
+def test_settings_stand_behind_a_name() -> None:
+    ref = find_model("qa-moe:-quality-gate,k=2,train.levels_per=batch,renormalise_gate=False,encoder=gru")
+    assert ref.settings == {"quality": "none", "k": 2, "renormalise_gate": False, "encoder": "gru"}
+    assert ref.training == {"levels_per": "batch"}
+    assert ref.base == "qa-moe"
+    assert ref.name.startswith("qa-moe:-quality-gate,k=2")
+    assert find_model("qa-moe").settings == {}
+
+
+def test_settings_stand_behind_a_module_and_function() -> None:
+    ref = find_model("qamoe_baselines.late_fusion:build:width=8")
+    assert (ref.target, ref.settings) == ("qamoe_baselines.late_fusion:build", {"width": 8})
+    assert ref.base == "qamoe_baselines.late_fusion:build:width=8"
+
+
+def test_an_unknown_variant_names_the_nearest() -> None:
+    with pytest.raises(BenchError, match="unknown variant of qa-moe '-quality'.*did you mean '-quality-gate'"):
+        find_model("qa-moe:-quality")
+
+
+def test_every_ablation_of_qa_moe_has_a_name() -> None:
+    names = {"-quality-gate", "-fallback", "-experts", "-nll", "label-nll", "feature-nll"}
+    assert names <= set(model_refs()["qa-moe"].variants())
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "stranger"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "__init__.py").write_text("", encoding="utf-8")
+    (folder / "inner" / "__init__.py").write_text("", encoding="utf-8")
+    (folder / "model.py").write_text("from stranger.inner import part\nfrom . import near\nimport json\n", "utf-8")
+    (folder / "near.py").write_text("x = 1\n", encoding="utf-8")
+    (folder / "inner" / "part.py").write_text("y = 1\n", encoding="utf-8")
+    (folder / "unused.py").write_text("z = 1\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [n for n in sys.modules if n.startswith("stranger")]:
+        del sys.modules[name]
+    return folder
+
+
+@pytest.mark.parametrize(("file", "counts"), [("near.py", True), ("inner/part.py", True), ("unused.py", False)])
+def test_a_models_digest_covers_what_it_imports_from_its_own_package(package: Path, file: str, counts: bool) -> None:
+    ref = ModelRef("stranger.model:build", "stranger.model:build")
+    before = ref.digest()
+    assert ref.digest() == before
+    (package / file).write_text("changed = 2\n", encoding="utf-8")
+    assert (ref.digest() != before) == counts
+    assert "stranger.model" not in sys.modules  # nothing was run
+
+
+def test_variants_are_read_without_importing_and_must_be_written_out(package: Path) -> None:
+    ref = ModelRef("stranger.model:build", "stranger.model:build")
+    assert ref.variants() == {}
+    (package / "model.py").write_text('VARIANTS: dict = {"small": {"width": 2}}\nraise RuntimeError\n', "utf-8")
+    assert ref.variants() == {"small": {"width": 2}}
+    (package / "model.py").write_text("VARIANTS = make()\n", encoding="utf-8")
+    with pytest.raises(BenchError, match="VARIANTS in stranger.model to be a dictionary"):
+        ref.variants()
