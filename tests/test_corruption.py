@@ -222,3 +222,23 @@ def test_lost_frames_move_along_with_a_shift() -> None:
     for m in CLEAN.modalities:
         zero = (found.batch.features[m] == 0).all(-1) & CLEAN.mask(m)
         assert torch.equal(zero, found.gone[m])
+
+
+def test_shared_draws_are_shared_in_training_too() -> None:
+    shared = replace(FRAME, shared=True)
+    lengths = {m: torch.tensor([3, 4, 2]) for m in ("text", "audio")} | {"vision": torch.tensor([3, 1, 2])}
+    batch = Batch({m: torch.ones(3, t, 2) for m, t in (("text", 4), ("audio", 6), ("vision", 5))}, lengths)
+    draws = FreshDraws(batch, torch.Generator().manual_seed(0))
+    text, audio, vision = (draws(shared, m) for m in ("text", "audio", "vision"))
+    assert torch.equal(text, audio[:, :4])
+    assert torch.equal(vision[[0, 2], :4], text[[0, 2]])
+    assert not torch.equal(vision[1, :1], text[1, :1])
+    assert not torch.equal(draws(FRAME, "audio")[:, :4], text)
+
+
+def test_the_signal_that_is_left_is_the_share_of_frames_over_one_plus_noise() -> None:
+    corrupted = at(lam=0.5, eta=0.0)
+    torch.testing.assert_close(corrupted.signal("audio"), torch.full((60,), 1 / 1.25))
+    torch.testing.assert_close(corrupted.signal("text"), 1 - corrupted.missing("text"))
+    gone = at(eta=1.0)
+    assert all(set(gone.signal(m).tolist()) <= {0.0, 1.0} for m in CLEAN.modalities)

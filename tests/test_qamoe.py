@@ -3,12 +3,16 @@
 import math
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
 from qamoe_bench.contract import Batch, Output
 from qamoe_bench.data.dataset import Dataset
+from qamoe_bench.errors import BenchError
 from qamoe_bench.qamoe.model import build
+from qamoe_bench.qamoe.quality import make_quality
+from qamoe_bench.registry import find_model
 
 
 def literal(model: Any, batch: Batch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -83,3 +87,79 @@ def test_own_experts_and_priors_per_modality_when_not_shared(tiny: Dataset, batc
 def test_fusing_what_was_encoded_is_the_forward_pass(tiny: Dataset, batch: Batch) -> None:
     model = build(tiny.spec).eval()
     torch.testing.assert_close(model.fuse(model.encode(batch)).prediction, model(batch).prediction)
+
+
+def test_ablations_leave_out_what_they_say(tiny: Dataset, batch: Batch) -> None:
+    def made(name: str) -> Any:
+        torch.manual_seed(0)
+        return build(tiny.spec, **find_model(f"qa-moe:{name}").settings).eval()
+
+    gateless = made("-quality-gate")
+    assert gateless(batch).quality == {}
+    assert not hasattr(gateless, "prior")
+    assert not hasattr(made("-fallback"), "prior")
+    assert set(made("-fallback")(batch).quality) == {"text", "audio", "vision"}
+    assert made("-nll")(batch).variance is None
+    assert all((w == 1).all() for w in made("-experts")(batch).routing.values())
+
+
+@pytest.mark.parametrize("k", range(1, 9))
+def test_k_experts_answer(k: int, tiny: Dataset, batch: Batch) -> None:
+    routing = build(tiny.spec, k=k).eval()(batch).routing
+    for weights in routing.values():
+        assert ((weights > 0).sum(1) == k).all()
+        torch.testing.assert_close(weights.sum(1), torch.ones(20))
+
+
+def test_more_experts_than_there_are_cannot_answer(tiny: Dataset) -> None:
+    with pytest.raises(BenchError, match="expected 1 to 8"):
+        build(tiny.spec, k=9)
+
+
+def test_label_quality_pays_for_the_errors_of_its_own_prediction(tiny: Dataset, batch: Batch) -> None:
+    quality = make_quality("label-nll", "text", tiny.spec, width=8, kappa=1.0)
+    u = torch.randn(20, 8)
+    score, parts = quality(u, torch.empty(20, 0))
+    assert batch.target is not None
+    error, variance = batch.target - parts["label"], tiny.spec.label_std**2 * (1 - score)
+    normal = torch.distributions.Normal(parts["label"], variance.sqrt())
+    # The loss is in units of the label's deviation, and without the constant.
+    expected = -normal.log_prob(batch.target).mean() - math.log(math.sqrt(2 * math.pi) * tiny.spec.label_std)  # type: ignore[no-untyped-call]
+    found = quality.loss(parts, batch)
+    assert found is not None
+    assert error.isfinite().all()
+    torch.testing.assert_close(found, expected)
+
+
+def test_feature_quality_predicts_the_clean_features(tiny: Dataset, batch: Batch) -> None:
+    torch.manual_seed(0)
+    quality = make_quality("feature-nll", "text", tiny.spec, width=8, kappa=8.0)
+    score, parts = quality(torch.empty(20, 8), quality.encode(batch))
+    torch.testing.assert_close(score, 1 / (1 + 8 * parts["variance"].mean(1)))
+    assert not score.requires_grad
+    assert batch.clean is not None
+    clean = torch.stack([x[:n].mean(0) for x, n in zip(batch.clean["text"], batch.lengths["text"], strict=True)])
+    mean = tiny.spec.feature_mean["text"]
+    target = (clean - mean) @ quality.projection  # type: ignore[operator]
+    target = (target - target.mean(0)) / target.std(0, correction=0)
+    normal = torch.distributions.Normal(parts["mean"], parts["variance"].sqrt())
+    expected = -normal.log_prob(target).mean() - 0.5 * math.log(2 * math.pi)  # type: ignore[no-untyped-call]
+    found = quality.loss(parts, batch)
+    assert found is not None
+    torch.testing.assert_close(found, expected)
+
+
+def test_the_models_loss_adds_those_of_its_scores(tiny: Dataset, batch: Batch) -> None:
+    for kind in ("label-nll", "feature-nll"):
+        model = build(tiny.spec, quality=kind).eval()
+        output = model(batch)
+        own = []
+        for m, quality in model.quality.items():
+            parts = {
+                name: output.parts[f"{m}/{name}"]
+                for name in ("score", "label", "mean", "variance")
+                if f"{m}/{name}" in output.parts
+            }
+            own.append(quality.loss(parts, batch))  # type: ignore[operator]
+        plain = build(tiny.spec).loss(output, batch)
+        torch.testing.assert_close(model.loss(output, batch), plain + sum(own))

@@ -16,6 +16,8 @@ import pandas as pd
 import pytest
 import torch
 
+import qamoe_bench
+from qamoe_bench.checkpoint import load_weights
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.errors import BenchError
 from qamoe_bench.metrics import DIALECTS, METRICS, scores
@@ -23,6 +25,7 @@ from qamoe_bench.plan import Request, plan
 from qamoe_bench.presets import PRESETS, Preset
 from qamoe_bench.protocol_file import load_protocol
 from qamoe_bench.registry import find_model
+from qamoe_bench.report.comparisons import comparison_table
 from qamoe_bench.report.scores import score_frame, sections
 from qamoe_bench.report.tables import chapters
 from qamoe_bench.runner import run
@@ -158,6 +161,124 @@ def test_several_draws_are_stored_side_by_side_and_averaged(write_pickle: Callab
     assert len(of_draws) == 3
     (chapter,) = chapters([cell], store.manifests(), DIALECTS["mmsa"], ["mae"])
     assert chapter.tables[-1].rows[0][2] == METRICS["mae"].show(of_draws.mean())
+
+
+def test_matched_trains_one_specialist_per_condition_and_reports_what_one_checkpoint_costs(
+    write_pickle: Callable[..., Path], tmp_path: Path
+) -> None:
+    head = 'schema = 1\ntitle = "t"\nsource = "s"\ndefinition = "d"\n[axes]\neta = [0.0, 0.4, 0.8]\n'
+    (tmp_path / "p.toml").write_text(
+        head + '[[corruption]]\nkind = "modality-missing"\nrate = "eta"\n', encoding="utf-8"
+    )
+    store = Store(tmp_path / "r")
+    asked = request(write_pickle(), protocols=(str(tmp_path / "p.toml"),), regimes=("spectrum", "matched"))
+    summary = run(plan(asked), store, jobs=1)
+    assert (summary.trained, summary.evaluated) == (2 + 6, 4)
+    assert run(plan(asked), store, jobs=1).trained == 0
+    cells = store.cells()
+    matched = next(c for c in cells if c.cell.regime == "matched" and c.cell.seed == 1)
+    courses = matched.facts.training["specialists"]
+    assert list(courses) == ["eta=0", "eta=0.4", "eta=0.8"]
+    assert len({tuple(course["valid_mae"]) for course in courses.values()}) == 3
+    (chapter,) = chapters(cells, store.manifests(), DIALECTS["mmsa"], ["mae"])
+    (gap,) = [t for t in chapter.tables if t.title == "mae: spectrum minus matched"]
+    values = score_frame(sections(cells)[0], DIALECTS["mmsa"])
+    of = values[(values.metric == "mae") & (values.condition == "eta=0.4")].groupby("row").value.mean()
+    expected = of["late-fusion (spectrum)"] - of["late-fusion (matched)"]
+    assert gap.rows[0][:3:2] == ("late-fusion", f"{expected:+.3f}")
+    # A specialist answers under its own condition only: its weights alone give its part of the cell.
+    store.find_cell(matched.cell).unlink()  # type: ignore[union-attr]
+    again = run(plan(asked), store, jobs=1)
+    assert (again.trained, again.evaluated) == (0, 1)
+    assert_same(predictions(Store(tmp_path / "r")), {c.cell.file_name: c.predictions for c in cells})
+
+
+def test_weights_that_a_user_brings_are_evaluated_and_not_trained(
+    write_pickle: Callable[..., Path], tmp_path: Path
+) -> None:
+    data, store = write_pickle(), Store(tmp_path / "r")
+    run(plan(request(data, seeds=(1,))), store, jobs=1)
+    (checkpoint,) = store.root.rglob("*.safetensors")
+    given = request(data, seeds=(1, 2), checkpoint=str(checkpoint))
+    summary = run(plan(given), store, jobs=1)
+    assert (summary.trained, summary.evaluated) == (0, 2)
+    by_regime = {c.cell.regime: c.predictions for c in store.cells() if c.cell.seed == 1}
+    pd.testing.assert_series_equal(by_regime["given"]["prediction"], by_regime["spectrum"]["prediction"])
+    with pytest.raises(BenchError, match="expected one --model"):
+        plan(replace(given, models=("late-fusion", "mean")))
+    with pytest.raises(BenchError, match="no such file"):
+        plan(replace(given, checkpoint="absent.safetensors"))
+    with pytest.raises(BenchError, match="does not fit the model"):
+        plan(replace(given, models=("text-only",)))
+
+
+def test_settings_behind_a_name_make_rows_and_trainings_of_their_own(
+    write_pickle: Callable[..., Path], tmp_path: Path
+) -> None:
+    names = ("qa-moe", "qa-moe:-quality-gate", "qa-moe:k=1", "qa-moe:train.levels_per=batch")
+    store = Store(tmp_path / "r")
+    run(plan(request(write_pickle(), models=names, seeds=(1,))), store, jobs=1)
+    found = {c.cell.model: c for c in store.cells()}
+    assert found.keys() == set(names)
+    assert found["qa-moe:k=1"].facts.config["k"] == 1
+    assert found["qa-moe:train.levels_per=batch"].facts.training["levels_per"] == "batch"
+    assert len({tuple(c.predictions["prediction"]) for c in found.values()}) == 4
+    use = found["qa-moe:k=1"].facts.experts["eta=0"]["text"]
+    assert sum(use["load"]) == pytest.approx(1)
+    assert sum(found["qa-moe"].facts.experts["eta=0"]["text"]["load"]) == pytest.approx(3)
+    (chapter,) = chapters(list(found.values()), store.manifests(), DIALECTS["mmsa"])
+    (experts,) = [t for t in chapter.tables if t.title.startswith("How many experts")]
+    assert 1 <= float(experts.rows[2][1]) <= 8
+
+
+def test_a_mistake_in_settings_is_found_before_any_work(write_pickle: Callable[..., Path]) -> None:
+    data = write_pickle()
+    for name, words in {
+        "qa-moe:widht=3": "unknown field of QAMoEConfig 'widht'.*did you mean 'width'",
+        "qa-moe:width=big": "QAMoEConfig.width: expected a whole number, got 'big'",
+        "qa-moe:train.epochs=0": "TrainConfig.epochs: expected more than 0",
+        "qa-moe:train.epoch=3": "unknown field of TrainConfig 'epoch'.*did you mean 'epochs'",
+        "mean:width=3": "unknown field of MeanConfig 'width'",
+    }.items():
+        with pytest.raises(BenchError, match=words):
+            plan(request(data, models=(name,)))
+
+
+def test_differences_are_paired_with_the_control_and_the_gain_lies_between_mean_and_oracle(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    run(plan(request("synthetic", models=("mean", "late-fusion", "text-only"), seeds=(1,))), store, jobs=1)
+    (section,) = sections(store.cells())
+    table = comparison_table(section)
+    assert table is not None
+    rows = {row[0]: row for row in table.rows}
+    errors = {c.cell.model: (c.predictions["prediction"] - c.predictions["target"]).abs() for c in store.cells()}
+    expected = errors["text-only"].mean() - errors["late-fusion"].mean()
+    assert rows["text-only"][1].removesuffix(" ≈") == f"{expected:+.3f}"
+    low, high = map(float, rows["text-only"][2].split(" … "))
+    assert low < expected < high
+    assert rows["late-fusion"][1] == "–"
+    assert (rows["mean"][3], rows["oracle"][3]) == ("0.0", "100.0")
+    assert 0 < float(rows["late-fusion"][3]) < 100
+
+
+def test_from_python_a_trained_model_is_evaluated_as_the_command_does_it(
+    write_pickle: Callable[..., Path], tmp_path: Path
+) -> None:
+    data, store = str(write_pickle()), Store(tmp_path / "r")
+    run(plan(request(data, seeds=(1,))), store, jobs=1)
+    (checkpoint,) = store.root.rglob("*.safetensors")
+    model = find_model("late-fusion").builder()(open_dataset(data).spec)
+    load_weights(model, checkpoint)
+    model.train()
+    found = qamoe_bench.evaluate(model, data, "random-missing", seeds=(1,))
+    assert model.training  # it is given back as it was
+    (cell,) = store.cells()
+    np.testing.assert_allclose(found.predictions["prediction"], cell.predictions["prediction"], atol=1e-6)
+    (section,) = sections([cell])
+    stored = score_frame(section, DIALECTS["mmsa"])
+    corr = stored[(stored.metric == "corr") & (stored.condition == "eta=0.3")].value.item()
+    assert found.scores().loc["eta=0.3", "corr"] == pytest.approx(corr, abs=1e-6)
+    assert "eta=0.3" in found._repr_html_()
 
 
 def test_a_damaged_checkpoint_is_told(write_pickle: Callable[..., Path], tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from qamoe_bench.contract import Batch, DataSpec, Output
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import RunFailed
+from qamoe_bench.protocol_file import load_protocol
 from qamoe_bench.registry import find_model
 from qamoe_bench.seeding import seeded
 from qamoe_bench.train import CLEAN, SPECTRUM, Exposure, TrainConfig, Trained, best_epoch, train
@@ -118,3 +119,52 @@ def test_a_model_with_its_own_loss_is_trained_on_it(tiny: Dataset) -> None:
 def test_levels_can_be_drawn_per_batch(tiny: Dataset) -> None:
     per_batch = fit(tiny, config=replace(SHORT, levels_per="batch"))[0]
     assert not torch.equal(weights(per_batch), weights(fit(tiny)[0]))
+
+
+def test_a_specialist_sees_its_condition_only(tiny: Dataset) -> None:
+    seen: list[Batch] = []
+
+    class Watching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.level = nn.Parameter(torch.zeros(1))
+
+        def forward(self, batch: Batch) -> Output:
+            seen.append(batch)
+            return Output(self.level.expand(batch.size))
+
+    protocol = load_protocol("fixed-missing")
+    (text_only,) = [c for c in protocol.conditions if c.name == "text"]
+    train(Watching(), tiny, Exposure(text_only), 1, SHORT, CPU)
+    assert all((batch.features["audio"] == 0).all() and (batch.features["vision"] == 0).all() for batch in seen)
+    lessons = [batch for batch in seen if batch.clean is not None]
+    assert len(lessons) == 4 * 3  # validation batches carry no lesson
+    for batch in lessons:
+        assert batch.clean is not None
+        assert batch.signal is not None
+        assert (batch.clean["audio"] != 0).any()
+        assert (batch.signal["audio"] == 0).all()
+        assert (batch.signal["text"] == 1).all()
+
+
+def test_a_model_without_parameters_is_left_as_it_is(tiny: Dataset) -> None:
+    trained = train(find_model("mean").builder()(tiny.spec), tiny, SPECTRUM, 1, SHORT, CPU)
+    assert (trained.best_epoch, trained.train_loss) == (0, ())
+    assert len(trained.valid_mae) == 1
+
+
+def test_a_model_is_told_the_epoch(tiny: Dataset) -> None:
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.level, self.epochs = nn.Parameter(torch.zeros(1)), list[int]()
+
+        def start_epoch(self, epoch: int) -> None:
+            self.epochs.append(epoch)
+
+        def forward(self, batch: Batch) -> Output:
+            return Output(self.level.expand(batch.size))
+
+    model = Counting()
+    train(model, tiny, CLEAN, 1, SHORT, CPU)
+    assert model.epochs == [1, 2, 3, 4]
