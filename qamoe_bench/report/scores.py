@@ -39,7 +39,7 @@ class Section:
     @cached_property
     def row_names(self) -> dict[tuple[str, str, str], str]:
         """What a table calls each (model, regime, recipe): as short as it can be without mixing two up."""
-        identities = list(dict.fromkeys(_identity(c) for c in self.cells))
+        identities = sorted({_identity(c) for c in self.cells}, key=_by_model)
         regimes = {regime for _, regime, _ in identities if regime}
         names = {}
         for model, regime, recipe in identities:
@@ -53,6 +53,12 @@ class Section:
         order = list(self.row_names)
         ordered = sorted(self.cells, key=lambda c: (c.cell.model == ORACLE, order.index(_identity(c)), c.cell.seed))
         return [(self.row_names[identity], list(cells)) for identity, cells in groupby(ordered, _identity)]
+
+
+def _by_model(identity: tuple[str, str, str]) -> tuple[str, ...]:
+    """Variants stand behind the model that they are of."""
+    model, *rest = identity
+    return (*model.partition(":"), *rest)
 
 
 def _identity(cell: StoredCell) -> tuple[str, str, str]:

@@ -49,8 +49,15 @@ def axis_of(section: Section) -> tuple[list[str], list[list[str]], tuple[str, ..
 
 
 def fitted(table: Table) -> Table:
-    """The table, turned where the names of its columns are too long to stand side by side."""
-    columns = tuple(zip(table.header, *table.rows, strict=True))
-    if sum(max(map(len, column)) + 1 for column in columns) <= WIDEST:
-        return table
-    return replace(table, header=("", *columns[0][1:]), rows=columns[1:], reference=())
+    """The table, turned where only so it fits: where few rows have columns whose names are long."""
+    turned = replace(table, header=("", *(row[0] for row in table.rows)), rows=_turned(table), reference=())
+    return turned if _width(table) > WIDEST >= _width(turned) else table
+
+
+def _turned(table: Table) -> tuple[tuple[str, ...], ...]:
+    return tuple(zip(table.header, *table.rows, strict=True))[1:]
+
+
+def _width(table: Table) -> int:
+    columns = zip(table.header, *table.rows, strict=True)
+    return sum(max(map(len, column)) + 1 for column in columns)

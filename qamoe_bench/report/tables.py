@@ -78,7 +78,7 @@ def _model_table(section: Section) -> Table:
 def _epochs(cells: Sequence[StoredCell]) -> str:
     if "specialists" in cells[0].facts.training:
         return f"{len(cells[0].facts.training['specialists'])} specialists"
-    epochs = [str(c.facts.training["best_epoch"]) for c in cells if "best_epoch" in c.facts.training]
+    epochs = [str(c.facts.training["best_epoch"]) for c in cells if c.facts.training.get("best_epoch")]
     return ", ".join(epochs) or "–"
 
 

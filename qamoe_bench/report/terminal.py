@@ -42,7 +42,7 @@ def _chapter(chapter: Chapter) -> list[RenderableType]:
 def _table(table: Table) -> RenderableType:
     rich = RichTable(box=SIMPLE_HEAD, pad_edge=False, padding=0)
     for index, head in enumerate(table.header):
-        rich.add_column(Text(head), justify="right" if index else "left", no_wrap=True)
+        rich.add_column(Text(head), justify="right" if index else "left", no_wrap=index > 0)
     for row in table.rows:
         rich.add_row(*map(Text, row), style="italic" if row[0] in table.reference else "")
     title = Padding(Text(table.title), (1, 0, 0, 0))
