@@ -100,7 +100,9 @@ def test_lists_are_for_people_and_with_json_for_programs(store: Path) -> None:
         listed = json.loads(bench("ls", what, "--json", cwd=store).stdout)
         names[what] = [entry["name"] for entry in listed]
         assert all(name in bench("ls", what, cwd=store).stdout for name in names[what])
-    assert {"qa-moe", "late-fusion"} <= set(names["models"])
+    assert set(names["models"]) == {
+        "qa-moe", "qa-moe-plus", "c-mib", "mm-boosting", "sam-lml", "late-fusion", "text-only", "mean",
+    }  # fmt: skip
     assert {"clean", "random-missing", "quality-degradation"} <= set(names["protocols"])
     assert names["datasets"] == ["synthetic"]
     assert names["metrics"][:2] == ["acc2_has0", "acc2_non0"]
@@ -187,6 +189,10 @@ BAD_WORDS = [
     (("run", "--protocol", "clean", "--seeds", "1,x"), "expected whole numbers"),
     (("run", "--protocol", "clean", "--dialect", "mmas"), "did you mean 'mmsa'"),
     (("run", "--protocol", "clean", "--device", "gpu"), "unknown device"),
+    (("run", "--protocol", "clean", "--model", "qa-moe:-quality-gat"), "did you mean '-quality-gate'"),
+    (("run", "--protocol", "clean", "--model", "qa-moe:widht=3"), "did you mean 'width'"),
+    (("run", "--protocol", "clean", "--checkpoint", "x", "--regime", "clean"), "leave one out"),
+    (("run", "--protocol", "clean", "--checkpoint", "x"), "expected one --model"),
     (("report",), "no finished cells"),
     (("report", "--format", "markdwn"), "did you mean 'markdown'"),
     (("ls", "model"), "did you mean 'models'"),
