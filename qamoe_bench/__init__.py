@@ -1,4 +1,4 @@
-"""Robustness benchmarking for multimodal sentiment analysis."""
+"""A robustness benchmarking suite for multimodal sentiment analysis."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

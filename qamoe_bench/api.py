@@ -13,6 +13,7 @@ from qamoe_bench.metrics import find_dialect, scores
 from qamoe_bench.plan import check_tokens, find_device
 from qamoe_bench.protocol import Protocol
 from qamoe_bench.protocol_file import load_protocol
+from qamoe_bench.report.scores import blocks
 from qamoe_bench.sweep import TestSet, sweep_model
 
 
@@ -34,11 +35,13 @@ class Evaluation:
             BenchError: for a dialect that does not exist.
         """
         definitions = find_dialect(dialect)
-        blocks = self.predictions.groupby(["condition", "seed", "draw"], sort=False)
-        rows = {key: scores(definitions, {str(c): part[c].to_numpy() for c in part}) for key, part in blocks}
-        table = pd.DataFrame.from_dict(rows, orient="index")
-        table.index.names = ["condition", "seed", "draw"]
-        return table.groupby("condition", sort=False).mean()
+        found = [
+            (condition, scores(definitions, columns))
+            for _, of_seed in self.predictions.groupby("seed", sort=False)
+            for _, condition, columns in blocks(of_seed)
+        ]
+        index = pd.Index([condition for condition, _ in found], name="condition")
+        return pd.DataFrame([values for _, values in found], index).groupby(level=0, sort=False).mean()
 
     def _repr_html_(self) -> str:
         return str(self.scores().to_html(float_format="{:.3f}".format, na_rep="–"))

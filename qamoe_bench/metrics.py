@@ -41,6 +41,11 @@ class Metric:
             return "–"
         return f"{100 * value:.1f}" if self.percent else f"{value:.3f}"
 
+    def show_change(self, value: float) -> str:
+        """The same for a difference of two values, with its sign."""
+        shown = self.show(value)
+        return f"+{shown}" if shown[0].isdigit() else shown
+
 
 METRICS: Mapping[str, Metric] = {
     m.name: m

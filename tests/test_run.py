@@ -193,6 +193,17 @@ def test_matched_trains_one_specialist_per_condition_and_reports_what_one_checkp
     assert_same(predictions(Store(tmp_path / "r")), {c.cell.file_name: c.predictions for c in cells})
 
 
+def test_a_metric_that_is_undefined_for_a_model_in_both_regimes_is_shown_so(
+    write_pickle: Callable[..., Path], tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "r")
+    run(plan(request(write_pickle(), models=("mean",), regimes=("spectrum", "matched"))), store, jobs=1)
+    (chapter,) = chapters(store.cells(), store.manifests(), DIALECTS["mmsa"])
+    gaps = {t.title: t.rows[0][1:] for t in chapter.tables if t.title.endswith("spectrum minus matched")}
+    assert set(gaps["corr: spectrum minus matched"]) == {"–"}  # a constant has no correlation, and no difference of two
+    assert set(gaps["mae: spectrum minus matched"]) == {"+0.000", "+0.000±.000"}
+
+
 def test_weights_that_a_user_brings_are_evaluated_and_not_trained(
     write_pickle: Callable[..., Path], tmp_path: Path
 ) -> None:

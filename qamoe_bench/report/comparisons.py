@@ -1,13 +1,13 @@
 """Tables of differences: models against the control on the same samples, one checkpoint against specialists."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from qamoe_bench.metrics import Metric
 from qamoe_bench.record import ORACLE, Cell
-from qamoe_bench.report.scores import Section
-from qamoe_bench.report.table import Table, axis_of, fitted
+from qamoe_bench.report.scores import Section, by_seed
+from qamoe_bench.report.table import Table, axis_of, fitted, level_cells
 from qamoe_bench.statistics import two_level_interval
 from qamoe_bench.store import StoredCell
 
@@ -23,18 +23,23 @@ def comparison_table(section: Section) -> Table | None:
     rows = [(row, cells[0].cell, _errors(cells)) for row, cells in section.groups()]
     controls = {cell.regime: errors for _, cell, errors in rows if cell.model == CONTROL}
     differences = {row: _difference(errors, _control(cell, controls)) for row, cell, errors in rows}
-    shares = _reached({cell.model: errors for _, cell, errors in rows if cell.model in (ORACLE, MEAN)})
-    if not (shares or any(value != "–" for value, _ in differences.values())):
+    ends = _ends({cell.model: errors for _, cell, errors in rows if cell.model in (MEAN, ORACLE)})
+    if ends is None and all(value == "–" for value, _ in differences.values()):
         return None
-    table = [(row, *differences[row], *(f"{100 * share(errors):.1f}" for share in shares)) for row, _, errors in rows]
-    notes = (
+    head = ["model", f"MAE − {CONTROL}", "95 % interval"]
+    notes = [
         f"over all levels and draws; negative: better than {CONTROL} of the same regime; the interval resamples seeds "
-        "and test samples, ≈ where it holds zero",
-        *("reached: share of the way in MAE from predicting the mean to the oracle" for _ in shares),
-    )
-    head = ("model", f"MAE − {CONTROL}", "95 % interval", *("reached %" for _ in shares))
+        "and test samples, ≈ where it holds zero"
+    ]
+    table = [[row, *differences[row]] for row, _, _ in rows]
+    if ends is not None:
+        head.append("reached %")
+        notes.append("reached: share of the way in MAE from predicting the mean to the oracle")
+        for cells, (_, _, errors) in zip(table, rows, strict=True):
+            cells.append(_reached(errors, *ends))
     limit = tuple(row for row, cell, _ in rows if cell.model == ORACLE)
-    return Table("Differences that are paired, sample by sample", head, tuple(table), notes, limit)
+    title = "Differences that are paired, sample by sample"
+    return Table(title, tuple(head), tuple(map(tuple, table)), tuple(notes), limit)
 
 
 def _control(cell: Cell, controls: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
@@ -44,12 +49,15 @@ def _control(cell: Cell, controls: Mapping[str, pd.DataFrame]) -> pd.DataFrame |
     return next(iter(controls.values()), None) if cell.model == ORACLE else controls.get(cell.regime)
 
 
-def _reached(ends: Mapping[str, pd.DataFrame]) -> list[Callable[[pd.DataFrame], float]]:
-    """One function from a row's errors to its share of the way, where both ends are known; else none."""
-    if ends.keys() != {ORACLE, MEAN}:
-        return []
-    floor, limit = (float(ends[name].to_numpy().mean()) for name in (MEAN, ORACLE))
-    return [lambda errors: (floor - float(errors.to_numpy().mean())) / (floor - limit)]
+def _ends(errors: Mapping[str, pd.DataFrame]) -> tuple[float, float] | None:
+    """The mean errors of `mean` and of the oracle, where there are both."""
+    if errors.keys() != {MEAN, ORACLE}:
+        return None
+    return float(errors[MEAN].to_numpy().mean()), float(errors[ORACLE].to_numpy().mean())
+
+
+def _reached(errors: pd.DataFrame, floor: float, limit: float) -> str:
+    return f"{100 * (floor - float(errors.to_numpy().mean())) / (floor - limit):.1f}"
 
 
 def _errors(cells: Sequence[StoredCell]) -> pd.DataFrame:
@@ -72,37 +80,19 @@ def _difference(errors: pd.DataFrame, control: pd.DataFrame | None) -> tuple[str
     return f"{found.value:+.3f}{mark}", f"{found.low:+.3f} … {found.high:+.3f}"
 
 
-def specialist_tables(section: Section, values: pd.DataFrame, metric: Metric) -> list[Table]:
+def specialist_table(section: Section, values: pd.DataFrame, metric: Metric) -> Table | None:
     """One checkpoint minus specialists: regime spectrum minus matched per level, for models trained in both."""
-    by_model: dict[str, dict[str, str]] = {}
+    rows_of: dict[str, dict[str, str]] = {}
     for row, cells in section.groups():
-        by_model.setdefault(cells[0].cell.model, {})[cells[0].cell.regime] = row
-    both = {model: rows for model, rows in by_model.items() if {"spectrum", "matched"} <= rows.keys()}
+        rows_of.setdefault(cells[0].cell.model, {})[cells[0].cell.regime] = row
+    both = {model: rows for model, rows in rows_of.items() if {"spectrum", "matched"} <= rows.keys()}
     if not both:
-        return []
+        return None
     heads, members, note = axis_of(section)
-    of_metric = values[values["metric"] == metric.name]
-    rows = [
-        (model, *_gap(of_metric, rows["spectrum"], rows["matched"], members, metric)) for model, rows in both.items()
-    ]
+    values = values[values["metric"] == metric.name]
+    gaps = {model: by_seed(values, rows["spectrum"]) - by_seed(values, rows["matched"]) for model, rows in both.items()}
+    table = tuple((model, *level_cells(gap, members, metric, metric.show_change)) for model, gap in gaps.items())
     better = "positive" if metric.better == "higher" else "negative"
     notes = (f"{better}: one checkpoint is better than a specialist for each level; ± is over seeds", *note)
     unit = ", points" if metric.percent else ""
-    return [
-        fitted(Table(f"{metric.name}{unit}: spectrum minus matched", ("model", *heads, "mean"), tuple(rows), notes))
-    ]
-
-
-def _gap(
-    values: pd.DataFrame, one: str, many: str, members: Sequence[Sequence[str]], metric: Metric
-) -> tuple[str, ...]:
-    tables = [
-        values[values["row"] == row].pivot_table(index="seed", columns="condition", values="value", aggfunc="mean")
-        for row in (one, many)
-    ]
-    gap = (tables[0] - tables[1]) * (100 if metric.percent else 1)
-    digits = 1 if metric.percent else 3
-    levels = (f"{gap[list(names)].to_numpy().mean():+.{digits}f}" for names in members)
-    per_seed = gap.mean(axis=1)
-    spread = f"±{per_seed.std():.{digits}f}".replace("±0.", "±.") if len(per_seed) > 1 else ""
-    return (*levels, f"{per_seed.mean():+.{digits}f}{spread}")
+    return fitted(Table(f"{metric.name}{unit}: spectrum minus matched", ("model", *heads, "mean"), table, notes))

@@ -80,20 +80,26 @@ def score_frame(section: Section, dialect: Dialect) -> pd.DataFrame:
         (row, cell.cell.seed, draw, condition, metric, value)
         for row, cells in section.groups()
         for cell in cells
-        for draw, condition, columns in _blocks(cell)
+        for draw, condition, columns in blocks(cell.predictions)
         for metric, value in scores(dialect, columns).items()
     ]
     return pd.DataFrame(records, columns=["row", "seed", "draw", "condition", "metric", "value"])
 
 
-def _blocks(cell: StoredCell) -> list[tuple[int, str, dict[str, np.ndarray]]]:
-    """Draw, condition and columns of each pass over the samples."""
-    frame = cell.predictions
+def blocks(predictions: pd.DataFrame) -> list[tuple[int, str, dict[str, np.ndarray]]]:
+    """Draw, condition and columns of each pass over the samples, for the predictions of one seed."""
     return [
         (int(draw), str(condition), {str(column): part[column].to_numpy() for column in part.columns})
-        for draw in frame["draw"].unique()
-        for condition, part in frame[frame["draw"] == draw].groupby("condition", sort=False, observed=True)
+        for draw in predictions["draw"].unique()
+        for condition, part in predictions[predictions["draw"] == draw].groupby("condition", sort=False, observed=True)
     ]
+
+
+def by_seed(values: pd.DataFrame, row: str) -> pd.DataFrame:
+    """One metric of one row: a line per seed, a column per condition, mean over draws; NaN where it is undefined."""
+    return values[values["row"] == row].pivot_table(
+        index="seed", columns="condition", values="value", aggfunc="mean", dropna=False
+    )
 
 
 def corruption_frame(section: Section) -> pd.DataFrame:

@@ -1,7 +1,12 @@
 """A table of strings and a chapter of tables: what every format renders."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+import pandas as pd
+
+from qamoe_bench.metrics import Metric
 from qamoe_bench.report.scores import Section
 
 WIDEST = 80  # columns of a terminal
@@ -46,6 +51,30 @@ def axis_of(section: Section) -> tuple[list[str], list[list[str]], tuple[str, ..
     heads = [f"{SYMBOLS.get(axis, axis)}={level:g}" if i == 0 else f"{level:g}" for i, level in enumerate(levels)]
     note = (f"each column is the mean over all levels of {', '.join(others)}",) if others else ()
     return heads, [list(conditions.index[conditions[axis] == level]) for level in levels], note
+
+
+def level_cells(
+    by_seed: pd.DataFrame, members: Sequence[Sequence[str]], metric: Metric, show: Callable[[float], str]
+) -> tuple[str, ...]:
+    """A cell per level, and one for the mean over levels, ± its standard deviation over seeds.
+
+    Args:
+        by_seed: Values of the metric, or differences of it; a line per seed, a column per condition.
+        members: The conditions of each level.
+        metric: How the deviation is shown.
+        show: How the others are shown.
+    """
+    levels = (show(_mean(by_seed[list(names)].to_numpy())) for names in members)
+    means = by_seed.mean(axis=1)
+    mean = show(float(means.mean()))
+    if len(means) > 1 and mean != "–":
+        mean += f"±{metric.show(float(means.std())).removeprefix('0')}"
+    return (*levels, mean)
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def fitted(table: Table) -> Table:

@@ -9,9 +9,17 @@ import pandas as pd
 from qamoe_bench.errors import unknown_name
 from qamoe_bench.metrics import METRICS, Dialect, Metric
 from qamoe_bench.record import ORACLE
-from qamoe_bench.report.comparisons import comparison_table, specialist_tables
-from qamoe_bench.report.scores import Section, corruption_frame, expert_frame, quality_frame, score_frame, sections
-from qamoe_bench.report.table import Chapter, Table, axis_of, fitted
+from qamoe_bench.report.comparisons import comparison_table, specialist_table
+from qamoe_bench.report.scores import (
+    Section,
+    by_seed,
+    corruption_frame,
+    expert_frame,
+    quality_frame,
+    score_frame,
+    sections,
+)
+from qamoe_bench.report.table import Chapter, Table, axis_of, fitted, level_cells
 from qamoe_bench.store import StoredCell
 
 DEFAULT_METRICS = ("acc2_non0", "acc7", "mae", "corr")
@@ -56,8 +64,7 @@ def _chapter(
     )
     values = score_frame(section, dialect)
     tables = [_model_table(section), _corruption_table(section), *(_metric_table(section, values, m) for m in metrics)]
-    tables += [table for m in metrics for table in specialist_tables(section, values, m)]
-    tables += filter(None, [comparison_table(section)])
+    tables += filter(None, [*(specialist_table(section, values, m) for m in metrics), comparison_table(section)])
     quality = quality_frame(section)
     if quality.notna().to_numpy().any():
         tables.append(_quality_table(quality))
@@ -104,13 +111,7 @@ def _corruption_table(section: Section) -> Table:
 def _metric_table(section: Section, values: pd.DataFrame, metric: Metric) -> Table:
     heads, members, note = axis_of(section)
     values = values[values["metric"] == metric.name]
-    rows = []
-    for row, _ in section.groups():
-        table = values[values["row"] == row].pivot_table(
-            index="seed", columns="condition", values="value", aggfunc="mean", dropna=False
-        )
-        levels = [metric.show(_mean(table[names].to_numpy())) for names in members]
-        rows.append((row, *levels, _spread(table, metric)))
+    rows = [(row, *level_cells(by_seed(values, row), members, metric, metric.show)) for row, _ in section.groups()]
     undefined = int(values["value"].isna().sum())
     if undefined:
         note += (f"{metric.name} is undefined in {undefined} of {len(values)} (model, seed, level); left out of means",)
@@ -128,40 +129,21 @@ def _metric_table(section: Section, values: pd.DataFrame, metric: Metric) -> Tab
 
 
 def _quality_table(quality: pd.DataFrame) -> Table:
-    rows = tuple(
-        (str(row), *(f"{v:+.2f}" if np.isfinite(v) else "–" for v in quality.loc[row])) for row in quality.index
-    )
-    return Table(
-        "Do the quality scores know? Spearman's ρ of r_m with the corruption of modality m",
-        ("model", *quality.columns),
-        rows,
-        ("−1: the score falls with every bit of corruption; 0: it knows nothing; –: nothing to rank",),
-    )
+    title = "Do the quality scores know? Spearman's ρ of r_m with the corruption of modality m"
+    note = "−1: the score falls with every bit of corruption; 0: it knows nothing; –: nothing to rank"
+    return _frame_table(title, quality, "+.2f", note)
 
 
 def _expert_table(use: pd.DataFrame) -> Table:
-    shown = use.map(lambda v: f"{v:.1f}" if np.isfinite(v) else "–")
-    rows = tuple((str(row), *shown.loc[row]) for row in shown.index)
-    return Table(
-        "How many experts are in use? exp of the entropy of their mean weights, mean over conditions and seeds",
-        ("model", *use.columns),
-        rows,
-        ("1: one expert answers every sample; as many as there are: all are used alike",),
-    )
+    title = "How many experts are in use? exp of the entropy of their mean weights, mean over conditions and seeds"
+    note = "1: one expert answers every sample; as many as there are: all are used alike"
+    return _frame_table(title, use, ".1f", note)
 
 
-def _mean(values: np.ndarray) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else float("nan")
-
-
-def _spread(table: pd.DataFrame, metric: Metric) -> str:
-    """Mean over levels and seeds, ± the standard deviation over seeds of the mean over levels."""
-    per_seed = table.mean(axis=1)
-    mean = metric.show(float(per_seed.mean()))
-    if len(per_seed) < 2 or mean == "–":
-        return mean
-    return f"{mean}±{metric.show(float(per_seed.std())).removeprefix('0')}"
+def _frame_table(title: str, frame: pd.DataFrame, digits: str, note: str) -> Table:
+    """Numbers by model and modality; – where there is none."""
+    shown = frame.map(lambda v: f"{v:{digits}}" if np.isfinite(v) else "–")
+    return Table(title, ("model", *shown.columns), tuple((str(row), *shown.loc[row]) for row in shown.index), (note,))
 
 
 def _count(parameters: int) -> str:
