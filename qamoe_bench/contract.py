@@ -63,8 +63,8 @@ class Batch:
             Corruption does not change it: a model is not told what is missing.
         target: Labels in training; None in evaluation, so that no model can look.
         clean: The frames before corruption, in training only: what a model that predicts them can learn from.
-        signal: Per modality, the share of a sample's signal that corruption left, in training only: (share of frames
-            left) / (1 + noise²) with noise in units of σ_ref. 1 is untouched, 0 is missing.
+        signal: Per modality, the share of a sample's signal that corruption left, in training only; see
+            `qamoe_bench.kinds.signal_left`. 1 is untouched, 0 is missing.
     """
 
     features: FeatureMap

@@ -6,6 +6,7 @@ its level is one number and not one per modality.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -129,3 +130,12 @@ KINDS: Mapping[str, Kind] = {
         highest=1,
     ),
 }
+
+
+def signal_left(missing: Any, noise: Any) -> Any:
+    """Share of a modality's signal that a corruption left: (1 − missing) / (1 + noise²).
+
+    Numbers, arrays or tensors: the share of frames taken away, and the size of every other change in units of σ_ref, so
+    that 1 / (1 + noise²) is the share of the variance that is still signal. 1 is untouched, 0 is missing.
+    """
+    return (1 - missing) / (1 + noise**2)

@@ -143,15 +143,17 @@ def plan(request: Request) -> Plan:
         if recipe.checkpoint:
             load_weights(model, Path(recipe.checkpoint))
     engine = {"engine": engine_digest(), "versions": versions(), "device": device, "data": data.digest}
+    seeds, digests = _distinct(request.seeds), [digest_of({**r.content, **engine})[:20] for r in recipes]
     jobs = [
         job
-        for seed in _distinct(request.seeds)
-        for recipe in recipes
-        for job in _jobs(recipe, seed, request.data, data, engine, protocols)
+        for seed in seeds
+        for recipe, digest in zip(recipes, digests, strict=True)
+        for job in _jobs(recipe, digest, seed, request.data, data, device, protocols)
     ]
     if data.oracle is not None and (covered := [p for p in protocols if all(map(data.oracle.covers, p.conditions))]):
-        for seed in _distinct(request.seeds):
-            jobs += _jobs(None, seed, request.data, data, engine, covered)
+        digest = digest_of({"model": ORACLE, **engine})[:20]
+        for seed in seeds:
+            jobs += _jobs(None, digest, seed, request.data, data, device, covered)
     keys = [cell.key for job in jobs for cell, _ in job.cells]
     return Plan(f"{data.name}-{digest_of(keys)[:12]}", tuple(jobs), _manifest(request, data, protocols, keys, engine))
 
@@ -211,14 +213,13 @@ def _distinct(values: tuple[Any, ...]) -> list[Any]:
 
 
 def _jobs(
-    recipe: Recipe | None, seed: int, source: str, data: Dataset, engine: Mapping[str, Any], protocols: list[Protocol]
+    recipe: Recipe | None, digest: str, seed: int, source: str, data: Dataset, device: str, protocols: list[Protocol]
 ) -> list[Job]:
     """The jobs of a recipe (or of the oracle) under one seed; specialists of each protocol are a job of their own."""
     model, regime = (recipe.model.name, recipe.regime) if recipe else (ORACLE, "")
-    digest = digest_of({**(recipe.content if recipe else {"model": ORACLE}), **engine})[:20]
     cells = [(Cell(data.name, data.digest, p.name, p.digest, model, regime, digest, seed), p) for p in protocols]
     groups = [[pair] for pair in cells] if regime == "matched" else [cells]
-    return [Job(recipe, digest, seed, source, str(engine["device"]), tuple(group)) for group in groups]
+    return [Job(recipe, digest, seed, source, device, tuple(group)) for group in groups]
 
 
 def _manifest(

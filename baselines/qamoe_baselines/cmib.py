@@ -44,7 +44,7 @@ from qamoe_baselines.cmib_fusion import Fusion, make_fusion, product_of_experts
 from qamoe_bench.contract import Batch, DataSpec, Output
 from qamoe_bench.errors import BenchError
 from qamoe_bench.nn.config import configure
-from qamoe_bench.nn.frames import masked_mean, observed_frames
+from qamoe_bench.nn.frames import blanked, masked_mean, observed_frames
 from qamoe_bench.nn.language import BertStates
 from qamoe_bench.nn.transformer import Dropouts, TransformerEncoder
 
@@ -139,7 +139,10 @@ class Branch(nn.Module):
         return self._states(x if self.tokens else blanked(x, observed), None)[:, -1]
 
     def _mean(self, x: Float[Tensor, "B T D"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B W"]:
-        """Samples without a frame are not computed, which saves a third of the time under random missing."""
+        """Samples without a frame are not computed, which saves a third of the time under random missing.
+
+        Frames are blanked first, so that no convolution carries lost ones or padding across their border.
+        """
         some = observed.any(1)
         seen = observed[some]
         pooled = masked_mean(self._states(blanked(x[some], seen), seen), seen)
@@ -152,11 +155,6 @@ class Branch(nn.Module):
         if self.transformer is not None:
             states = self.transformer(states, observed)
         return states
-
-
-def blanked(x: Float[Tensor, "B T D"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
-    """Frames that are not observed as zeros, so that no convolution carries them across their border."""
-    return x * observed[..., None].to(x.dtype)
 
 
 class CMIB(nn.Module):

@@ -45,7 +45,7 @@ from qamoe_bench.contract import Batch, DataSpec, Output
 from qamoe_bench.errors import BenchError
 from qamoe_bench.nn.attention import MaskedAttention
 from qamoe_bench.nn.config import configure
-from qamoe_bench.nn.frames import StandardisedLinear, masked_mean, observed_frames
+from qamoe_bench.nn.frames import StandardisedLinear, blanked, masked_mean, observed_frames
 
 VARIANTS = {
     "-ranking": {"ranking": 0.0},
@@ -150,8 +150,7 @@ class SAMLML(nn.Module):
     def _frames(
         self, modality: str, x: Float[Tensor, "B T D"], observed: Bool[Tensor, "B T"]
     ) -> Float[Tensor, "B T W"]:
-        mapped: Tensor = self.frame[modality](x)
-        return mapped * observed[..., None]
+        return blanked(self.frame[modality](x), observed)
 
     def _noise_loss(self, output: Output, batch: Batch) -> Float[Tensor, ""]:
         """Rankings and anchor for one modality, over the samples that have it."""

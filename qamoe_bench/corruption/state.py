@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from qamoe_bench.contract import Batch, Reference
+from qamoe_bench.kinds import signal_left
 from qamoe_bench.protocol import Level
 
 
@@ -34,8 +35,9 @@ class Corrupted:
         return torch.where(length > 0, self.gone[modality].sum(1) / length.clamp(min=1), 1.0)
 
     def signal(self, modality: str) -> Float[Tensor, " B"]:
-        """Share of a sample's signal that is left: (share of frames left) / (1 + noise²); 0 where it is missing."""
-        return (1 - self.missing(modality)) / (1 + self.noise[modality] ** 2)
+        """Share of a sample's signal that is left, see `signal_left`."""
+        left: Tensor = signal_left(self.missing(modality), self.noise[modality])
+        return left
 
 
 def per_sample(level: Level, like: Tensor) -> Float[Tensor, "..."]:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from qamoe_bench.contract import Batch, DataSpec
 from qamoe_bench.errors import BenchError
-from qamoe_bench.nn.frames import FrameStatistics, StandardisedLinear, masked_mean, observed_frames
+from qamoe_bench.nn.frames import FrameStatistics, StandardisedLinear, blanked, masked_mean, observed_frames
 from qamoe_bench.nn.transformer import Dropouts, TransformerEncoder
 
 Summary = Literal["statistics", "mean", "gru", "transformer"]
@@ -43,7 +43,7 @@ class RecurrentMean(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B W"]:
         """States run forward in time, so what stands behind the last observed frame has no influence."""
-        states, _ = self.gru(x * observed[..., None].to(x.dtype))
+        states, _ = self.gru(blanked(x, observed))
         return masked_mean(states, observed)
 
 

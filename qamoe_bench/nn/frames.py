@@ -21,6 +21,11 @@ def observed_frames(batch: Batch, modality: str) -> Bool[Tensor, "B T"]:
     return batch.mask(modality) & (batch.features[modality].abs().amax(-1) > 0)
 
 
+def blanked(x: Float[Tensor, "B T D"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
+    """Frames that are not observed as zeros, whatever a map made of them."""
+    return x * observed[..., None].to(x.dtype)
+
+
 def masked_mean(x: Float[Tensor, "B T D"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
     """Mean over the observed frames; zeros where there are none."""
     weight = observed[:, None].to(x.dtype)  # (B, 1, T)

@@ -166,10 +166,8 @@ class QAMoE(nn.Module):
         ]
 
     def _tempered(self, index: int, answer: Float[Tensor, "B W"], r: Float[Tensor, "B 1"]) -> Float[Tensor, "B W"]:
-        """r·answer + (1 − r)·prior."""
-        if self.config.quality == "none":
-            return answer
-        if not self.config.fallback:
+        """r·answer + (1 − r)·prior, where there is a prior; without the quality gate r is 1."""
+        if self.config.quality == "none" or not self.config.fallback:
             return r * answer
         return r * answer + (1 - r) * self.prior[0 if self.config.share_prior else index]
 

@@ -8,6 +8,7 @@ from itertools import groupby
 import numpy as np
 import pandas as pd
 
+from qamoe_bench.kinds import signal_left
 from qamoe_bench.metrics import Dialect, scores, spearman
 from qamoe_bench.modality import MODALITIES
 from qamoe_bench.record import ORACLE
@@ -168,10 +169,6 @@ def _quality_of(cells: Sequence[StoredCell]) -> dict[str, float]:
 
 
 def corruption(predictions: pd.DataFrame, modality: str) -> pd.Series:
-    """How corrupted a modality of a sample is, on [0, 1]: 1 − (share of frames left) / (1 + noise²).
-
-    noise is in units of σ_ref, so 1 / (1 + noise²) is the share of the variance that is still signal. A missing
-    modality has 1.
-    """
-    left = 1 - predictions[f"missing_{modality}"]
-    return 1 - left / (1 + predictions[f"noise_{modality}"] ** 2)
+    """How corrupted a modality of a sample is, on [0, 1]: 1 − the share of its signal that is left."""
+    left: pd.Series = signal_left(predictions[f"missing_{modality}"], predictions[f"noise_{modality}"])
+    return 1 - left
