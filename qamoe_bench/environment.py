@@ -15,14 +15,14 @@ PACKAGE = Path(__file__).parent
 # Everything between a data file and a stored prediction, except the model itself (see `ModelRef.digest`).
 ENGINE = (
     "modality.py", "kinds.py", "contract.py", "seeding.py", "protocol.py", "protocol_file.py", "draws.py", "corruption",
-    "train.py", "sweep.py", "data", "nn",
+    "building.py", "train.py", "sweep.py", "data", "nn",
 )  # fmt: skip
 
 
 def versions() -> dict[str, str]:
     """Versions of this package, Python and the libraries that touch numbers."""
     found = {"qamoe-bench": __version__, "python": platform.python_version()}
-    for name in ("torch", "numpy", "pandas", "pyarrow", "safetensors"):
+    for name in ("torch", "numpy", "pandas", "pyarrow", "safetensors", "transformers"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
