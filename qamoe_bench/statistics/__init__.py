@@ -1,0 +1,1 @@
+"""Statistics of stored predictions: resampling, intervals, families of tests, aggregates, calibration."""

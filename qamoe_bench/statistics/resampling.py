@@ -1,0 +1,40 @@
+"""Resampling the test samples: how often each sample is drawn, and a metric of every resample at once.
+
+Dimension legend: R resamples, N samples.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from qamoe_bench.dialects import Array, Definition, Labels
+from qamoe_bench.seeding import stream
+
+RESAMPLES = 1000
+
+
+@lru_cache(maxsize=4)
+def sample_weights(samples: int, resamples: int = RESAMPLES) -> Float[NDArray[np.float32], "R N"]:
+    """How often each sample occurs when as many as there are are drawn with replacement; always the same draws.
+
+    Everything that is compared shares them, so differences between models are paired.
+    """
+    drawn = stream("resample", samples).integers(samples, size=(resamples, samples))
+    rows = np.arange(resamples)[:, None] * samples
+    counts = np.bincount((drawn + rows).ravel(), minlength=resamples * samples)
+    return counts.reshape(resamples, samples).astype(np.float32)
+
+
+def resampled(
+    definition: Definition, prediction: Array, label: Labels, weights: Float[NDArray[np.float32], "R N"]
+) -> Array:
+    """A metric of every resample: from predictions (..., N) and labels (N) to (R, ...).
+
+    The product is in single precision: its error is a thousand times less than what resampling itself leaves open.
+    """
+    terms = definition.terms(prediction, label)  # (..., N, K)
+    side_by_side = np.moveaxis(terms, -2, 0).astype(np.float32, order="C").reshape(len(label), -1)
+    sums = (weights @ side_by_side).reshape(len(weights), *terms.shape[:-2], terms.shape[-1])
+    return np.asarray(definition.value(sums.astype(np.float64)))
