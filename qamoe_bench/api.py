@@ -9,11 +9,10 @@ from torch import nn
 
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.open import open_dataset
-from qamoe_bench.metrics import find_dialect, scores
+from qamoe_bench.dialects import find_dialect, scores
 from qamoe_bench.plan import check_tokens, find_device
 from qamoe_bench.protocol import Protocol
 from qamoe_bench.protocol_file import load_protocol
-from qamoe_bench.report.scores import blocks
 from qamoe_bench.sweep import TestSet, sweep_model
 
 
@@ -35,13 +34,14 @@ class Evaluation:
             BenchError: for a dialect that does not exist.
         """
         definitions = find_dialect(dialect)
-        found = [
-            (condition, scores(definitions, columns))
-            for _, of_seed in self.predictions.groupby("seed", sort=False)
-            for _, condition, columns in blocks(of_seed)
-        ]
-        index = pd.Index([condition for condition, _ in found], name="condition")
-        return pd.DataFrame([values for _, values in found], index).groupby(level=0, sort=False).mean()
+        found = {
+            words: scores(
+                definitions, {"prediction": block["prediction"].to_numpy(), "target": block["target"].to_numpy()}
+            )
+            for words, block in self.predictions.groupby(["seed", "draw", "condition"], sort=False, observed=True)
+        }
+        conditions = pd.Index([condition for _, _, condition in found], name="condition")
+        return pd.DataFrame([*found.values()], conditions).astype(float).groupby(level=0, sort=False).mean()
 
     def _repr_html_(self) -> str:
         return str(self.scores().to_html(float_format="{:.3f}".format, na_rep="–"))

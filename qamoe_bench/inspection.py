@@ -17,7 +17,8 @@ from qamoe_bench.kinds import KINDS
 from qamoe_bench.modality import MODALITIES
 from qamoe_bench.protocol import Condition, Protocol
 from qamoe_bench.report.protocol_plot import Picture, Strip
-from qamoe_bench.report.table import SYMBOLS, Chapter, Table
+from qamoe_bench.report.rows import SYMBOLS
+from qamoe_bench.report.table import Chapter, Table
 from qamoe_bench.sweep import BATCH_SIZE, TestSet
 
 MOST_COLUMNS = 8

@@ -78,3 +78,4 @@ class CellFacts:
     config: Mapping[str, Any]
     training: Mapping[str, Any]
     experts: Mapping[str, Any] = field(default_factory=dict)
+    seconds_per_sample: float = 0.0

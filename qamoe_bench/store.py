@@ -17,14 +17,18 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from qamoe_bench.errors import BenchError
 from qamoe_bench.record import SCHEMA, Cell, CellFacts
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 METADATA_KEY = b"qamoe_bench"
 
@@ -37,11 +41,32 @@ class StoredCell:
     cell: Cell
     facts: CellFacts
 
-    @cached_property
-    def predictions(self) -> pd.DataFrame:
-        """One row per (condition, sample), conditions in order, samples in the split's order."""
-        frame: pd.DataFrame = pq.read_table(self.path).to_pandas()
+    @property
+    def predictions(self) -> "pd.DataFrame":
+        """One row per (draw, condition, sample), conditions in order, samples in the split's order."""
+        frame: pd.DataFrame = self._file.read().to_pandas()
         return frame
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The columns that it has."""
+        return frozenset(self._file.schema_arrow.names)
+
+    @cached_property
+    def samples(self) -> tuple[str, ...]:
+        """The ids of the samples, in order."""
+        ids = self._file.read(columns=["id"]).column("id").unify_dictionaries().combine_chunks()
+        return tuple(ids.dictionary.to_pylist() if pa.types.is_dictionary(ids.type) else dict.fromkeys(ids.to_pylist()))
+
+    def column(self, name: str) -> NDArray[Any]:
+        """One column of numbers as (V, C, N): draws, conditions in order, samples in order."""
+        chunks = self._file.read(columns=[name]).column(name).chunks
+        values = np.concatenate([np.from_dlpack(c) for c in chunks])  # arrow's own to_numpy would import pandas
+        return values.reshape(-1, len(self.facts.conditions), len(self.samples))
+
+    @property
+    def _file(self) -> pq.ParquetFile:
+        return pq.ParquetFile(self.path)
 
 
 class Store:

@@ -19,15 +19,17 @@ import torch
 import qamoe_bench
 from qamoe_bench.checkpoint import load_weights
 from qamoe_bench.data.open import open_dataset
+from qamoe_bench.dialects import DIALECTS, scores
 from qamoe_bench.errors import BenchError
-from qamoe_bench.metrics import DIALECTS, METRICS, scores
+from qamoe_bench.metrics import METRICS
 from qamoe_bench.plan import Request, plan
 from qamoe_bench.presets import PRESETS, Preset
 from qamoe_bench.protocol_file import load_protocol
 from qamoe_bench.registry import find_model
-from qamoe_bench.report.comparisons import comparison_table
-from qamoe_bench.report.scores import score_frame, sections
-from qamoe_bench.report.tables import chapters
+from qamoe_bench.report.rows import Section, sections
+from qamoe_bench.report.scores import score
+from qamoe_bench.report.table import Chapter, Table
+from qamoe_bench.report.tables import analyses, chapters
 from qamoe_bench.runner import run
 from qamoe_bench.seeding import seeded
 from qamoe_bench.store import Store
@@ -49,6 +51,16 @@ def short_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
 def request(data: Path | str, **changes: Any) -> Request:
     asked = {"protocols": ("random-missing",), "models": ("late-fusion",), "data": str(data), "seeds": (1, 2)}
     return Request(**{**asked, **changes})
+
+
+def report_of(store: Store, *metrics: str) -> Chapter:
+    (chapter,) = chapters(analyses(store.cells(), DIALECTS["mmsa"], metrics), store.manifests())
+    return chapter
+
+
+def titled(chapter: Chapter, start: str) -> Table:
+    (found,) = [t for t in chapter.tables if t.title.startswith(start)]
+    return found
 
 
 def predictions(store: Store) -> dict[str, pd.DataFrame]:
@@ -155,12 +167,9 @@ def test_several_draws_are_stored_side_by_side_and_averaged(write_pickle: Callab
     assert frame.groupby(["draw", "condition"], observed=True).size().tolist() == [20] * 6
     lost = [frame[(frame.draw == d) & (frame.condition == "eta=0.5")].missing_text.to_numpy() for d in range(3)]
     assert not np.array_equal(lost[0], lost[1])
-    (section,) = sections([cell])
-    values = score_frame(section, DIALECTS["mmsa"])
-    of_draws = values[(values.metric == "mae") & (values.condition == "eta=0.5")].value
-    assert len(of_draws) == 3
-    (chapter,) = chapters([cell], store.manifests(), DIALECTS["mmsa"], ["mae"])
-    assert chapter.tables[-1].rows[0][2] == METRICS["mae"].show(of_draws.mean())
+    errors = [(f.prediction - f.target).abs().mean() for _, f in frame[frame.condition == "eta=0.5"].groupby("draw")]
+    assert len(errors) == 3
+    assert titled(report_of(store, "mae"), "mae (lower").rows[0][2] == METRICS["mae"].show(float(np.mean(errors)))
 
 
 def test_matched_trains_one_specialist_per_condition_and_reports_what_one_checkpoint_costs(
@@ -180,11 +189,10 @@ def test_matched_trains_one_specialist_per_condition_and_reports_what_one_checkp
     courses = matched.facts.training["specialists"]
     assert list(courses) == ["eta=0", "eta=0.4", "eta=0.8"]
     assert len({tuple(course["valid_mae"]) for course in courses.values()}) == 3
-    (chapter,) = chapters(cells, store.manifests(), DIALECTS["mmsa"], ["mae"])
-    (gap,) = [t for t in chapter.tables if t.title == "mae: spectrum minus matched"]
-    values = score_frame(sections(cells)[0], DIALECTS["mmsa"])
-    of = values[(values.metric == "mae") & (values.condition == "eta=0.4")].groupby("row").value.mean()
-    expected = of["late-fusion (spectrum)"] - of["late-fusion (matched)"]
+    gap = titled(report_of(store, "mae"), "mae: spectrum minus matched")
+    (section,) = sections(cells)
+    of = dict(zip((r.regime for r in section.rows), score(section, DIALECTS["mmsa"], "mae").values, strict=True))
+    expected = (of["spectrum"] - of["matched"])[:, 1].mean()
     assert gap.rows[0][:3:2] == ("late-fusion", f"{expected:+.3f}")
     # A specialist answers under its own condition only: its weights alone give its part of the cell.
     store.find_cell(matched.cell).unlink()  # type: ignore[union-attr]
@@ -198,10 +206,10 @@ def test_a_metric_that_is_undefined_for_a_model_in_both_regimes_is_shown_so(
 ) -> None:
     store = Store(tmp_path / "r")
     run(plan(request(write_pickle(), models=("mean",), regimes=("spectrum", "matched"))), store, jobs=1)
-    (chapter,) = chapters(store.cells(), store.manifests(), DIALECTS["mmsa"])
+    chapter = report_of(store)
     gaps = {t.title: t.rows[0][1:] for t in chapter.tables if t.title.endswith("spectrum minus matched")}
     assert set(gaps["corr: spectrum minus matched"]) == {"–"}  # a constant has no correlation, and no difference of two
-    assert set(gaps["mae: spectrum minus matched"]) == {"+0.000", "+0.000±.000"}
+    assert set(gaps["mae: spectrum minus matched"]) == {"+0.000"}
 
 
 def test_weights_that_a_user_brings_are_evaluated_and_not_trained(
@@ -237,8 +245,7 @@ def test_settings_behind_a_name_make_rows_and_trainings_of_their_own(
     use = found["qa-moe:k=1"].facts.experts["eta=0"]["text"]
     assert sum(use["load"]) == pytest.approx(1)
     assert sum(found["qa-moe"].facts.experts["eta=0"]["text"]["load"]) == pytest.approx(3)
-    (chapter,) = chapters(list(found.values()), store.manifests(), DIALECTS["mmsa"])
-    (experts,) = [t for t in chapter.tables if t.title.startswith("How many experts")]
+    experts = titled(report_of(store), "How many experts")
     assert 1 <= float(experts.rows[2][1]) <= 8
 
 
@@ -258,18 +265,18 @@ def test_a_mistake_in_settings_is_found_before_any_work(write_pickle: Callable[.
 def test_differences_are_paired_with_the_control_and_the_gain_lies_between_mean_and_oracle(tmp_path: Path) -> None:
     store = Store(tmp_path)
     run(plan(request("synthetic", models=("mean", "late-fusion", "text-only"), seeds=(1,))), store, jobs=1)
-    (section,) = sections(store.cells())
-    table = comparison_table(section)
-    assert table is not None
-    rows = {row[0]: row for row in table.rows}
+    table = titled(report_of(store, "mae"), "mae over the whole sweep")
+    rows = {row[0]: dict(zip(table.header, row, strict=True)) for row in table.rows}
     errors = {c.cell.model: (c.predictions["prediction"] - c.predictions["target"]).abs() for c in store.cells()}
     expected = errors["text-only"].mean() - errors["late-fusion"].mean()
-    assert rows["text-only"][1].removesuffix(" ≈") == f"{expected:+.3f}"
-    low, high = map(float, rows["text-only"][2].split(" … "))
+    assert rows["text-only"]["− late-fusion"].removesuffix(" ≈") == f"{expected:+.3f}"
+    low, high = map(float, rows["text-only"]["interval"].split(" … "))
     assert low < expected < high
-    assert rows["late-fusion"][1] == "–"
-    assert (rows["mean"][3], rows["oracle"][3]) == ("0.0", "100.0")
-    assert 0 < float(rows["late-fusion"][3]) < 100
+    assert rows["late-fusion"]["− late-fusion"] == "–"
+    assert (rows["mean"]["reached %"], rows["oracle"]["reached %"]) == ("0.0", "100.0")
+    assert 0 < float(rows["late-fusion"]["reached %"]) < 100
+    assert rows["mean"]["rank"] == "3"
+    assert rows["oracle"]["rank"] == ""
 
 
 def test_from_python_a_trained_model_is_evaluated_as_the_command_does_it(
@@ -285,9 +292,7 @@ def test_from_python_a_trained_model_is_evaluated_as_the_command_does_it(
     assert model.training  # it is given back as it was
     (cell,) = store.cells()
     np.testing.assert_allclose(found.predictions["prediction"], cell.predictions["prediction"], atol=1e-6)
-    (section,) = sections([cell])
-    stored = score_frame(section, DIALECTS["mmsa"])
-    corr = stored[(stored.metric == "corr") & (stored.condition == "eta=0.3")].value.item()
+    corr = score(Section((cell,)), DIALECTS["mmsa"], "corr").values[0, 0, 3]
     assert found.scores().loc["eta=0.3", "corr"] == pytest.approx(corr, abs=1e-6)
     assert "eta=0.3" in found._repr_html_()
 

@@ -21,7 +21,11 @@ from qamoe_bench.store import METADATA_KEY, Store, write_atomic
 
 CELL = Cell("d", "0a", "p", "1b", "a.b:build", "spectrum", "2c", 7)
 FACTS = CellFacts(({"name": "eta=0", "levels": {"eta": 0.0}},), 12, {"width": 3}, {"best_epoch": 2})
-COLUMNS = {"condition": pa.array(["eta=0"] * 3), "prediction": pa.array(np.arange(3, dtype=np.float32))}
+COLUMNS = {
+    "id": pa.array(["a", "b", "c"]),
+    "condition": pa.array(["eta=0"] * 3),
+    "prediction": pa.array(np.arange(3, dtype=np.float32)),
+}
 
 
 def stored(root: Path) -> Store:
@@ -42,6 +46,8 @@ def test_a_cell_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert found.facts.conditions[0]["levels"] == {"eta": 0.0}
     assert (found.facts.parameters, found.facts.config, found.facts.training) == (12, {"width": 3}, {"best_epoch": 2})
     assert found.predictions["prediction"].tolist() == [0, 1, 2]
+    assert found.column("prediction").tolist() == [[[0, 1, 2]]]  # draw, condition, sample
+    assert found.samples == ("a", "b", "c")
     assert store.find_cell(CELL) == found.path
 
 

@@ -1,98 +1,131 @@
-"""Tables of differences: models against the control on the same samples, one checkpoint against specialists."""
+"""Which differences are real: every row against the control, and all rows against each other, on the same samples."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
 
-import pandas as pd
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
 
-from qamoe_bench.metrics import Metric
-from qamoe_bench.record import ORACLE, Cell
-from qamoe_bench.report.scores import Section, by_seed
-from qamoe_bench.report.table import Table, axis_of, fitted, level_cells
-from qamoe_bench.statistics import two_level_interval
-from qamoe_bench.store import StoredCell
+from qamoe_bench.report.rows import CONTROL, Section
+from qamoe_bench.report.scores import Scores
+from qamoe_bench.statistics.estimates import differences
+from qamoe_bench.statistics.families import holm_alphas, rank_intervals, rejected
 
-CONTROL, MEAN = "late-fusion", "mean"
+Values = NDArray[np.float64]
 
 
-def comparison_table(section: Section) -> Table | None:
-    """Each row's absolute error minus the control's, trained in the same regime, on the same corrupted samples.
+@dataclass(frozen=True)
+class Difference:
+    """A row minus the control, in a metric's mean over all levels.
 
-    The share of the reachable gain is (error of `mean` − error of the row) / (error of `mean` − error of the oracle);
-    it is there where the other two are.
+    Attributes:
+        value: The difference.
+        low: Lower end of its interval at the level that Holm's correction leaves it.
+        high: Upper end.
+        p: Of "there is none", not corrected.
+        detectable: What would have been found with 80 % power, not corrected.
     """
-    rows = [(row, cells[0].cell, _errors(cells)) for row, cells in section.groups()]
-    controls = {cell.regime: errors for _, cell, errors in rows if cell.model == CONTROL}
-    differences = {row: _difference(errors, _control(cell, controls)) for row, cell, errors in rows}
-    ends = _ends({cell.model: errors for _, cell, errors in rows if cell.model in (MEAN, ORACLE)})
-    if ends is None and all(value == "–" for value, _ in differences.values()):
-        return None
-    head = ["model", f"MAE − {CONTROL}", "95 % interval"]
-    notes = [
-        f"over all levels and draws; negative: better than {CONTROL} of the same regime; the interval resamples seeds "
-        "and test samples, ≈ where it holds zero"
-    ]
-    table = [[row, *differences[row]] for row, _, _ in rows]
-    if ends is not None:
-        head.append("reached %")
-        notes.append("reached: share of the way in MAE from predicting the mean to the oracle")
-        for cells, (_, _, errors) in zip(table, rows, strict=True):
-            cells.append(_reached(errors, *ends))
-    limit = tuple(row for row, cell, _ in rows if cell.model == ORACLE)
-    title = "Differences that are paired, sample by sample"
-    return Table(title, tuple(head), tuple(map(tuple, table)), tuple(notes), limit)
+
+    value: float
+    low: float
+    high: float
+    p: float
+    detectable: float
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the interval excludes zero."""
+        return self.low > 0 or self.high < 0
 
 
-def _control(cell: Cell, controls: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
-    """The control that a row is compared with: of its own regime; for the oracle, which has none, any."""
-    if cell.model == CONTROL:
-        return None
-    return next(iter(controls.values()), None) if cell.model == ORACLE else controls.get(cell.regime)
+def against_control(section: Section, scores: Sequence[Scores]) -> dict[tuple[str, int], Difference]:
+    """Differences by (metric, row) from the control that was trained in the same regime, as one family.
+
+    The oracle, which has no regime, is compared with the first control; it is no contestant and not in the family.
+    """
+    pairs = _with_control(section)
+    if not pairs:
+        return {}
+    contestant = np.array([not section.rows[i].is_limit for i, _ in pairs])
+    trained = np.array([r.is_trained for r in section.rows])
+    found = [differences(s.values.mean(-1), s.resampled.mean(-1), pairs, trained) for s in scores]
+    p = np.stack([f.two_sided() for f in found])  # (metrics, pairs)
+    alphas = np.full(p.shape, 0.05)
+    alphas[:, contestant] = holm_alphas(p[:, contestant].ravel()).reshape(len(scores), -1)
+    table = {}
+    for s, f, of_metric, level in zip(scores, found, p, alphas, strict=True):
+        low, high = f.interval(level)
+        power = f.detectable()
+        for k, (row, _) in enumerate(pairs):
+            numbers = (f.value[k], low[k], high[k], of_metric[k], power[k])
+            table[s.metric.name, row] = Difference(*map(float, numbers))
+    return table
 
 
-def _ends(errors: Mapping[str, pd.DataFrame]) -> tuple[float, float] | None:
-    """The mean errors of `mean` and of the oracle, where there are both."""
-    if errors.keys() != {MEAN, ORACLE}:
-        return None
-    return float(errors[MEAN].to_numpy().mean()), float(errors[ORACLE].to_numpy().mean())
+def _with_control(section: Section) -> list[tuple[int, int]]:
+    pairs = []
+    for i, row in enumerate(section.rows):
+        control = section.find(CONTROL, None if row.is_limit else row.regime)
+        if control is not None and control != i:
+            pairs.append((i, control))
+    return pairs
 
 
-def _reached(errors: pd.DataFrame, floor: float, limit: float) -> str:
-    return f"{100 * (floor - float(errors.to_numpy().mean())) / (floor - limit):.1f}"
+@dataclass(frozen=True)
+class Ranking:
+    """Best and worst rank that each row may have, by level and, last, for the mean over all conditions.
+
+    Attributes:
+        best: (M, L + 1); 0 for rows that are no contestants or have no value.
+        worst: The same.
+    """
+
+    best: Int[NDArray[np.int64], "M K"]
+    worst: Int[NDArray[np.int64], "M K"]
+
+    def show(self, row: int, column: int = -1) -> str:
+        """`2`, or `1–3` where ranks 1 to 3 cannot be told apart."""
+        low, high = self.best[row, column], self.worst[row, column]
+        if not low:
+            return ""
+        return str(low) if low == high else f"{low}–{high}"
+
+    def is_first(self) -> Bool[NDArray[np.bool_], "M K"]:
+        """Where a row is surely better than every other."""
+        return np.asarray((self.best == 1) & (self.worst == 1))
 
 
-def _errors(cells: Sequence[StoredCell]) -> pd.DataFrame:
-    """Mean absolute error over levels and draws: a row per seed, a column per sample."""
-    return pd.DataFrame({c.cell.seed: _errors_of(c.predictions) for c in cells}).T
+def ranking(section: Section, scores: Scores) -> Ranking:
+    """Ranks of the contestants with their ties; all pairs of a column are one family."""
+    shape = len(section.rows), len(section.levels.heads) + 1
+    best, worst = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    known = np.asarray(np.isfinite(_columns(section, scores.values)).any(1))  # (M, K)
+    rows = [i for i, r in enumerate(section.rows) if not r.is_limit and known[i].any()]
+    if len(rows) > 1:
+        surely = _surely_better(section, scores, rows)  # (M, M, K)
+        for k in range(shape[1]):
+            there = np.flatnonzero(known[rows, k])
+            places = np.array(rows)[there]
+            best[places, k], worst[places, k] = rank_intervals(surely[np.ix_(there, there)][..., k])
+    return Ranking(best, worst)
 
 
-def _errors_of(predictions: pd.DataFrame) -> pd.Series:
-    answer = predictions["prediction_mae" if "prediction_mae" in predictions else "prediction"]
-    return (answer.astype(float) - predictions["target"]).abs().groupby(predictions["id"].astype(str)).mean()
+def _surely_better(section: Section, scores: Scores, rows: list[int]) -> Bool[NDArray[np.bool_], "M M K"]:
+    pairs = list(combinations(range(len(rows)), 2))
+    trained = np.array([section.rows[i].is_trained for i in rows])
+    values, again = _columns(section, scores.values[rows]), _columns(section, scores.resampled[:, rows])
+    found = differences(values, again, pairs, trained)
+    gain = scores.metric.sign * found.value  # (P, K)
+    p = found.two_sided()
+    surely = np.zeros((len(rows), len(rows), values.shape[-1]), bool)
+    for k in range(values.shape[-1]):
+        for (i, j), yes, amount in zip(pairs, rejected(p[:, k]), gain[:, k], strict=True):
+            surely[(i, j, k) if amount > 0 else (j, i, k)] = yes
+    return surely
 
 
-def _difference(errors: pd.DataFrame, control: pd.DataFrame | None) -> tuple[str, str]:
-    seeds = errors.index.intersection(control.index if control is not None else [])
-    if control is None or not len(seeds):
-        return "–", "–"
-    paired = (errors.loc[seeds] - control.loc[seeds]).to_numpy()
-    found = two_level_interval(paired)
-    mark = "" if found.excludes_zero else " ≈"
-    return f"{found.value:+.3f}{mark}", f"{found.low:+.3f} … {found.high:+.3f}"
-
-
-def specialist_table(section: Section, values: pd.DataFrame, metric: Metric) -> Table | None:
-    """One checkpoint minus specialists: regime spectrum minus matched per level, for models trained in both."""
-    rows_of: dict[str, dict[str, str]] = {}
-    for row, cells in section.groups():
-        rows_of.setdefault(cells[0].cell.model, {})[cells[0].cell.regime] = row
-    both = {model: rows for model, rows in rows_of.items() if {"spectrum", "matched"} <= rows.keys()}
-    if not both:
-        return None
-    heads, members, note = axis_of(section)
-    values = values[values["metric"] == metric.name]
-    gaps = {model: by_seed(values, rows["spectrum"]) - by_seed(values, rows["matched"]) for model, rows in both.items()}
-    table = tuple((model, *level_cells(gap, members, metric, metric.show_change)) for model, gap in gaps.items())
-    better = "positive" if metric.better == "higher" else "negative"
-    notes = (f"{better}: one checkpoint is better than a specialist for each level; ± is over seeds", *note)
-    unit = ", points" if metric.percent else ""
-    return fitted(Table(f"{metric.name}{unit}: spectrum minus matched", ("model", *heads, "mean"), table, notes))
+def _columns(section: Section, values: Float[Values, "*more C"]) -> Float[Values, "*more K"]:
+    """Levels, and the mean over all conditions last."""
+    return np.concatenate([section.levels.means(values), values.mean(-1, keepdims=True)], axis=-1)

@@ -16,15 +16,21 @@ def _chapter(chapter: Chapter) -> list[str]:
 
 def _table(table: Table) -> str:
     rule = ["---", *["---:"] * (len(table.header) - 1)]
-    rows = [f"*{row[0]}*" if row[0] in table.reference else row[0] for row in table.rows]
     lines = [
         f"**{_escape(table.title)}**",
         "",
-        _line(table.header),
+        _line([_escape(head) for head in table.header]),
         _line(rule),
-        *(_line((_escape(name), *row[1:])) for name, row in zip(rows, table.rows, strict=True)),
+        *(_line([_cell(table, i, j) for j in range(len(row))]) for i, row in enumerate(table.rows)),
     ]
     return "\n".join([*lines, *(f"\n{_escape(note)}" for note in table.notes)])
+
+
+def _cell(table: Table, row: int, column: int) -> str:
+    text = _escape(table.rows[row][column])
+    if (row, column) in table.best:
+        return f"**{text}**"
+    return f"*{text}*" if column == 0 and table.rows[row][0] in table.reference else text
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -1,16 +1,11 @@
 """A table of strings and a chapter of tables: what every format renders."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
-
-from qamoe_bench.metrics import Metric
-from qamoe_bench.report.scores import Section
 
 WIDEST = 80  # columns of a terminal
-SYMBOLS = {"eta": "η", "lambda": "λ"}
 
 
 @dataclass(frozen=True)
@@ -23,6 +18,7 @@ class Table:
         rows: As many strings as the header has.
         notes: Sentences to print below.
         reference: Names of rows that are limits or controls rather than contestants.
+        best: Places (row, column) whose value is surely better than every other of its column.
     """
 
     title: str
@@ -30,6 +26,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
     reference: tuple[str, ...] = ()
+    best: frozenset[tuple[int, int]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -41,50 +38,37 @@ class Chapter:
     tables: tuple[Table, ...]
 
 
-def axis_of(section: Section) -> tuple[list[str], list[list[str]], tuple[str, ...]]:
-    """Column heads, the conditions below each, and a note: levels of the (first) axis, averaged over any other."""
-    conditions = section.conditions
-    if not len(conditions.columns):  # points by name
-        return list(conditions.index), [[name] for name in conditions.index], ()
-    axis, *others = conditions.columns
-    levels = list(dict.fromkeys(conditions[axis]))
-    heads = [f"{SYMBOLS.get(axis, axis)}={level:g}" if i == 0 else f"{level:g}" for i, level in enumerate(levels)]
-    note = (f"each column is the mean over all levels of {', '.join(others)}",) if others else ()
-    return heads, [list(conditions.index[conditions[axis] == level]) for level in levels], note
+def shown(value: float, digits: str) -> str:
+    """A number in a format such as `.3f`; – where it is undefined."""
+    return f"{value:{digits}}" if np.isfinite(value) else "–"
 
 
-def level_cells(
-    by_seed: pd.DataFrame, members: Sequence[Sequence[str]], metric: Metric, show: Callable[[float], str]
-) -> tuple[str, ...]:
-    """A cell per level, and one for the mean over levels, ± its standard deviation over seeds.
-
-    Args:
-        by_seed: Values of the metric, or differences of it; a line per seed, a column per condition.
-        members: The conditions of each level.
-        metric: How the deviation is shown.
-        show: How the others are shown.
-    """
-    levels = (show(_mean(by_seed[list(names)].to_numpy())) for names in members)
-    means = by_seed.mean(axis=1)
-    mean = show(float(means.mean()))
-    if len(means) > 1 and mean != "–":
-        mean += f"±{metric.show(float(means.std())).removeprefix('0')}"
-    return (*levels, mean)
+def without_empty(table: Table) -> Table:
+    """The table without the columns that say nothing in any row."""
+    columns = [list(column) for column in zip(table.header, *table.rows, strict=True)]
+    kept = [i for i, column in enumerate(columns) if i == 0 or set(column[1:]) - {"–", ""}]
+    return replace(
+        table,
+        header=_some(table.header, kept),
+        rows=tuple(_some(row, kept) for row in table.rows),
+        best=frozenset((row, kept.index(column)) for row, column in table.best if column in kept),
+    )
 
 
-def _mean(values: np.ndarray) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else float("nan")
+def _some(cells: tuple[str, ...], kept: Iterable[int]) -> tuple[str, ...]:
+    return tuple(cells[i] for i in kept)
 
 
 def fitted(table: Table) -> Table:
     """The table, turned where only so it fits: where few rows have columns whose names are long."""
-    turned = replace(table, header=("", *(row[0] for row in table.rows)), rows=_turned(table), reference=())
+    turned = replace(
+        table,
+        header=("", *(row[0] for row in table.rows)),
+        rows=tuple(zip(table.header, *table.rows, strict=True))[1:],
+        reference=(),
+        best=frozenset((column - 1, row + 1) for row, column in table.best),
+    )
     return turned if _width(table) > WIDEST >= _width(turned) else table
-
-
-def _turned(table: Table) -> tuple[tuple[str, ...], ...]:
-    return tuple(zip(table.header, *table.rows, strict=True))[1:]
 
 
 def _width(table: Table) -> int:

@@ -34,6 +34,11 @@ def print_chapters(chapters: Sequence[Chapter], console: Console) -> None:
         console.print(Group(*_chapter(chapter)))
 
 
+def print_table(table: Table, console: Console) -> None:
+    """Print one table."""
+    console.print(_table(table))
+
+
 def _chapter(chapter: Chapter) -> list[RenderableType]:
     heading = Padding(Text(chapter.heading, style="bold"), (1, 0, 0, 0))
     return [heading, *(Text(line, style="dim") for line in chapter.lines), *map(_table, chapter.tables)]
@@ -43,7 +48,8 @@ def _table(table: Table) -> RenderableType:
     rich = RichTable(box=SIMPLE_HEAD, pad_edge=False, padding=0)
     for index, head in enumerate(table.header):
         rich.add_column(Text(head), justify="right" if index else "left", no_wrap=index > 0)
-    for row in table.rows:
-        rich.add_row(*map(Text, row), style="italic" if row[0] in table.reference else "")
+    for i, row in enumerate(table.rows):
+        cells = (Text(text, style="bold" if (i, j) in table.best else "") for j, text in enumerate(row))
+        rich.add_row(*cells, style="italic" if row[0] in table.reference else "")
     title = Padding(Text(table.title), (1, 0, 0, 0))
     return Group(title, rich, *(Text(note, style="dim") for note in table.notes))

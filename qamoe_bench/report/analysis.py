@@ -1,0 +1,69 @@
+"""Everything that is computed of a section, once, for every format to render."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from qamoe_bench.dialects import Dialect
+from qamoe_bench.report.audits import (
+    Quality,
+    Uncertainty,
+    experts_in_use,
+    interventions,
+    quality,
+    realised,
+    uncertainty,
+)
+from qamoe_bench.report.comparisons import Difference, Ranking, against_control, ranking
+from qamoe_bench.report.rows import Section
+from qamoe_bench.report.scores import Scores, Values, score
+from qamoe_bench.report.summaries import Summary, summaries
+from qamoe_bench.statistics.estimates import Estimate
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What is known of a section.
+
+    Attributes:
+        section: Its rows and levels.
+        dialect: How metrics were computed.
+        scores: The metrics shown, in order.
+        summaries: Per metric, see `qamoe_bench.report.summaries`.
+        rankings: Per metric.
+        differences: By metric and row, from the control.
+        realised: What the corruption did, by condition.
+        uncertainty: By row name, for rows that give a variance.
+        quality: By row name and modality, for rows that give quality scores.
+        interventions: By row name and intervention, over the metrics in order.
+        experts: By row name and modality, the number of experts in use.
+    """
+
+    section: Section
+    dialect: Dialect
+    scores: Sequence[Scores]
+    summaries: Mapping[str, Mapping[str, Summary]]
+    rankings: Mapping[str, Ranking]
+    differences: Mapping[tuple[str, int], Difference]
+    realised: Mapping[str, Values]
+    uncertainty: Mapping[str, Uncertainty]
+    quality: Mapping[str, Mapping[str, Quality]]
+    interventions: Mapping[str, Mapping[str, Estimate]]
+    experts: Mapping[str, Mapping[str, float]]
+
+
+def analyse(section: Section, dialect: Dialect, metrics: Sequence[str]) -> Analysis:
+    """Compute everything."""
+    scores = [score(section, dialect, name) for name in metrics]
+    return Analysis(
+        section,
+        dialect,
+        scores,
+        {s.metric.name: summaries(section, s) for s in scores},
+        {s.metric.name: ranking(section, s) for s in scores},
+        against_control(section, scores),
+        realised(section),
+        uncertainty(section),
+        quality(section),
+        interventions(section, {name: dialect.definitions[name] for name in metrics}),
+        experts_in_use(section),
+    )

@@ -1,0 +1,25 @@
+"""Every format of a report, from one analysis."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from qamoe_bench.errors import unknown_name
+from qamoe_bench.report.analysis import Analysis
+from qamoe_bench.report.latex import latex
+from qamoe_bench.report.markdown import markdown
+from qamoe_bench.report.records import as_csv, as_json
+from qamoe_bench.report.table import Chapter
+from qamoe_bench.report.terminal import plain_text
+
+OF_CHAPTERS: Mapping[str, Callable[[Sequence[Chapter]], str]] = {
+    "terminal": plain_text,
+    "markdown": markdown,
+    "latex": latex,
+}
+OF_RECORDS: Mapping[str, Callable[[Sequence[Analysis]], str]] = {"json": as_json, "csv": as_csv}
+FORMATS = (*OF_CHAPTERS, *OF_RECORDS)
+
+
+def check_format(name: str) -> None:
+    """Refuse a format that does not exist, before anything is computed."""
+    if name not in FORMATS:
+        raise unknown_name("format", name, FORMATS)

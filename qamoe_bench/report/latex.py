@@ -1,0 +1,62 @@
+"""Chapters as a LaTeX document that compiles with booktabs and nothing else; its tables can be lifted out."""
+
+from collections.abc import Sequence
+
+from qamoe_bench.report.table import Chapter, Table
+
+HEAD = r"""\documentclass{article}
+\usepackage[margin=2cm]{geometry}
+\usepackage{booktabs}
+\begin{document}
+"""
+SPECIAL = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", "|": r"$|$",
+    "η": r"$\eta$", "λ": r"$\lambda$", "σ": r"$\sigma$", "ρ": r"$\rho$", "τ": r"$\tau$", "Σ": r"$\Sigma$",
+    "ε": r"$\epsilon$", "π": r"$\pi$", "μ": r"$\mu$", "−": r"$-$", "±": r"$\pm$", "≈": r"$\approx$", "×": r"$\times$",
+    "…": r"\dots{}", "–": "--", "²": r"$^2$", "≥": r"$\geq$", "≤": r"$\leq$", "·": r"$\cdot$", "½": r"$\frac12$",
+    "∈": r"$\in$", "⊙": r"$\odot$", "→": r"$\to$", "’": "'", "“": "``", "”": "''", "é": r"\'e", "ü": r'\"u',
+}  # fmt: skip
+
+
+def latex(chapters: Sequence[Chapter]) -> str:
+    """One document."""
+    return HEAD + "\n".join(block for chapter in chapters for block in _chapter(chapter)) + "\n\\end{document}\n"
+
+
+def _chapter(chapter: Chapter) -> list[str]:
+    lines = [f"{escape(line)}\n" for line in chapter.lines]
+    return [f"\\section*{{{escape(chapter.heading)}}}", *lines, *map(_table, chapter.tables)]
+
+
+def _table(table: Table) -> str:
+    rows = [_line([_cell(table, i, j) for j in range(len(row))]) for i, row in enumerate(table.rows)]
+    lines = [
+        f"\\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",
+        r"\toprule",
+        _line([escape(head) for head in table.header]),
+        r"\midrule",
+        *rows,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    notes = [f"\\par\\footnotesize {escape(note)}" for note in table.notes]
+    caption = f"\\caption{{{escape(table.title)}}}"
+    return "\n".join([r"\begin{table}[!ht]", r"\centering\small", caption, *lines, *notes, r"\end{table}"])
+
+
+def _cell(table: Table, row: int, column: int) -> str:
+    text = escape(table.rows[row][column])
+    if (row, column) in table.best:
+        return f"\\textbf{{{text}}}"
+    return f"\\textit{{{text}}}" if column == 0 and table.rows[row][0] in table.reference else text
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"{' & '.join(cells)} \\\\"
+
+
+def escape(text: str) -> str:
+    """Text as LaTeX shows it; what has no spelling here becomes a question mark, for it would not compile."""
+    spelled = (SPECIAL.get(c, c) for c in text)
+    return "".join(s if s.isascii() else "?" for s in spelled)

@@ -1,0 +1,213 @@
+"""Tables of metrics: by level, over whole sweeps, across runs, and one checkpoint against specialists."""
+
+import numpy as np
+
+from qamoe_bench.metrics import Metric
+from qamoe_bench.record import ORACLE
+from qamoe_bench.report.analysis import Analysis
+from qamoe_bench.report.rows import CONTROL, MEAN, Section
+from qamoe_bench.report.scores import Scores, Values
+from qamoe_bench.report.table import Table, fitted, without_empty
+from qamoe_bench.statistics.aggregates import interquartile_mean, performance_profile, probability_of_improvement
+from qamoe_bench.statistics.estimates import Estimate
+
+COLUMNS = {"auilc": "AUILC", "worst": "worst", "retention": "kept %", "reached": "reached %"}
+THRESHOLDS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""Shares of the way from `mean` to the oracle, for performance profiles."""
+
+
+def level_table(found: Analysis, scores: Scores) -> Table:
+    """A metric by level, means over seeds."""
+    section, metric = found.section, scores.metric
+    levels = mean_known(section.levels.means(scores.values))  # (M, L)
+    means = mean_known(scores.values.mean(-1))
+    rows = tuple((row.name, *map(metric.show, levels[i]), metric.show(means[i])) for i, row in enumerate(section.rows))
+    first = found.rankings[metric.name].is_first()
+    return fitted(
+        Table(
+            f"{metric.name}{_unit(metric)} ({metric.better} is better): {metric.title}",
+            ("model", *section.levels.heads, "mean"),
+            rows,
+            (*section.levels.notes, *_undefined(scores)),
+            limits(section),
+            frozenset((int(i), int(k) + 1) for i, k in np.argwhere(first)),
+        )
+    )
+
+
+def mean_known(values: Values) -> Values:
+    """From (M, S, ...) to (M, ...): the mean over the seeds that have a value; NaN where none has."""
+    known = np.isfinite(values)
+    count = known.sum(1)
+    total = np.where(known, values, 0).sum(1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def summary_table(found: Analysis, scores: Scores) -> Table:
+    """One line per row: the mean with its interval, other summaries, the difference from the control, the rank."""
+    section, metric = found.section, scores.metric
+    summaries, ranks = found.summaries[metric.name], found.rankings[metric.name]
+    estimates = {name: s.estimate() for name, s in summaries.items()}
+    extra = [name for name in COLUMNS if name in summaries]
+    head = ("model", "mean ±", *(COLUMNS[n] for n in extra), f"− {CONTROL}", "interval", "rank")
+    rows = []
+    for i, row in enumerate(section.rows):
+        others = [summaries[n].show(metric, float(estimates[n].value[i])) for n in extra]
+        rows.append(
+            (
+                row.name,
+                _plus_minus(metric, estimates["mean"], i),
+                *others,
+                *_difference(found, metric, i),
+                ranks.show(i),
+            )
+        )
+    first = frozenset((i, 1) for i in range(len(rows)) if ranks.is_first()[i, -1])
+    title = f"{metric.name}{_unit(metric)} over the whole sweep"
+    return without_empty(Table(title, head, tuple(rows), _power(found, metric), limits(section), first))
+
+
+def _plus_minus(metric: Metric, estimate: Estimate, row: int) -> str:
+    shown = metric.show(float(estimate.value[row]))
+    low, high = estimate.interval()
+    return shown if shown == "–" else f"{shown}±{metric.show(float(high[row] - low[row]) / 2).removeprefix('0')}"
+
+
+def _difference(found: Analysis, metric: Metric, row: int) -> tuple[str, str]:
+    d = found.differences.get((metric.name, row))
+    if d is None or not np.isfinite(d.value):
+        return "–", "–"
+    mark = "" if d.is_sure else " ≈"
+    return f"{metric.show_change(d.value)}{mark}", f"{metric.show_change(d.low)} … {metric.show_change(d.high)}"
+
+
+def how_to_read(found: Analysis) -> str:
+    """What the columns of every summary table mean."""
+    names = {name for of in found.summaries.values() for name in of}
+    covers = "other seeds (trainings, draws of the corruption) and other test samples"
+    if len(found.section.seeds) == 1:
+        covers = "other test samples only: one seed says nothing of other trainings"
+    words = [f"±: half the 95 % interval, for {covers}"]
+    words += ["AUILC: area under the curve, per unit of its axis"] if "auilc" in names else []
+    words += ["kept: worst level / clean"] if "retention" in names else []
+    words += [f"reached: share of the way from {MEAN} to oracle"] if "reached" in names else []
+    if found.differences:
+        words.append(
+            f"interval: of the difference from {CONTROL} on the same samples, Holm-corrected over all rows and metrics "
+            "shown, ≈ where it holds zero"
+        )
+    words.append("rank: best to worst that is possible, where pairs are told apart at 5 % (Holm over all pairs)")
+    return f"{'; '.join(words)}."
+
+
+def _power(found: Analysis, metric: Metric) -> tuple[str, ...]:
+    """What differences could have been found."""
+    powers = np.array([d.detectable for (name, _), d in found.differences.items() if name == metric.name])
+    if not np.isfinite(powers).any():
+        return ()
+    seeds, samples = len(found.section.seeds), found.section.samples
+    least = metric.show(float(np.nanmedian(powers)))
+    return (
+        f"with {seeds} seed{'s' * (seeds > 1)} and {samples} samples a difference from {CONTROL} is found 8 times in "
+        f"10 from {least} on, before correction (median of the rows)",
+    )
+
+
+def runs_table(found: Analysis) -> Table:
+    """Interquartile means over runs (seed × level) and the probability that a run beats the control's."""
+    section = found.section
+    head, columns = ["model"], [[row.name for row in section.rows]]
+    for s in found.scores:
+        head += [s.metric.name, "P"]
+        columns.append([s.metric.show(_interquartile(section, s, i)) for i in range(len(section.rows))])
+        columns.append([_chance(section, s, i) for i in range(len(section.rows))])
+    note = (
+        "in the manner of rliable (Agarwal et al. 2021): mean of the middle half of runs; P: probability that a run "
+        f"is better than one of {CONTROL} at the same level, ties half"
+    )
+    rows = tuple(zip(*columns, strict=True))
+    return without_empty(
+        Table("Across runs (seed × level): interquartile means", tuple(head), rows, (note,), limits(section))
+    )
+
+
+def _runs(section: Section, scores: Scores, row: int) -> Values:
+    """(S, C) of the seeds that the row has, higher is better."""
+    kept = [section.seeds.index(seed) for seed in section.rows[row].seeds]
+    return scores.metric.sign * scores.values[row, kept]
+
+
+def _interquartile(section: Section, scores: Scores, row: int) -> float:
+    return scores.metric.sign * float(interquartile_mean(_runs(section, scores, row)))
+
+
+def _chance(section: Section, scores: Scores, row: int) -> str:
+    own = section.rows[row]
+    control = section.find(CONTROL, None if own.is_limit else own.regime)
+    if control is None or control == row:
+        return "–"
+    runs, other = _runs(section, scores, row), _runs(section, scores, control)
+    if not (np.isfinite(runs).all() and np.isfinite(other).all()):
+        return "–"
+    return f"{float(probability_of_improvement(runs, other)):.2f}"
+
+
+def profile_table(found: Analysis) -> Table | None:
+    """Performance profile: the share of runs that goes further than so far from `mean` to the oracle, in MAE."""
+    section = found.section
+    for s in found.scores:
+        floor, limit = section.find(MEAN), section.find(ORACLE)
+        if s.metric.name != "mae" or floor is None or limit is None:
+            continue
+        start, end = s.values[floor], s.values[limit]
+        rows = []
+        for i, row in enumerate(section.rows):
+            kept = [section.seeds.index(seed) for seed in row.seeds]
+            reached = (s.values[i, kept] - start[kept]) / (end[kept] - start[kept])
+            shares = performance_profile(reached, np.array(THRESHOLDS))
+            rows.append((row.name, *(f"{100 * x:.0f}" for x in shares)))
+        head = ("model", *(f">{100 * t:.0f} %" for t in THRESHOLDS))
+        title = "Performance profile: % of runs that go further than so much of the way from mean to oracle in MAE"
+        return Table(title, head, tuple(rows), (), limits(section))
+    return None
+
+
+def specialist_table(found: Analysis, scores: Scores) -> Table | None:
+    """One checkpoint minus specialists: regime spectrum minus matched per level, for models trained in both."""
+    section, metric = found.section, scores.metric
+    both = [
+        (row.model, one, many)
+        for row in section.rows
+        if row.regime == "spectrum"
+        and (one := section.find(row.model, "spectrum")) is not None
+        and (many := section.find(row.model, "matched")) is not None
+    ]
+    if not both:
+        return None
+    rows = []
+    for model, one, many in both:
+        gap = scores.values[one] - scores.values[many]  # (S, C)
+        levels = mean_known(section.levels.means(gap)[None])[0]
+        mean = mean_known(gap.mean(-1)[None])[0]
+        rows.append((model, *map(metric.show_change, levels), metric.show_change(float(mean))))
+    better = "positive" if metric.better == "higher" else "negative"
+    notes = (f"{better}: one checkpoint is better than a specialist for each level", *section.levels.notes)
+    title = f"{metric.name}{', points' if metric.unit == '%' else ''}: spectrum minus matched"
+    return fitted(Table(title, ("model", *section.levels.heads, "mean"), tuple(rows), notes))
+
+
+def limits(section: Section) -> tuple[str, ...]:
+    """Names of the rows that are no contestants."""
+    return tuple(row.name for row in section.rows if row.is_limit)
+
+
+def _unit(metric: Metric) -> str:
+    return ", %" if metric.unit == "%" else ""
+
+
+def _undefined(scores: Scores) -> tuple[str, ...]:
+    if not scores.undefined:
+        return ()
+    return (
+        f"{scores.metric.name} is undefined in {scores.undefined} (model, seed, draw, level): –, as is what needs it",
+    )

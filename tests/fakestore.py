@@ -1,0 +1,69 @@
+"""A store of made-up predictions, for tests of what is computed from stores, and for large ones."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qamoe_bench.record import ORACLE, Cell, CellFacts
+from qamoe_bench.store import Store
+from qamoe_bench.sweep import as_arrow
+
+MODALITIES = ("text", "audio", "vision")
+Answer = Callable[[NDArray[np.float64], float, np.random.Generator], NDArray[np.float64]]
+"""From labels, the level of a condition and a generator that belongs to seed and model to predictions."""
+
+
+def noisy(spread: float) -> Answer:
+    """The label, worse with the level."""
+    return lambda label, level, random: label * (1 - level) + spread * random.standard_normal(len(label))
+
+
+def write_store(
+    root: Path,
+    models: Mapping[str, Answer],
+    seeds: Sequence[int] = (1, 2, 3),
+    levels: Sequence[float] = (0.0, 0.3, 0.6),
+    samples: int = 60,
+    **changes: Any,
+) -> Store:
+    """Cells of made-up models under one axis `eta`; `changes` are fields of every cell's identity.
+
+    All rows have a variance and quality scores that fall with the level, and know what was missing.
+    """
+    store = Store(root)
+    store.prepare("made-up")
+    store.write_manifest("made-up", {"data": {"name": "synthetic"}, "protocols": {}, "cells": []})
+    label = np.round(np.random.default_rng(0).uniform(-3, 3, samples), 1)
+    for seed in seeds:
+        for index, (model, answer) in enumerate(models.items()):
+            identity = {"dataset": "made-up", "data_digest": "0", "protocol": "p", "protocol_digest": "1"}
+            regime = "" if model == ORACLE else "spectrum"
+            cell = Cell(**{**identity, "model": model, "regime": regime, "recipe": f"{index}", "seed": seed, **changes})
+            facts = CellFacts(
+                [{"name": f"eta={x:g}", "levels": {"eta": x}} for x in levels], 0 if model == ORACLE else 10, {}, {}
+            )
+            store.write_cell("made-up", cell, facts, as_arrow(_columns(answer, label, levels, seed, index)))
+    return store
+
+
+def _columns(
+    answer: Answer, label: NDArray[np.float64], levels: Sequence[float], seed: int, index: int
+) -> dict[str, NDArray[Any]]:
+    count, samples = len(levels), len(label)
+    random, draws = np.random.default_rng([seed, index]), np.random.default_rng(seed)
+    missing = {m: (draws.random(samples) < np.array(levels)[:, None]).ravel().astype(np.float32) for m in MODALITIES}
+    prediction = np.concatenate([answer(label, x, random) for x in levels]).astype(np.float32)
+    columns = {
+        "draw": np.zeros(count * samples, np.int32),
+        "condition": np.repeat([f"eta={x:g}" for x in levels], samples),
+        "id": np.tile(np.array([f"s{i}" for i in range(samples)], dtype=object), count),
+        "target": np.tile(label, count).astype(np.float32),
+        "prediction": prediction,
+        "variance": np.repeat(0.5 + np.array(levels), samples).astype(np.float32),
+    }
+    columns |= {f"quality_{m}": 1 - 0.5 * x for m, x in missing.items()}
+    columns |= {f"missing_{m}": x for m, x in missing.items()}
+    return columns | {f"noise_{m}": np.zeros(count * samples, np.float32) for m in MODALITIES}
