@@ -1,6 +1,6 @@
 """A sweep: one model or oracle through every condition of a protocol, to columns of predictions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -12,12 +12,13 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from qamoe_bench.contract import Batch, Output
+from qamoe_bench.contract import Batch, Output, TakesQuality
 from qamoe_bench.corruption.apply import corrupt
 from qamoe_bench.corruption.state import Corrupted
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.draws import CommonDraws
 from qamoe_bench.errors import RunFailed
+from qamoe_bench.interventions import averaged, shuffled
 from qamoe_bench.protocol import Condition, Protocol
 from qamoe_bench.seeding import seeded
 
@@ -55,6 +56,9 @@ class Sweep:
         columns: Equally long, draw by draw and condition by condition: draw, condition, id, target, prediction, where
             the model gives them variance and quality_<modality>, and per modality what happened: missing_<modality>
             (share of valid frames taken away) and noise_<modality> (size of every other change in units of σ_ref).
+            Of a model that gives quality and takes it (see `TakesQuality`) also what it answers with other scores, in
+            the same state: shuffled_prediction, with those of all modalities permuted together between the samples of
+            the condition, and averaged_prediction, with the mean of each modality over these samples.
         experts: Per condition and modality, of each expert the `load` (share of samples that it answered) and the
             mean `weight` of its answers; empty where the model has no experts.
     """
@@ -83,9 +87,7 @@ def sweep_model(
     blocks, experts = [], dict[str, dict[str, Any]]()
     for draw, condition in _blocks(protocol):
         model = model_for if isinstance(model_for, nn.Module) else model_for(condition)
-        # A model that samples in evaluation gives the same answers whenever it is asked.
-        with seeded("sweep", test.seed, draw, condition.name):
-            columns, routing = _predict(model.eval(), test, condition, draw, batch_size)
+        columns, routing = _predict(model.eval(), _Trial(test, condition, draw, batch_size))
         blocks.append(columns)
         if routing and not draw:
             experts[condition.name] = {m: _use(weights) for m, weights in routing.items()}
@@ -109,20 +111,70 @@ def sweep_oracle(test: TestSet, protocol: Protocol) -> Sweep:
     return Sweep(_assemble(test, protocol, blocks))
 
 
+@dataclass(frozen=True)
+class _Trial:
+    """The samples of a test set under one condition and draw, for a model to answer some at a time."""
+
+    test: TestSet
+    condition: Condition
+    draw: int
+    batch_size: int
+
+    def batches(self) -> Iterator[tuple[slice, Corrupted]]:
+        for start in range(0, len(self.test.ids), self.batch_size):
+            rows = slice(start, start + self.batch_size)
+            yield rows, self.test.corrupted(self.condition, rows, self.draw)
+
+    def answer(self, ask: Callable[..., object], rows: slice, batch: Batch, *given: object) -> Output:
+        # A model that samples in evaluation draws the same whenever it is asked, and whatever scores it is given.
+        with seeded("sweep", *self.words, rows.start):
+            return _checked(ask(batch, *given), batch, self.condition)
+
+    @property
+    def words(self) -> tuple[object, ...]:
+        return self.test.seed, self.draw, self.condition.name
+
+
 @torch.inference_mode()
-def _predict(
-    model: nn.Module, test: TestSet, condition: Condition, draw: int, batch_size: int
-) -> tuple[Columns, dict[str, Tensor]]:
+def _predict(model: nn.Module, trial: _Trial) -> tuple[Columns, dict[str, Tensor]]:
     """Columns, and the weights of experts (N, E) per modality."""
     parts: list[Columns] = []
-    routing: list[Mapping[str, Tensor]] = []
-    for start in range(0, len(test.ids), batch_size):
-        corrupted = test.corrupted(condition, slice(start, start + batch_size), draw)
-        output = _checked(model(corrupted.batch), corrupted.batch, condition)
-        columns = {name: value.float().cpu().numpy() for name, value in output.columns().items()}
+    routing, quality = list[Mapping[str, Tensor]](), list[Mapping[str, Tensor]]()
+    for rows, corrupted in trial.batches():
+        output = trial.answer(model, rows, corrupted.batch)
+        columns = {name: _numbers(value) for name, value in output.columns().items()}
         parts.append(columns | _what_happened(corrupted))
         routing.append(output.routing)
-    return _stack(parts), {m: torch.cat([r[m] for r in routing]) for m in routing[0]}
+        quality.append(output.quality)
+    columns, scores = _stack(parts), _joined(quality)
+    if scores and isinstance(model, TakesQuality):
+        columns |= _predict_with_other_scores(model, trial, scores)
+    return columns, _joined(routing)
+
+
+def _predict_with_other_scores(model: TakesQuality, trial: _Trial, own: Mapping[str, Tensor]) -> Columns:
+    """Its answers with the scores of other samples and with their mean.
+
+    The samples are corrupted once more, for to keep those of a whole condition may take as much memory as all the data.
+    """
+    other = {"shuffled": shuffled(own, *trial.words), "averaged": averaged(own)}
+    parts: list[Columns] = []
+    for rows, corrupted in trial.batches():
+        part = Columns()
+        for name, scores in other.items():
+            given = {m: r[rows] for m, r in scores.items()}
+            output = trial.answer(model.answer_with, rows, corrupted.batch, given)
+            part[f"{name}_prediction"] = _numbers(output.prediction)
+        parts.append(part)
+    return _stack(parts)
+
+
+def _numbers(values: Tensor) -> NDArray[np.float32]:
+    return np.asarray(values.float().cpu().numpy(), np.float32)
+
+
+def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    return {m: torch.cat([part[m] for part in parts]) for m in parts[0]}
 
 
 def _use(weights: Float[Tensor, "N E"]) -> dict[str, list[float]]:

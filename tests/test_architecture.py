@@ -16,7 +16,7 @@ BASELINES = PACKAGE.parent / "baselines" / "qamoe_baselines"
 # Floors from the ground up. A module imports only from floors below its own; `room` stands for all modules in it.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "modality", "seeding", "kinds"),
-    ("record", "protocol", "registry", "metrics", "environment", "statistics"),
+    ("record", "protocol", "registry", "metrics", "environment", "statistics", "interventions"),
     ("store", "contract", "protocol_file"),
     ("checkpoint", "draws", "nn", "report.scores"),
     ("corruption.state", "qamoe", "data.dataset", "data.safe_pickle", "report.table", "report.protocol_plot"),
