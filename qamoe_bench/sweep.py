@@ -35,6 +35,7 @@ class TestSet:
     def __init__(self, data: Dataset, seed: int, device: torch.device) -> None:
         split = data.splits[SPLIT]
         self.data, self.ids, self.target = data, split.ids, split.target.numpy()
+        self.scatter = data.reliability.get(SPLIT, {})
         self.clean = split.batch(target=False).to(device)
         self.seed = seed
         self.reference = data.reference.to(device)
@@ -58,7 +59,9 @@ class Sweep:
             (share of valid frames taken away) and noise_<modality> (size of every other change in units of σ_ref).
             Of a model that gives quality and takes it (see `TakesQuality`) also what it answers with other scores, in
             the same state: shuffled_prediction, with those of all modalities permuted together between the samples of
-            the condition, and averaged_prediction, with the mean of each modality over these samples.
+            the condition, and averaged_prediction, with the mean of each modality over these samples. Where the data
+            set's law is known scatter_<modality>, the true noise scale of the sample's frames before any corruption
+            (smaller is more reliable), which is the same under every condition.
         experts: Per condition and modality, of each expert the `load` (share of samples that it answered) and the
             mean `weight` of its answers; empty where the model has no experts.
     """
@@ -212,7 +215,8 @@ def _assemble(test: TestSet, protocol: Protocol, blocks: list[Columns]) -> Colum
         "id": np.tile(np.array(test.ids, dtype=object), len(blocks)),
         "target": np.tile(test.target, len(blocks)),
     }
-    return identity | _stack(blocks)
+    scatter = {f"scatter_{m}": np.tile(tau.astype(np.float32), len(blocks)) for m, tau in test.scatter.items()}
+    return identity | _stack(blocks) | scatter
 
 
 def as_arrow(columns: Columns) -> Mapping[str, pa.Array]:
