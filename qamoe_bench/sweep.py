@@ -1,5 +1,7 @@
 """A sweep: one model or oracle through every condition of a protocol, to columns of predictions."""
 
+import statistics
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -64,10 +66,12 @@ class Sweep:
             (smaller is more reliable), which is the same under every condition.
         experts: Per condition and modality, of each expert the `load` (share of samples that it answered) and the
             mean `weight` of its answers; empty where the model has no experts.
+        seconds_per_sample: See `CellFacts`.
     """
 
     columns: Columns
     experts: Mapping[str, Mapping[str, Mapping[str, list[float]]]] = field(default_factory=dict)
+    seconds_per_sample: float = 0.0
 
 
 def sweep_model(
@@ -87,14 +91,16 @@ def sweep_model(
     Raises:
         RunFailed: when the model returns something else than an `Output`, or a prediction that is not finite.
     """
-    blocks, experts = [], dict[str, dict[str, Any]]()
+    blocks, experts, seconds = [], dict[str, dict[str, Any]](), list[float]()
     for draw, condition in _blocks(protocol):
         model = model_for if isinstance(model_for, nn.Module) else model_for(condition)
-        columns, routing = _predict(model.eval(), _Trial(test, condition, draw, batch_size))
+        columns, routing, of_batches = _predict(model.eval(), _Trial(test, condition, draw, batch_size))
         blocks.append(columns)
+        seconds += of_batches
         if routing and not draw:
             experts[condition.name] = {m: _use(weights) for m, weights in routing.items()}
-    return Sweep(_assemble(test, protocol, blocks), experts)
+    # The median, since a machine that others use too stutters now and then.
+    return Sweep(_assemble(test, protocol, blocks), experts, statistics.median(seconds))
 
 
 def _blocks(protocol: Protocol) -> list[tuple[int, Condition]]:
@@ -139,12 +145,12 @@ class _Trial:
 
 
 @torch.inference_mode()
-def _predict(model: nn.Module, trial: _Trial) -> tuple[Columns, dict[str, Tensor]]:
-    """Columns, and the weights of experts (N, E) per modality."""
-    parts: list[Columns] = []
+def _predict(model: nn.Module, trial: _Trial) -> tuple[Columns, dict[str, Tensor], list[float]]:
+    """Columns, the weights of experts (N, E) per modality, and the seconds per sample of each batch."""
+    parts, clock = list[Columns](), _Clock(model)
     routing, quality = list[Mapping[str, Tensor]](), list[Mapping[str, Tensor]]()
     for rows, corrupted in trial.batches():
-        output = trial.answer(model, rows, corrupted.batch)
+        output = trial.answer(clock, rows, corrupted.batch)
         columns = {name: _numbers(value) for name, value in output.columns().items()}
         parts.append(columns | _what_happened(corrupted))
         routing.append(output.routing)
@@ -152,7 +158,7 @@ def _predict(model: nn.Module, trial: _Trial) -> tuple[Columns, dict[str, Tensor
     columns, scores = _stack(parts), _joined(quality)
     if scores and isinstance(model, TakesQuality):
         columns |= _predict_with_other_scores(model, trial, scores)
-    return columns, _joined(routing)
+    return columns, _joined(routing), clock.seconds_per_sample
 
 
 def _predict_with_other_scores(model: TakesQuality, trial: _Trial, own: Mapping[str, Tensor]) -> Columns:
@@ -170,6 +176,28 @@ def _predict_with_other_scores(model: TakesQuality, trial: _Trial, own: Mapping[
             part[f"{name}_prediction"] = _numbers(output.prediction)
         parts.append(part)
     return _stack(parts)
+
+
+class _Clock:
+    """A model with a clock: the wall time of every forward pass, divided by the size of its batch."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self.seconds_per_sample: list[float] = []
+
+    def __call__(self, batch: Batch) -> object:
+        start = _now(batch)
+        output = self._model(batch)
+        self.seconds_per_sample.append((_now(batch) - start) / batch.size)
+        return output
+
+
+def _now(batch: Batch) -> float:
+    """The time when the batch's device has done all that it was told to."""
+    device = next(iter(batch.lengths.values())).device
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 def _numbers(values: Tensor) -> NDArray[np.float32]:
