@@ -191,3 +191,12 @@ class HasEpochs(Protocol):
     def start_epoch(self, epoch: int) -> None:
         """Called before each epoch of training, which count from 1."""
         ...
+
+
+@runtime_checkable
+class TakesQuality(Protocol):
+    """A model that answers with quality scores from outside too, so that one can see whether they matter to it."""
+
+    def answer_with(self, batch: Batch, quality: Mapping[str, Float[Tensor, " B"]]) -> Output:
+        """The forward pass, with these scores in the place of the model's own."""
+        ...

@@ -71,6 +71,9 @@ class CellFacts:
         config: The model's configuration.
         training: Configuration and course of the training; empty for the oracle.
         experts: Per condition and modality, `load` and `weight` of each expert, where the model has experts.
+        seconds_per_sample: Wall time of a forward pass divided by the size of its batch, the median over all batches;
+            corruption is not in it. It depends on the machine and on what else ran there, so it is comparable only
+            with that of other cells of the same run. 0 for the oracle, and where it was not measured.
     """
 
     conditions: Sequence[Mapping[str, Any]]

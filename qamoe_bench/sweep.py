@@ -1,6 +1,8 @@
 """A sweep: one model or oracle through every condition of a protocol, to columns of predictions."""
 
-from collections.abc import Callable, Mapping
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -12,12 +14,13 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from qamoe_bench.contract import Batch, Output
+from qamoe_bench.contract import Batch, Output, TakesQuality
 from qamoe_bench.corruption.apply import corrupt
 from qamoe_bench.corruption.state import Corrupted
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.draws import CommonDraws
 from qamoe_bench.errors import RunFailed
+from qamoe_bench.interventions import averaged, shuffled
 from qamoe_bench.protocol import Condition, Protocol
 from qamoe_bench.seeding import seeded
 
@@ -34,6 +37,7 @@ class TestSet:
     def __init__(self, data: Dataset, seed: int, device: torch.device) -> None:
         split = data.splits[SPLIT]
         self.data, self.ids, self.target = data, split.ids, split.target.numpy()
+        self.scatter = data.reliability.get(SPLIT, {})
         self.clean = split.batch(target=False).to(device)
         self.seed = seed
         self.reference = data.reference.to(device)
@@ -55,12 +59,19 @@ class Sweep:
         columns: Equally long, draw by draw and condition by condition: draw, condition, id, target, prediction, where
             the model gives them variance and quality_<modality>, and per modality what happened: missing_<modality>
             (share of valid frames taken away) and noise_<modality> (size of every other change in units of σ_ref).
+            Of a model that gives quality and takes it (see `TakesQuality`) also what it answers with other scores, in
+            the same state: shuffled_prediction, with those of all modalities permuted together between the samples of
+            the condition, and averaged_prediction, with the mean of each modality over these samples. Where the data
+            set's law is known scatter_<modality>, the true noise scale of the sample's frames before any corruption
+            (smaller is more reliable), which is the same under every condition.
         experts: Per condition and modality, of each expert the `load` (share of samples that it answered) and the
             mean `weight` of its answers; empty where the model has no experts.
+        seconds_per_sample: See `CellFacts`.
     """
 
     columns: Columns
     experts: Mapping[str, Mapping[str, Mapping[str, list[float]]]] = field(default_factory=dict)
+    seconds_per_sample: float = 0.0
 
 
 def sweep_model(
@@ -80,16 +91,16 @@ def sweep_model(
     Raises:
         RunFailed: when the model returns something else than an `Output`, or a prediction that is not finite.
     """
-    blocks, experts = [], dict[str, dict[str, Any]]()
+    blocks, experts, seconds = [], dict[str, dict[str, Any]](), list[float]()
     for draw, condition in _blocks(protocol):
         model = model_for if isinstance(model_for, nn.Module) else model_for(condition)
-        # A model that samples in evaluation gives the same answers whenever it is asked.
-        with seeded("sweep", test.seed, draw, condition.name):
-            columns, routing = _predict(model.eval(), test, condition, draw, batch_size)
+        columns, routing, of_batches = _predict(model.eval(), _Trial(test, condition, draw, batch_size))
         blocks.append(columns)
+        seconds += of_batches
         if routing and not draw:
             experts[condition.name] = {m: _use(weights) for m, weights in routing.items()}
-    return Sweep(_assemble(test, protocol, blocks), experts)
+    # The median, since a machine that others use too stutters now and then.
+    return Sweep(_assemble(test, protocol, blocks), experts, statistics.median(seconds))
 
 
 def _blocks(protocol: Protocol) -> list[tuple[int, Condition]]:
@@ -109,20 +120,92 @@ def sweep_oracle(test: TestSet, protocol: Protocol) -> Sweep:
     return Sweep(_assemble(test, protocol, blocks))
 
 
+@dataclass(frozen=True)
+class _Trial:
+    """The samples of a test set under one condition and draw, for a model to answer some at a time."""
+
+    test: TestSet
+    condition: Condition
+    draw: int
+    batch_size: int
+
+    def batches(self) -> Iterator[tuple[slice, Corrupted]]:
+        for start in range(0, len(self.test.ids), self.batch_size):
+            rows = slice(start, start + self.batch_size)
+            yield rows, self.test.corrupted(self.condition, rows, self.draw)
+
+    def answer(self, ask: Callable[..., object], rows: slice, batch: Batch, *given: object) -> Output:
+        # A model that samples in evaluation draws the same whenever it is asked, and whatever scores it is given.
+        with seeded("sweep", *self.words, rows.start):
+            return _checked(ask(batch, *given), batch, self.condition)
+
+    @property
+    def words(self) -> tuple[object, ...]:
+        return self.test.seed, self.draw, self.condition.name
+
+
 @torch.inference_mode()
-def _predict(
-    model: nn.Module, test: TestSet, condition: Condition, draw: int, batch_size: int
-) -> tuple[Columns, dict[str, Tensor]]:
-    """Columns, and the weights of experts (N, E) per modality."""
-    parts: list[Columns] = []
-    routing: list[Mapping[str, Tensor]] = []
-    for start in range(0, len(test.ids), batch_size):
-        corrupted = test.corrupted(condition, slice(start, start + batch_size), draw)
-        output = _checked(model(corrupted.batch), corrupted.batch, condition)
-        columns = {name: value.float().cpu().numpy() for name, value in output.columns().items()}
+def _predict(model: nn.Module, trial: _Trial) -> tuple[Columns, dict[str, Tensor], list[float]]:
+    """Columns, the weights of experts (N, E) per modality, and the seconds per sample of each batch."""
+    parts, clock = list[Columns](), _Clock(model)
+    routing, quality = list[Mapping[str, Tensor]](), list[Mapping[str, Tensor]]()
+    for rows, corrupted in trial.batches():
+        output = trial.answer(clock, rows, corrupted.batch)
+        columns = {name: _numbers(value) for name, value in output.columns().items()}
         parts.append(columns | _what_happened(corrupted))
         routing.append(output.routing)
-    return _stack(parts), {m: torch.cat([r[m] for r in routing]) for m in routing[0]}
+        quality.append(output.quality)
+    columns, scores = _stack(parts), _joined(quality)
+    if scores and isinstance(model, TakesQuality):
+        columns |= _predict_with_other_scores(model, trial, scores)
+    return columns, _joined(routing), clock.seconds_per_sample
+
+
+def _predict_with_other_scores(model: TakesQuality, trial: _Trial, own: Mapping[str, Tensor]) -> Columns:
+    """Its answers with the scores of other samples and with their mean.
+
+    The samples are corrupted once more, for to keep those of a whole condition may take as much memory as all the data.
+    """
+    other = {"shuffled": shuffled(own, *trial.words), "averaged": averaged(own)}
+    parts: list[Columns] = []
+    for rows, corrupted in trial.batches():
+        part = Columns()
+        for name, scores in other.items():
+            given = {m: r[rows] for m, r in scores.items()}
+            output = trial.answer(model.answer_with, rows, corrupted.batch, given)
+            part[f"{name}_prediction"] = _numbers(output.prediction)
+        parts.append(part)
+    return _stack(parts)
+
+
+class _Clock:
+    """A model with a clock: the wall time of every forward pass, divided by the size of its batch."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self.seconds_per_sample: list[float] = []
+
+    def __call__(self, batch: Batch) -> object:
+        start = _now(batch)
+        output = self._model(batch)
+        self.seconds_per_sample.append((_now(batch) - start) / batch.size)
+        return output
+
+
+def _now(batch: Batch) -> float:
+    """The time when the batch's device has done all that it was told to."""
+    device = next(iter(batch.lengths.values())).device
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _numbers(values: Tensor) -> NDArray[np.float32]:
+    return np.asarray(values.float().cpu().numpy(), np.float32)
+
+
+def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    return {m: torch.cat([part[m] for part in parts]) for m in parts[0]}
 
 
 def _use(weights: Float[Tensor, "N E"]) -> dict[str, list[float]]:
@@ -160,7 +243,8 @@ def _assemble(test: TestSet, protocol: Protocol, blocks: list[Columns]) -> Colum
         "id": np.tile(np.array(test.ids, dtype=object), len(blocks)),
         "target": np.tile(test.target, len(blocks)),
     }
-    return identity | _stack(blocks)
+    scatter = {f"scatter_{m}": np.tile(tau.astype(np.float32), len(blocks)) for m, tau in test.scatter.items()}
+    return identity | _stack(blocks) | scatter
 
 
 def as_arrow(columns: Columns) -> Mapping[str, pa.Array]:

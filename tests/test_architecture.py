@@ -16,9 +16,9 @@ BASELINES = PACKAGE.parent / "baselines" / "qamoe_baselines"
 # Floors from the ground up. A module imports only from floors below its own; `room` stands for all modules in it.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "modality", "seeding", "kinds"),
-    ("record", "protocol", "registry", "metrics", "environment", "report.table", "report.protocol_plot"),
-    ("store", "contract", "protocol_file", "dialects", "report.terminal", "report.markdown", "report.latex"),
-    ("checkpoint", "draws", "nn", "statistics", "report.rows"),
+    ("record", "protocol", "registry", "metrics", "environment", "interventions"),
+    ("store", "contract", "protocol_file", "dialects", "report.table", "report.protocol_plot"),
+    ("checkpoint", "draws", "nn", "statistics", "report.rows", "report.terminal", "report.markdown", "report.latex"),
     ("corruption.state", "qamoe", "data.dataset", "data.safe_pickle", "report.scores"),
     ("corruption.modalities", "corruption.frames", "data.oracle", "data.mmsa"),
     ("report.summaries", "report.comparisons", "report.audits", "report.check"),

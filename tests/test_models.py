@@ -9,19 +9,23 @@ from tinydata import make_dataset
 from torch import Tensor, nn
 
 import qamoe_bench
-from qamoe_bench.contract import Batch, DataSpec, Output
+from qamoe_bench.contract import Batch, DataSpec, Output, TakesQuality
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import BenchError
 from qamoe_bench.registry import find_model, model_refs
 from qamoe_bench.seeding import seeded
 from qamoe_bench.train import loss_of
 
+VARIANTS = [f"{ref.name}:{variant}" for ref in model_refs().values() for variant in ref.variants()]
 every_model = pytest.mark.parametrize("name", model_refs())
+every_variant = pytest.mark.parametrize("name", VARIANTS)
+every_model_and_variant = pytest.mark.parametrize("name", [*model_refs(), *VARIANTS])
 
 
 def made(name: str, spec: DataSpec) -> nn.Module:
+    ref = find_model(name)
     with seeded("test", name):
-        model = find_model(name).builder()(spec)
+        model = ref.builder()(spec, **ref.settings)
     assert isinstance(model, nn.Module)
     return model.eval()
 
@@ -172,14 +176,25 @@ def test_every_file_with_a_builder_is_a_registered_model() -> None:
     assert {ref.target.removeprefix("qamoe_bench.") for ref in model_refs().values()} == found
 
 
-@pytest.mark.parametrize(
-    "name", [f"{ref.name}:{variant}" for ref in model_refs().values() for variant in ref.variants()]
-)
+@every_variant
 def test_in_every_variant_gradients_reach_every_parameter(name: str, tiny: Dataset, batch: Batch) -> None:
     ref = find_model(name)
     with seeded("test", name):
         model = ref.builder()(tiny.spec, **ref.settings).train()
         reach_every_parameter(model, batch)
+
+
+@every_model_and_variant
+def test_with_its_own_quality_a_model_answers_as_without(name: str, tiny: Dataset, batch: Batch) -> None:
+    model, some_lost = made(name, tiny.spec), zeroed(batch, "audio")
+    with torch.no_grad():
+        own = model(some_lost)
+        if not own.quality:
+            pytest.skip("it gives no quality")
+        assert isinstance(model, TakesQuality)
+        again = model.answer_with(some_lost, own.quality)
+    for key, value in own.columns().items():
+        assert torch.equal(again.columns()[key], value)
 
 
 def test_unknown_models_are_told_with_the_nearest_name() -> None:

@@ -1,6 +1,7 @@
 """QA-MoE against a literal transcription of its formulas."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -15,8 +16,10 @@ from qamoe_bench.qamoe.quality import make_quality
 from qamoe_bench.registry import find_model
 
 
-def literal(model: Any, batch: Batch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """The formulas one sample and one expert at a time."""
+def literal(
+    model: Any, batch: Batch, given: Mapping[str, Tensor] | None = None
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """The formulas one sample and one expert at a time, with r_m as given."""
     predictions, variances, qualities = [], [], {m: [] for m in model.modalities}  # type: ignore[var-annotated]
     encoded = model.encode(batch)
     for i in range(batch.size):
@@ -25,7 +28,7 @@ def literal(model: Any, batch: Batch) -> tuple[Tensor, Tensor, dict[str, Tensor]
             u = encoded[m][i]
             mu = model.mean[m](u)
             sigma2 = torch.log1p(torch.exp(model.quality[m].spread(u)))
-            r = 1 / (1 + sigma2.mean())
+            r = given[m][i] if given else 1 / (1 + sigma2.mean())
             logits = model.gate[m](mu)
             best = logits.argsort(descending=True)[: model.config.k]
             answer = torch.zeros_like(mu)
@@ -74,6 +77,26 @@ def test_a_quality_of_zero_leaves_the_prior_alone(tiny: Dataset, batch: Batch) -
     output = model(batch)
     assert torch.allclose(output.prediction, output.prediction[0].expand(20))
     assert all((q < 1e-6).all() for q in output.quality.values())
+
+
+def test_with_scores_from_outside_the_formulas_take_these(tiny: Dataset, batch: Batch) -> None:
+    model = build(tiny.spec, width=8, expert_hidden=5).eval()
+    torch.nn.init.normal_(model.prior)
+    given = {m: torch.rand(20) for m in reversed(model.modalities)}  # whatever their order
+    with torch.no_grad():
+        output, (prediction, variance, _) = model.answer_with(batch, given), literal(model, batch, given)
+    torch.testing.assert_close(output.prediction, prediction)
+    torch.testing.assert_close(output.variance, variance)
+    assert all(output.quality[m] is given[m] for m in model.modalities)
+    permuted = {m: r.roll(1) for m, r in given.items()}
+    assert not torch.allclose(model.answer_with(batch, permuted).prediction, prediction, atol=1e-3)
+
+
+def test_without_a_quality_gate_scores_from_outside_change_nothing(tiny: Dataset, batch: Batch) -> None:
+    model = build(tiny.spec, quality="none").eval()
+    given = model.answer_with(batch, {m: torch.rand(20) for m in model.modalities})
+    assert torch.equal(given.prediction, model(batch).prediction)
+    assert given.quality == {}
 
 
 def test_own_experts_and_priors_per_modality_when_not_shared(tiny: Dataset, batch: Batch) -> None:

@@ -20,7 +20,9 @@ from qamoe_bench.record import Cell, CellFacts
 from qamoe_bench.store import METADATA_KEY, Store, write_atomic
 
 CELL = Cell("d", "0a", "p", "1b", "a.b:build", "spectrum", "2c", 7)
-FACTS = CellFacts(({"name": "eta=0", "levels": {"eta": 0.0}},), 12, {"width": 3}, {"best_epoch": 2})
+FACTS = CellFacts(
+    ({"name": "eta=0", "levels": {"eta": 0.0}},), 12, {"width": 3}, {"best_epoch": 2}, seconds_per_sample=0.25
+)
 COLUMNS = {
     "id": pa.array(["a", "b", "c"]),
     "condition": pa.array(["eta=0"] * 3),
@@ -45,6 +47,7 @@ def test_a_cell_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert found.cell == CELL
     assert found.facts.conditions[0]["levels"] == {"eta": 0.0}
     assert (found.facts.parameters, found.facts.config, found.facts.training) == (12, {"width": 3}, {"best_epoch": 2})
+    assert found.facts.seconds_per_sample == 0.25
     assert found.predictions["prediction"].tolist() == [0, 1, 2]
     assert found.column("prediction").tolist() == [[[0, 1, 2]]]  # draw, condition, sample
     assert found.samples == ("a", "b", "c")
@@ -73,6 +76,16 @@ def test_columns_and_fields_of_a_later_version_are_passed_over(tmp_path: Path) -
     table = table.append_column("later", pa.array([1, 2, 3])).replace_schema_metadata({METADATA_KEY: json.dumps(about)})
     pq.write_table(table, path)
     assert store.cells()[0].cell == CELL
+
+
+def test_a_fact_that_an_older_version_did_not_know_has_its_default(tmp_path: Path) -> None:
+    store = stored(tmp_path)
+    path = store.cells()[0].path
+    table = pq.read_table(path)
+    about = json.loads(table.schema.metadata[METADATA_KEY])
+    del about["facts"]["seconds_per_sample"]
+    pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(about)}), path)
+    assert store.cells()[0].facts.seconds_per_sample == 0
 
 
 def test_a_newer_schema_is_refused_with_the_remedy(tmp_path: Path) -> None:

@@ -110,23 +110,29 @@ class QAMoE(nn.Module):
         """u_m of each modality, and the quality's own encoding behind it; depends on that modality alone."""
         return {m: torch.cat([self.encoders[m](batch), self._scorer(m).encode(batch)], dim=1) for m in self.modalities}
 
-    def fuse(self, encoded: Mapping[str, Float[Tensor, "B V"]]) -> Output:
-        """Everything after the encoders."""
-        width = self.config.width
+    def fuse(
+        self, encoded: Mapping[str, Float[Tensor, "B V"]], quality: Mapping[str, Float[Tensor, " B"]] | None = None
+    ) -> Output:
+        """Everything after the encoders; scores that are given take the place of r_m, where there is an r_m."""
+        width, scores = self.config.width, self.config.quality != "none"
         u = {m: encoded[m][:, :width] for m in self.modalities}
         scored = {m: self._scorer(m)(u[m], encoded[m][:, width:]) for m in self.modalities}
-        quality = {m: score for m, (score, _) in scored.items()}
+        own = {m: score for m, (score, _) in scored.items()}
+        used = {m: quality[m] for m in own} if scores and quality is not None else own
         parts = {f"{m}/{name}": part for m, (_, kept) in scored.items() for name, part in kept.items()}
         mean = {m: self.mean[m](u[m]) for m in self.modalities}
         gates = {m: self._gate(m, mean[m]) for m in self.modalities}
-        h = self.fusion(torch.cat(self._mixed(mean, gates, quality), dim=1))  # (B, W)
+        h = self.fusion(torch.cat(self._mixed(mean, gates, used), dim=1))  # (B, W)
         prediction = self.label_mean + self.label_std * self.predict(h)[:, 0]
-        quality = {} if self.config.quality == "none" else quality
-        return Output(prediction, self._variance(h), quality, gates, parts)
+        return Output(prediction, self._variance(h), used if scores else {}, gates, parts)
 
     def forward(self, batch: Batch) -> Output:
         """Prediction, predicted variance and one quality score per modality."""
         return self.fuse(self.encode(batch))
+
+    def answer_with(self, batch: Batch, quality: Mapping[str, Float[Tensor, " B"]]) -> Output:
+        """The forward pass with these r_m; without a quality gate there is none to replace, and nothing changes."""
+        return self.fuse(self.encode(batch), quality)
 
     def loss(self, output: Output, batch: Batch) -> Float[Tensor, ""]:
         """The objective of the prediction, as configured, and that of each quality score that has one."""

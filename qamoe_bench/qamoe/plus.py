@@ -121,16 +121,19 @@ class QAMoEPlus(nn.Module):
             for m in self.modalities
         }
 
-    def fuse(self, encoded: Mapping[str, Float[Tensor, "B V"]]) -> Output:
-        """Everything after the encoders."""
+    def fuse(
+        self, encoded: Mapping[str, Float[Tensor, "B V"]], quality: Mapping[str, Float[Tensor, " B"]] | None = None
+    ) -> Output:
+        """Everything after the encoders; scores that are given take the place of r_m."""
         u = {m: encoded[m][:, :-2] for m in self.modalities}
         logits, left = ({m: encoded[m][:, i] for m in self.modalities} for i in (-2, -1))
-        quality = {m: logits[m].sigmoid().detach() * left[m] for m in self.modalities}
+        own = {m: logits[m].sigmoid().detach() * left[m] for m in self.modalities}
+        used = own if quality is None else {m: quality[m] for m in self.modalities}
         gates = self._gates(u)
         answers = self._answers(u, gates)
         score = self.prior.expand(len(answers[0]), -1)  # (B, N)
         for m, answer in zip(self.modalities, answers, strict=True):
-            weight = quality[m] if self.config.quality_gate else left[m]
+            weight = used[m] if self.config.quality_gate else left[m]
             score = score + weight[:, None] * self.evidence[m](self.dropout(answer))
         log_mass = score.log_softmax(1)
         mass = log_mass.exp()
@@ -139,11 +142,19 @@ class QAMoEPlus(nn.Module):
         # A cell is not a point: mass spread evenly over it adds its own variance, and keeps the sum positive.
         variance = spread + self._cell() ** 2 / 12
         parts = {"log_mass": log_mass, **{f"logit_{m}": logit for m, logit in logits.items()}}
-        return Output(median(mass, self.anchors), variance, quality, gates, parts)
+        return Output(median(mass, self.anchors), variance, used, gates, parts)
 
     def forward(self, batch: Batch) -> Output:
         """Prediction, predicted variance and one quality score per modality."""
         return self.fuse(self.encode(batch))
+
+    def answer_with(self, batch: Batch, quality: Mapping[str, Float[Tensor, " B"]]) -> Output:
+        """The forward pass with these r_m.
+
+        They replace r_m entirely: a modality without any frame speaks too, as loudly as the score says, for staying
+        out is something that r_m knows. Without the quality gate nothing listens to r_m, and the answer stays.
+        """
+        return self.fuse(self.encode(batch), quality)
 
     def loss(self, output: Output, batch: Batch) -> Float[Tensor, ""]:
         """Cross-entropies of the distribution over anchors and of the scores, and the error of the median."""
