@@ -100,7 +100,9 @@ class Store:
         about = {"schema": SCHEMA, "key": cell.key, "cell": asdict(cell), "facts": asdict(facts)}
         table = pa.table(dict(columns)).replace_schema_metadata({METADATA_KEY: json.dumps(about)})
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
+        # Numbers hardly repeat: a dictionary of them would only add to the file.
+        words = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
+        pq.write_table(table, sink, compression="zstd", use_dictionary=words or False)
         write_atomic(self.runs / run_id / "predictions" / cell.file_name, sink.getvalue().to_pybytes())
 
     def find_cell(self, cell: Cell) -> Path | None:

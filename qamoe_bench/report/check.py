@@ -2,8 +2,10 @@
 
 A row (model and regime, under a protocol, on a data set) is compared with the row of the same name in the reference, in
 every metric at every level and in the mean. It is worse where the reference's lead, less a tolerance, is sure: by a
-one-sided test on the paired difference at 5 %, Holm-corrected over all that is compared. What cannot be compared is
-told: cells that are lost, protocols or data that changed their meaning, metrics that became undefined.
+one-sided test on the paired difference at 5 %, Holm-corrected over all that is compared. The variance from seeds counts
+with the normal quantile: at the levels that Holm leaves, Student's t of two or three seeds would find nothing, and the
+tolerance stands for what that takes lightly. What cannot be compared is told: cells that are lost, protocols or data
+that changed their meaning, metrics that became undefined.
 
 Speed is compared as a ratio to the control's in the same run, for machines differ and so do the days of one machine.
 
@@ -28,6 +30,7 @@ from qamoe_bench.statistics.estimates import SMALLEST, Estimate, differences
 from qamoe_bench.statistics.families import holm_alphas
 from qamoe_bench.store import Store, StoredCell
 
+MANY = 1e6  # degrees of freedom at which Student's t is the normal distribution
 Kind = Literal["worse", "undefined", "lost", "changed protocol", "changed data", "slower", "better"]
 Name = tuple[str, str, str, str]
 """Data set, protocol, model, regime: what a row is called on both sides."""
@@ -238,6 +241,7 @@ def _moved(pairs: Pairs, dialect: Dialect, metric: str) -> _Moved:
         [(count + i, i) for i in range(count)],
         trained,
     )
+    found = replace(found, freedom=np.full_like(found.freedom, MANY))
     return _Moved(tuple(pairs), (*old.levels.heads, "mean"), METRICS[metric], before[0].mean(1), now[0].mean(1), found)
 
 
