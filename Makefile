@@ -27,6 +27,7 @@ test: .venv/installed
 benchmark: .venv/installed
 	$(BIN)/python tests/benchmarks/bench_corruption.py
 	$(BIN)/python tests/benchmarks/bench_large.py
+	PYTHONPATH=tests $(BIN)/python tests/benchmarks/bench_report.py
 
 format: .venv/installed
 	$(BIN)/ruff format

@@ -35,22 +35,18 @@ METADATA_KEY = b"qamoe_bench"
 
 @dataclass(frozen=True)
 class StoredCell:
-    """A finished cell in a store: its identity and facts at once, its predictions on demand."""
+    """A finished cell in a store: its identity and facts at once, its columns, by their `names`, on demand."""
 
     path: Path
     cell: Cell
     facts: CellFacts
+    names: frozenset[str]
 
     @property
     def predictions(self) -> "pd.DataFrame":
         """One row per (draw, condition, sample), conditions in order, samples in the split's order."""
         frame: pd.DataFrame = self._file.read().to_pandas()
         return frame
-
-    @cached_property
-    def names(self) -> frozenset[str]:
-        """The columns that it has."""
-        return frozenset(self._file.schema_arrow.names)
 
     @cached_property
     def samples(self) -> tuple[str, ...]:
@@ -177,13 +173,14 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 def _read_cell(path: Path) -> StoredCell:
     try:
-        metadata = pq.read_schema(path).metadata or {}
-        about = json.loads(metadata[METADATA_KEY])
+        schema = pq.read_schema(path)
+        about = json.loads((schema.metadata or {})[METADATA_KEY])
     except (OSError, KeyError, ValueError) as error:  # pyarrow's own errors are ValueErrors
         raise BenchError(f"predictions {path}: not a file of this store ({error}); remove it and run again") from error
     _check_schema(path, about.get("schema"))
     facts = dict(about["facts"])
-    return StoredCell(path, Cell(**_known(Cell, about["cell"])), CellFacts(**_known(CellFacts, facts)))
+    cell, names = Cell(**_known(Cell, about["cell"])), frozenset(schema.names)
+    return StoredCell(path, cell, CellFacts(**_known(CellFacts, facts)), names)
 
 
 def _known(kind: type[Cell] | type[CellFacts], values: Mapping[str, Any]) -> dict[str, Any]:

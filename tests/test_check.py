@@ -149,6 +149,15 @@ def test_two_versions_in_the_results_are_told_and_in_a_reference_refused(tmp_pat
         judged(now, reference)
 
 
+def test_other_versions_of_packages_are_told(tmp_path: Path) -> None:
+    reference, now = stores(tmp_path)
+    for store, version in ((reference, "2.6"), (now, "2.13")):
+        engine = {"versions": {"torch": version, "numpy": "2.4"}}
+        store.prepare("another")
+        store.write_manifest("another", {"data": {"name": "d"}, "protocols": {}, "cells": [], "engine": engine})
+    assert judged(reference, now).notes == ("torch 2.6 became 2.13",)
+
+
 def test_people_programs_and_github_are_told_the_same(tmp_path: Path) -> None:
     found = judged(*stores(tmp_path, {**MODELS, "ours": noisy(1.5)}))
     table = verdict_table(found)

@@ -30,7 +30,11 @@ def wheel_names(built: Path) -> list[str]:
 
 def test_the_wheel_holds_packages_and_protocols_and_nothing_else(built: Path) -> None:
     names = wheel_names(built)
-    for source in [*(ROOT / "qamoe_bench").rglob("*.py"), *(ROOT / "protocols").glob("*.toml")]:
+    for source in [
+        *(ROOT / "qamoe_bench").rglob("*.py"),
+        *(ROOT / "qamoe_bench").rglob("*.csv"),
+        *(ROOT / "protocols").glob("*.toml"),
+    ]:
         path = source.relative_to(ROOT).as_posix()
         assert (path if path.startswith("qamoe_bench") else f"qamoe_bench/{path}") in names
     assert "qamoe_baselines/late_fusion.py" in names

@@ -132,7 +132,7 @@ def check(
         tuple(sorted(findings, key=lambda f: not f.is_regression)),
         tuple(name for pairs in comparable.values() for name in pairs),
         numbers,
-        _notes(new, comparable),
+        (*_notes(new, comparable), *_other_versions(reference, results)),
     )
 
 
@@ -211,16 +211,34 @@ class _Moved:
 def _compare(
     comparable: Mapping[tuple[str, str], Pairs], dialect: Dialect, metrics: Sequence[str], limits: Limits
 ) -> tuple[list[Finding], int]:
-    moved = [_moved(pairs, dialect, m) for pairs in comparable.values() for m in metrics]
+    """What moved, and how many numbers were compared; rows that are the same to the bit need no test."""
+    numbers = sum(len(pairs) * _places(pairs) * len(metrics) for pairs in comparable.values())
+    changed = [{n: sides for n, sides in pairs.items() if not _same(*sides)} for pairs in comparable.values()]
+    moved = [_moved(pairs, dialect, m) for pairs in changed if pairs for m in metrics]
     if not moved:
-        return [], 0
-    findings = []
+        return [], numbers
+    findings: list[Finding] = []
     for m, (p, alpha) in zip(moved, _family([m.loss().above(limits.tolerance) for m in moved]), strict=True):
         findings += _findings("worse", m, p <= alpha, alpha)
         findings += _findings("undefined", m, np.isfinite(m.before) & ~np.isfinite(m.now), alpha)
     for m, (p, alpha) in zip(moved, _family([m.gain().above(limits.tolerance) for m in moved]), strict=True):
         findings += _findings("better", m, p <= alpha, alpha)
-    return findings, sum(m.before.size for m in moved)
+    return findings, numbers
+
+
+def _places(pairs: Pairs) -> int:
+    """Levels of the protocol, and the mean."""
+    ((cell, *_), _), *_ = pairs.values()
+    return len(Section((cell,)).levels.heads) + 1
+
+
+def _same(before: Sequence[StoredCell], now: Sequence[StoredCell]) -> bool:
+    """Whether every answer is the same, those for single metrics included."""
+    for a, b in zip(before, now, strict=True):
+        answers = sorted(name for name in a.names if name.startswith("prediction"))
+        if not all(name in b.names and np.array_equal(a.column(name), b.column(name)) for name in answers):
+            return False
+    return True
 
 
 def _family(ps: Sequence[Values]) -> list[tuple[Values, Values]]:
@@ -297,3 +315,18 @@ def _notes(new: Mapping[Name, Sequence[StoredCell]], comparable: Mapping[tuple[s
     if any(len(before) == 1 for pairs in comparable.values() for before, _ in pairs.values()):
         notes.append("one seed: the chance of training is not covered, so that it counts as a difference")
     return tuple(notes)
+
+
+def _other_versions(reference: Store, results: Store) -> tuple[str, ...]:
+    """Packages whose versions differ between the two sides: the first thing to suspect."""
+    old, new = _versions(reference), _versions(results)
+    different = [name for name in old.keys() & new.keys() if old[name] != new[name]]
+    return tuple(f"{name} {'/'.join(old[name])} became {'/'.join(new[name])}" for name in sorted(different))
+
+
+def _versions(store: Store) -> dict[str, list[str]]:
+    found: dict[str, set[str]] = {}
+    for manifest in store.manifests():
+        for name, version in manifest.get("engine", {}).get("versions", {}).items():
+            found.setdefault(name, set()).add(str(version))
+    return {name: sorted(versions) for name, versions in found.items()}
