@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -11,16 +12,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from fakestore import Answer, noisy, write_store
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
+from qamoe_bench.checkpoint import save_weights
 from qamoe_bench.cli import app
+from qamoe_bench.data.open import open_dataset
 from qamoe_bench.dialects import DIALECTS
 from qamoe_bench.errors import BenchError
+from qamoe_bench.plan import Request, plan
+from qamoe_bench.presets import PRESETS
+from qamoe_bench.registry import find_model
 from qamoe_bench.report.check import Limits, Verdict, check
 from qamoe_bench.report.verdict import annotations, junit, summary, verdict_table
+from qamoe_bench.runner import run
+from qamoe_bench.seeding import seeded
 from qamoe_bench.store import METADATA_KEY, Store
+from qamoe_bench.train import SPECTRUM, train
 
 METRICS = ("acc2_non0", "acc7", "mae", "corr")
 MODELS: dict[str, Answer] = {"late-fusion": noisy(1.0), "ours": noisy(0.5), "oracle": noisy(0.1)}
@@ -189,6 +199,30 @@ def test_the_command_gives_its_verdict_as_exit_status(tmp_path: Path, monkeypatc
     nothing = CliRunner().invoke(app, [*call, str(now.root)])
     assert isinstance(nothing.exception, BenchError)  # `main` makes it one line and exit status 2
     assert "expected results to check" in str(nothing.exception)
+
+
+def test_perturbed_weights_fail_and_an_unchanged_rerun_passes(tmp_path: Path) -> None:
+    """From end to end: a trained model, its weights disturbed, under real corruption."""
+    data = open_dataset("synthetic")
+    model = find_model("late-fusion").builder()(data.spec)
+    short = replace(PRESETS["quick"].training, epochs=12, selection_window=1)
+    train(model, data, SPECTRUM, 1, short, torch.device("cpu"))
+
+    def results(name: str, model: torch.nn.Module) -> Store:
+        weights = tmp_path / f"{name}.safetensors"
+        save_weights(model, {}, weights)
+        asked = Request(("random-missing",), ("late-fusion",), "synthetic", (1, 2), checkpoint=str(weights))
+        run(plan(asked), store := Store(tmp_path / name), jobs=1)
+        return store
+
+    reference = results("good", model)
+    assert judged(reference, results("again", model)).findings == ()
+    with torch.no_grad(), seeded("perturbed"):
+        for parameter in model.parameters():
+            parameter += parameter.std(correction=0) * torch.randn_like(parameter)
+    found = judged(reference, results("perturbed", model)).regressions
+    assert ("mae", "η=0") in {(f.what, f.where) for f in found}
+    assert {f.kind for f in found} == {"worse"}
 
 
 def test_a_perturbed_model_fails_though_its_change_is_small_beside_the_spread_of_samples(tmp_path: Path) -> None:
