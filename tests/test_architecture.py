@@ -21,7 +21,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("checkpoint", "draws", "nn", "statistics", "report.rows", "report.terminal", "report.markdown", "report.latex"),
     ("corruption.state", "qamoe", "data.dataset", "data.safe_pickle", "report.scores"),
     ("corruption.modalities", "corruption.frames", "data.oracle", "data.mmsa"),
-    ("report.summaries", "report.comparisons", "report.audits", "report.check"),
+    ("report.summaries", "report.comparisons", "report.audits", "report.check", "report.runs"),
     ("report.analysis", "report.verdict"),
     ("report.metric_tables", "report.records", "report.published"),
     ("report.audit_tables", "report.formats"),

@@ -3,17 +3,14 @@
 import numpy as np
 
 from qamoe_bench.metrics import Metric
-from qamoe_bench.record import ORACLE
 from qamoe_bench.report.analysis import Analysis
 from qamoe_bench.report.rows import CONTROL, MEAN, Section
+from qamoe_bench.report.runs import THRESHOLDS, chances, interquartile_means, profile
 from qamoe_bench.report.scores import Scores, Values
-from qamoe_bench.report.table import Table, fitted, without_empty
-from qamoe_bench.statistics.aggregates import interquartile_mean, performance_profile, probability_of_improvement
+from qamoe_bench.report.table import Table, fitted, shown, without_empty
 from qamoe_bench.statistics.estimates import Estimate
 
 COLUMNS = {"auilc": "AUILC", "worst": "worst", "retention": "kept %", "reached": "reached %"}
-THRESHOLDS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-"""Shares of the way from `mean` to the oracle, for performance profiles."""
 
 
 def level_table(found: Analysis, scores: Scores) -> Table:
@@ -119,56 +116,26 @@ def runs_table(found: Analysis) -> Table:
     head, columns = ["model"], [[row.name for row in section.rows]]
     for s in found.scores:
         head += [s.metric.name, "P"]
-        columns.append([s.metric.show(_interquartile(section, s, i)) for i in range(len(section.rows))])
-        columns.append([_chance(section, s, i) for i in range(len(section.rows))])
+        columns.append([s.metric.show(x) for x in interquartile_means(section, s)])
+        columns.append([shown(x, ".2f") for x in chances(section, s)])
     note = (
         "in the manner of rliable (Agarwal et al. 2021): mean of the middle half of runs; P: probability that a run "
         f"is better than one of {CONTROL} at the same level, ties half"
     )
-    rows = tuple(zip(*columns, strict=True))
-    return without_empty(
-        Table("Across runs (seed × level): interquartile means", tuple(head), rows, (note,), limits(section))
-    )
-
-
-def _runs(section: Section, scores: Scores, row: int) -> Values:
-    """(S, C) of the seeds that the row has, higher is better."""
-    kept = [section.seeds.index(seed) for seed in section.rows[row].seeds]
-    return scores.metric.sign * scores.values[row, kept]
-
-
-def _interquartile(section: Section, scores: Scores, row: int) -> float:
-    return scores.metric.sign * float(interquartile_mean(_runs(section, scores, row)))
-
-
-def _chance(section: Section, scores: Scores, row: int) -> str:
-    own = section.rows[row]
-    control = section.find(CONTROL, None if own.is_limit else own.regime)
-    if control is None or control == row:
-        return "–"
-    runs, other = _runs(section, scores, row), _runs(section, scores, control)
-    if not (np.isfinite(runs).all() and np.isfinite(other).all()):
-        return "–"
-    return f"{float(probability_of_improvement(runs, other)):.2f}"
+    title = "Across runs (seed × level): interquartile means"
+    return without_empty(Table(title, tuple(head), tuple(zip(*columns, strict=True)), (note,), limits(section)))
 
 
 def profile_table(found: Analysis) -> Table | None:
     """Performance profile: the share of runs that goes further than so far from `mean` to the oracle, in MAE."""
-    section = found.section
     for s in found.scores:
-        floor, limit = section.find(MEAN), section.find(ORACLE)
-        if s.metric.name != "mae" or floor is None or limit is None:
-            continue
-        start, end = s.values[floor], s.values[limit]
-        rows = []
-        for i, row in enumerate(section.rows):
-            kept = [section.seeds.index(seed) for seed in row.seeds]
-            reached = (s.values[i, kept] - start[kept]) / (end[kept] - start[kept])
-            shares = performance_profile(reached, np.array(THRESHOLDS))
-            rows.append((row.name, *(f"{100 * x:.0f}" for x in shares)))
-        head = ("model", *(f">{100 * t:.0f} %" for t in THRESHOLDS))
-        title = "Performance profile: % of runs that go further than so much of the way from mean to oracle in MAE"
-        return Table(title, head, tuple(rows), (), limits(section))
+        shares = profile(found.section, s) if s.metric.name == "mae" else None
+        if shares is not None:
+            names = [row.name for row in found.section.rows]
+            rows = tuple((name, *(f"{100 * x:.0f}" for x in of)) for name, of in zip(names, shares, strict=True))
+            head = ("model", *(f">{100 * t:.0f} %" for t in THRESHOLDS))
+            title = "Performance profile: % of runs that go further than so much of the way from mean to oracle in MAE"
+            return Table(title, head, rows, (), limits(found.section))
     return None
 
 

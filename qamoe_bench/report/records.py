@@ -3,6 +3,7 @@
 Every record has the keys of `KEYS`. `statistic` says what the number is: `value` under one condition; `mean`, `auilc`,
 `worst`, `retention` or `reached` over the sweep (see `qamoe_bench.report.summaries`); `difference` from the control
 (Holm-corrected ends, and `p` before correction); `rank` (`low` and `high`: the best and worst that are possible);
+`interquartile_mean` and `probability_of_improvement` over runs (see `qamoe_bench.report.runs`);
 `shuffled` or `averaged`, what a metric gains with foreign quality scores; `audit`. A value that is undefined is null.
 """
 
@@ -17,6 +18,7 @@ import numpy as np
 from qamoe_bench.report.analysis import Analysis
 from qamoe_bench.report.audits import COVERAGE
 from qamoe_bench.report.rows import CONTROL, Row
+from qamoe_bench.report.runs import chances, interquartile_means
 from qamoe_bench.report.scores import Scores
 from qamoe_bench.statistics.estimates import estimate
 
@@ -52,6 +54,7 @@ def _records(found: Analysis) -> Iterator[Record]:
         yield from _summaries(found, scores)
         yield from _differences(found, scores)
         yield from _ranks(found, scores)
+        yield from _across_runs(found, scores)
     yield from _audits(found)
 
 
@@ -106,6 +109,15 @@ def _ranks(found: Analysis, scores: Scores) -> Iterator[Record]:
         if low := int(ranks.best[i, -1]):
             high = int(ranks.worst[i, -1])
             yield _record(found, row, "rank", scores.metric.name, (low + high) / 2, low=low, high=high)
+
+
+def _across_runs(found: Analysis, scores: Scores) -> Iterator[Record]:
+    section, metric = found.section, scores.metric.name
+    means, wins = interquartile_means(section, scores), chances(section, scores)
+    for row, mean, chance in zip(section.rows, means, wins, strict=True):
+        yield _record(found, row, "interquartile_mean", metric, mean)
+        if np.isfinite(chance):
+            yield _record(found, row, "probability_of_improvement", metric, chance, against=CONTROL)
 
 
 def _audits(found: Analysis) -> Iterator[Record]:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 Scores = Float[NDArray[np.float64], "*more S C"]
+Others = Float[NDArray[np.float64], "*more Z C"]
 
 
 def interquartile_mean(scores: Scores) -> Float[NDArray[np.float64], "*more"]:
@@ -18,8 +19,8 @@ def interquartile_mean(scores: Scores) -> Float[NDArray[np.float64], "*more"]:
     return np.asarray(flat[..., cut : flat.shape[-1] - cut].mean(-1))
 
 
-def probability_of_improvement(x: Scores, y: Scores) -> Float[NDArray[np.float64], "*more"]:
-    """P(a run of x scores more than one of y), ties half, mean over conditions: Mann and Whitney's U over S·S."""
+def probability_of_improvement(x: Scores, y: Others) -> Float[NDArray[np.float64], "*more"]:
+    """P(a run of x scores more than one of y), ties half, mean over conditions: Mann and Whitney's U over S·Z."""
     a, b = x[..., :, None, :], y[..., None, :, :]
     return np.asarray(((a > b) + 0.5 * (a == b)).mean((-3, -2, -1)))
 
