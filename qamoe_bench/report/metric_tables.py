@@ -10,7 +10,7 @@ from qamoe_bench.report.scores import Scores, Values
 from qamoe_bench.report.table import Table, fitted, shown, without_empty
 from qamoe_bench.statistics.estimates import Estimate
 
-COLUMNS = {"auilc": "AUILC", "worst": "worst", "retention": "kept %", "reached": "reached %"}
+COLUMNS = {"auilc": "AUILC", "worst": "worst", "retention": "kept %", "reached": "reach %"}
 
 
 def level_table(found: Analysis, scores: Scores) -> Table:
@@ -46,7 +46,7 @@ def summary_table(found: Analysis, scores: Scores) -> Table:
     summaries, ranks = found.summaries[metric.name], found.rankings[metric.name]
     estimates = {name: s.estimate() for name, s in summaries.items()}
     extra = [name for name in COLUMNS if name in summaries]
-    head = ("model", "mean ±", *(COLUMNS[n] for n in extra), f"− {CONTROL}", "interval", "rank")
+    head = ("model", "mean ±", *(COLUMNS[n] for n in extra), "Δ", "interval", "rank")
     rows = []
     for i, row in enumerate(section.rows):
         others = [summaries[n].show(metric, float(estimates[n].value[i])) for n in extra]
@@ -75,7 +75,13 @@ def _difference(found: Analysis, metric: Metric, row: int) -> tuple[str, str]:
     if d is None or not np.isfinite(d.value):
         return "–", "–"
     mark = "" if d.is_sure else " ≈"
-    return f"{metric.show_change(d.value)}{mark}", f"{metric.show_change(d.low)} … {metric.show_change(d.high)}"
+    value, low, high = (_short(metric.show_change(x)) for x in (d.value, d.low, d.high))
+    return f"{value}{mark}", f"{low} … {high}"
+
+
+def _short(change: str) -> str:
+    """Without the zero in front of the point, so that tables fit a terminal."""
+    return change.replace("+0.", "+.").replace("-0.", "-.")
 
 
 def how_to_read(found: Analysis) -> str:
@@ -87,11 +93,11 @@ def how_to_read(found: Analysis) -> str:
     words = [f"±: half the 95 % interval, for {covers}"]
     words += ["AUILC: area under the curve, per unit of its axis"] if "auilc" in names else []
     words += ["kept: worst level / clean"] if "retention" in names else []
-    words += [f"reached: share of the way from {MEAN} to oracle"] if "reached" in names else []
+    words += [f"reach: share of the way from {MEAN} to oracle"] if "reached" in names else []
     if found.differences:
         words.append(
-            f"interval: of the difference from {CONTROL} on the same samples, Holm-corrected over all rows and metrics "
-            "shown, ≈ where it holds zero"
+            f"Δ: difference from {CONTROL} of the same regime on the same samples; its interval is Holm-corrected over "
+            "all rows and metrics shown, ≈ where it holds zero"
         )
     words.append("rank: best to worst that is possible, where pairs are told apart at 5 % (Holm over all pairs)")
     return f"{'; '.join(words)}."
