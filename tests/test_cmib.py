@@ -1,7 +1,7 @@
 """C-MIB against its formulas, hand-worked numbers and the published parameter counts."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ from qamoe_bench.errors import BenchError
 from qamoe_bench.seeding import seeded
 
 SMALL = {"width": 10, "hidden": 16}
-STILL = {f"{part}_dropout": 0.0 for part in ("attention", "hidden", "residual", "embedding", "text")}
+STILL = {f"{part}_dropout": 0.0 for part in ("attention", "hidden", "residual", "embedding", "pool")}
 every_variant = pytest.mark.parametrize("variant", [{}, *VARIANTS.values()], ids=["c-mib", *VARIANTS])
 
 
@@ -130,8 +130,9 @@ def test_a_product_of_experts_is_what_the_second_bottleneck_sees(tiny: Dataset, 
     torch.testing.assert_close(model(batch).prediction, model.multimodal(mean, sample=False).prediction)
 
 
-def test_the_text_branch_equals_a_plain_loop(tiny: Dataset, batch: Batch) -> None:
-    branch = Branch("text", tiny.spec, CMIBConfig(width=10)).eval()
+@pytest.mark.parametrize("pool", ["mean", "statistics"])
+def test_the_text_branch_equals_a_plain_loop(pool: Literal["mean", "statistics"], tiny: Dataset, batch: Batch) -> None:
+    branch = Branch("text", tiny.spec, CMIBConfig(width=10, pool=pool)).eval()
     features = batch.features["text"].clone()
     row = int(batch.lengths["text"].argmax())
     length = int(batch.lengths["text"][row])
@@ -146,7 +147,12 @@ def test_the_text_branch_equals_a_plain_loop(tiny: Dataset, batch: Batch) -> Non
         )
         for t in kept
     ]
-    torch.testing.assert_close(found, torch.stack(answers).mean(0))
+    expected = torch.stack(answers).mean(0)
+    if pool == "statistics":
+        std = (torch.stack(answers).var(0, correction=0) + 1e-6).sqrt() - 1e-3
+        norm, _, linear = branch.pool.map  # type: ignore[misc]
+        expected = linear(norm(torch.cat([expected, std])))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_the_last_position_is_read_whatever_it_holds(tiny: Dataset, batch: Batch) -> None:
@@ -161,8 +167,11 @@ def test_the_last_position_is_read_whatever_it_holds(tiny: Dataset, batch: Batch
 
 
 @pytest.mark.parametrize("modality", ["text", "audio", "vision"])
-def test_a_mean_does_not_see_padding_or_its_amount(modality: str, tiny: Dataset, batch: Batch) -> None:
-    branch = Branch(modality, tiny.spec, CMIBConfig(width=10)).eval()
+@pytest.mark.parametrize("pool", ["mean", "statistics"])
+def test_pooling_does_not_see_padding_or_its_amount(
+    pool: Literal["mean", "statistics"], modality: str, tiny: Dataset, batch: Batch
+) -> None:
+    branch = Branch(modality, tiny.spec, CMIBConfig(width=10, pool=pool)).eval()
     longer = nn.functional.pad(batch.features[modality], (0, 0, 0, 7), value=9.0)
     padded = Batch({modality: longer}, {modality: batch.lengths[modality]})
     torch.testing.assert_close(branch(padded), branch(batch))

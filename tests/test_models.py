@@ -92,9 +92,10 @@ def test_finite_when_the_data_itself_lacks_a_modality(name: str, tiny: Dataset, 
 
 
 def reach_every_parameter(model: nn.Module, batch: Batch) -> None:
+    """Weights are drawn with a standard deviation of 1/√inputs, so that no tanh saturates and blocks its gradient."""
     for _ in range(20):  # with sparse routing one batch of a fresh model may leave an expert out
         for parameter in model.parameters():
-            nn.init.normal_(parameter, std=0.3) if parameter.ndim > 1 else None
+            nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5) if parameter.ndim > 1 else None
         loss_of(model, model(batch), batch).backward()  # type: ignore[no-untyped-call]
     untouched = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert not untouched

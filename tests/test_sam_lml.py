@@ -120,7 +120,9 @@ def test_there_are_as_many_interactions_as_ordered_pairs(modalities: tuple[str, 
     assert model.loss(output, batch).isfinite()
 
 
-def test_an_interaction_is_the_mean_over_observed_frames_of_what_they_see(tiny: Dataset, batch: Batch) -> None:
+def test_an_interaction_is_a_map_of_the_statistics_of_observed_frames_with_what_they_see(
+    tiny: Dataset, batch: Batch
+) -> None:
     model = build(tiny.spec, width=8, heads=1).eval()
     found = model(batch).parts["interactions"]
     for i in range(4):
@@ -131,7 +133,10 @@ def test_an_interaction_is_the_mean_over_observed_frames_of_what_they_see(tiny: 
             key, value = attention.key_value(model.norm[n](y)).chunk(2, dim=-1)  # type: ignore[operator]
             q = attention.query(model.norm[m](x))  # type: ignore[operator]
             seen = attention.out((q @ key.T / math.sqrt(8)).softmax(-1) @ value)  # type: ignore[operator]
-            torch.testing.assert_close(found[i, p], (x + seen).mean(0), rtol=1e-4, atol=1e-5)
+            mean, variance = (x + seen).mean(0), (x + seen).var(0, correction=0)
+            norm, _, linear = model.pool[f"{m}_{n}"].map  # type: ignore[misc]
+            expected = linear(norm(torch.cat([mean, (variance + 1e-6).sqrt() - 1e-3])))
+            torch.testing.assert_close(found[i, p], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_the_prediction_is_made_from_the_weighted_interactions(tiny: Dataset, batch: Batch) -> None:
@@ -216,7 +221,9 @@ def test_the_decomposition_loss_is_a_mean_over_modalities_that_are_there(tiny: D
 def test_without_supervision_the_loss_is_the_mean_absolute_error(tiny: Dataset, batch: Batch) -> None:
     model = build(tiny.spec, **ALONE).eval()
     assert supervision(model, model(batch), batch) == 0
-    assert {n.partition(".")[0] for n, _ in model.named_parameters()} == {"frame", "norm", "attention", "score", "head"}
+    assert {n.partition(".")[0] for n, _ in model.named_parameters()} == {
+        "frame", "norm", "attention", "pool", "score", "head"
+    }  # fmt: skip
 
 
 def test_the_loss_depends_on_torchs_seed_alone(tiny: Dataset, batch: Batch) -> None:

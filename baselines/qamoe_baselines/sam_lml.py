@@ -6,7 +6,8 @@ Re-implemented from the abstract and notes on
 the design choices are ours, for neither its equations nor its code were available to us.
 
 With X_m the frames of modality m after a linear map, an interaction p = (m, n) is m looking at n, m = n included:
-    q_p = mean_t (X_m + attention(LN X_m, LN X_n))_t,   e_p = MLP(q_p),   a = softmax_p(e_p),   ŷ = MLP(Σ_p a_p q_p)
+    Y_p = X_m + attention(LN X_m, LN X_n),   q_p = W_p LN [mean_t Y_p; std_t Y_p] + c_p,
+    e_p = MLP(q_p),   a = softmax_p(e_p),   ŷ = MLP(Σ_p a_p q_p)
 In training a modality n is drawn for each batch and the interactions that use it see two more versions of its input,
 x′ = x + ρ·std⊙ε with ρ ~ U(0, 1) per sample, and pure noise x″ = std⊙ε:
     L_rank   = mean max(0, μ − (e_p(x) − e_p(x′))) + max(0, μ − (e_p(x′) − e_p(x″)))
@@ -21,13 +22,14 @@ From the abstract: a missing modality as the limit of a noisy one, supervision o
 ranking of interactions instead of absolute labels. From the notes: intra-modal and directed inter-modal attention over
 frame sequences, ranking of original, perturbed and pure noise, a decomposition, reconstruction and variance terms.
 Inferred: every formula above, all weights, margins and sizes; one ε for both versions; gradients of the rankings into
-the whole network. Frames carry no positions.
+the whole network. Frames carry no positions. The notes pool by a mean alone; the standard deviation beside it, as in
+the shared encoder of `qamoe_bench.nn.encoder`, tells how far frames scatter, and so how far they can be trusted.
 Departs: no mutual-information term, for the notes do not say of what; frames need not be aligned between modalities;
 predictions start at the training mean and are scaled by the training standard deviation.
 
-Frames that are zero are not observed: they are neither looked at nor averaged. Samples that miss n have nothing to rank
-or to anchor, and a missing modality nothing to decompose, so these do not count there. With one modality in the data
-there is one interaction, whose weight is 1 whatever its score.
+Frames that are zero are not observed: they are neither looked at nor pooled, and q_p = 0 where m has none. Samples that
+miss n have nothing to rank or to anchor, and a missing modality nothing to decompose, so these do not count there. With
+one modality in the data there is one interaction, whose weight is 1 whatever its score.
 
 Dimension legend: B samples (K of them kept), T frames, D feature width, W width, M modalities, P = M² interactions.
 """
@@ -40,6 +42,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from qamoe_baselines.pooling import StatisticsPool
 from qamoe_baselines.sam_lml_losses import Decomposition, anchor_loss, noisy_versions, ranking_loss, task_ranking_loss
 from qamoe_bench.contract import Batch, DataSpec, Output
 from qamoe_bench.errors import BenchError
@@ -87,6 +90,7 @@ class SAMLML(nn.Module):
         self.frame = nn.ModuleDict({m: StandardisedLinear(mean[m], std[m], width) for m in self.modalities})
         self.norm = nn.ModuleDict({m: nn.LayerNorm(width) for m in self.modalities})
         self.attention = nn.ModuleDict({f"{m}_{n}": MaskedAttention(width, config.heads) for m, n in self.pairs})
+        self.pool = nn.ModuleDict({f"{m}_{n}": StatisticsPool(width) for m, n in self.pairs})
         # No last bias: it would raise all scores alike, and only their differences count.
         self.score = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1, bias=False))
         self.head = nn.Sequential(
@@ -132,7 +136,7 @@ class SAMLML(nn.Module):
         found = []
         for m, n in pairs:
             seen = self.attention[f"{m}_{n}"](normal[m], normal[n], observed[n])  # (B, T, W)
-            found.append(masked_mean(frames[m] + seen, observed[m]))  # (B, W)
+            found.append(self.pool[f"{m}_{n}"](frames[m] + seen, observed[m]))  # (B, W)
         return torch.stack(found, dim=1)
 
     def loss(self, output: Output, batch: Batch) -> Float[Tensor, ""]:
