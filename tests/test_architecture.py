@@ -21,9 +21,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("checkpoint", "draws", "nn", "statistics", "report.rows", "report.terminal", "report.markdown", "report.latex"),
     ("corruption.state", "qamoe", "data.dataset", "data.safe_pickle", "report.scores"),
     ("corruption.modalities", "corruption.frames", "data.oracle", "data.mmsa"),
-    ("report.summaries", "report.comparisons", "report.audits", "report.check", "report.runs"),
-    ("report.analysis", "report.verdict"),
-    ("report.metric_tables", "report.records", "report.published"),
+    ("report.summaries", "report.comparisons", "report.audits", "report.findings", "report.runs"),
+    ("report.analysis", "report.regressions"),
+    ("report.check",),
+    ("report.verdict", "report.metric_tables", "report.records", "report.published"),
     ("report.audit_tables", "report.formats"),
     ("report.tables",),
     ("corruption.values",),
@@ -31,14 +32,14 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("data.synthetic",),
     ("data.open", "train", "sweep", "building"),
     ("presets", "executor", "inspection"),
-    ("plan", "progress", "cli_protocol"),
-    ("runner", "api"),
+    ("plan", "progress", "cli_protocol", "cli_results"),
+    ("runner", "api", "cli_lists"),
     ("cli",),
     ("__main__",),
 )
 TORCH_FREE = (
     "errors", "modality", "seeding", "kinds", "record", "protocol", "protocol_file", "registry", "metrics", "dialects",
-    "environment", "statistics", "store", "report", "cli", "cli_protocol",
+    "environment", "statistics", "store", "report", "cli", "cli_protocol", "cli_results", "cli_lists",
 )  # fmt: skip
 CONTRACT = ("contract", "nn", "errors", "modality")
 

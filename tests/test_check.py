@@ -25,7 +25,8 @@ from qamoe_bench.errors import BenchError
 from qamoe_bench.plan import Request, plan
 from qamoe_bench.presets import PRESETS
 from qamoe_bench.registry import find_model
-from qamoe_bench.report.check import Limits, Verdict, check
+from qamoe_bench.report.check import Verdict, check
+from qamoe_bench.report.findings import Limits
 from qamoe_bench.report.verdict import annotations, junit, summary, verdict_table
 from qamoe_bench.runner import run
 from qamoe_bench.seeding import seeded
@@ -166,6 +167,18 @@ def test_other_versions_of_packages_are_told(tmp_path: Path) -> None:
         store.prepare("another")
         store.write_manifest("another", {"data": {"name": "d"}, "protocols": {}, "cells": [], "engine": engine})
     assert judged(reference, now).notes == ("torch 2.6 became 2.13",)
+
+
+def test_seeds_that_different_code_made_are_one_row(tmp_path: Path) -> None:
+    reference, now = stores(tmp_path)
+    for cell in now.cells():
+        if cell.cell.seed == 2:
+            cell.path.unlink()
+    write_store(tmp_path / "now", {**MODELS, "ours": noisy(1.5)}, seeds=(2,), samples=300, recipe="other")
+    found = judged(reference, now)
+    assert not [f for f in found.findings if f.kind == "lost"]
+    assert {f.name[2] for f in found.regressions} <= {"ours"}
+    assert {name[2] for name in found.compared} == set(MODELS)
 
 
 def test_people_programs_and_github_are_told_the_same(tmp_path: Path) -> None:

@@ -1,0 +1,82 @@
+"""`qamoe-bench ls`: what there is, by name."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from qamoe_bench.cli_results import Results, talk
+from qamoe_bench.dialects import DIALECTS
+from qamoe_bench.errors import unknown_name
+from qamoe_bench.metrics import METRICS
+from qamoe_bench.protocol_file import load_protocol, protocol_names
+from qamoe_bench.registry import model_refs
+from qamoe_bench.store import Store
+
+
+def list_names(
+    what: Annotated[str, typer.Argument(help="models, protocols, datasets, metrics or runs")],
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: a list of objects with `name`.")] = False,
+    results: Results = Path("results"),
+) -> None:
+    """List what there is, by name."""
+    lists: dict[str, Callable[[], list[dict[str, Any]]]] = {
+        "models": _models, "protocols": _protocols, "datasets": _datasets, "metrics": _metrics,
+        "runs": lambda: _runs(Store(results)),
+    }  # fmt: skip
+    if what not in lists:
+        raise unknown_name("list", what, lists)
+    rows = lists[what]()
+    if as_json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+    elif rows:
+        _print_rows(rows)
+    else:
+        talk.print(f"no {what} yet", highlight=False)
+
+
+def _models() -> list[dict[str, Any]]:
+    return [
+        {"name": name, "summary": ref.summary(), "variants": ", ".join(ref.variants()), "builder": ref.target}
+        for name, ref in model_refs().items()
+    ]
+
+
+def _protocols() -> list[dict[str, Any]]:
+    found = [load_protocol(name) for name in protocol_names()]
+    return [{"name": p.name, "title": p.title, "conditions": len(p.conditions), "digest": p.digest[:12]} for p in found]
+
+
+def _datasets() -> list[dict[str, Any]]:
+    return [{"name": "synthetic", "summary": "embedded, of known law: 1284/229/686 samples, with an oracle"}]
+
+
+def _metrics() -> list[dict[str, Any]]:
+    return [
+        {"name": m.name, "better": m.better, "title": m.title,
+         "dialects": ", ".join(d.name for d in DIALECTS.values() if m.name in d.definitions)}
+        for m in METRICS.values()
+    ]  # fmt: skip
+
+
+def _runs(store: Store) -> list[dict[str, Any]]:
+    done = {c.cell.key for c in store.cells()}
+    return [
+        {"name": run["run"], "data": run["data"]["name"], "protocols": ", ".join(run["protocols"]),
+         "cells": f"{len(done.intersection(run['cells']))}/{len(run['cells'])}"}
+        for run in store.manifests()
+    ]  # fmt: skip
+
+
+def _print_rows(rows: list[dict[str, Any]]) -> None:
+    from qamoe_bench.report.terminal import stdout
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in rows[0]:
+        table.add_column(name, no_wrap=name == "name")
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    stdout().print(table, markup=False, highlight=False)
