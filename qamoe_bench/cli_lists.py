@@ -56,7 +56,7 @@ def _datasets() -> list[dict[str, Any]]:
 
 def _metrics() -> list[dict[str, Any]]:
     return [
-        {"name": m.name, "better": m.better, "title": m.title,
+        {"name": m.name, "better": m.better, "unit": m.unit, "title": m.title,
          "dialects": ", ".join(d.name for d in DIALECTS.values() if m.name in d.definitions)}
         for m in METRICS.values()
     ]  # fmt: skip
