@@ -125,6 +125,18 @@ def test_false_alarms_of_identical_models_are_rare_and_the_power_is_known() -> N
     assert 0.7 <= power <= 0.95
 
 
+def test_differences_of_many_pairs_are_those_of_each_pair_alone() -> None:
+    random = np.random.default_rng(9)
+    values, again = random.normal(size=(4, 3, 5)), random.normal(size=(60, 4, 3, 5))
+    values[3], again[:, 3] = values[2], again[:, 2]  # two that are the same
+    pairs = list(combinations(range(4), 2))
+    found = differences(values, again, pairs, np.zeros(4, bool))
+    for k, (i, j) in enumerate(pairs):
+        alone = estimate(values[i] - values[j], again[:, i] - again[:, j])
+        for name in ("value", "of_seeds", "of_samples", "both", "freedom"):
+            np.testing.assert_allclose(getattr(found, name)[k], getattr(alone, name), atol=1e-12)
+
+
 def test_p_values_and_intervals_are_two_views_of_one_thing() -> None:
     random = np.random.default_rng(6)
     for _ in range(50):

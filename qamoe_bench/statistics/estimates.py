@@ -98,13 +98,18 @@ class Estimate:
 def estimate(values: Float[Values, "S ..."], resampled: Float[Values, "R S ..."]) -> Estimate:
     """The mean over seeds; a seed without a value (NaN) is left out, as is a resample without one."""
     known = np.isfinite(values)
-    seeds = known.sum(0)
-    several = seeds > 1
-    of_seeds = np.where(several, _variance(values, known, 0) / np.maximum(seeds - 1, 1), 0.0)
     there = np.isfinite(resampled) & known
     averaged = _mean(resampled, there, 1)
     of_samples = _variance(averaged, np.isfinite(averaged), 0)
-    within = _mean(_variance(resampled, there, 0), known, 0)
+    return _estimate(values, of_samples, _mean(_variance(resampled, there, 0), known, 0))
+
+
+def _estimate(values: Float[Values, "S ..."], of_samples: Values, within: Values) -> Estimate:
+    """From the variances of the resampled means over seeds, and of the resampled values of each seed on average."""
+    known = np.isfinite(values)
+    seeds = known.sum(0)
+    several = seeds > 1
+    of_seeds = np.where(several, _variance(values, known, 0) / np.maximum(seeds - 1, 1), 0.0)
     # of_samples = b + c/S and within = b + c, where c/S is the part that both contain.
     shared = np.maximum(within - of_samples, 0) / np.maximum(seeds - 1, 1)
     both = np.where(several, np.minimum(shared, np.minimum(of_seeds, of_samples)), 0.0)
@@ -126,9 +131,13 @@ def differences(
     value everywhere count there.
     """
     first, second = (list(side) for side in zip(*pairs, strict=True))
-    found = estimate(
-        np.moveaxis(values[first] - values[second], 0, 1), np.moveaxis(resampled[:, first] - resampled[:, second], 1, 2)
-    )
+    gaps = np.moveaxis(values[first] - values[second], 0, 1)  # (S, P, ...)
+    if np.isfinite(values).all() and np.isfinite(resampled).all():
+        averaged = _of_pairs(resampled.mean(2), first, second)
+        within = np.mean([_of_pairs(resampled[:, :, s], first, second) for s in range(values.shape[1])], axis=0)
+        found = _estimate(gaps, averaged, within)
+    else:
+        found = estimate(gaps, np.moveaxis(resampled[:, first] - resampled[:, second], 1, 2))
     whole = trained & np.isfinite(values).reshape(len(values), -1).all(1)
     count, seeds = int(whole.sum()), values.shape[1]
     if count < 2 or seeds < 2:
@@ -143,6 +152,17 @@ def differences(
         of_seeds=np.where(any_trained, np.maximum(found.of_seeds, average), found.of_seeds),
         freedom=np.where(any_trained, freedom, found.freedom),
     )
+
+
+def _of_pairs(resampled: Float[Values, "R M ..."], first: list[int], second: list[int]) -> Float[Values, "P ..."]:
+    """Variance over resamples of the difference of each pair, from covariances: pairs are many, contestants few."""
+    centred = (resampled - resampled.mean(0)).reshape(*resampled.shape[:2], -1)  # (R, M, K)
+    covariance = np.einsum("rmk,rnk->mnk", centred, centred, optimize=True) / len(resampled)
+    own = np.einsum("mmk->mk", covariance)
+    both = own[first] + own[second]
+    found = both - 2 * covariance[first, second]
+    # What is left of two equal rows is rounding.
+    return np.where(found > 1e-12 * both, found, 0.0).reshape(len(first), *resampled.shape[2:])
 
 
 def _mean(x: Values, known: NDArray[np.bool_], axis: int) -> Values:
