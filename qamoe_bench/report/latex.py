@@ -4,16 +4,20 @@ from collections.abc import Sequence
 
 from qamoe_bench.report.table import Chapter, Table
 
+WIDE = 100  # characters of a table that fit a page in small print
 HEAD = r"""\documentclass{article}
 \usepackage[margin=2cm]{geometry}
 \usepackage{booktabs}
+\setlength{\tabcolsep}{4pt}
 \begin{document}
 """
 SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", "|": r"$|$",
-    "η": r"$\eta$", "λ": r"$\lambda$", "σ": r"$\sigma$", "ρ": r"$\rho$", "τ": r"$\tau$", "Σ": r"$\Sigma$",
-    "Δ": r"$\Delta$", "ε": r"$\epsilon$", "π": r"$\pi$", "μ": r"$\mu$", "−": r"$-$", "±": r"$\pm$", "≈": r"$\approx$", "×": r"$\times$",
+    "η": r"$\eta$", "λ": r"$\lambda$", "σ": r"$\sigma$", "ρ": r"$\rho$",
+    "τ": r"$\tau$", "Σ": r"$\Sigma$",
+    "Δ": r"$\Delta$", "ε": r"$\epsilon$", "π": r"$\pi$", "μ": r"$\mu$",
+    "−": r"$-$", "±": r"$\pm$", "≈": r"$\approx$", "×": r"$\times$",
     "…": r"\dots{}", "–": "--", "²": r"$^2$", "≥": r"$\geq$", "≤": r"$\leq$", "·": r"$\cdot$", "½": r"$\frac12$",
     "∈": r"$\in$", "⊙": r"$\odot$", "→": r"$\to$", "’": "'", "“": "``", "”": "''", "é": r"\'e", "ü": r'\"u',
 }  # fmt: skip
@@ -42,7 +46,8 @@ def _table(table: Table) -> str:
     ]
     notes = [f"\\par\\footnotesize {escape(note)}" for note in table.notes]
     caption = f"\\caption{{{escape(table.title)}}}"
-    return "\n".join([r"\begin{table}[!ht]", r"\centering\small", caption, *lines, *notes, r"\end{table}"])
+    size = r"\small" if table.width() <= WIDE else r"\scriptsize"
+    return "\n".join([r"\begin{table}[!ht]", rf"\centering{size}", caption, *lines, *notes, r"\end{table}"])
 
 
 def _cell(table: Table, row: int, column: int) -> str:

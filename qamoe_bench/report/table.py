@@ -28,6 +28,10 @@ class Table:
     reference: tuple[str, ...] = ()
     best: frozenset[tuple[int, int]] = frozenset()
 
+    def width(self) -> int:
+        """Characters of a line with a blank between columns."""
+        return sum(max(map(len, column)) + 1 for column in zip(self.header, *self.rows, strict=True))
+
 
 @dataclass(frozen=True)
 class Chapter:
@@ -68,9 +72,4 @@ def fitted(table: Table) -> Table:
         reference=(),
         best=frozenset((column - 1, row + 1) for row, column in table.best),
     )
-    return turned if _width(table) > WIDEST >= _width(turned) else table
-
-
-def _width(table: Table) -> int:
-    columns = zip(table.header, *table.rows, strict=True)
-    return sum(max(map(len, column)) + 1 for column in columns)
+    return turned if table.width() > WIDEST >= turned.width() else table
