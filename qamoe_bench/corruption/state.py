@@ -22,12 +22,14 @@ class Corrupted:
         noise: Per modality, the size of what was added or exchanged in units of σ_ref: the standard deviation of
             additive noise, the measured root mean square of every other change that takes nothing away.
         token_ids: Modalities that hold token ids, each with the id that stands for a lost token.
+        written: Modalities whose frames a step may have given new content, beside taking some away.
     """
 
     batch: Batch
     gone: Mapping[str, Bool[Tensor, "B _"]]
     noise: Mapping[str, Float[Tensor, " B"]]
     token_ids: Mapping[str, int]
+    written: frozenset[str] = frozenset()
 
     def missing(self, modality: str) -> Float[Tensor, " B"]:
         """Share of a sample's valid frames that were taken away; 1 where there were none to begin with."""
@@ -38,6 +40,30 @@ class Corrupted:
         """Share of a sample's signal that is left, see `signal_left`."""
         left: Tensor = signal_left(self.missing(modality), self.noise[modality])
         return left
+
+    def intact(self, modality: str) -> Bool[Tensor, " B"]:
+        """True only where a sample's frames are those before corruption, to the bit."""
+        untaken = ~self.gone[modality].any(1)
+        return torch.zeros_like(untaken) if modality in self.written else untaken
+
+    def emptied(self, modality: str) -> Bool[Tensor, " B"]:
+        """True only where a sample's frames are what is left when the whole modality is lost.
+
+        Zeros, of either sign. Of token ids that were moved or replaced before the ends may be others, so they do not
+        count.
+        """
+        taken = self.gone[modality].sum(1) == self.batch.lengths[modality]
+        return torch.zeros_like(taken) if modality in self.written.intersection(self.token_ids) else taken
+
+
+def untouched(batch: Batch, token_ids: Mapping[str, int]) -> Corrupted:
+    """A batch before the first step."""
+    return Corrupted(
+        batch,
+        gone={m: torch.zeros_like(batch.mask(m)) for m in batch.modalities},
+        noise={m: torch.zeros(batch.size, device=batch.lengths[m].device) for m in batch.modalities},
+        token_ids=token_ids,
+    )
 
 
 def per_sample(level: Level, like: Tensor) -> Float[Tensor, "..."]:
