@@ -1,7 +1,8 @@
 """A batch on its way through the steps of a condition, and the ways to change it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float
@@ -10,6 +11,30 @@ from torch import Tensor
 from qamoe_bench.contract import Batch, Reference
 from qamoe_bench.kinds import signal_left
 from qamoe_bench.protocol import Level
+
+
+class Deferred(Mapping[str, Tensor]):
+    """Features of some modalities changed, each when it is first looked at: who knows what became of it need not."""
+
+    def __init__(self, before: Mapping[str, Tensor], changes: Mapping[str, Callable[[Tensor], Tensor]]) -> None:
+        self._before, self._changes = before, changes
+        self._changed: dict[str, Tensor] = {}
+
+    def __getitem__(self, modality: str) -> Tensor:
+        if modality not in self._changes:
+            return self._before[modality]
+        if modality not in self._changed:
+            self._changed[modality] = self._changes[modality](self._before[modality])
+        return self._changed[modality]
+
+    def __contains__(self, modality: object) -> bool:
+        return modality in self._before
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._before)
+
+    def __len__(self) -> int:
+        return len(self._before)
 
 
 @dataclass(frozen=True)
@@ -87,19 +112,19 @@ def inner(batch: Batch, modality: str) -> Bool[Tensor, "B T"]:
 def take_away(state: Corrupted, gone: Mapping[str, Bool[Tensor, "B _"]]) -> Corrupted:
     """Take frames away: features become zero; token ids become the id of a lost token, but for [CLS] and [SEP]."""
     gone = {m: g & inner(state.batch, m) if m in state.token_ids else g for m, g in gone.items()}
-    taken = {}
-    for m, lost in gone.items():
-        x = state.batch.features[m]
-        if m in state.token_ids:
-            taken[m] = x.masked_fill(lost[..., None], state.token_ids[m])
-        else:
-            # Five times as fast as masked_fill; it needs finite features, and may leave a zero with a sign.
-            taken[m] = x * (~lost)[..., None].to(x.dtype)
+    changes = {m: partial(_without, lost=lost, token=state.token_ids.get(m)) for m, lost in gone.items()}
     return replace(
         state,
-        batch=replace(state.batch, features={**state.batch.features, **taken}),
+        batch=replace(state.batch, features=Deferred(state.batch.features, changes)),
         gone={**state.gone, **{m: state.gone[m] | g for m, g in gone.items()}},
     )
+
+
+def _without(x: Float[Tensor, "B T D"], lost: Bool[Tensor, "B T"], token: int | None) -> Float[Tensor, "B T D"]:
+    if token is not None:
+        return x.masked_fill(lost[..., None], token)
+    # Five times as fast as masked_fill; it needs finite features, and may leave a zero with a sign.
+    return x * (~lost)[..., None].to(x.dtype)
 
 
 def exchange(state: Corrupted, features: Mapping[str, Tensor], reference: Reference) -> Corrupted:
