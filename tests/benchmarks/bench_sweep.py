@@ -86,7 +86,8 @@ def overhead(model_name: str, data: Dataset) -> None:
     """The sweep of all eight levels over the bare model, without and with encoding once."""
     ref, test = find_model(model_name), TestSet(data, 1111, CPU)
     model = ref.builder()(data.spec, **ref.settings).eval()
-    sweep_model(model, test, RANDOM_MISSING)  # makes the draws
+    for encode_once in (True, False):  # makes the draws, and lets the allocator find its size
+        sweep_model(model, test, RANDOM_MISSING, encode_once=encode_once)
     plain, without, once = [], [], []
     for _ in range(TURNS):
         pairs = [
