@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from qamoe_bench.modality import MODALITIES
@@ -190,6 +190,25 @@ class HasEpochs(Protocol):
 
     def start_epoch(self, epoch: int) -> None:
         """Called before each epoch of training, which count from 1."""
+        ...
+
+
+@runtime_checkable
+class EncodesApart(Protocol):
+    """A model whose forward pass encodes each modality by itself, then fuses: `fuse({m: encode_modality(batch, m)})`.
+
+    A sweep encodes the same frames of a sample once, however many conditions and draws they come in, and asks `fuse` in
+    the place of the forward pass. So in evaluation an encoding may depend on nothing but that modality of that sample,
+    its frames and their number; random numbers may be drawn in `fuse`, not here. A model that is a `TakesQuality` too
+    takes the scores as second argument of `fuse`.
+    """
+
+    def encode_modality(self, batch: Batch, modality: str) -> Shaped[Tensor, "B ..."]:
+        """One modality of a batch, which may hold that modality only; a row per sample, of any shape."""
+        ...
+
+    def fuse(self, encoded: Mapping[str, Shaped[Tensor, "B ..."]]) -> Output:
+        """The answer to the encodings of all modalities."""
         ...
 
 

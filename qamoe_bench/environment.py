@@ -15,7 +15,8 @@ PACKAGE = Path(__file__).parent
 # Everything between a data file and a stored prediction, except the model itself (see `ModelRef.digest`).
 ENGINE = (
     "modality.py", "kinds.py", "contract.py", "seeding.py", "protocol.py", "protocol_file.py", "draws.py", "corruption",
-    "building.py", "train.py", "interventions.py", "sweep.py", "data", "nn",
+    "building.py", "train.py", "interventions.py", "encodings.py", "answering.py",
+    "sweep.py", "data", "nn",
 )  # fmt: skip
 
 

@@ -100,7 +100,10 @@ def run_job(job: Job, store: Store, run_id: str, tick: Tick) -> Outcome:
         if store.find_cell(cell) is None:
             sweep = sweep_model(weights, test, protocol) if job.recipe else sweep_oracle(test, protocol)
             conditions = tuple({"name": c.name, "levels": dict(c.levels)} for c in protocol.conditions)
-            facts = CellFacts(conditions, *weights.facts(protocol), sweep.experts, sweep.seconds_per_sample)
+            facts = CellFacts(
+                conditions, *weights.facts(protocol), sweep.experts, sweep.seconds_per_sample,
+                sweep.encodings_asked, sweep.encodings_computed,
+            )  # fmt: skip
             store.write_cell(run_id, cell, facts, as_arrow(sweep.columns))
             evaluated += 1
             tick(1)

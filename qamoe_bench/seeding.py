@@ -32,5 +32,8 @@ def seeded(*words: object) -> Iterator[None]:
     import torch  # here, for the rest of this module serves where there is none
 
     with torch.random.fork_rng():
-        torch.manual_seed(torch_seed(*words))
+        # Not torch.manual_seed: without CUDA it keeps a stack trace of every call, which costs more than a small model.
+        torch.default_generator.manual_seed(torch_seed(*words))
+        if torch.cuda.is_available():
+            torch.cuda.manual_seed_all(torch_seed(*words))
         yield

@@ -1,8 +1,7 @@
 """A sweep: one model or oracle through every condition of a protocol, to columns of predictions."""
 
 import statistics
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -14,12 +13,12 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from qamoe_bench.contract import Batch, Output, TakesQuality
+from qamoe_bench.answering import AsksApart, AsksWhole, Clock, check_same, checked
+from qamoe_bench.contract import EncodesApart, Output, TakesQuality
 from qamoe_bench.corruption.apply import corrupt
 from qamoe_bench.corruption.state import Corrupted
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.draws import CommonDraws
-from qamoe_bench.errors import RunFailed
 from qamoe_bench.interventions import averaged, shuffled
 from qamoe_bench.protocol import Condition, Protocol
 from qamoe_bench.seeding import seeded
@@ -27,6 +26,7 @@ from qamoe_bench.seeding import seeded
 SPLIT = "test"
 BATCH_SIZE = 64  # larger batches leave the cache and are several times slower per sample in corruption
 Columns = dict[str, NDArray[Any]]
+Asks = AsksWhole | AsksApart
 
 
 class TestSet:
@@ -67,11 +67,15 @@ class Sweep:
         experts: Per condition and modality, of each expert the `load` (share of samples that it answered) and the
             mean `weight` of its answers; empty where the model has no experts.
         seconds_per_sample: See `CellFacts`.
+        encodings_asked: See `CellFacts`.
+        encodings_computed: See `CellFacts`.
     """
 
     columns: Columns
     experts: Mapping[str, Mapping[str, Mapping[str, list[float]]]] = field(default_factory=dict)
     seconds_per_sample: float = 0.0
+    encodings_asked: int = 0
+    encodings_computed: int = 0
 
 
 def sweep_model(
@@ -79,6 +83,8 @@ def sweep_model(
     test: TestSet,
     protocol: Protocol,
     batch_size: int = BATCH_SIZE,
+    *,
+    encode_once: bool = True,
 ) -> Sweep:
     """Predictions of a model in evaluation mode under every condition.
 
@@ -87,20 +93,35 @@ def sweep_model(
         test: The samples, and the draws of a seed.
         protocol: The conditions.
         batch_size: Samples at a time; it changes nothing but speed, unless the model itself draws random numbers.
+        encode_once: Whether equal inputs of an encoder are encoded once, where the model is an `EncodesApart`. It
+            changes nothing but speed, and the last bits, since other samples share a batch then.
 
     Raises:
-        RunFailed: when the model returns something else than an `Output`, or a prediction that is not finite.
+        RunFailed: when the model returns something else than an `Output`, or a prediction that is not finite, or when
+            its encoders and fusion together answer otherwise than its forward pass.
     """
-    blocks, experts, seconds = [], dict[str, dict[str, Any]](), list[float]()
+    blocks, experts = list[Columns](), dict[str, dict[str, Any]]()
+    seconds, of_models = list[float](), list[Asks]()
     for draw, condition in _blocks(protocol):
-        model = model_for if isinstance(model_for, nn.Module) else model_for(condition)
-        columns, routing, of_batches = _predict(model.eval(), _Trial(test, condition, draw, batch_size))
+        model = (model_for if isinstance(model_for, nn.Module) else model_for(condition)).eval()
+        if not of_models or of_models[-1].model is not model:
+            of_models.append(_asks(model, test, encode_once))
+        trial = _Trial(test, condition, draw, batch_size, first=not blocks)
+        columns, routing, of_batches = _predict(of_models[-1], trial)
         blocks.append(columns)
-        seconds += of_batches
+        seconds += of_batches if trial.first else []
         if routing and not draw:
             experts[condition.name] = {m: _use(weights) for m, weights in routing.items()}
+    asked, computed = (sum(counts) for counts in zip(*(a.encodings for a in of_models), strict=True))
     # The median, since a machine that others use too stutters now and then.
-    return Sweep(_assemble(test, protocol, blocks), experts, statistics.median(seconds))
+    return Sweep(_assemble(test, protocol, blocks), experts, statistics.median(seconds), asked, computed)
+
+
+def _asks(model: nn.Module, test: TestSet, encode_once: bool) -> Asks:
+    clock = Clock(next(iter(test.clean.lengths.values())).device)
+    if encode_once and isinstance(model, EncodesApart):
+        return AsksApart(model, clock, test.clean, test.reference.token_ids)
+    return AsksWhole(model, clock)
 
 
 def _blocks(protocol: Protocol) -> list[tuple[int, Condition]]:
@@ -128,16 +149,17 @@ class _Trial:
     condition: Condition
     draw: int
     batch_size: int
+    first: bool
 
     def batches(self) -> Iterator[tuple[slice, Corrupted]]:
         for start in range(0, len(self.test.ids), self.batch_size):
             rows = slice(start, start + self.batch_size)
             yield rows, self.test.corrupted(self.condition, rows, self.draw)
 
-    def answer(self, ask: Callable[..., object], rows: slice, batch: Batch, *given: object) -> Output:
+    def answer(self, ask: Callable[..., object], rows: slice, *given: object) -> Output:
         # A model that samples in evaluation draws the same whenever it is asked, and whatever scores it is given.
         with seeded("sweep", *self.words, rows.start):
-            return _checked(ask(batch, *given), batch, self.condition)
+            return checked(ask(*given), len(self.test.ids[rows]), self.condition)
 
     @property
     def words(self) -> tuple[object, ...]:
@@ -145,59 +167,44 @@ class _Trial:
 
 
 @torch.inference_mode()
-def _predict(model: nn.Module, trial: _Trial) -> tuple[Columns, dict[str, Tensor], list[float]]:
+def _predict(asks: Asks, trial: _Trial) -> tuple[Columns, dict[str, Tensor], list[float]]:
     """Columns, the weights of experts (N, E) per modality, and the seconds per sample of each batch."""
-    parts, clock = list[Columns](), _Clock(model)
+    parts, seconds, kept = list[Columns](), list[float](), list[tuple[slice, Any]]()
     routing, quality = list[Mapping[str, Tensor]](), list[Mapping[str, Tensor]]()
     for rows, corrupted in trial.batches():
-        output = trial.answer(clock, rows, corrupted.batch)
+        before = asks.clock.seconds
+        given = asks.given(corrupted, rows.start, anew=trial.first)
+        output = trial.answer(asks.ask, rows, given)
+        seconds.append((asks.clock.seconds - before) / corrupted.batch.size)
+        if trial.first and rows.start == 0 and isinstance(asks, AsksApart):
+            check_same(output, trial.answer(asks.model, rows, corrupted.batch))
         columns = {name: _numbers(value) for name, value in output.columns().items()}
         parts.append(columns | _what_happened(corrupted))
         routing.append(output.routing)
         quality.append(output.quality)
+        if asks.keeps:
+            kept.append((rows, given))
     columns, scores = _stack(parts), _joined(quality)
-    if scores and isinstance(model, TakesQuality):
-        columns |= _predict_with_other_scores(model, trial, scores)
-    return columns, _joined(routing), clock.seconds_per_sample
+    if scores and isinstance(asks.model, TakesQuality):
+        # What is too large to be kept is made once more.
+        again = kept or ((rows, asks.given(c, rows.start, anew=False)) for rows, c in trial.batches())
+        columns |= _predict_with_other_scores(asks, trial, again, scores)
+    return columns, _joined(routing), seconds
 
 
-def _predict_with_other_scores(model: TakesQuality, trial: _Trial, own: Mapping[str, Tensor]) -> Columns:
-    """Its answers with the scores of other samples and with their mean.
-
-    The samples are corrupted once more, for to keep those of a whole condition may take as much memory as all the data.
-    """
+def _predict_with_other_scores(
+    asks: Asks, trial: _Trial, inputs: Iterable[tuple[slice, Any]], own: Mapping[str, Tensor]
+) -> Columns:
+    """Its answers with the scores of other samples and with their mean."""
     other = {"shuffled": shuffled(own, *trial.words), "averaged": averaged(own)}
     parts: list[Columns] = []
-    for rows, corrupted in trial.batches():
+    for rows, given in inputs:
         part = Columns()
         for name, scores in other.items():
-            given = {m: r[rows] for m, r in scores.items()}
-            output = trial.answer(model.answer_with, rows, corrupted.batch, given)
+            output = trial.answer(asks.ask_with, rows, given, {m: r[rows] for m, r in scores.items()})
             part[f"{name}_prediction"] = _numbers(output.prediction)
         parts.append(part)
     return _stack(parts)
-
-
-class _Clock:
-    """A model with a clock: the wall time of every forward pass, divided by the size of its batch."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self._model = model
-        self.seconds_per_sample: list[float] = []
-
-    def __call__(self, batch: Batch) -> object:
-        start = _now(batch)
-        output = self._model(batch)
-        self.seconds_per_sample.append((_now(batch) - start) / batch.size)
-        return output
-
-
-def _now(batch: Batch) -> float:
-    """The time when the batch's device has done all that it was told to."""
-    device = next(iter(batch.lengths.values())).device
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 def _numbers(values: Tensor) -> NDArray[np.float32]:
@@ -210,19 +217,6 @@ def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 def _use(weights: Float[Tensor, "N E"]) -> dict[str, list[float]]:
     return {"load": (weights > 0).float().mean(0).tolist(), "weight": weights.mean(0).tolist()}
-
-
-def _checked(output: object, batch: Batch, condition: Condition) -> Output:
-    if not isinstance(output, Output):
-        raise RunFailed(f"the model returned {type(output).__name__}: expected a qamoe_bench.contract.Output")
-    if output.prediction.shape != (batch.size,):
-        raise RunFailed(
-            f"the model predicted a tensor of shape {tuple(output.prediction.shape)} for {batch.size} samples: "
-            f"expected ({batch.size},)"
-        )
-    if not output.prediction.isfinite().all():
-        raise RunFailed(f"the model's predictions are not finite at condition {condition.name!r}")
-    return output
 
 
 def _what_happened(corrupted: Corrupted) -> Columns:

@@ -83,6 +83,9 @@ def test_a_run_trains_evaluates_and_stores_and_a_second_one_does_nothing(
     of_models = {(c.cell.model, "shuffled_prediction" in c.predictions) for c in store.cells()}
     assert of_models == {("late-fusion", False), ("qa-moe", True)}
     assert all(c.facts.seconds_per_sample > 0 for c in store.cells())
+    for c in store.cells():
+        assert c.facts.encodings_asked == 3 * 20 * len(c.facts.conditions)
+        assert 3 * 20 <= c.facts.encodings_computed <= 2 * 3 * 20
     before = {p: p.stat().st_mtime_ns for p in store.root.rglob("*") if p.is_file()}
     again = run(plan(asked), store)
     assert (again.trained, again.evaluated, again.reused) == (0, 0, 8)

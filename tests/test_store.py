@@ -21,8 +21,9 @@ from qamoe_bench.store import METADATA_KEY, Store, write_atomic
 
 CELL = Cell("d", "0a", "p", "1b", "a.b:build", "spectrum", "2c", 7)
 FACTS = CellFacts(
-    ({"name": "eta=0", "levels": {"eta": 0.0}},), 12, {"width": 3}, {"best_epoch": 2}, seconds_per_sample=0.25
-)
+    ({"name": "eta=0", "levels": {"eta": 0.0}},), 12, {"width": 3}, {"best_epoch": 2}, seconds_per_sample=0.25,
+    encodings_asked=9, encodings_computed=4,
+)  # fmt: skip
 COLUMNS = {
     "id": pa.array(["a", "b", "c"]),
     "condition": pa.array(["eta=0"] * 3),
@@ -48,6 +49,7 @@ def test_a_cell_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert found.facts.conditions[0]["levels"] == {"eta": 0.0}
     assert (found.facts.parameters, found.facts.config, found.facts.training) == (12, {"width": 3}, {"best_epoch": 2})
     assert found.facts.seconds_per_sample == 0.25
+    assert (found.facts.encodings_asked, found.facts.encodings_computed) == (9, 4)
     assert found.predictions["prediction"].tolist() == [0, 1, 2]
     assert found.column("prediction").tolist() == [[[0, 1, 2]]]  # draw, condition, sample
     assert found.samples == ("a", "b", "c")
@@ -83,9 +85,11 @@ def test_a_fact_that_an_older_version_did_not_know_has_its_default(tmp_path: Pat
     path = store.cells()[0].path
     table = pq.read_table(path)
     about = json.loads(table.schema.metadata[METADATA_KEY])
-    del about["facts"]["seconds_per_sample"]
+    for name in ("seconds_per_sample", "encodings_asked", "encodings_computed"):
+        del about["facts"][name]
     pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(about)}), path)
-    assert store.cells()[0].facts.seconds_per_sample == 0
+    facts = store.cells()[0].facts
+    assert (facts.seconds_per_sample, facts.encodings_asked, facts.encodings_computed) == (0, 0, 0)
 
 
 def test_a_newer_schema_is_refused_with_the_remedy(tmp_path: Path) -> None:

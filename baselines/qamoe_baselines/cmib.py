@@ -178,7 +178,12 @@ class CMIB(nn.Module):
 
     def encode(self, batch: Batch) -> dict[str, Float[Tensor, "B W"]]:
         """x_m of each modality; depends on that modality alone."""
-        return {m: self.branches[m](batch) for m in self.modalities}
+        return {m: self.encode_modality(batch, m) for m in self.modalities}
+
+    def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B W"]:
+        """The encoding of one modality."""
+        encoded: Tensor = self.branches[modality](batch)
+        return encoded
 
     def fuse(self, encoded: Mapping[str, Float[Tensor, "B W"]]) -> Output:
         """Everything after the encoders, with the parts that the loss needs."""

@@ -45,7 +45,12 @@ class LateFusion(nn.Module):
 
     def encode(self, batch: Batch) -> dict[str, Float[Tensor, "B W"]]:
         """u_m of each modality; depends on that modality alone."""
-        return {m: self.encoders[m](batch) for m in self.modalities}
+        return {m: self.encode_modality(batch, m) for m in self.modalities}
+
+    def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B W"]:
+        """The encoding of one modality."""
+        encoded: Tensor = self.encoders[modality](batch)
+        return encoded
 
     def fuse(self, encoded: Mapping[str, Float[Tensor, "B W"]]) -> Output:
         """Everything after the encoders."""

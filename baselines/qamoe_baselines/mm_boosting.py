@@ -93,7 +93,12 @@ class MMBoosting(nn.Module):
 
     def encode(self, batch: Batch) -> dict[str, Float[Tensor, "B W"]]:
         """h_k of each modality; depends on that modality alone."""
-        return {m: self.encoders[m](batch) for m in self.modalities}
+        return {m: self.encode_modality(batch, m) for m in self.modalities}
+
+    def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B W"]:
+        """The encoding of one modality."""
+        encoded: Tensor = self.encoders[modality](batch)
+        return encoded
 
     def fuse(self, encoded: Mapping[str, Float[Tensor, "B W"]]) -> Output:
         """Everything after the encoders; `parts` has ŷ_k, α and, if there are contributions, c, each (B, K)."""

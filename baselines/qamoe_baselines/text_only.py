@@ -5,10 +5,12 @@ gains over this row it gets from audio and vision; where text is missing this ro
 text in the data it learns one constant. Not from a paper; the design is ours.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from qamoe_bench.contract import Batch, DataSpec, Output
 from qamoe_bench.nn.config import configure
@@ -41,11 +43,21 @@ class TextOnly(nn.Module):
         )
         self.label_mean, self.label_std = spec.label_mean, spec.label_std
 
+    def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B W"]:
+        """u_t; zeros for any other modality, which is not looked at."""
+        if modality != MODALITY:
+            return batch.features[modality].new_zeros(batch.size, self.config.width)
+        encoded: Tensor = self.encoder(batch)
+        return encoded
+
+    def fuse(self, encoded: Mapping[str, Float[Tensor, "B W"]]) -> Output:
+        """Everything after the encoder."""
+        h = encoded[MODALITY] if self.has_text else next(iter(encoded.values()))  # (B, W)
+        return Output(self.label_mean + self.label_std * self.head(h)[:, 0])
+
     def forward(self, batch: Batch) -> Output:
         """A prediction, with neither variance nor quality."""
-        nothing = next(iter(batch.features.values())).new_zeros(batch.size, self.config.width)
-        h = self.encoder(batch) if self.has_text else nothing  # (B, W)
-        return Output(self.label_mean + self.label_std * self.head(h)[:, 0])
+        return self.fuse({m: self.encode_modality(batch, m) for m in batch.modalities})
 
 
 def build(spec: DataSpec, **overrides: Any) -> TextOnly:

@@ -10,11 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from qamoe_bench.contract import Batch, Reference
 from qamoe_bench.corruption import frames, modalities, values
-from qamoe_bench.corruption.state import Corrupted, take_away
+from qamoe_bench.corruption.state import Corrupted, take_away, untouched
 from qamoe_bench.draws import Draws
 from qamoe_bench.kinds import KINDS
 from qamoe_bench.protocol import Condition, Step
@@ -29,18 +28,15 @@ def corrupt(batch: Batch, condition: Condition, draws: Draws, reference: Referen
         draws: Draws for exactly these samples.
         reference: Statistics and frames of the training split.
     """
-    state = Corrupted(
-        batch,
-        gone={m: torch.zeros_like(batch.mask(m)) for m in batch.modalities},
-        noise={m: torch.zeros(batch.size, device=batch.lengths[m].device) for m in batch.modalities},
-        token_ids=reference.token_ids,
-    )
+    state = untouched(batch, reference.token_ids)
     for step in condition.steps:
         levels = {m: v for m, v in step.levels.items() if m in batch.modalities and np.any(v)}
         if levels:  # a level of 0 is the identity, to the bit
             state = APPLY[step.kind](state, replace(step, levels=levels), _own(draws, step.kind), reference)
             # What is gone stays gone, whatever a later step wrote there.
             state = take_away(state, {m: state.gone[m] for m in levels if step.kind in WRITING and state.gone[m].any()})
+            if step.kind in CHANGING:
+                state = replace(state, written=state.written.union(levels))
     return state
 
 
@@ -51,6 +47,9 @@ def _own(draws: Draws, kind: str) -> Draws:
 
 WRITING = frozenset(name for name, kind in KINDS.items() if kind.numeric) | {"frame-substitution"}
 """Kinds that write into frames without asking whether they are still there."""
+
+CHANGING = WRITING | {"temporal-shift"}
+"""Kinds that do anything else to frames than to take them away."""
 
 APPLY: Mapping[str, Callable[[Corrupted, Step, Draws, Reference], Corrupted]] = {
     "modality-missing": modalities.modality_missing,

@@ -108,7 +108,11 @@ class QAMoE(nn.Module):
 
     def encode(self, batch: Batch) -> dict[str, Float[Tensor, "B V"]]:
         """u_m of each modality, and the quality's own encoding behind it; depends on that modality alone."""
-        return {m: torch.cat([self.encoders[m](batch), self._scorer(m).encode(batch)], dim=1) for m in self.modalities}
+        return {m: self.encode_modality(batch, m) for m in self.modalities}
+
+    def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B V"]:
+        """The encoding of one modality."""
+        return torch.cat([self.encoders[modality](batch), self._scorer(modality).encode(batch)], dim=1)
 
     def fuse(
         self, encoded: Mapping[str, Float[Tensor, "B V"]], quality: Mapping[str, Float[Tensor, " B"]] | None = None

@@ -114,12 +114,12 @@ class QAMoEPlus(nn.Module):
 
     def encode(self, batch: Batch) -> dict[str, Float[Tensor, "B V"]]:
         """u_m, the logit of r_m, and whether any frame is left, side by side; depends on that modality alone."""
-        return {
-            m: torch.cat(
-                [self.encoders[m](batch), self.score[m](batch)[:, None], observed_frames(batch, m).any(1)[:, None]], 1
-            )
-            for m in self.modalities
-        }
+        return {m: self.encode_modality(batch, m) for m in self.modalities}
+
+    def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B V"]:
+        """The encoding of one modality."""
+        left = observed_frames(batch, modality).any(1)
+        return torch.cat([self.encoders[modality](batch), self.score[modality](batch)[:, None], left[:, None]], dim=1)
 
     def fuse(
         self, encoded: Mapping[str, Float[Tensor, "B V"]], quality: Mapping[str, Float[Tensor, " B"]] | None = None

@@ -1,0 +1,155 @@
+"""What a sweep costs beside the model, what encoding once gains, and what a second process does: `make benchmark`.
+
+Prints ratios, each of times that were taken in turns within this run; judges nothing. Single figures from a shared
+machine say little, and the last part says nothing where fewer than two cores are free.
+"""
+
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from qamoe_bench.contract import TakesQuality
+from qamoe_bench.data.dataset import Dataset, Split
+from qamoe_bench.plan import Request, plan
+from qamoe_bench.protocol import Protocol
+from qamoe_bench.protocol_file import load_protocol
+from qamoe_bench.registry import find_model
+from qamoe_bench.runner import run
+from qamoe_bench.store import Store
+from qamoe_bench.sweep import BATCH_SIZE, TestSet, sweep_model
+
+WIDTHS = {"text": 768, "audio": 74, "vision": 35}
+SIZES = {"mosi-sized": (686, 50), "synthetic-sized": (686, 12)}
+RANDOM_MISSING = load_protocol("random-missing")
+CPU = torch.device("cpu")
+TURNS = 5
+
+
+def data_of(name: str, samples: int, frames: int, *, tokens: bool = False) -> Dataset:
+    """Random features of a test split's size; with tokens, the text holds ids of texts of different lengths."""
+    random, splits = np.random.default_rng(0), {}
+    for split, count in {"train": 64, "valid": 8, "test": samples}.items():
+        x = {m: torch.from_numpy(random.standard_normal((count, frames, d), np.float32)) for m, d in WIDTHS.items()}
+        lengths = {m: torch.full((count,), frames) for m in WIDTHS}
+        if tokens:
+            lengths["text"] = torch.from_numpy(random.integers(frames // 2, frames + 1, count))
+            x["text"] = token_ids(lengths["text"], frames, random)
+        target = torch.from_numpy(random.uniform(-3, 3, count).astype(np.float32))
+        splits[split] = Split(tuple(f"{split}{i}" for i in range(count)), target, x, lengths)
+    return Dataset(name, splits, digest=name, token_ids={"text": 100} if tokens else {})
+
+
+def token_ids(lengths: Tensor, frames: int, random: np.random.Generator) -> Tensor:
+    """[CLS], words and [SEP], then padding."""
+    ids = torch.from_numpy(random.integers(1000, 30000, (len(lengths), frames, 1)).astype(np.float32))
+    ids[:, 0] = 101
+    ids[torch.arange(len(lengths)), lengths - 1] = 102
+    return ids * (torch.arange(frames) < lengths[:, None])[..., None]
+
+
+def seconds(function: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def levels(protocol: Protocol) -> list[Protocol]:
+    """A protocol for each level of the one axis, so that short pieces are compared with their like."""
+    ((axis, values),) = protocol.axes.items()
+    return [replace(protocol, axes={axis: (value,)}) for value in values]
+
+
+@torch.inference_mode()
+def bare(model: nn.Module, test: TestSet, protocol: Protocol) -> float:
+    """The model's own passes over corrupted batches that are there already, as many as the sweep asks for."""
+    (condition,) = protocol.conditions
+    starts = range(0, len(test.ids), BATCH_SIZE)
+    batches = [test.corrupted(condition, slice(i, i + BATCH_SIZE)).batch.to(CPU) for i in starts]
+    start, answers = time.perf_counter(), [model(batch) for batch in batches]
+    if isinstance(model, TakesQuality) and answers[0].quality:
+        for _ in range(2):
+            for batch, answer in zip(batches, answers, strict=True):
+                model.answer_with(batch, answer.quality)
+    return time.perf_counter() - start
+
+
+def overhead(model_name: str, data: Dataset) -> None:
+    """The sweep of all eight levels over the bare model, without and with encoding once."""
+    ref, test = find_model(model_name), TestSet(data, 1111, CPU)
+    model = ref.builder()(data.spec, **ref.settings).eval()
+    for encode_once in (True, False):  # makes the draws, and lets the allocator find its size
+        sweep_model(model, test, RANDOM_MISSING, encode_once=encode_once)
+    plain, without, once = [], [], []
+    for _ in range(TURNS):
+        pairs = [
+            (bare(model, test, p), seconds(lambda p=p: sweep_model(model, test, p, encode_once=False)))  # type: ignore[misc]
+            for p in levels(RANDOM_MISSING)
+        ]
+        own, whole = (sum(part) for part in zip(*pairs, strict=True))
+        plain.append(own)
+        without.append(whole / own)
+        once.append(seconds(lambda: sweep_model(model, test, RANDOM_MISSING)) / own)
+    print(  # noqa: T201
+        f"{model_name:22} {data.name:16} model alone {statistics.median(plain):6.3f} s; sweep {_range(without)} of "
+        f"that, with encode-once {_range(once)}"
+    )
+
+
+def _range(ratios: Sequence[float]) -> str:
+    return f"{statistics.median(ratios):.2f} times ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def language_model() -> None:
+    """C-MIB with a BERT of base size on short token ids: eight levels, three draws."""
+    data = data_of("tokens", 16, 20, tokens=True)
+    model, test = find_model("c-mib").builder()(data.spec), TestSet(data, 1111, CPU)
+    protocol = replace(RANDOM_MISSING, draws=3)
+    sweep_model(model, test, levels(RANDOM_MISSING)[0])  # the first pass is slow
+    start = time.perf_counter()
+    once = sweep_model(model, test, protocol, batch_size=8)
+    middle = time.perf_counter()
+    every = sweep_model(model, test, protocol, batch_size=8, encode_once=False)
+    ratio = (time.perf_counter() - middle) / (middle - start)
+    gap = np.abs(once.columns["prediction"] - every.columns["prediction"]).max()
+    print(  # noqa: T201
+        f"BERT of base size, 16 samples, 8 levels × 3 draws: {middle - start:.1f} s, {ratio:.1f} times faster with "
+        f"encode-once; {once.encodings_computed} of {once.encodings_asked} encodings; predictions differ by {gap:.1e}"
+    )
+
+
+def processes() -> None:
+    """Four cells in one process and in two."""
+    asked = plan(Request(("random-missing",), ("qa-moe-plus",), seeds=(1, 2, 3, 4)))
+    job = replace(asked, jobs=tuple(j for j in asked.jobs if j.recipe))  # the oracle's cells are no work
+    with tempfile.TemporaryDirectory() as folder:
+        stores = {jobs: Store(Path(folder) / str(jobs)) for jobs in (1, 2)}
+        spent = {jobs: seconds(lambda s=store, j=jobs: run(job, s, jobs=j)) for jobs, store in stores.items()}  # type: ignore[misc]
+        frames = [{c.cell.key: c.predictions for c in store.cells()} for store in stores.values()]
+        equal = all(frame.equals(frames[1][key]) for key, frame in frames[0].items())
+    print(  # noqa: T201
+        f"4 cells: {spent[1]:.1f} s in one process, {spent[2]:.1f} s in two, {spent[1] / spent[2]:.2f} times faster; "
+        f"identical: {equal}; load {os.getloadavg()[0]:.1f}"
+    )
+
+
+def main() -> None:
+    """Print every figure."""
+    torch.set_num_threads(1)
+    for size, shape in SIZES.items():
+        for name in ("late-fusion", "qa-moe:-quality-gate", "qa-moe"):
+            overhead(name, data_of(size, *shape))
+    language_model()
+    processes()
+
+
+if __name__ == "__main__":
+    main()
