@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from qamoe_bench import __version__, cli_protocol
+from qamoe_bench import __version__, cli_cost, cli_protocol
 from qamoe_bench.dialects import DIALECTS, find_dialect
 from qamoe_bench.errors import BenchError, RunFailed, unknown_name
 from qamoe_bench.metrics import METRICS
@@ -30,6 +30,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(cli_protocol.app, name="protocol")
+app.command()(cli_cost.cost)
 talk = Console(stderr=True)
 
 Results = Annotated[Path, typer.Option("--results", help="Folder of the store; runs are kept in DIR/runs.")]

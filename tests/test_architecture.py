@@ -15,11 +15,11 @@ BASELINES = PACKAGE.parent / "baselines" / "qamoe_baselines"
 
 # Floors from the ground up. A module imports only from floors below its own; `room` stands for all modules in it.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "modality", "seeding", "kinds"),
-    ("record", "protocol", "registry", "metrics", "environment", "interventions"),
+    ("errors", "modality", "seeding", "kinds", "cost.stages"),
+    ("record", "protocol", "registry", "metrics", "environment", "interventions", "cost.operations", "cost.measure"),
     ("store", "contract", "protocol_file", "dialects", "report.table", "report.protocol_plot"),
     ("checkpoint", "draws", "nn", "statistics", "report.rows", "report.terminal", "report.markdown", "report.latex"),
-    ("corruption.state", "qamoe", "data.dataset", "data.safe_pickle", "report.scores"),
+    ("corruption.state", "qamoe", "data.dataset", "data.safe_pickle", "report.scores", "cost.counter", "cost.paper"),
     ("corruption.modalities", "corruption.frames", "data.oracle", "data.mmsa"),
     ("report.summaries", "report.comparisons", "report.audits", "report.check", "report.runs"),
     ("report.analysis", "report.verdict"),
@@ -31,14 +31,16 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("data.synthetic",),
     ("data.open", "train", "sweep", "building"),
     ("presets", "executor", "inspection"),
-    ("plan", "progress", "cli_protocol"),
-    ("runner", "api"),
+    ("plan", "progress", "cli_protocol", "cost.setting"),
+    ("runner", "api", "cost.cost"),
+    ("cost.tables",),
+    ("cli_cost",),
     ("cli",),
     ("__main__",),
 )
 TORCH_FREE = (
     "errors", "modality", "seeding", "kinds", "record", "protocol", "protocol_file", "registry", "metrics", "dialects",
-    "environment", "statistics", "store", "report", "cli", "cli_protocol",
+    "environment", "statistics", "store", "report", "cli", "cli_protocol", "cli_cost",
 )  # fmt: skip
 CONTRACT = ("contract", "nn", "errors", "modality")
 
