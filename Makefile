@@ -43,6 +43,7 @@ reference: .venv/installed
 benchmark: .venv/installed
 	$(BIN)/python tests/benchmarks/bench_corruption.py
 	$(BIN)/python tests/benchmarks/bench_large.py
+	$(BIN)/python tests/benchmarks/bench_experts.py
 	PYTHONPATH=tests $(BIN)/python tests/benchmarks/bench_report.py
 
 format: .venv/installed

@@ -5,12 +5,12 @@ import torch
 from torch import nn
 
 from qamoe_bench.contract import Batch
-from qamoe_bench.cost import cost as of_cost
-from qamoe_bench.cost.cost import Cost, Machine, Parameters, Size, Speed, costs, size_of
+from qamoe_bench.cost import measure
+from qamoe_bench.cost.cost import Cost, Machine, Size, Speed, costs, size_of
 from qamoe_bench.cost.measure import at, highest, in_turn, peak_memory, turns_in
 from qamoe_bench.cost.paper import PRINTED_G
 from qamoe_bench.cost.setting import make_setting, sizes
-from qamoe_bench.cost.stages import TEXT
+from qamoe_bench.cost.stages import TEXT, Parameters
 from qamoe_bench.cost.tables import cost_tables, significant
 from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.report.table import WIDEST
@@ -52,7 +52,7 @@ def test_numbers_have_significant_digits_and_no_exponent() -> None:
 
 def test_costs_of_real_models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qamoe_bench.cost.measure.SECONDS", 0.0)
-    monkeypatch.setitem(of_cost.matrix_peak.__globals__["LARGEST"], "cpu", 64)
+    monkeypatch.setitem(measure.LARGEST, "cpu", 64)
     setting = make_setting("quick", None)
     models = {name: setting.build(name) for name in ("qa-moe", "mean")}
     told = list[str]()
