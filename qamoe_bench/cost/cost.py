@@ -15,7 +15,7 @@ from qamoe_bench.cost.counter import count
 from qamoe_bench.cost.measure import Precision, at, in_turn, matrix_peak, peak_memory, percentiles
 from qamoe_bench.cost.setting import Setting
 from qamoe_bench.cost.stages import Parameters, by_stage, parameters
-from qamoe_bench.environment import machine, versions
+from qamoe_bench.environment import machine, usable_cores, versions
 from qamoe_bench.errors import RunFailed
 
 COUNTED = 64
@@ -69,6 +69,11 @@ class Machine:
     peak: float
     load: tuple[float, ...]
     threads: int
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether others left fewer free cores than there are threads, which then wait for each other."""
+        return self.device.type == "cpu" and self.load[0] + self.threads > usable_cores() + 1
 
 
 @dataclass(frozen=True)

@@ -47,12 +47,14 @@ def _speeds(costs: Sequence[Cost]) -> Table:
          *(significant(rate, 3) for rate in c.speed.samples_per_second.values()), f"{100 * c.peak_share:.2g}")
         for c in costs
     )  # fmt: skip
-    notes = (
+    notes = [
         f"p50, p95, p99: ms of a pass at batch {min(first.speed.seconds)}; at N: samples/s of the median pass.",
         f"share: of this machine's measured {where.peak:.0f} GFLOP/s, at the largest batch.",
-        f"{where.device.type}, {where.precision}, {where.threads} threads, load {where.load[0]:.2f} before it began.",
-    )
-    return Table("How fast it is here", header, rows, notes)
+        f"{where.device.type}, {where.precision}, {where.threads} thread(s), load {where.load[0]:.2f} before it began.",
+    ]
+    if where.is_busy:
+        notes.append("The machine was busy; with OMP_NUM_THREADS=1 a pass does not wait for its threads.")
+    return Table("How fast it is here", header, rows, tuple(notes))
 
 
 def significant(value: float, digits: int = 4) -> str:

@@ -38,7 +38,7 @@ def ratio(batch: int, width: int, k: int, *, training: bool) -> float:
     sparse, dense = experts(width, "sparse"), experts(width, "dense")
     seconds = [[step(m, x, gate, training=training) for m in (sparse, dense)] for _ in range(TURNS + 2)][2:]
     of_sparse, of_dense = (statistics.median(column) for column in zip(*seconds, strict=True))
-    return of_sparse / of_dense
+    return float(of_sparse / of_dense)
 
 
 def main() -> None:

@@ -46,6 +46,15 @@ def test_tables_fit_a_terminal(preset: str) -> None:
         assert all(len(note) <= WIDEST for note in table.notes)
 
 
+@pytest.mark.parametrize(("load", "threads", "busy"), [(0.2, 2, False), (2.5, 2, True), (1.5, 1, False)])
+def test_a_busy_machine_is_told(load: float, threads: int, busy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qamoe_bench.cost.cost.usable_cores", lambda: 2)
+    found = made_up()
+    there = Machine(CPU, "float32", 100.0, (load, load, load), threads)
+    notes = cost_tables([Cost(found.model, found.size, found.speed, there)], "quick")[-1].notes
+    assert ("busy" in " ".join(notes)) == busy
+
+
 def test_numbers_have_significant_digits_and_no_exponent() -> None:
     assert [significant(x) for x in (0.0, 4.30123, 123456.0, 0.0000123456)] == ["0", "4.301", "123500", "0.00001235"]
 
