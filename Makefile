@@ -44,6 +44,7 @@ benchmark: .venv/installed
 	$(BIN)/python tests/benchmarks/bench_corruption.py
 	$(BIN)/python tests/benchmarks/bench_large.py
 	$(BIN)/python tests/benchmarks/bench_sweep.py
+	$(BIN)/python tests/benchmarks/bench_experts.py
 	PYTHONPATH=tests $(BIN)/python tests/benchmarks/bench_report.py
 
 format: .venv/installed

@@ -15,11 +15,11 @@ BASELINES = PACKAGE.parent / "baselines" / "qamoe_baselines"
 
 # Floors from the ground up. A module imports only from floors below its own; `room` stands for all modules in it.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "modality", "seeding", "kinds"),
-    ("record", "protocol", "registry", "metrics", "environment", "interventions"),
+    ("errors", "modality", "seeding", "kinds", "cost.stages"),
+    ("record", "protocol", "registry", "metrics", "environment", "interventions", "cost.operations", "cost.measure"),
     ("store", "contract", "protocol_file", "dialects", "report.table", "report.protocol_plot"),
     ("checkpoint", "draws", "nn", "statistics", "report.rows", "report.terminal", "report.markdown", "report.latex"),
-    ("corruption.state", "qamoe", "data.dataset", "data.safe_pickle", "report.scores"),
+    ("corruption.state", "qamoe", "data.dataset", "data.safe_pickle", "report.scores", "cost.counter", "cost.paper"),
     ("corruption.modalities", "corruption.frames", "data.oracle", "data.mmsa"),
     ("report.summaries", "report.comparisons", "report.audits", "report.findings", "report.runs"),
     ("report.analysis", "report.regressions"),
@@ -33,14 +33,16 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("answering",),
     ("data.open", "train", "sweep", "building"),
     ("presets", "executor", "inspection"),
-    ("plan", "progress", "cli_protocol", "cli_results"),
-    ("runner", "api", "cli_lists"),
+    ("plan", "progress", "cli_protocol", "cli_results", "cost.setting"),
+    ("runner", "api", "cli_lists", "cost.cost"),
+    ("cost.tables",),
+    ("cli_cost",),
     ("cli",),
     ("__main__",),
 )
 TORCH_FREE = (
     "errors", "modality", "seeding", "kinds", "record", "protocol", "protocol_file", "registry", "metrics", "dialects",
-    "environment", "statistics", "store", "report", "cli", "cli_protocol", "cli_results", "cli_lists",
+    "environment", "statistics", "store", "report", "cli", "cli_protocol", "cli_results", "cli_lists", "cli_cost",
 )  # fmt: skip
 CONTRACT = ("contract", "nn", "errors", "modality")
 

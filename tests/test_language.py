@@ -1,4 +1,4 @@
-"""BERT for token ids: blind to padding, finite without tokens, and C-MIB on top of it."""
+"""BERT for token ids: blind to padding, finite without tokens, and the models on top of it."""
 
 import sys
 from dataclasses import replace
@@ -12,7 +12,12 @@ from tinydata import make_dataset
 from qamoe_bench.contract import Batch
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import BenchError
+from qamoe_bench.nn import encoder
+from qamoe_bench.nn.encoder import UtteranceEncoder
 from qamoe_bench.nn.language import BertStates
+from qamoe_bench.qamoe.plus import SignalScore
+from qamoe_bench.registry import find_model
+from qamoe_bench.train import loss_of
 
 SMALL_BERT = partial(
     BertStates, vocab_size=40, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16
@@ -43,8 +48,9 @@ def batch(tokens: Dataset) -> Batch:
 
 @pytest.fixture
 def small_bert(monkeypatch: pytest.MonkeyPatch) -> None:
-    """C-MIB with a BERT that fits a test."""
+    """Models with a BERT that fits a test."""
     monkeypatch.setattr(cmib, "BertStates", SMALL_BERT)
+    monkeypatch.setattr(encoder, "BertStates", SMALL_BERT)
 
 
 def test_states_equal_those_of_each_sample_without_its_padding(batch: Batch) -> None:
@@ -91,3 +97,58 @@ def test_a_mean_of_states_leaves_padding_out_and_the_last_state_is_padding(token
     torch.testing.assert_close(last(long), expected)
     assert states[:, -1].abs().sum() > 0
     assert (mean(batch)[:3] == 0).all()
+
+
+TAKE_TOKENS = ("qa-moe", "qa-moe:label-nll", "qa-moe-plus", "late-fusion", "mm-boosting", "text-only", "c-mib")
+
+
+@pytest.mark.usefixtures("small_bert")
+@pytest.mark.parametrize("name", TAKE_TOKENS)
+def test_models_take_token_ids_and_train_bert(name: str, tokens: Dataset, batch: Batch) -> None:
+    ref = find_model(name)
+    model = ref.builder()(tokens.spec, **ref.settings)
+    known = replace(batch, clean=batch.features, signal={m: torch.ones(20) for m in batch.modalities})
+    output = model(known)
+    assert all(x.isfinite().all() for x in output.columns().values())
+    loss_of(model, output, known).backward()  # type: ignore[no-untyped-call]
+    words = [p for n, p in model.named_parameters() if n.endswith("word_embeddings.weight")]
+    assert len(words) == 1
+    assert words[0].grad is not None
+    assert words[0].grad.abs().sum() > 0
+
+
+@pytest.mark.usefixtures("small_bert")
+@pytest.mark.parametrize("name", TAKE_TOKENS)
+def test_models_do_not_see_what_stands_behind_the_tokens(name: str, tokens: Dataset, batch: Batch) -> None:
+    ref = find_model(name)
+    model = ref.builder()(tokens.spec, **ref.settings).eval()
+    poisoned = batch.features["text"].masked_fill(~batch.mask("text")[..., None], 3.0)
+    other = replace(batch, features={**batch.features, "text": poisoned})
+    torch.testing.assert_close(model(other).prediction, model(batch).prediction)
+
+
+@pytest.mark.usefixtures("small_bert")
+def test_an_encoder_maps_the_states_as_they_are(tokens: Dataset, batch: Batch) -> None:
+    made = UtteranceEncoder("text", tokens.spec, 10, dropout=0.0, summary="mean").eval()
+    assert made.language is not None
+    states, count = made.language(batch, "text"), int(batch.lengths["text"][4])
+    pooled = (states[4, :count] @ made.frame.weight.T + made.frame.bias).mean(0)
+    torch.testing.assert_close(made(batch)[4], made.perceptron(pooled))
+    torch.testing.assert_close(made(batch)[0], made.perceptron(torch.zeros(10)))  # without a token
+
+
+def test_a_score_of_token_ids_counts_those_that_are_left(tokens: Dataset, batch: Batch) -> None:
+    score = SignalScore("text", tokens.spec, width=8)
+    text = batch.features["text"]
+    words = torch.where(batch.mask("text")[..., None], torch.full_like(text, 9.0), text)
+    lost, third = words.clone(), words.clone()
+    lost[5, :2], third[5, :2] = 7.0, 11.0  # 7 stands for a lost token, 11 is another word
+    whole, fewer, other = (score(replace(batch, features={"text": x})) for x in (words, lost, third))
+    torch.testing.assert_close(other, whole)
+    assert (fewer != whole).nonzero()[:, 0].tolist() == [5]
+
+
+@pytest.mark.usefixtures("small_bert")
+def test_predicting_the_clean_features_of_token_ids_is_refused(tokens: Dataset) -> None:
+    with pytest.raises(BenchError, match="expected features, got token ids of text"):
+        find_model("qa-moe").builder()(tokens.spec, quality="feature-nll")

@@ -1,7 +1,8 @@
 """An encoder from frames to one vector per utterance, shared by models so that comparisons are about fusion.
 
 Standardise with training statistics and map each frame linearly; summarise the observed frames, in one of four ways;
-then a two-layer perceptron. Frames that are exactly zero, whether padding or taken away, are not observed and do not
+then a two-layer perceptron. Where frames are token ids, BERT's states (see `qamoe_bench.nn.language`) are mapped, as
+they are. Frames that are exactly zero, whether padding or taken away, are not observed and do not
 count. A modality without any observed frame is encoded as the perceptron's answer to zeros.
 
     statistics   mean and standard deviation, the default: as good as the slower ones on the data sets tried
@@ -18,8 +19,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from qamoe_bench.contract import Batch, DataSpec
-from qamoe_bench.errors import BenchError
 from qamoe_bench.nn.frames import FrameStatistics, StandardisedLinear, blanked, masked_mean, observed_frames
+from qamoe_bench.nn.language import BertStates
 from qamoe_bench.nn.transformer import Dropouts, TransformerEncoder
 
 Summary = Literal["statistics", "mean", "gru", "transformer"]
@@ -79,10 +80,12 @@ class UtteranceEncoder(nn.Module):
         self, modality: str, spec: DataSpec, width: int, dropout: float, summary: Summary = "statistics"
     ) -> None:
         super().__init__()
-        if modality in spec.token_ids:
-            raise BenchError(f"{modality} holds token ids: this encoder takes features; encode the tokens first")
         self.modality = modality
-        self.frame = StandardisedLinear(spec.feature_mean[modality], spec.feature_std[modality], width)
+        self.language = BertStates() if modality in spec.token_ids else None
+        if self.language is None:
+            self.frame: nn.Module = StandardisedLinear(spec.feature_mean[modality], spec.feature_std[modality], width)
+        else:
+            self.frame = nn.Linear(self.language.width, width)
         self.pool, pooled = make_summary(summary, width, dropout)
         self.perceptron = nn.Sequential(
             nn.LayerNorm(pooled),
@@ -95,7 +98,7 @@ class UtteranceEncoder(nn.Module):
 
     def forward(self, batch: Batch) -> Float[Tensor, "B W"]:
         """W = the encoder's width."""
-        x = batch.features[self.modality]  # (B, T, D)
+        x = batch.features[self.modality] if self.language is None else self.language(batch, self.modality)  # (B, T, D)
         encoded: Tensor = self.perceptron(self.pool(self.frame(x), observed_frames(batch, self.modality)))  # (B, W)
         return encoded
 

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -73,23 +73,35 @@ class QAMoEPlusConfig:
 
 
 class SignalScore(nn.Module):
-    """The logit of r_m of one modality, from statistics of its frames and how many of them are left."""
+    """The logit of r_m of one modality, from statistics of its frames and how many of them are left.
+
+    Of token ids only their number counts, without those that stand for a lost token: ids have no statistics, and a
+    wrong word cannot be told from a right one by counting.
+    """
 
     def __init__(self, modality: str, spec: DataSpec, width: int) -> None:
         super().__init__()
-        self.modality = modality
-        self.frame = StandardisedLinear(spec.feature_mean[modality], spec.feature_std[modality], width)
-        self.pool = FrameStatistics()
-        self.norm = nn.LayerNorm(2 * width)
-        self.read = nn.Sequential(nn.Linear(2 * width + 2, 32), nn.GELU(), nn.Linear(32, 1))
+        self.modality, self.lost = modality, spec.token_ids.get(modality)
+        if self.lost is None:
+            self.frame = StandardisedLinear(spec.feature_mean[modality], spec.feature_std[modality], width)
+            self.pool = FrameStatistics()
+            self.norm = nn.LayerNorm(2 * width)
+        known = 2 if self.lost is not None else 2 * width + 2
+        self.read = nn.Sequential(nn.Linear(known, 32), nn.GELU(), nn.Linear(32, 1))
 
     def forward(self, batch: Batch) -> Float[Tensor, " B"]:
         """Any number; what it says of a sample without frames is not used."""
-        observed = observed_frames(batch, self.modality)
-        statistics = self.norm(self.pool(self.frame(batch.features[self.modality]), observed))  # (B, 2·Q)
-        counts = frame_counts(observed, batch.lengths[self.modality])  # (B, 2)
-        logit: Tensor = self.read(torch.cat([statistics, counts], dim=1))
+        x, lengths, observed = batch.features[self.modality], batch.lengths[self.modality], self._left(batch)
+        known = frame_counts(observed, lengths)  # (B, 2)
+        if self.lost is None:
+            known = torch.cat([self.norm(self.pool(self.frame(x), observed)), known], dim=1)  # (B, 2·Q + 2)
+        logit: Tensor = self.read(known)
         return logit[:, 0]
+
+    def _left(self, batch: Batch) -> Bool[Tensor, "B T"]:
+        """Frames that are there and do not stand for a lost token."""
+        observed = observed_frames(batch, self.modality)
+        return observed if self.lost is None else observed & (batch.features[self.modality][..., 0] != self.lost)
 
 
 class QAMoEPlus(nn.Module):

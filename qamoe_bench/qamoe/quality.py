@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qamoe_bench.contract import Batch, DataSpec
+from qamoe_bench.errors import BenchError
 from qamoe_bench.nn.frames import FrameStatistics, frame_counts, masked_mean, observed_frames
 
 QualityKind = Literal["none", "described", "label-nll", "feature-nll"]
@@ -95,6 +96,11 @@ class FeatureQuality(Quality):
 
     def __init__(self, modality: str, spec: DataSpec, kappa: float, targets: int = 32, hidden: int = 64) -> None:
         super().__init__()
+        if modality in spec.token_ids:
+            raise BenchError(
+                f"quality 'feature-nll': expected features, got token ids of {modality}, which have no mean to "
+                "predict; use 'described', 'label-nll' or 'none'"
+            )
         self.modality, self.kappa, self.code_width = modality, kappa, 2 * targets
         mean, std = spec.feature_mean[modality], spec.feature_std[modality]
         projection = torch.randn(len(std), targets) / (math.sqrt(len(std)) * std[:, None])  # (D, P)
