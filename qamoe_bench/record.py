@@ -71,10 +71,10 @@ class CellFacts:
         config: The model's configuration.
         training: Configuration and course of the training; empty for the oracle.
         experts: Per condition and modality, `load` and `weight` of each expert, where the model has experts.
-        seconds_per_sample: Wall time of a whole forward pass, encoders and all, divided by the size of its batch: the
-            median over the batches of the first condition, in which no encoding is reused. Corruption is not in it. It
-            depends on the machine and on what else ran there, so it is comparable only with that of other cells of
-            the same run. 0 for the oracle, and where it was not measured.
+        seconds_per_sample: Time of a whole forward pass, encoders and all, divided by the size of its batch: the median
+            over the batches of the first condition, in which no encoding is reused; corruption is not in it. On the
+            CPU it is the processor's, which other work moves less than the clock's. Comparable only with that of other
+            cells of the same run. 0 for the oracle, and where it was not measured.
         encodings_asked: How often the encoding of a modality of a sample was needed, of a model that encodes
             modalities apart; else 0. The answers with other quality scores are given from those of the first answer.
         encodings_computed: How many of these were computed, and not taken from an equal input before.

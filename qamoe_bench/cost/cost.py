@@ -71,9 +71,9 @@ class Machine:
     threads: int
 
     @property
-    def is_busy(self) -> bool:
+    def threads_wait(self) -> bool:
         """Whether others left fewer free cores than there are threads, which then wait for each other."""
-        return self.device.type == "cpu" and self.load[0] + self.threads > usable_cores() + 1
+        return self.device.type == "cpu" and self.threads > 1 and self.load[0] + self.threads > usable_cores() + 1
 
 
 @dataclass(frozen=True)
@@ -176,9 +176,9 @@ def _speeds(
             passes = {name: partial(model, samples.to(where.device)) for name, model in there.items()}
             for name, found in in_turn(passes, where.device).items():
                 seconds[name][size] = found
-        for name, run in passes.items():
-            tell(f"memory of {name}")
-            peaks[name] = _held(there[name], samples) + peak_memory(run, where.device)
+    for name, run in passes.items():
+        tell(f"memory of {name}")
+        peaks[name] = _held(there[name], samples) + peak_memory(run, where.precision, where.device)
     return {name: Speed(seconds[name], peaks[name]) for name in models}
 
 

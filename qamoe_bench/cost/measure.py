@@ -70,7 +70,7 @@ def percentiles(seconds: list[float]) -> dict[str, float]:
 
 
 def matrix_peak(precision: Precision, device: torch.device) -> float:
-    """GFLOP/s of a product of large square matrices, two per multiply-add: the fastest of many."""
+    """GFLOP/s of a product of large square matrices, two per multiply-add; the fastest of many."""
     rows = LARGEST[device.type]
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     with torch.no_grad():
@@ -79,19 +79,27 @@ def matrix_peak(precision: Precision, device: torch.device) -> float:
     return float(2 * rows**3 / min(seconds) / 1e9)
 
 
-def peak_memory(run: Pass, device: torch.device) -> int:
-    """Bytes that one pass holds at once at most, above what was held before it.
+def peak_memory(run: Pass, precision: Precision, device: torch.device) -> int:
+    """Bytes that one pass holds at once at most, above what was held before it; converted weights are among them.
 
     They are what torch's own allocator handed out: on the CPU added up from its profiler, on CUDA the allocator's own
     maximum. Scratch memory that a matrix library takes for itself is not seen.
     """
-    run()
-    if device.type == "cuda":
-        _finish(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
+    with at(precision, device):
         run()
-        return torch.cuda.max_memory_allocated(device) - before
+    with at(precision, device):  # anew, for what was converted is given back at the end
+        return _peak_on_cuda(run, device) if device.type == "cuda" else _peak_on_cpu(run)
+
+
+def _peak_on_cuda(run: Pass, device: torch.device) -> int:
+    _finish(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    run()
+    return torch.cuda.max_memory_allocated(device) - before
+
+
+def _peak_on_cpu(run: Pass) -> int:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
         run()
     return highest(_allocations(found))

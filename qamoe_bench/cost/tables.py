@@ -52,8 +52,8 @@ def _speeds(costs: Sequence[Cost]) -> Table:
         f"share: of this machine's measured {where.peak:.0f} GFLOP/s, at the largest batch.",
         f"{where.device.type}, {where.precision}, {where.threads} thread(s), load {where.load[0]:.2f} before it began.",
     ]
-    if where.is_busy:
-        notes.append("The machine was busy; with OMP_NUM_THREADS=1 a pass does not wait for its threads.")
+    if where.threads_wait:
+        notes.append("The machine was busy; with OMP_NUM_THREADS=1 threads do not wait for each other.")
     return Table("How fast it is here", header, rows, tuple(notes))
 
 

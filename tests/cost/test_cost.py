@@ -7,7 +7,7 @@ from torch import nn
 from qamoe_bench.contract import Batch
 from qamoe_bench.cost import measure
 from qamoe_bench.cost.cost import Cost, Machine, Size, Speed, costs, size_of
-from qamoe_bench.cost.measure import at, highest, in_turn, peak_memory, turns_in
+from qamoe_bench.cost.measure import highest, in_turn, peak_memory, turns_in
 from qamoe_bench.cost.paper import PRINTED_G
 from qamoe_bench.cost.setting import make_setting, sizes
 from qamoe_bench.cost.stages import TEXT, Parameters
@@ -126,10 +126,10 @@ def test_the_peak_is_the_highest_level() -> None:
 
 def test_memory_of_a_pass_is_what_is_alive_at_once() -> None:
     model, x = nn.Sequential(nn.Linear(16, 4096), nn.ReLU(), nn.Linear(4096, 1)), torch.randn(64, 16)
-    with at("float32", CPU):
-        found = peak_memory(lambda: model(x), CPU)
     hidden = 64 * 4096 * 4  # bytes before and after the ReLU, both alive while it runs
-    assert 2 * hidden <= found < 2.1 * hidden
+    assert 2 * hidden <= peak_memory(lambda: model(x), "float32", CPU) < 2.1 * hidden
+    weights = sum(p.numel() for p in model.parameters()) * 2  # bytes, converted
+    assert hidden + weights / 2 < peak_memory(lambda: model(x), "bfloat16", CPU) < 1.1 * (hidden + weights)
 
 
 def test_batch_sizes() -> None:
