@@ -71,7 +71,7 @@ def make_setting(preset: str, data: str | None) -> Setting:
 
 
 def sizes(text: str | None, preset: str) -> tuple[int, ...]:
-    """Batch sizes from words such as `16,64`, in order and with 1 for the latency; the preset's where none are given."""
+    """Batch sizes from words such as `16,64`, in order, and 1 for the latency; the preset's where none are given."""
     if text is None:
         return BATCHES[preset]
     words = text.split(",")
