@@ -28,7 +28,8 @@ def cost(
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option("--precision", help="float32 or bfloat16.")] = "float32",
     batch: Annotated[
-        str | None, typer.Option("--batch", help="Comma-separated. Default: 1,16,64,256; with `paper` 1,16.")
+        str | None,
+        typer.Option("--batch", help="Comma-separated; 1 is added. Default: 1,16,64,256; with `paper` 1,16."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs: a list of objects, one per model.")] = False,
 ) -> None:

@@ -97,8 +97,8 @@ class Cost:
 
     @property
     def latency_ms(self) -> dict[str, float]:
-        """Percentiles at the smallest batch, which is 1 unless others were asked for."""
-        return percentiles(self.speed.seconds[min(self.speed.seconds)])
+        """Percentiles of a pass of one sample."""
+        return percentiles(self.speed.seconds[1])
 
     def record(self) -> dict[str, Any]:
         """For programs."""
@@ -113,7 +113,6 @@ class Cost:
             "counted_at_batch": size.batch,
             "samples_per_second": {str(n): rate for n, rate in speed.samples_per_second.items()},
             "latency_ms": self.latency_ms,
-            "latency_batch": min(speed.seconds),
             "passes": {str(n): len(seconds) for n, seconds in speed.seconds.items()},
             "peak_mib": speed.peak_bytes / 2**20,
             "precision": where.precision,

@@ -71,10 +71,10 @@ def make_setting(preset: str, data: str | None) -> Setting:
 
 
 def sizes(text: str | None, preset: str) -> tuple[int, ...]:
-    """Batch sizes from words such as `1,16`, in order and each once; those of the preset where none are given."""
+    """Batch sizes from words such as `16,64`, in order, and 1 for the latency; the preset's where none are given."""
     if text is None:
         return BATCHES[preset]
     words = text.split(",")
     if not all(w.strip().isdecimal() and int(w) > 0 for w in words):
         raise BenchError(f"--batch {text!r}: expected whole numbers from 1 with commas between, as in 1,16,64")
-    return tuple(sorted({int(w) for w in words}))
+    return tuple(sorted({1, *(int(w) for w in words)}))

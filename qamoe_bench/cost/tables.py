@@ -48,7 +48,7 @@ def _speeds(costs: Sequence[Cost]) -> Table:
         for c in costs
     )  # fmt: skip
     notes = [
-        f"p50, p95, p99: ms of a pass at batch {min(first.speed.seconds)}; at N: samples/s of the median pass.",
+        "p50, p95, p99: ms of a pass at batch 1; at N: samples/s of the median pass.",
         f"share: of this machine's measured {where.peak:.0f} GFLOP/s, at the largest batch.",
         f"{where.device.type}, {where.precision}, {where.threads} thread(s), load {where.load[0]:.2f} before it began.",
     ]

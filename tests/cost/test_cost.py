@@ -133,7 +133,7 @@ def test_memory_of_a_pass_is_what_is_alive_at_once() -> None:
 
 
 def test_batch_sizes() -> None:
-    assert sizes("64,1,1", "quick") == (1, 64)
+    assert sizes("64,16,64", "quick") == (1, 16, 64)
     assert sizes(None, "paper") == (1, 16)
     for nonsense in ("", "0", "1,x", "-1", "1.5"):
         with pytest.raises(BenchError, match="--batch"):
