@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from qamoe_bench.cli_results import Results, talk
 from qamoe_bench.dialects import DIALECTS
@@ -72,6 +71,8 @@ def _runs(store: Store) -> list[dict[str, Any]]:
 
 
 def _print_rows(rows: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
     from qamoe_bench.report.terminal import stdout
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))

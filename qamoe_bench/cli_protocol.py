@@ -36,8 +36,9 @@ def show(
 
     from qamoe_bench.data.open import open_dataset
     from qamoe_bench.inspection import chapter, picture
+    from qamoe_bench.report.plain import plain_text
     from qamoe_bench.report.protocol_plot import draw_picture
-    from qamoe_bench.report.terminal import plain_text, print_chapters, stdout
+    from qamoe_bench.report.terminal import print_chapters, stdout
     from qamoe_bench.sweep import TestSet
 
     test = TestSet(open_dataset(data), seed, torch.device("cpu"))

@@ -1,6 +1,7 @@
 """`qamoe-bench report` and `check`: what stored results say. Nothing here needs torch."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -92,7 +93,6 @@ def print_report(
     """Print the cells with these keys, or all."""
     from qamoe_bench.report.formats import OF_CHAPTERS, OF_RECORDS, check_format
     from qamoe_bench.report.tables import analyses, chapters
-    from qamoe_bench.report.terminal import print_chapters, stdout
 
     check_format(format)
     cells = [c for c in store.cells() if keys is None or c.cell.key in keys]
@@ -103,7 +103,9 @@ def print_report(
         _deliver(OF_RECORDS[format](found), output)
         return
     tables = chapters(found, store.manifests(), against_published=against_published)
-    if format == "terminal" and output is None and stdout().is_terminal:
+    if format == "terminal" and output is None and sys.stdout.isatty():
+        from qamoe_bench.report.terminal import print_chapters, stdout
+
         print_chapters(tables, stdout())
     else:
         _deliver(OF_CHAPTERS[format](tables), output)

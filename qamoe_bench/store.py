@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -56,9 +56,15 @@ class StoredCell:
 
     def column(self, name: str) -> NDArray[Any]:
         """One column of numbers as (V, C, N): draws, conditions in order, samples in order."""
-        chunks = self._file.read(columns=[name]).column(name).chunks
-        values = np.concatenate([np.from_dlpack(c) for c in chunks])  # arrow's own to_numpy would import pandas
-        return values.reshape(-1, len(self.facts.conditions), len(self.samples))
+        return self.columns([name])[name]
+
+    def columns(self, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Several columns in one pass over the file."""
+        table = self._file.read(columns=list(names), use_threads=False)
+        shape = -1, len(self.facts.conditions), len(self.samples)
+        # Arrow's own to_numpy would import pandas.
+        flat = {name: np.concatenate([np.from_dlpack(c) for c in table.column(name).chunks]) for name in names}
+        return {name: values.reshape(shape) for name, values in flat.items()}
 
     @property
     def _file(self) -> pq.ParquetFile:

@@ -20,8 +20,9 @@ from qamoe_bench.errors import BenchError
 from qamoe_bench.inspection import chapter, measure, picture, telling_sample
 from qamoe_bench.protocol import Protocol
 from qamoe_bench.protocol_file import load_protocol, parse_protocol
+from qamoe_bench.report.plain import plain_text
 from qamoe_bench.report.protocol_plot import draw_picture
-from qamoe_bench.report.terminal import plain_text, print_chapters
+from qamoe_bench.report.terminal import print_chapters
 from qamoe_bench.sweep import TestSet
 
 CPU = torch.device("cpu")

@@ -19,11 +19,11 @@ from qamoe_bench.report.analysis import Analysis
 from qamoe_bench.report.formats import check_format
 from qamoe_bench.report.latex import SPECIAL, escape, latex
 from qamoe_bench.report.markdown import markdown
+from qamoe_bench.report.plain import plain_text
 from qamoe_bench.report.published import published, published_table
 from qamoe_bench.report.records import KEYS, as_csv, as_json, records
 from qamoe_bench.report.table import Chapter, Table, fitted, without_empty
 from qamoe_bench.report.tables import analyses, chapters
-from qamoe_bench.report.terminal import plain_text
 from qamoe_bench.store import Store
 
 MODELS = {

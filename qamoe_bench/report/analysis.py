@@ -54,7 +54,7 @@ class Analysis:
 def analyse(section: Section, dialect: Dialect, metrics: Sequence[str]) -> Analysis:
     """Compute everything."""
     scores = [score(section, dialect, name) for name in metrics]
-    return Analysis(
+    found = Analysis(
         section,
         dialect,
         scores,
@@ -64,6 +64,9 @@ def analyse(section: Section, dialect: Dialect, metrics: Sequence[str]) -> Analy
         realised(section),
         uncertainty(section),
         quality(section),
-        interventions(section, {name: dialect.definitions[name] for name in metrics}),
+        interventions(section, dialect, scores),
         experts_in_use(section),
     )
+    for row in (*section.rows, *section.of_seeds):  # many sections are more than memory holds
+        row.forget()
+    return found

@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from qamoe_bench.dialects import Definition
+from qamoe_bench.dialects import Dialect
 from qamoe_bench.kinds import signal_left
 from qamoe_bench.report.rows import Row, Section
-from qamoe_bench.report.scores import resample
+from qamoe_bench.report.scores import Scores, resample
 from qamoe_bench.statistics.estimates import Estimate, estimate
 from qamoe_bench.statistics.ranks import spearman
 from qamoe_bench.statistics.uncertainty import ause, coverage, gaussian_nll
@@ -32,12 +32,12 @@ def realised(section: Section) -> Mapping[str, Float[Values, " C"]]:
     `modalities` is the share of modalities of which nothing is left, `frames` the share of valid frames that were
     taken away, and `noise_<modality>` the standard deviation of the noise in units of σ_ref.
     """
-    per_seed = [Row("", (next(c for c in section.cells if c.cell.seed == seed),)) for seed in section.seeds]
-    modalities = per_seed[0].modalities
-    missing = np.stack([[r.column(f"missing_{m}") for m in modalities] for r in per_seed])  # (S, M, 1, V, C, N)
+    rows = section.of_seeds
+    modalities = rows[0].modalities
+    missing = np.stack([[r.column(f"missing_{m}") for m in modalities] for r in rows])  # (S, M, 1, V, C, N)
     found = {"modalities": (missing == 1).mean((0, 1, 2, 3, 5)), "frames": missing.mean((0, 1, 2, 3, 5))}
     for m in modalities:
-        found[f"noise_{m}"] = np.stack([r.column(f"noise_{m}") for r in per_seed]).mean((0, 1, 2, 4))
+        found[f"noise_{m}"] = np.stack([r.column(f"noise_{m}") for r in rows]).mean((0, 1, 2, 4))
     return found
 
 
@@ -104,37 +104,41 @@ def _quality_of(row: Row, section: Section, m: str, corruption: Corruption) -> Q
     least = section.clean or 0
     scatter = np.full(1, np.nan)
     if row.has(f"scatter_{m}"):
-        scatter = spearman(r[:, :, least], row.column(f"scatter_{m}")[:, :, least])
+        own = np.concatenate([section.of_seeds[i].column(f"scatter_{m}") for i in section.places(row)])
+        scatter = spearman(r[:, :, least], own[:, :, least])
     return Quality(_mean_known(np.array(known)), _mean_known(scatter))
 
 
 def _corruption(section: Section, seed: int, m: str) -> Float[Values, " X"]:
     """How corrupted modality m is in every draw, condition and sample of a seed: 1 − the share of its signal left."""
-    cell = next(c for c in section.cells if c.cell.seed == seed)
-    left = signal_left(cell.column(f"missing_{m}"), cell.column(f"noise_{m}"))
+    row = section.of_seeds[section.seeds.index(seed)]
+    left = signal_left(row.column(f"missing_{m}"), row.column(f"noise_{m}"))
     return np.asarray(1 - left, np.float64).ravel()
 
 
-def interventions(section: Section, definitions: Mapping[str, Definition]) -> Mapping[str, Mapping[str, Estimate]]:
+def interventions(section: Section, dialect: Dialect, scores: Sequence[Scores]) -> Mapping[str, Mapping[str, Estimate]]:
     """What every metric gains when quality scores are shuffled between samples, or replaced by their mean.
 
     By row name and then intervention; the estimates are arrays over the metrics, in order, of the mean over all
     conditions with the foreign scores minus that with the model's own.
     """
     return {
-        row.name: {name: _changed(row, section, column, definitions) for name, column in INTERVENTIONS.items()}
-        for row in section.rows
+        row.name: {name: _changed(row, i, section, column, dialect, scores) for name, column in INTERVENTIONS.items()}
+        for i, row in enumerate(section.rows)
         if all(row.has(column) for column in INTERVENTIONS.values())
     }
 
 
-def _changed(row: Row, section: Section, column: str, definitions: Mapping[str, Definition]) -> Estimate:
-    own, other = row.column("prediction"), row.column(column)
+def _changed(
+    row: Row, index: int, section: Section, column: str, dialect: Dialect, scores: Sequence[Scores]
+) -> Estimate:
+    other, places = row.column(column), section.places(row)
     values, again = [], []
-    for definition in definitions.values():
-        with_other = definition(other.astype(np.float64), section.label)  # (S, V, C)
-        values.append((with_other - definition(own.astype(np.float64), section.label)).mean((1, 2)))
-        change = resample(other, section, definition) - resample(own, section, definition)  # (R, S, C)
+    for own in scores:
+        definition = dialect.definitions[own.metric.name]
+        with_other = definition(other.astype(np.float64), section.label).mean(1)  # (S, C)
+        values.append((with_other - own.values[index, places]).mean(-1))
+        change = resample(other, section, definition) - own.resampled[:, index, places]  # (R, S, C)
         again.append(change.mean(-1))
     return estimate(np.stack(values, axis=-1), np.stack(again, axis=-1))
 

@@ -6,9 +6,9 @@ from qamoe_bench.errors import unknown_name
 from qamoe_bench.report.analysis import Analysis
 from qamoe_bench.report.latex import latex
 from qamoe_bench.report.markdown import markdown
+from qamoe_bench.report.plain import plain_text
 from qamoe_bench.report.records import as_csv, as_json
 from qamoe_bench.report.table import Chapter
-from qamoe_bench.report.terminal import plain_text
 
 OF_CHAPTERS: Mapping[str, Callable[[Sequence[Chapter]], str]] = {
     "terminal": plain_text,

@@ -18,6 +18,9 @@ from qamoe_bench.record import ORACLE
 from qamoe_bench.store import StoredCell
 
 SYMBOLS = {"eta": "η", "lambda": "λ"}
+EVENTS = ("missing_", "noise_", "scatter_")
+"""What the names of columns begin with that say what happened to the samples, and not what a model answered."""
+WORDS = frozenset({"id", "condition"})
 CONTROL, MEAN = "late-fusion", "mean"
 """The model that others are compared with, and the one that knows nothing."""
 
@@ -70,10 +73,16 @@ class Row:
         return name in self.cells[0].names
 
     def column(self, name: str) -> NDArray[Any]:
-        """A column of all seeds, (S, V, C, N); read once."""
+        """A column of all seeds, (S, V, C, N); read once, together with what is asked for with it."""
         if name not in self._columns:
-            self._columns[name] = np.stack([c.column(name) for c in self.cells])
+            kin = [n for n in self.cells[0].names if n.startswith(EVENTS) == name.startswith(EVENTS) and n not in WORDS]
+            parts = [c.columns(kin) for c in self.cells]
+            self._columns.update({n: np.stack([part[n] for part in parts]) for n in kin})
         return self._columns[name]
+
+    def forget(self) -> None:
+        """Let go of what was read."""
+        self._columns.clear()
 
     def answer(self, metric: str) -> NDArray[Any]:
         """The predictions that a metric judges, see `qamoe_bench.dialects.answer`."""
@@ -177,6 +186,15 @@ class Section:
         """Index of the first row of a model, trained in a regime if one is given."""
         found = (i for i, r in enumerate(self.rows) if r.model == model and regime in (None, r.regime))
         return next(found, None)
+
+    @cached_property
+    def of_seeds(self) -> tuple[Row, ...]:
+        """A row per seed, of any model: what happened to the samples, which is the same for all."""
+        return tuple(Row("", (next(c for c in self.cells if c.cell.seed == seed),)) for seed in self.seeds)
+
+    def places(self, row: Row) -> list[int]:
+        """Where the row's seeds stand among those of all rows."""
+        return [self.seeds.index(seed) for seed in row.seeds]
 
     def _names(self) -> dict[tuple[str, str, str], str]:
         identities = sorted({_identity(c) for c in self.cells}, key=_by_model)

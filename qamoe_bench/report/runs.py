@@ -33,17 +33,14 @@ def profile(section: Section, scores: Scores) -> Float[NDArray[np.float64], "M T
         return None
     start, end = scores.values[floor], scores.values[limit]  # (S, C)
     reached = (scores.values - start) / np.where(end == start, np.nan, end - start)  # (M, S, C)
-    shares = [performance_profile(reached[i, _places(section, i)], np.array(THRESHOLDS)) for i in range(len(reached))]
+    shares = [
+        performance_profile(reached[i, section.places(row)], np.array(THRESHOLDS)) for i, row in enumerate(section.rows)
+    ]
     return np.stack(shares)
 
 
-def _places(section: Section, row: int) -> list[int]:
-    """Where the row's seeds stand among all."""
-    return [section.seeds.index(seed) for seed in section.rows[row].seeds]
-
-
 def _runs(section: Section, scores: Scores, row: int) -> Values:
-    return scores.values[row, _places(section, row)]
+    return scores.values[row, section.places(section.rows[row])]
 
 
 def _chance(section: Section, scores: Scores, row: int) -> float:

@@ -41,7 +41,7 @@ def score(section: Section, dialect: Dialect, metric: str) -> Scores:
     values, again = np.full(shape, np.nan), np.full((RESAMPLES, *shape), np.nan)
     undefined = 0
     for i, row in enumerate(section.rows):
-        places = [section.seeds.index(seed) for seed in row.seeds]
+        places = section.places(row)
         of_draws = definition(row.answer(metric).astype(np.float64), section.label)  # (S, V, C)
         undefined += int(np.isnan(of_draws).sum())
         values[i, places], again[:, i, places] = of_draws.mean(1), resample(row.answer(metric), section, definition)

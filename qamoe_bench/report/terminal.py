@@ -1,6 +1,5 @@
-"""Chapters on a terminal, or as plain text where there is none."""
+"""Chapters on a terminal."""
 
-import io
 from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
@@ -18,14 +17,6 @@ def stdout() -> Console:
     """Standard output: as wide as the terminal, or wide enough for every table in a pipe or file."""
     console = Console()
     return console if console.is_terminal else Console(width=PLAIN_WIDTH)
-
-
-def plain_text(chapters: Sequence[Chapter]) -> str:
-    """Every chapter without colours."""
-    console = Console(file=io.StringIO(), width=PLAIN_WIDTH)
-    print_chapters(chapters, console)
-    text: str = console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO from above
-    return "".join(f"{line.rstrip()}\n" for line in text.splitlines())  # rich fills lines with blanks
 
 
 def print_chapters(chapters: Sequence[Chapter], console: Console) -> None:
