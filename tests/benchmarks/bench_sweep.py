@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qamoe_bench.answering import Clock
 from qamoe_bench.contract import TakesQuality
 from qamoe_bench.data.dataset import Dataset, Split
 from qamoe_bench.plan import Request, plan
@@ -70,16 +71,20 @@ def levels(protocol: Protocol) -> list[Protocol]:
 
 @torch.inference_mode()
 def bare(model: nn.Module, test: TestSet, protocol: Protocol) -> float:
-    """The model's own passes over corrupted batches that are there already, as many as the sweep asks for."""
+    """The model's own passes over the sweep's corrupted batches, as many as the sweep asks for.
+
+    The batches are made one by one, untimed, and not kept: a list of them that is given back makes the allocator return
+    its memory too, and the next to ask for some, be it the sweep, pays for that.
+    """
     (condition,) = protocol.conditions
-    starts = range(0, len(test.ids), BATCH_SIZE)
-    batches = [test.corrupted(condition, slice(i, i + BATCH_SIZE)).batch.to(CPU) for i in starts]
-    start, answers = time.perf_counter(), [model(batch) for batch in batches]
-    if isinstance(model, TakesQuality) and answers[0].quality:
-        for _ in range(2):
-            for batch, answer in zip(batches, answers, strict=True):
-                model.answer_with(batch, answer.quality)
-    return time.perf_counter() - start
+    clock = Clock(CPU)
+    for start in range(0, len(test.ids), BATCH_SIZE):
+        batch = test.corrupted(condition, slice(start, start + BATCH_SIZE)).batch.to(CPU)  # so that nothing is deferred
+        answer = clock(model, batch)
+        if isinstance(model, TakesQuality) and answer.quality:
+            for _ in ("shuffled", "averaged"):
+                clock(model.answer_with, batch, answer.quality)
+    return clock.seconds
 
 
 def overhead(model_name: str, data: Dataset) -> None:
