@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 
-from qamoe_bench.report.rows import CONTROL, Section
+from qamoe_bench.report.rows import Section
 from qamoe_bench.report.scores import Scores
 from qamoe_bench.statistics.estimates import differences
 from qamoe_bench.statistics.families import holm_alphas, rank_intervals, rejected
@@ -45,7 +45,8 @@ def against_control(section: Section, scores: Sequence[Scores]) -> dict[tuple[st
 
     The oracle, which has no regime, is compared with the first control; it is no contestant and not in the family.
     """
-    pairs = _with_control(section)
+    controls = ((i, section.control_of(i)) for i in range(len(section.rows)))
+    pairs = [(i, control) for i, control in controls if control is not None]
     if not pairs:
         return {}
     contestant = np.array([not section.rows[i].is_limit for i, _ in pairs])
@@ -62,15 +63,6 @@ def against_control(section: Section, scores: Sequence[Scores]) -> dict[tuple[st
             numbers = (f.value[k], low[k], high[k], of_metric[k], power[k])
             table[s.metric.name, row] = Difference(*map(float, numbers))
     return table
-
-
-def _with_control(section: Section) -> list[tuple[int, int]]:
-    pairs = []
-    for i, row in enumerate(section.rows):
-        control = section.find(CONTROL, None if row.is_limit else row.regime)
-        if control is not None and control != i:
-            pairs.append((i, control))
-    return pairs
 
 
 @dataclass(frozen=True)
@@ -101,7 +93,7 @@ def ranking(section: Section, scores: Scores) -> Ranking:
     """Ranks of the contestants with their ties; all pairs of a column are one family."""
     shape = len(section.rows), len(section.levels.heads) + 1
     best, worst = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    known = np.asarray(np.isfinite(_columns(section, scores.values)).any(1))  # (M, K)
+    known = np.asarray(np.isfinite(section.levels.with_mean(scores.values)).any(1))  # (M, K)
     rows = [i for i, r in enumerate(section.rows) if not r.is_limit and known[i].any()]
     if len(rows) > 1:
         surely = _surely_better(section, scores, rows)  # (M, M, K)
@@ -115,7 +107,7 @@ def ranking(section: Section, scores: Scores) -> Ranking:
 def _surely_better(section: Section, scores: Scores, rows: list[int]) -> Bool[NDArray[np.bool_], "M M K"]:
     pairs = list(combinations(range(len(rows)), 2))
     trained = np.array([section.rows[i].is_trained for i in rows])
-    values, again = _columns(section, scores.values[rows]), _columns(section, scores.resampled[:, rows])
+    values, again = section.levels.with_mean(scores.values[rows]), section.levels.with_mean(scores.resampled[:, rows])
     found = differences(values, again, pairs, trained)
     gain = scores.metric.sign * found.value  # (P, K)
     p = found.two_sided()
@@ -124,8 +116,3 @@ def _surely_better(section: Section, scores: Scores, rows: list[int]) -> Bool[ND
         for (i, j), yes, amount in zip(pairs, rejected(p[:, k]), gain[:, k], strict=True):
             surely[(i, j, k) if amount > 0 else (j, i, k)] = yes
     return surely
-
-
-def _columns(section: Section, values: Float[Values, "*more C"]) -> Float[Values, "*more K"]:
-    """Levels, and the mean over all conditions last."""
-    return np.concatenate([section.levels.means(values), values.mean(-1, keepdims=True)], axis=-1)

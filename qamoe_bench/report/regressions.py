@@ -110,11 +110,8 @@ def _aligned(section: Section, scores: Scores, pairs: Pairs) -> tuple[Float[Valu
     """Levels and mean, rows in the order of the pairs."""
     places = {(row.model, row.regime): i for i, row in enumerate(section.rows)}
     order = [places[model, regime] for _, _, model, regime in pairs]
-
-    def columns(values: Float[Values, "*more C"]) -> Float[Values, "*more K"]:
-        return np.concatenate([section.levels.means(values), values.mean(-1, keepdims=True)], axis=-1)
-
-    return columns(scores.values[order]), columns(scores.resampled[:, order])
+    levels = section.levels
+    return levels.with_mean(scores.values[order]), levels.with_mean(scores.resampled[:, order])
 
 
 def _findings(kind: Kind, m: _Moved, where: NDArray[np.bool_], alpha: Values) -> list[Finding]:

@@ -112,6 +112,10 @@ class Levels:
         """From conditions to levels."""
         return np.stack([values[..., list(indices)].mean(-1) for indices in self.members], axis=-1)
 
+    def with_mean(self, values: Float[NDArray[np.float64], "*more C"]) -> Float[NDArray[np.float64], "*more K"]:
+        """From conditions to levels and, last, the mean over all conditions."""
+        return np.concatenate([self.means(values), values.mean(-1, keepdims=True)], axis=-1)
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What to say below a table by level."""
@@ -186,6 +190,12 @@ class Section:
         """Index of the first row of a model, trained in a regime if one is given."""
         found = (i for i, r in enumerate(self.rows) if r.model == model and regime in (None, r.regime))
         return next(found, None)
+
+    def control_of(self, index: int) -> int | None:
+        """Index of the control that a row is compared with: of its own regime; for the oracle, which has none, any."""
+        row = self.rows[index]
+        control = self.find(CONTROL, None if row.is_limit else row.regime)
+        return None if control == index else control
 
     @cached_property
     def of_seeds(self) -> tuple[Row, ...]:

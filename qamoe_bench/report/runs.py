@@ -8,7 +8,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from qamoe_bench.record import ORACLE
-from qamoe_bench.report.rows import CONTROL, MEAN, Section
+from qamoe_bench.report.rows import MEAN, Section
 from qamoe_bench.report.scores import Scores, Values
 from qamoe_bench.statistics.aggregates import interquartile_mean, performance_profile, probability_of_improvement
 
@@ -44,9 +44,8 @@ def _runs(section: Section, scores: Scores, row: int) -> Values:
 
 
 def _chance(section: Section, scores: Scores, row: int) -> float:
-    own = section.rows[row]
-    control = section.find(CONTROL, None if own.is_limit else own.regime)
-    if control is None or control == row:
+    control = section.control_of(row)
+    if control is None:
         return float("nan")
     runs, other = (scores.metric.sign * _runs(section, scores, i) for i in (row, control))
     if not (np.isfinite(runs).all() and np.isfinite(other).all()):
