@@ -15,7 +15,7 @@ from qamoe_bench.dialects import Dialect
 from qamoe_bench.kinds import signal_left
 from qamoe_bench.report.rows import Row, Section
 from qamoe_bench.report.scores import Scores, resample
-from qamoe_bench.statistics.estimates import Estimate, estimate
+from qamoe_bench.statistics.estimates import Estimate, estimate, mean_known
 from qamoe_bench.statistics.ranks import spearman
 from qamoe_bench.statistics.uncertainty import ause, coverage, gaussian_nll
 
@@ -68,7 +68,7 @@ def _uncertainty_of(row: Row, label: Values) -> Uncertainty:
     variance = row.column("variance").astype(np.float64)
     return Uncertainty(
         nll=float(gaussian_nll(error, variance).mean()),
-        rank=_mean_known(spearman(variance, np.abs(error))),
+        rank=float(mean_known(spearman(variance, np.abs(error)).ravel())),
         ause=float(ause(error, variance).mean()),
         covered=coverage(error, variance, COVERAGE).mean((0, 1)),
     )
@@ -106,7 +106,7 @@ def _quality_of(row: Row, section: Section, m: str, corruption: Corruption) -> Q
     if row.has(f"scatter_{m}"):
         own = np.concatenate([section.of_seeds[i].column(f"scatter_{m}") for i in section.places(row)])
         scatter = spearman(r[:, :, least], own[:, :, least])
-    return Quality(_mean_known(np.array(known)), _mean_known(scatter))
+    return Quality(float(mean_known(np.array(known))), float(mean_known(scatter.ravel())))
 
 
 def _corruption(section: Section, seed: int, m: str) -> Float[Values, " X"]:
@@ -161,8 +161,3 @@ def _experts_of(row: Row) -> dict[str, float]:
 def _perplexity(weights: Sequence[float]) -> float:
     share = np.asarray(weights) / np.sum(weights)
     return float(np.exp(-np.sum(share * np.log(np.where(share > 0, share, 1)))))
-
-
-def _mean_known(x: Values) -> float:
-    known = x[np.isfinite(x)]
-    return float(known.mean()) if len(known) else float("nan")

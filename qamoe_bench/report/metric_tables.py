@@ -6,9 +6,9 @@ from qamoe_bench.metrics import Metric
 from qamoe_bench.report.analysis import Analysis
 from qamoe_bench.report.rows import CONTROL, MEAN, Section
 from qamoe_bench.report.runs import THRESHOLDS, chances, interquartile_means, profile
-from qamoe_bench.report.scores import Scores, Values
+from qamoe_bench.report.scores import Scores
 from qamoe_bench.report.table import Table, fitted, shown, without_empty
-from qamoe_bench.statistics.estimates import Estimate
+from qamoe_bench.statistics.estimates import Estimate, mean_known
 
 COLUMNS = {"auilc": "AUILC", "worst": "worst", "retention": "kept %", "reached": "reach %"}
 
@@ -16,8 +16,8 @@ COLUMNS = {"auilc": "AUILC", "worst": "worst", "retention": "kept %", "reached":
 def level_table(found: Analysis, scores: Scores) -> Table:
     """A metric by level, means over seeds."""
     section, metric = found.section, scores.metric
-    levels = mean_known(section.levels.means(scores.values))  # (M, L)
-    means = mean_known(scores.values.mean(-1))
+    levels = mean_known(section.levels.means(scores.values), 1)  # (M, L)
+    means = mean_known(scores.values.mean(-1), 1)
     rows = tuple((row.name, *map(metric.show, levels[i]), metric.show(means[i])) for i, row in enumerate(section.rows))
     first = found.rankings[metric.name].is_first()
     return fitted(
@@ -30,14 +30,6 @@ def level_table(found: Analysis, scores: Scores) -> Table:
             frozenset((int(i), int(k) + 1) for i, k in np.argwhere(first)),
         )
     )
-
-
-def mean_known(values: Values) -> Values:
-    """From (M, S, ...) to (M, ...): the mean over the seeds that have a value; NaN where none has."""
-    known = np.isfinite(values)
-    count = known.sum(1)
-    total = np.where(known, values, 0).sum(1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def summary_table(found: Analysis, scores: Scores) -> Table:
@@ -160,8 +152,8 @@ def specialist_table(found: Analysis, scores: Scores) -> Table | None:
     rows = []
     for model, one, many in both:
         gap = scores.values[one] - scores.values[many]  # (S, C)
-        levels = mean_known(section.levels.means(gap)[None])[0]
-        mean = mean_known(gap.mean(-1)[None])[0]
+        levels = mean_known(section.levels.means(gap))
+        mean = mean_known(gap.mean(-1))
         rows.append((model, *map(metric.show_change, levels), metric.show_change(float(mean))))
     better = "positive" if metric.better == "higher" else "negative"
     notes = (f"{better}: one checkpoint is better than a specialist for each level", *section.levels.notes)

@@ -154,6 +154,11 @@ def differences(
     )
 
 
+def mean_known(x: Values, axis: int = 0) -> Values:
+    """The mean of what is defined; NaN where nothing is."""
+    return _mean(x, np.isfinite(x), axis)
+
+
 def _of_pairs(resampled: Float[Values, "R M ..."], first: list[int], second: list[int]) -> Float[Values, "P ..."]:
     """Variance over resamples of the difference of each pair, from covariances: pairs are many, contestants few."""
     centred = (resampled - resampled.mean(0)).reshape(*resampled.shape[:2], -1)  # (R, M, K)
