@@ -17,7 +17,7 @@ BASELINES = PACKAGE.parent / "baselines" / "qamoe_baselines"
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "modality", "seeding", "kinds", "cost.stages"),
     ("record", "protocol", "registry", "metrics", "environment", "interventions", "cost.operations", "cost.measure"),
-    ("store", "contract", "protocol_file", "dialects", "report.table", "report.protocol_plot"),
+    ("store", "contract", "protocol_file", "dialects", "report.table", "report.protocol_plot", "report.palette"),
     (
         "checkpoint",
         "draws",
