@@ -2,7 +2,8 @@
 
 Every colour stands out from white and from a dark ground alike (contrast of at least 3 to 1, as WCAG asks of graphics),
 and neighbours differ in lightness or along the axis that colour-blind readers see. Eight colours cannot all be told
-apart by everyone, so a row has a marker and a line style of its own as well. Colours are of Okabe & Ito (2008) and Paul Tol.
+apart by everyone, so a row has a marker and a line style of its own as well. Colours are of Okabe & Ito (2008) and
+Paul Tol.
 """
 
 from collections.abc import Iterable
