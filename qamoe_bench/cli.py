@@ -62,7 +62,16 @@ def run(
     regime: Annotated[
         list[str], typer.Option("--regime", help="clean, spectrum or matched. Repeatable. Default: spectrum.")
     ] = [],  # noqa: B006
-    preset: Annotated[str, typer.Option("--preset", help="quick or paper.")] = "quick",
+    fine_tune: Annotated[
+        str,
+        typer.Option(
+            "--fine-tune",
+            help="A language model, by folder or name, that reads the data's raw text and is trained with the rest.",
+        ),
+    ] = "",
+    preset: Annotated[
+        str, typer.Option("--preset", help="quick, paper or fine-tune, the default with --fine-tune.")
+    ] = "",
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Worker processes. Default: one per core.")] = None,
     results: Results = Path("results"),
@@ -77,7 +86,10 @@ def run(
     if checkpoint and regime:
         raise BenchError("--checkpoint with --regime: weights that you bring are not trained here; leave one out")
     regimes = tuple(regime) or ("spectrum",)
-    planned = plan(Request(tuple(protocol), models, data, parse_seeds(seeds), regimes, preset, device, checkpoint))
+    preset = preset or ("fine-tune" if fine_tune else "quick")
+    planned = plan(
+        Request(tuple(protocol), models, data, parse_seeds(seeds), regimes, preset, device, checkpoint, fine_tune)
+    )
     store = Store(results)
     _tell(planned, _execute(planned, store, jobs), store)
     print_report(store, dialect, [], "terminal", None, {c.key for c in planned.cells})

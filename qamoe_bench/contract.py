@@ -34,6 +34,8 @@ class DataSpec:
         label_std: Standard deviation of the training labels.
         token_ids: Modalities whose frames are token ids (D = 1, ids as floats) and not features, each with the id that
             stands for a lost token ([UNK] or [MASK]). Their first and last valid frame are [CLS] and [SEP].
+        pretrained: Modalities of token ids whose language model has pretrained weights, each with the folder that
+            holds them.
     """
 
     name: str
@@ -45,6 +47,7 @@ class DataSpec:
     label_mean: float
     label_std: float
     token_ids: Mapping[str, int] = field(default_factory=dict)
+    pretrained: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def modalities(self) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ class Request:
     preset: str = "quick"
     device: str = "auto"
     checkpoint: str = ""
+    fine_tune: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class Job:
         digest: Digest of the recipe together with data and engine.
         seed: Of everything random.
         data: Name or path of the data set.
+        fine_tune: The language model that reads its raw text, if one is trained with the rest.
         device: Where to compute.
         cells: Cell and protocol, pair by pair.
     """
@@ -96,6 +98,7 @@ class Job:
     digest: str
     seed: int
     data: str
+    fine_tune: str
     device: str
     cells: tuple[tuple[Cell, Protocol], ...]
 
@@ -135,7 +138,7 @@ def plan(request: Request) -> Plan:
     recipes = _recipes(request)
     for recipe in recipes:
         recipe.model.builder()  # before the data are read, for that may take long
-    data = open_dataset(request.data)
+    data = open_dataset(request.data, request.fine_tune)
     for protocol in protocols:
         check_tokens(protocol, data)
     for recipe in recipes:  # a mistake in settings or weights is found before hours of work
@@ -148,12 +151,12 @@ def plan(request: Request) -> Plan:
         job
         for seed in seeds
         for recipe, digest in zip(recipes, digests, strict=True)
-        for job in _jobs(recipe, digest, seed, request.data, data, device, protocols)
+        for job in _jobs(recipe, digest, seed, request, data, device, protocols)
     ]
     if data.oracle is not None and (covered := [p for p in protocols if all(map(data.oracle.covers, p.conditions))]):
         digest = digest_of({"model": ORACLE, **engine})[:20]
         for seed in seeds:
-            jobs += _jobs(None, digest, seed, request.data, data, device, covered)
+            jobs += _jobs(None, digest, seed, request, data, device, covered)
     keys = [cell.key for job in jobs for cell, _ in job.cells]
     return Plan(f"{data.name}-{digest_of(keys)[:12]}", tuple(jobs), _manifest(request, data, protocols, keys, engine))
 
@@ -213,13 +216,19 @@ def _distinct(values: tuple[Any, ...]) -> list[Any]:
 
 
 def _jobs(
-    recipe: Recipe | None, digest: str, seed: int, source: str, data: Dataset, device: str, protocols: list[Protocol]
+    recipe: Recipe | None,
+    digest: str,
+    seed: int,
+    request: Request,
+    data: Dataset,
+    device: str,
+    protocols: list[Protocol],
 ) -> list[Job]:
     """The jobs of a recipe (or of the oracle) under one seed; specialists of each protocol are a job of their own."""
     model, regime = (recipe.model.name, recipe.regime) if recipe else (ORACLE, "")
     cells = [(Cell(data.name, data.digest, p.name, p.digest, model, regime, digest, seed), p) for p in protocols]
     groups = [[pair] for pair in cells] if regime == "matched" else [cells]
-    return [Job(recipe, digest, seed, source, device, tuple(group)) for group in groups]
+    return [Job(recipe, digest, seed, request.data, request.fine_tune, device, tuple(group)) for group in groups]
 
 
 def _manifest(

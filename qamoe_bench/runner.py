@@ -93,7 +93,7 @@ def work_units(job: Job, store: Store) -> int:
 
 def run_job(job: Job, store: Store, run_id: str, tick: Tick) -> Outcome:
     """Do what is left of a job: get the weights, then make and store one cell after the other."""
-    test = _test_set(job.data, job.seed, job.device)
+    test = _test_set(job.data, job.fine_tune, job.seed, job.device)
     weights = _Weights(job, store, run_id, tick)
     evaluated = 0
     for cell, protocol in job.cells:
@@ -111,8 +111,8 @@ def run_job(job: Job, store: Store, run_id: str, tick: Tick) -> Outcome:
 
 
 @lru_cache(maxsize=1)  # jobs come seed by seed, and the draws of a seed serve every model
-def _test_set(data: str, seed: int, device: str) -> TestSet:
-    return TestSet(open_dataset(data), seed, torch.device(device))
+def _test_set(data: str, fine_tune: str, seed: int, device: str) -> TestSet:
+    return TestSet(open_dataset(data, fine_tune), seed, torch.device(device))
 
 
 class _Weights:
@@ -148,7 +148,7 @@ class _Weights:
     def _get(self, key: str, condition: Condition) -> tuple[nn.Module, dict[str, Any]]:
         job, recipe = self._job, self._job.recipe
         assert recipe is not None
-        data, device = open_dataset(job.data), torch.device(job.device)
+        data, device = open_dataset(job.data, job.fine_tune), torch.device(job.device)
         model = build_model(recipe.model, recipe.settings, data.spec, job.seed).to(device)
         found = Path(recipe.checkpoint) if recipe.checkpoint else self._store.find_checkpoint(key)
         if found is not None:

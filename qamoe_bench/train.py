@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from qamoe_bench.corruption.apply import corrupt
 from qamoe_bench.data.dataset import Dataset, Split
 from qamoe_bench.draws import CommonDraws, FreshDraws
 from qamoe_bench.errors import BenchError, RunFailed
+from qamoe_bench.nn.language import language_parameters
 from qamoe_bench.protocol import Condition, Protocol
 from qamoe_bench.protocol_file import load_protocol
 from qamoe_bench.seeding import seeded, stream, torch_seed
@@ -37,11 +38,16 @@ VALIDATION_BATCH = 256
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Every choice of the loop. The optimiser is AdamW, the schedule one cosine from the full rate to zero."""
+    """Every choice of the loop. The optimiser is AdamW, the schedule one cosine from the full rate to zero.
+
+    Language models inside a model have a rate of their own, as in the papers, for they are trained already.
+    """
 
     epochs: int = 50
     batch_size: int = 64
     learning_rate: float = 1e-3
+    language_rate: float = 2e-5  # of language models
+    warm_up: float = 0.0  # share of all steps over which every rate rises from nearly zero
     weight_decay: float = 1e-2
     clip_norm: float = 1.0  # of the gradient of all parameters together
     selection_window: int = 5  # epochs whose mean validation error is compared; 1 compares single epochs
@@ -49,9 +55,11 @@ class TrainConfig:
     validation_samples: int = 1000  # a smaller split is corrupted several times over, for a steadier choice
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate", "clip_norm", "selection_window"):
+        for name in ("epochs", "batch_size", "learning_rate", "language_rate", "clip_norm", "selection_window"):
             if not getattr(self, name) > 0:
                 raise BenchError(f"TrainConfig.{name}: expected more than 0, got {getattr(self, name)}")
+        if not 0 <= self.warm_up < 1:
+            raise BenchError(f"TrainConfig.warm_up: expected a share from 0 to below 1, got {self.warm_up}")
         if self.selection_window > self.epochs:
             raise BenchError(
                 f"TrainConfig.selection_window: expected at most as many as epochs ({self.epochs}), got "
@@ -134,9 +142,8 @@ def train(
     corruptor = _Corruptor(data, exposure, seed, config, device)
     if not any(p.requires_grad for p in model.parameters()):
         return Trained((), (_validate(model, corruptor),), 0, time.perf_counter() - start)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    steps = config.epochs * math.ceil(len(data.splits["train"]) / config.batch_size)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    optimiser = _optimiser(model, config)
+    schedule = _schedule(optimiser, config, config.epochs * math.ceil(len(data.splits["train"]) / config.batch_size))
     train_loss, valid_mae, best = [], [], copy.deepcopy(model.state_dict())
     with seeded("train", seed):
         for epoch in range(1, config.epochs + 1):
@@ -153,6 +160,27 @@ def train(
     model.eval()
     chosen = best_epoch(valid_mae, config.selection_window)
     return Trained(tuple(train_loss), tuple(valid_mae), chosen, time.perf_counter() - start)
+
+
+def _optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    language = language_parameters(model)
+    known = set(language)
+    groups: list[dict[str, Any]] = [{"params": [p for p in model.parameters() if p not in known]}]
+    if language:
+        groups.append({"params": language, "lr": config.language_rate})
+    return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+
+
+def _schedule(
+    optimiser: torch.optim.Optimizer, config: TrainConfig, steps: int
+) -> torch.optim.lr_scheduler.ChainedScheduler:
+    """One cosine over all steps, times a line up to 1 over the first of them."""
+    of_rates: list[torch.optim.lr_scheduler.LRScheduler] = [
+        torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    ]
+    if rising := round(config.warm_up * steps):
+        of_rates.append(torch.optim.lr_scheduler.LinearLR(optimiser, 1 / (rising + 1), total_iters=rising))
+    return torch.optim.lr_scheduler.ChainedScheduler(of_rates)
 
 
 def best_epoch(valid_mae: Sequence[float], window: int) -> int:

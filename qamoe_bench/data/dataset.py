@@ -30,12 +30,14 @@ class Split:
         target: Labels.
         features: Per modality, float32 frames padded at the back with exact zeros.
         lengths: Per modality, the number of valid frames.
+        raw_text: What was said, where the data tell it; otherwise empty.
     """
 
     ids: tuple[str, ...]
     target: Float[Tensor, " N"]
     features: Mapping[str, Float[Tensor, "N _ _"]]
     lengths: Mapping[str, Int[Tensor, " N"]]
+    raw_text: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -79,6 +81,7 @@ class Dataset:
         reliability: Per split and modality the true noise scale of each sample (smaller is more reliable), where known.
         oracle: The Bayes-optimal predictor, where the law is known.
         token_ids: Modalities that hold token ids and not features; see `DataSpec`.
+        pretrained: Folders of language models for these; see `DataSpec`.
     """
 
     name: str
@@ -89,6 +92,7 @@ class Dataset:
     reliability: Mapping[str, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict)
     oracle: Oracle | None = None
     token_ids: Mapping[str, int] = field(default_factory=dict)
+    pretrained: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in SPLITS:
@@ -113,6 +117,7 @@ class Dataset:
             label_mean=float(train.target.mean()),
             label_std=float(train.target.std(correction=0)),
             token_ids=self.token_ids,
+            pretrained=self.pretrained,
         )
 
     @cached_property

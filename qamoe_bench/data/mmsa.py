@@ -5,6 +5,7 @@
     text_bert                                        [N, 3, L], optional: its second row is an attention mask
     regression_labels                                [N], [N, 1] or [N, 1, 1]
     id                                               N names, optional
+    raw_text                                         N texts, optional: what was said
 
 Files of this kind differ in how they pad, in number type and in what they leave out. All comes out the same: float32,
 finite, padded at the back with exact zeros. What had to be mended is said in the notes of the data set.
@@ -29,7 +30,8 @@ from qamoe_bench.errors import BenchError
 from qamoe_bench.modality import MODALITIES
 
 LABELS = "regression_labels"
-KEYS = (*MODALITIES, *(f"{m}_lengths" for m in MODALITIES), "text_bert", LABELS, "id")
+RAW_TEXT = "raw_text"
+KEYS = (*MODALITIES, *(f"{m}_lengths" for m in MODALITIES), "text_bert", LABELS, "id", RAW_TEXT)
 """What is read; all else is left alone."""
 
 
@@ -43,6 +45,7 @@ def read_mmsa(path: Path) -> Dataset:
     notes: list[str] = []
     targets = {s.name: _labels(s) for s in raw}
     ids = {s.name: _ids(s, len(targets[s.name]), notes) for s in raw}
+    texts = {s.name: _raw_text(s, len(targets[s.name])) for s in raw}
     features: dict[str, dict[str, torch.Tensor]] = {name: {} for name in SPLITS}
     lengths: dict[str, dict[str, torch.Tensor]] = {name: {} for name in SPLITS}
     for modality in _modalities(raw):  # one at a time, so that the file's arrays can go before the next ones come
@@ -54,7 +57,7 @@ def read_mmsa(path: Path) -> Dataset:
             lengths[name][modality] = torch.from_numpy(part.lengths())
     return Dataset(
         name=path.stem,
-        splits={n: Split(ids[n], torch.from_numpy(targets[n]), features[n], lengths[n]) for n in SPLITS},
+        splits={n: Split(ids[n], torch.from_numpy(targets[n]), features[n], lengths[n], texts[n]) for n in SPLITS},
         digest=_digest(path),
         label_range=_label_range(targets.values()),
         notes=tuple(notes),
@@ -195,19 +198,36 @@ def _label_range(targets: Iterable[NDArray[np.float32]]) -> tuple[float, float]:
 
 def _ids(split: _RawSplit, count: int, notes: list[str]) -> tuple[str, ...]:
     """Names of samples, unique; row numbers where the file has none."""
-    value = split.content.pop("id", None)
-    if value is None:
+    rows = _rows(split, "id", count)
+    if rows is None:
         return tuple(str(n) for n in range(count))
-    rows = list(value) if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim) else None
-    if rows is None or len(rows) != count:
-        got = _kind(value) if rows is None else str(len(rows))
-        raise split.wrong("id", f"{count} names, one for each of {LABELS!r}", got)
     names = [_name(split, row) for row in rows]
     unique = _unique(names)
     changed = sum(a != b for a, b in zip(names, unique, strict=True))
     if changed:
         notes.append(f"{split.name}: {changed} samples had the id of an earlier one and got a number behind it.")
     return unique
+
+
+def _raw_text(split: _RawSplit, count: int) -> tuple[str, ...]:
+    """What was said, sample by sample; empty where the file does not tell."""
+    rows = _rows(split, RAW_TEXT, count) or []
+    texts = [str(row, "utf-8", "replace") if isinstance(row, bytes) else row for row in rows]
+    if strange := [row for row in texts if not isinstance(row, str)]:
+        raise split.wrong(RAW_TEXT, "texts", f"one of type {_kind(strange[0])}", "store a str per sample")
+    return tuple(map(str, texts))
+
+
+def _rows(split: _RawSplit, key: str, count: int) -> list[object] | None:
+    """Takes out one object per sample; None where the file has none."""
+    value = split.content.pop(key, None)
+    if value is None:
+        return None
+    rows = list(value) if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim) else None
+    if rows is None or len(rows) != count:
+        got = _kind(value) if rows is None else str(len(rows))
+        raise split.wrong(key, f"{count} texts, one for each of {LABELS!r}", got)
+    return rows
 
 
 def _name(split: _RawSplit, row: object) -> str:
