@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parent
 ENGINE = (
     "modality.py", "kinds.py", "contract.py", "seeding.py", "protocol.py", "protocol_file.py", "draws.py", "corruption",
     "building.py", "train.py", "interventions.py", "encodings.py", "answering.py",
-    "sweep.py", "data", "nn",
+    "sweep.py", "precision.py", "data", "nn",
 )  # fmt: skip
 
 

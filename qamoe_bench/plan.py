@@ -25,7 +25,10 @@ from qamoe_bench.protocol import Condition, Protocol
 from qamoe_bench.protocol_file import load_protocol
 from qamoe_bench.record import GIVEN, ORACLE, Cell, digest_of
 from qamoe_bench.registry import ModelRef, find_model
+from qamoe_bench.sweep import EvalConfig
 from qamoe_bench.train import CLEAN, REGIMES, SPECTRUM, Exposure, TrainConfig
+
+AS_USUAL = EvalConfig()
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Recipe:
         settings: Fields of its configuration.
         regime: Training regime; `given` for weights that the user brings.
         training: Settings of the loop.
+        evaluation: How the weights are asked.
         checkpoint: File of the user's weights; empty where they are trained here.
     """
 
@@ -59,11 +63,17 @@ class Recipe:
     settings: Mapping[str, Any]
     regime: str
     training: TrainConfig
+    evaluation: EvalConfig = AS_USUAL
     checkpoint: str = ""
 
     @property
     def content(self) -> dict[str, Any]:
         """All that it determines, as plain values."""
+        return {"weights": self.weights, "model": self.model.name, "evaluation": asdict(self.evaluation)}
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """What determines the weights, as plain values."""
         weights = (
             {"checkpoint": hashlib.sha256(Path(self.checkpoint).read_bytes()).hexdigest()}
             if self.checkpoint
@@ -71,7 +81,7 @@ class Recipe:
         )
         corruption = SPECTRUM.digest if self.regime == "spectrum" else ""
         return {
-            "model": self.model.name, "source": self.model.digest(), "settings": dict(self.settings),
+            "model": self.model.trained_name, "source": self.model.digest(), "settings": dict(self.settings),
             "regime": self.regime, "corruption": corruption, **weights,
         }  # fmt: skip
 
@@ -82,16 +92,17 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Job:
-    """A recipe under one seed (or the oracle) and the cells that come from it; small enough to send to a worker.
+    """Weights under one seed (or the oracle) and the cells that come from them; small enough to send to a worker.
 
     Attributes:
         recipe: How the weights come about; None for the oracle, which has none.
-        digest: Digest of the recipe together with data and engine.
+        digest: Digest of the weights' part of the recipe together with data and engine.
         seed: Of everything random.
         data: Name or path of the data set.
         fine_tune: The language model that reads its raw text, if one is trained with the rest.
         device: Where to compute.
         cells: Cell and protocol, pair by pair.
+        evaluations: How the weights are asked, by the key of a cell, where that is not as usual.
     """
 
     recipe: Recipe | None
@@ -101,11 +112,20 @@ class Job:
     fine_tune: str
     device: str
     cells: tuple[tuple[Cell, Protocol], ...]
+    evaluations: Mapping[str, EvalConfig] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """How progress and errors call it."""
-        return f"{self.recipe.model.name} {self.recipe.regime} {self.seed}" if self.recipe else f"{ORACLE} {self.seed}"
+        return (
+            f"{self.recipe.model.trained_name} {self.recipe.regime} {self.seed}"
+            if self.recipe
+            else f"{ORACLE} {self.seed}"
+        )
+
+    def evaluation(self, cell: Cell) -> EvalConfig:
+        """How the weights are asked for a cell."""
+        return self.evaluations.get(cell.key, AS_USUAL)
 
     def weights(self, condition: Condition) -> str:
         """Key of the weights that answer under a condition; under all conditions the same, but for specialists."""
@@ -146,17 +166,20 @@ def plan(request: Request) -> Plan:
         if recipe.checkpoint:
             load_weights(model, Path(recipe.checkpoint))
     engine = {"engine": engine_digest(), "versions": versions(), "device": device, "data": data.digest}
-    seeds, digests = _distinct(request.seeds), [digest_of({**r.content, **engine})[:20] for r in recipes]
+    seeds = _distinct(request.seeds)
+    of_weights: dict[str, list[Recipe]] = {}
+    for recipe in recipes:
+        of_weights.setdefault(digest_of({**recipe.weights, **engine})[:20], []).append(recipe)
     jobs = [
         job
         for seed in seeds
-        for recipe, digest in zip(recipes, digests, strict=True)
-        for job in _jobs(recipe, digest, seed, request, data, device, protocols)
+        for digest, same in of_weights.items()
+        for job in _jobs(digest, _rows(same, engine), same[0], seed, request, data, device, protocols)
     ]
     if data.oracle is not None and (covered := [p for p in protocols if all(map(data.oracle.covers, p.conditions))]):
         digest = digest_of({"model": ORACLE, **engine})[:20]
         for seed in seeds:
-            jobs += _jobs(None, digest, seed, request, data, device, covered)
+            jobs += _jobs(digest, [_Named(ORACLE, "", digest)], None, seed, request, data, device, covered)
     keys = [cell.key for job in jobs for cell, _ in job.cells]
     return Plan(f"{data.name}-{digest_of(keys)[:12]}", tuple(jobs), _manifest(request, data, protocols, keys, engine))
 
@@ -185,6 +208,7 @@ def _recipes(request: Request) -> list[Recipe]:
             settings={**preset.models.get(ref.base, {}), **ref.settings},
             regime=regime,
             training=configure(TrainConfig, {**asdict(preset.training), **ref.training}),
+            evaluation=configure(EvalConfig, ref.evaluation),
             checkpoint=request.checkpoint,
         )
         for regime in ([GIVEN] if request.checkpoint else _distinct(request.regimes))
@@ -215,20 +239,39 @@ def _distinct(values: tuple[Any, ...]) -> list[Any]:
     return list(dict.fromkeys(values))
 
 
+@dataclass(frozen=True)
+class _Named:
+    """What becomes a row of tables: names of model and regime, digest of all that determines it, how it is asked."""
+
+    model: str
+    regime: str
+    digest: str
+    evaluation: EvalConfig = AS_USUAL
+
+
+def _rows(recipes: list[Recipe], engine: Mapping[str, Any]) -> list[_Named]:
+    return [_Named(r.model.name, r.regime, digest_of({**r.content, **engine})[:20], r.evaluation) for r in recipes]
+
+
 def _jobs(
-    recipe: Recipe | None,
-    digest: str,
-    seed: int,
-    request: Request,
-    data: Dataset,
-    device: str,
+    digest: str, rows: list[_Named], recipe: Recipe | None, seed: int, request: Request, data: Dataset, device: str,
     protocols: list[Protocol],
-) -> list[Job]:
-    """The jobs of a recipe (or of the oracle) under one seed; specialists of each protocol are a job of their own."""
-    model, regime = (recipe.model.name, recipe.regime) if recipe else (ORACLE, "")
-    cells = [(Cell(data.name, data.digest, p.name, p.digest, model, regime, digest, seed), p) for p in protocols]
-    groups = [[pair] for pair in cells] if regime == "matched" else [cells]
-    return [Job(recipe, digest, seed, request.data, request.fine_tune, device, tuple(group)) for group in groups]
+) -> list[Job]:  # fmt: skip
+    """The jobs of some weights (or the oracle) under one seed; specialists of each protocol are a job of their own."""
+    cells, evaluations = [], {}
+    for protocol in protocols:
+        for row in rows:
+            of = (data.name, data.digest, protocol.name, protocol.digest)
+            cell = Cell(*of, row.model, row.regime, row.digest, seed)
+            cells.append((cell, protocol))
+            if row.evaluation != AS_USUAL:
+                evaluations[cell.key] = row.evaluation
+    specialists = recipe is not None and recipe.regime == "matched"
+    groups = [[c for c in cells if c[1] is p] for p in protocols] if specialists else [cells]
+    return [
+        Job(recipe, digest, seed, request.data, request.fine_tune, device, tuple(group), evaluations)
+        for group in groups
+    ]
 
 
 def _manifest(

@@ -98,7 +98,12 @@ def run_job(job: Job, store: Store, run_id: str, tick: Tick) -> Outcome:
     evaluated = 0
     for cell, protocol in job.cells:
         if store.find_cell(cell) is None:
-            sweep = sweep_model(weights, test, protocol) if job.recipe else sweep_oracle(test, protocol)
+            precision = job.evaluation(cell).precision
+            sweep = (
+                sweep_model(weights, test, protocol, precision=precision)
+                if job.recipe
+                else sweep_oracle(test, protocol)
+            )
             conditions = tuple({"name": c.name, "levels": dict(c.levels)} for c in protocol.conditions)
             facts = CellFacts(
                 conditions, *weights.facts(protocol), sweep.experts, sweep.seconds_per_sample,

@@ -16,6 +16,7 @@ BASELINES = PACKAGE.parent / "baselines" / "qamoe_baselines"
 # Floors from the ground up. A module imports only from floors below its own; `room` stands for all modules in it.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "modality", "seeding", "kinds", "cost.stages"),
+    ("precision",),
     ("record", "protocol", "registry", "metrics", "environment", "interventions", "cost.operations", "cost.measure"),
     ("store", "contract", "protocol_file", "dialects", "report.table", "report.protocol_plot", "report.palette"),
     (

@@ -96,6 +96,7 @@ def test_a_mean_of_states_leaves_padding_out_and_the_last_state_is_padding(token
     cut = Batch({"text": batch.features["text"][3:4, :3]}, {"text": batch.lengths["text"][3:4].clamp(max=3)})
     long = Batch({"text": torch.nn.functional.pad(cut.features["text"], (0, 0, 0, 5))}, cut.lengths)
     torch.testing.assert_close(mean(long), mean(cut))
+    assert isinstance(last.frames, TokenStates)
     states, weight = last.frames.states_of_padding(long, "text"), last.convolution.weight
     expected = states[:, -2] @ weight[:, :, 0].T + states[:, -1] @ weight[:, :, 1].T
     torch.testing.assert_close(last(long), expected)

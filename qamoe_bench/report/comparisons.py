@@ -1,6 +1,6 @@
 """Which differences are real: every row against the control, and all rows against each other, on the same samples."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 
+from qamoe_bench.registry import without_evaluation
 from qamoe_bench.report.rows import Section
 from qamoe_bench.report.scores import Scores
-from qamoe_bench.statistics.estimates import differences
+from qamoe_bench.statistics.estimates import Estimate, differences, estimate
 from qamoe_bench.statistics.families import holm_alphas, rank_intervals, rejected
 
 Values = NDArray[np.float64]
@@ -63,6 +64,21 @@ def against_control(section: Section, scores: Sequence[Scores]) -> dict[tuple[st
             numbers = (f.value[k], low[k], high[k], of_metric[k], power[k])
             table[s.metric.name, row] = Difference(*map(float, numbers))
     return table
+
+
+def evaluations(section: Section, scores: Sequence[Scores]) -> Mapping[tuple[int, int], Estimate]:
+    """What settings of the evaluation change: by row and the row of the same weights that were asked as usual.
+
+    The estimates are arrays over the metrics, in order, of the difference of the means over all conditions.
+    """
+    found = {}
+    for i, row in enumerate(section.rows):
+        usual = section.find(without_evaluation(row.model), row.regime)
+        if usual not in (None, i):
+            values = np.stack([s.values[i].mean(-1) - s.values[usual].mean(-1) for s in scores], axis=-1)
+            again = [s.resampled[:, i].mean(-1) - s.resampled[:, usual].mean(-1) for s in scores]
+            found[i, usual] = estimate(values, np.stack(again, axis=-1))
+    return found
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from qamoe_bench.errors import unknown_name
 from qamoe_bench.report.analysis import Analysis, analyse
 from qamoe_bench.report.audit_tables import (
     corruption_table,
+    evaluation_table,
     expert_table,
     intervention_table,
     model_table,
@@ -89,5 +90,7 @@ def _tables(found: Analysis) -> Iterator[Table]:
         yield quality_table(found)
     if found.interventions:
         yield intervention_table(found)
+    if found.evaluations:
+        yield evaluation_table(found)
     if found.experts:
         yield expert_table(found)
