@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qamoe_bench import __version__, cli_cost, cli_lists, cli_protocol, cli_results
+from qamoe_bench import __version__, cli_cost, cli_data, cli_lists, cli_protocol, cli_results
 from qamoe_bench.cli_results import DialectName, Results, parse_seeds, print_report, talk
 from qamoe_bench.dialects import find_dialect
 from qamoe_bench.errors import BenchError, RunFailed
@@ -57,7 +57,7 @@ def run(
     checkpoint: Annotated[
         str, typer.Option("--checkpoint", help="Safetensors file with trained weights of the one --model.")
     ] = "",
-    data: Annotated[str, typer.Option("--data", help="`synthetic` or a data file.")] = "synthetic",
+    data: Annotated[str, typer.Option("--data", help="`synthetic`, a data file or a folder.")] = "synthetic",
     seeds: Annotated[str, typer.Option("--seeds", help="Comma-separated.")] = "1111,1112,1113",
     regime: Annotated[
         list[str], typer.Option("--regime", help="clean, spectrum or matched. Repeatable. Default: spectrum.")
@@ -124,3 +124,4 @@ app.command()(cli_results.check)
 app.command()(cli_cost.cost)
 app.command(name="ls")(cli_lists.list_names)
 app.add_typer(cli_protocol.app, name="protocol")
+app.add_typer(cli_data.app, name="data")

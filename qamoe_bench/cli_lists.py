@@ -50,7 +50,10 @@ def _protocols() -> list[dict[str, Any]]:
 
 
 def _datasets() -> list[dict[str, Any]]:
-    return [{"name": "synthetic", "summary": "embedded, of known law: 1284/229/686 samples, with an oracle"}]
+    from qamoe_bench.data.known import KNOWN
+
+    embedded = {"name": "synthetic", "summary": "embedded, of known law: 1284/229/686 samples, with an oracle"}
+    return [embedded, *({"name": k.name, "summary": f"{k.title}; see 'qamoe-bench data fetch'"} for k in KNOWN)]
 
 
 def _metrics() -> list[dict[str, Any]]:

@@ -91,8 +91,8 @@ class Batch:
         return valid_frames(self.lengths[modality], self.features[modality].shape[1])
 
     def rows(self, rows: Int[Tensor, " K"] | slice) -> "Batch":
-        """Some of the samples."""
-        return self._each(lambda x: x[rows])
+        """Some of the samples, with features in float32."""
+        return self._each(lambda x: x[rows].float() if x.is_floating_point() else x[rows])
 
     def split(self, size: int) -> Iterator["Batch"]:
         """The samples in order, at most `size` at a time."""
@@ -100,7 +100,8 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same samples on another device."""
-        return self._each(lambda x: x.to(device))
+        here = {x.device for x in self.lengths.values()} == {torch.device(device)}
+        return self if here else self._each(lambda x: x.to(device))  # features stay mapped where they are
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         """The batch with every tensor changed in the same way."""

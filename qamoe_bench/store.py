@@ -154,11 +154,12 @@ def _sweep(folder: Path) -> None:
     """Remove temporary files of processes of this machine that are no more."""
     for temporary in folder.rglob(".*.tmp"):
         *_, host, pid, _, _ = ("." * 4 + temporary.name).rsplit(".", 4)
-        if host == socket.gethostname() and pid.isdigit() and not _alive(int(pid)):
+        if host == socket.gethostname() and pid.isdigit() and not is_alive(int(pid)):
             temporary.unlink(missing_ok=True)
 
 
-def _alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine is running."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
