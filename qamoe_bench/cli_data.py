@@ -58,6 +58,45 @@ def convert(
 
 
 @app.command()
+def encode(
+    file: DataPath,
+    encoder: Annotated[
+        str, typer.Option("--encoder", help="A language model on this machine, by folder or name.", metavar="NAME|DIR")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", help="Where to write. Default: ./<data>-<encoder>.", metavar="DIR")
+    ] = None,
+    frames: Annotated[int, typer.Option("--frames", min=3, help="States that are kept of a text at most.")] = 50,
+    tokens: Annotated[
+        int | None,
+        typer.Option("--tokens", min=3, help="Tokens that are read of a text at most. Default: all that fit."),
+    ] = None,
+    precision: Annotated[str, typer.Option("--precision", help="float32 or bfloat16.")] = "float32",
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Where finished parts are kept. Default: the user's cache folder.")
+    ] = None,
+) -> None:
+    """Write a data set with the states of a language model in place of its text, as a folder like convert's."""
+    talk.print(f"reading {file} and {encoder} ...", highlight=False, markup=False, soft_wrap=True)
+    from qamoe_bench.curation.convert import check_place, write
+    from qamoe_bench.curation.encode import chunks_in, default_cache, encode_text
+    from qamoe_bench.data.language_model import find_language_model
+    from qamoe_bench.data.open import as_dataset, read
+    from qamoe_bench.precision import find_precision
+    from qamoe_bench.progress import showing
+
+    language, exact = find_language_model(encoder), find_precision(precision)
+    data = as_dataset(read(file))
+    folder = output or Path(f"{data.name}-{language.name}")
+    check_place(folder)
+    with showing(talk, "chunks of texts")(chunks_in(data)) as tick:
+        encoded = encode_text(data, language, cache or default_cache(), frames, tokens, exact, tick)
+    write(encoded, folder, {"file": file.name, "encoder": language.name, "encoder digest": language.digest})
+    talk.print(encoded.notes[-1], highlight=False, markup=False, soft_wrap=True)
+    talk.print(f"wrote {folder}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
 def fetch(
     name: Annotated[str, typer.Argument(help="As 'qamoe-bench ls datasets' lists it.", metavar="NAME")],
     source: Annotated[

@@ -60,7 +60,7 @@ def commit() -> str:
 
 
 def _git(*words: str) -> str:
-    command = ["git", "-C", str(PACKAGE.parent), *words]
+    command = ["git", "--no-optional-locks", "-C", str(PACKAGE.parent), *words]  # one that is killed leaves no lock
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
 

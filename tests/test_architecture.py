@@ -67,7 +67,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("data.synthetic", "encodings"),
     ("answering",),
     ("data.open", "train", "sweep", "building"),
-    ("presets", "executor", "inspection", "curation.audit", "curation.convert", "curation.download"),
+    ("presets", "executor", "inspection", "curation.audit", "curation.convert", "curation.download", "curation.encode"),
     ("plan", "progress", "cli_protocol", "cli_results", "cost.setting", "curation.audit_tables", "curation.fetch"),
     ("runner", "api", "cli_lists", "cli_data", "cost.cost"),
     ("cost.tables",),

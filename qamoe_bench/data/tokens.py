@@ -1,7 +1,6 @@
 """Raw text as token ids, so that the language model that reads them is trained with the rest of a model."""
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -57,17 +56,42 @@ def tokenise(
 ) -> tuple[Int[Tensor, "N T"], Int[Tensor, " N"], int]:
     """Token ids padded with 0, their number, and how many texts were cut; [CLS] and [SEP] are always there.
 
+    Those of the raw text, or else the ids that the data hold, where they can be of this vocabulary.
+
     Raises:
-        BenchError: where there is no raw text.
+        BenchError: where there is neither.
     """
-    if len(split.raw_text) != len(split):
+    rows = _of_words(split, tokenizer) or _of_ids(split, name, tokenizer)
+    if not rows:
         raise BenchError(
-            f"data {name!r}: expected raw text, a 'raw_text' of each sample, got none; an encoder needs the words"
+            f"data {name!r}: expected raw text, a 'raw_text' of each sample, or token ids, a 'text_bert', got neither; "
+            "an encoder needs the words"
         )
-    whole: Mapping[str, list[list[int]]] = tokenizer(list(split.raw_text), return_attention_mask=False)
-    cut = [row if len(row) <= longest else [*row[: longest - 1], row[-1]] for row in whole["input_ids"]]
     ids = np.zeros((len(split), longest), np.int64)
-    for row, tokens in zip(ids, cut, strict=True):
-        row[: len(tokens)] = tokens
-    longer = sum(len(a) < len(b) for a, b in zip(cut, whole["input_ids"], strict=True))
-    return torch.from_numpy(ids), torch.tensor([len(tokens) for tokens in cut]), longer
+    for place, row in zip(ids, rows, strict=True):
+        kept = row if len(row) <= longest else [*row[: longest - 1], row[-1]]
+        place[: len(kept)] = kept
+    lengths = [min(len(row), longest) for row in rows]
+    return torch.from_numpy(ids), torch.tensor(lengths), sum(len(row) > longest for row in rows)
+
+
+def _of_words(split: Split, tokenizer: Any) -> list[list[int]]:
+    if not split.raw_text:
+        return []
+    found: list[list[int]] = tokenizer(list(split.raw_text), return_attention_mask=False)["input_ids"]
+    return found
+
+
+def _of_ids(split: Split, name: str, tokenizer: Any) -> list[list[int]]:
+    """The first row of `text_bert` up to the end of the second, its mask; ids of another vocabulary are refused."""
+    if split.tokens is None:
+        return []
+    ids, lengths = split.tokens[:, 0], split.tokens[:, 1].sum(1)
+    rows: list[list[int]] = [row[:n] for row, n in zip(ids.tolist(), lengths.tolist(), strict=True)]
+    ends = (tokenizer.cls_token_id, tokenizer.sep_token_id)
+    if any(not row or (row[0], row[-1]) != ends for row in rows) or int(ids.max()) >= len(tokenizer):
+        raise BenchError(
+            f"data {name!r}: expected token ids of this encoder's vocabulary, from {ends[0]} to {ends[1]}, got others; "
+            "use the encoder that they were made for, or data with raw text"
+        )
+    return rows

@@ -23,7 +23,8 @@ LENGTH_STEP = 8
 class TokenStates(nn.Module):
     """The last hidden states of a language model without its pooler, with the dropout of its configuration.
 
-    Without a folder and settings it is BERT base: 12 layers, 12 heads, W = 768, 108,891,648 parameters.
+    Without a folder and settings it is BERT base: 12 layers, 12 heads, W = 768, 108,891,648 parameters. A text may have
+    `positions` tokens.
     """
 
     def __init__(self, pretrained: str | None = None, **settings: Any) -> None:
@@ -38,10 +39,9 @@ class TokenStates(nn.Module):
         if pretrained is None:
             self.model: Any = BertModel(BertConfig(**settings), add_pooling_layer=False)
         else:
-            self.model = AutoModel.from_pretrained(pretrained, local_files_only=True, use_safetensors=True)
-            if getattr(self.model, "pooler", None) is not None:
-                self.model.pooler = None
+            self.model = _load(AutoModel, pretrained)
         self.width: int = self.model.config.hidden_size
+        self.positions: int = self.model.config.max_position_embeddings
 
     def forward(self, batch: Batch, modality: str) -> Float[Tensor, "B T W"]:
         """A state per position; zeros at padding."""
@@ -66,6 +66,28 @@ class TokenStates(nn.Module):
     def _states(self, ids: Int[Tensor, "B T"], seen: Tensor) -> Float[Tensor, "B T W"]:
         states: Tensor = self.model(input_ids=ids, attention_mask=seen.long()).last_hidden_state
         return states
+
+
+def _load(auto: Any, folder: str) -> Any:
+    """The encoder in a folder, without its pooler, and without talk of its loading."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        model = auto.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    except Exception as error:  # whatever a broken file makes of a library that reads a hundred architectures
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BenchError(
+            f"encoder {folder}: expected weights that fit its config.json, got what cannot be read ({reason}); save it "
+            "again with save_pretrained"
+        ) from error
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None
+    return model
 
 
 def _of_like_length(lengths: Int[Tensor, " B"]) -> Iterator[tuple[Int[Tensor, " K"], int]]:
