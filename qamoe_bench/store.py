@@ -45,13 +45,14 @@ class StoredCell:
     @property
     def predictions(self) -> "pd.DataFrame":
         """One row per (draw, condition, sample), conditions in order, samples in the split's order."""
-        frame: pd.DataFrame = self._file.read().to_pandas()
+        frame: pd.DataFrame = pq.read_table(self.path).to_pandas()
         return frame
 
     @cached_property
     def samples(self) -> tuple[str, ...]:
         """The ids of the samples, in order."""
-        ids = self._file.read(columns=["id"]).column("id").unify_dictionaries().combine_chunks()
+        with pq.ParquetFile(self.path) as file:
+            ids = file.read(columns=["id"]).column("id").unify_dictionaries().combine_chunks()
         return tuple(ids.dictionary.to_pylist() if pa.types.is_dictionary(ids.type) else dict.fromkeys(ids.to_pylist()))
 
     def column(self, name: str) -> NDArray[Any]:
@@ -60,15 +61,17 @@ class StoredCell:
 
     def columns(self, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Several columns in one pass over the file."""
-        table = self._file.read(columns=list(names), use_threads=False)
-        shape = -1, len(self.facts.conditions), len(self.samples)
+        with pq.ParquetFile(self.path) as file:
+            table = file.read(columns=list(names), use_threads=False)
+            shape = self._draws(file.metadata), len(self.facts.conditions), -1
         # Arrow's own to_numpy would import pandas.
         flat = {name: np.concatenate([np.from_dlpack(c) for c in table.column(name).chunks]) for name in names}
         return {name: values.reshape(shape) for name, values in flat.items()}
 
-    @property
-    def _file(self) -> pq.ParquetFile:
-        return pq.ParquetFile(self.path)
+    def _draws(self, about: pq.FileMetaData) -> int:
+        """V, from what the file says of its columns: draws are numbered from 0."""
+        columns = [about.row_group(about.num_row_groups - 1).column(i) for i in range(about.num_columns)]
+        return next((c.statistics.max + 1 for c in columns if c.path_in_schema == "draw"), 1)
 
 
 class Store:

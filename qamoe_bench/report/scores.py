@@ -38,13 +38,14 @@ def score(section: Section, dialect: Dialect, metric: str) -> Scores:
     """One metric of every row."""
     definition = dialect.definitions[metric]
     shape = len(section.rows), len(section.seeds), len(section.conditions)
-    values, again = np.full(shape, np.nan), np.full((RESAMPLES, *shape), np.nan)
+    values, again = np.full(shape, np.nan), np.moveaxis(np.empty((*shape, RESAMPLES)), -1, 0)
     undefined = 0
     for i, row in enumerate(section.rows):
-        places = section.places(row)
-        of_draws = definition(row.answer(metric).astype(np.float64), section.label)  # (S, V, C)
+        places, answers = section.places(row), row.answer(metric)
+        of_draws = definition(answers.astype(np.float64), section.label)  # (S, V, C)
         undefined += int(np.isnan(of_draws).sum())
-        values[i, places], again[:, i, places] = of_draws.mean(1), resample(row.answer(metric), section, definition)
+        values[i, places], again[:, i, places] = of_draws.mean(1), resample(answers, section, definition)
+        again[:, i, [s for s in range(shape[1]) if s not in places]] = np.nan
     return Scores(METRICS[metric], values, again, undefined)
 
 
@@ -53,4 +54,4 @@ def resample(
 ) -> Float[Values, "R S C"]:
     """A metric of every resample of the test samples, mean over draws."""
     found = resampled(definition, predictions, section.label, sample_weights(section.samples))  # (R, S, V, C)
-    return np.asarray(found.mean(2))
+    return np.asarray(found[:, :, 0] if found.shape[2] == 1 else found.mean(2))
