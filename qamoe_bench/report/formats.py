@@ -1,6 +1,6 @@
 """Every format of a report, from one analysis."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from qamoe_bench.errors import unknown_name
 from qamoe_bench.report.analysis import Analysis
@@ -15,7 +15,7 @@ OF_CHAPTERS: Mapping[str, Callable[[Sequence[Chapter]], str]] = {
     "markdown": markdown,
     "latex": latex,
 }
-OF_RECORDS: Mapping[str, Callable[[Sequence[Analysis]], str]] = {"json": as_json, "csv": as_csv}
+OF_RECORDS: Mapping[str, Callable[[Iterable[Analysis]], str]] = {"json": as_json, "csv": as_csv}
 FORMATS = (*OF_CHAPTERS, *OF_RECORDS)
 
 

@@ -111,6 +111,8 @@ class Levels:
 
     def means(self, values: Float[NDArray[np.float64], "*more C"]) -> Float[NDArray[np.float64], "*more L"]:
         """From conditions to levels."""
+        if self.members == tuple((i,) for i in range(values.shape[-1])):
+            return values
         return self._filled(values, len(self.members))
 
     def with_mean(self, values: Float[NDArray[np.float64], "*more C"]) -> Float[NDArray[np.float64], "*more K"]:
