@@ -65,7 +65,7 @@ def _metrics() -> list[dict[str, Any]]:
 
 
 def _runs(store: Store) -> list[dict[str, Any]]:
-    done = {c.cell.key for c in store.cells()}
+    done = store.finished()
     return [
         {"name": run["run"], "data": run["data"]["name"], "protocols": ", ".join(run["protocols"]),
          "cells": f"{len(done.intersection(run['cells']))}/{len(run['cells'])}"}

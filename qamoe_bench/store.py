@@ -3,6 +3,7 @@
     runs/<run-id>/run.json                      what was asked for, and what it ran on
                   predictions/<cell>.parquet    one row per (condition, sample); the cell's facts are in its metadata
                   checkpoints/<key>.safetensors
+                  index.parquet                 of many cells: their metadata again, see `qamoe_bench.index`
 
 Nothing is locked: a file is written beside its place under a name of its own and renamed, and equal keys mean equal
 contents, so two runs into one store can at worst do the same work twice.
@@ -25,6 +26,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from qamoe_bench.errors import BenchError
+from qamoe_bench.index import Head, file_names, heads
 from qamoe_bench.record import SCHEMA, Cell, CellFacts
 
 if TYPE_CHECKING:
@@ -45,7 +47,8 @@ class StoredCell:
     @property
     def predictions(self) -> "pd.DataFrame":
         """One row per (draw, condition, sample), conditions in order, samples in the split's order."""
-        frame: pd.DataFrame = pq.read_table(self.path).to_pandas()
+        with pq.ParquetFile(self.path) as file:
+            frame: pd.DataFrame = file.read().to_pandas()
         return frame
 
     @cached_property
@@ -128,8 +131,19 @@ class Store:
 
     def cells(self) -> list[StoredCell]:
         """Every finished cell of every run, each once."""
-        found = {c.cell.key: c for c in map(_read_cell, sorted(self.runs.glob("*/predictions/*.parquet")))}
+        found = {}
+        for folder in self._folders():
+            known = heads(folder, ".parquet", folder.parent / "index.parquet", _read_head, _write_if_possible)
+            found.update({name: _as_cell(folder / name, head) for name, head in known.items()})
         return list(found.values())
+
+    def finished(self) -> set[str]:
+        """The keys of the finished cells, from the names of their files alone."""
+        files = (name for folder in self._folders() for name in file_names(folder, ".parquet"))
+        return {name.removesuffix(".parquet").rpartition("-")[2] for name in files}
+
+    def _folders(self) -> list[Path]:
+        return sorted(self.runs.glob("*/predictions"))
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -181,16 +195,31 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def _read_cell(path: Path) -> StoredCell:
+def _read_head(path: Path) -> Head:
     try:
         schema = pq.read_schema(path)
-        about = json.loads((schema.metadata or {})[METADATA_KEY])
+        return Head((schema.metadata or {})[METADATA_KEY].decode(), tuple(schema.names))
     except (OSError, KeyError, ValueError) as error:  # pyarrow's own errors are ValueErrors
-        raise BenchError(f"predictions {path}: not a file of this store ({error}); remove it and run again") from error
+        raise _not_ours(path, error) from error
+
+
+def _as_cell(path: Path, head: Head) -> StoredCell:
+    try:
+        about = json.loads(head.about)
+    except ValueError as error:
+        raise _not_ours(path, error) from error
     _check_schema(path, about.get("schema"))
-    facts = dict(about["facts"])
-    cell, names = Cell(**_known(Cell, about["cell"])), frozenset(schema.names)
-    return StoredCell(path, cell, CellFacts(**_known(CellFacts, facts)), names)
+    cell, facts = Cell(**_known(Cell, about["cell"])), CellFacts(**_known(CellFacts, about["facts"]))
+    return StoredCell(path, cell, facts, frozenset(head.names))
+
+
+def _not_ours(path: Path, error: Exception) -> BenchError:
+    return BenchError(f"predictions {path}: not a file of this store ({error}); remove it and run again")
+
+
+def _write_if_possible(path: Path, content: bytes) -> None:
+    with suppress(BenchError):  # of a full disk, or a store that may only be read
+        write_atomic(path, content)
 
 
 def _known(kind: type[Cell] | type[CellFacts], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ BASELINES = PACKAGE.parent / "baselines" / "qamoe_baselines"
 # Floors from the ground up. A module imports only from floors below its own; `room` stands for all modules in it.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "modality", "seeding", "kinds", "cost.stages"),
-    ("precision",),
+    ("precision", "index"),
     ("record", "protocol", "registry", "metrics", "environment", "interventions", "cost.operations", "cost.measure"),
     ("store", "contract", "protocol_file", "dialects", "report.table", "report.protocol_plot", "report.palette"),
     (
@@ -78,7 +78,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 TORCH_FREE = (
     "errors", "modality", "seeding", "kinds", "record", "protocol", "protocol_file", "registry", "metrics", "dialects",
     "environment", "statistics", "store", "report", "cli", "cli_protocol", "cli_results", "cli_lists", "cli_cost",
-    "cli_data",
+    "cli_data", "index",
 )  # fmt: skip
 CONTRACT = ("contract", "nn", "errors", "modality")
 

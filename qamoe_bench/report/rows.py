@@ -76,7 +76,9 @@ class Row:
     def column(self, name: str) -> NDArray[Any]:
         """A column of all seeds, (S, V, C, N); read once, together with what is asked for with it."""
         if name not in self._columns:
-            kin = [n for n in self.cells[0].names if n.startswith(EVENTS) == name.startswith(EVENTS) and n not in SHARED]
+            kin = [
+                n for n in self.cells[0].names if n.startswith(EVENTS) == name.startswith(EVENTS) and n not in SHARED
+            ]
             parts = [c.columns(kin) for c in self.cells]
             self._columns.update({n: np.stack([part[n] for part in parts]) for n in kin})
         return self._columns[name]

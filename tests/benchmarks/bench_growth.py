@@ -25,7 +25,11 @@ COURSE = {"epochs": 50, "train_loss": (1 / np.arange(1, 51)).tolist(), "valid_ma
 def make(root: Path, models: int, protocols: int, seeds: int, samples: int) -> None:
     """Write the store; a power failure in between would cost a made-up store, so nothing waits for the disk."""
     store.os.fsync = lambda _: None  # type: ignore[attr-defined]
-    answers = {"late-fusion": noisy(1.0), "mean": lambda label, level, random: np.zeros(len(label)), "oracle": noisy(0.1)}
+    answers = {
+        "late-fusion": noisy(1.0),
+        "mean": lambda label, level, random: np.zeros(len(label)),
+        "oracle": noisy(0.1),
+    }
     answers |= {f"model-{i:02}": noisy(0.5 + 0.01 * i) for i in range(models - len(answers))}
     levels = np.linspace(0, 0.7, 8).round(1).tolist()
     for k in range(protocols):
