@@ -92,7 +92,8 @@ def run(
     )
     store = Store(results)
     _tell(planned, _execute(planned, store, jobs), store)
-    print_report(store, dialect, [], "terminal", None, {c.key for c in planned.cells})
+    keys = {c.key for c in planned.cells}
+    print_report(store, dialect, [], "terminal", None, [c for c in store.cells() if c.cell.key in keys])
 
 
 def _execute(planned: "Plan", store: Store, jobs: int | None) -> "Summary":

@@ -244,6 +244,6 @@ def test_measured_rows_stand_above_published_ones_and_out_of_every_ranking(tmp_p
     assert ("C-MIB", "average") in names
     assert not table.best
     measured = next(row for row in table.rows if row[:2] == ("c-mib, measured", "clean"))
-    mae = value(records([found]), model="c-mib", condition="eta=0", metric="mae")["value"]
+    mae = value(list(records([found])), model="c-mib", condition="eta=0", metric="mae")["value"]
     assert measured[5] == f"{mae:.3f}"
     assert published_table(replace(found, section=analysed(write_store(tmp_path / "other", models)).section)) is None

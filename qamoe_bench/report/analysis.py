@@ -70,6 +70,5 @@ def analyse(section: Section, dialect: Dialect, metrics: Sequence[str]) -> Analy
         interventions(section, dialect, scores),
         experts_in_use(section),
     )
-    for row in (*section.rows, *section.of_seeds):  # many sections are more than memory holds
-        row.forget()
+    section.forget()
     return found

@@ -19,7 +19,8 @@ OF_RECORDS: Mapping[str, Callable[[Iterable[Analysis]], str]] = {"json": as_json
 FORMATS = (*OF_CHAPTERS, *OF_RECORDS)
 
 
-def check_format(name: str) -> None:
-    """Refuse a format that does not exist, before anything is computed."""
-    if name not in FORMATS:
-        raise unknown_name("format", name, FORMATS)
+def check_format(name: str, *, of_tables: bool = False) -> None:
+    """Refuse a format that does not exist, or that has no tables where tables are all there is."""
+    known = tuple(OF_CHAPTERS) if of_tables else FORMATS
+    if name not in known:
+        raise unknown_name("format", name, known)

@@ -200,6 +200,11 @@ class Section:
         ordered = sorted(self.cells, key=lambda c: (c.cell.model == ORACLE, order.index(_identity(c)), c.cell.seed))
         return tuple(Row(names[identity], tuple(cells)) for identity, cells in groupby(ordered, _identity))
 
+    def forget(self) -> None:
+        """Let go of what was read: many sections are more than memory holds."""
+        for row in (*self.rows, *self.of_seeds):
+            row.forget()
+
     def find(self, model: str, regime: str | None = None) -> int | None:
         """Index of the first row of a model, trained in a regime if one is given."""
         found = (i for i, r in enumerate(self.rows) if r.model == model and regime in (None, r.regime))

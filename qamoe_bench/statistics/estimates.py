@@ -106,7 +106,7 @@ def estimate(values: Float[Values, "S ..."], resampled: Float[Values, "R S ..."]
     """The mean over seeds; a seed without a value (NaN) is left out, as is a resample without one."""
     known = np.isfinite(values)
     if known.all() and np.isfinite(resampled.sum()):  # nearly always; and resamples are many
-        return _estimate(values, _spread(resampled.mean(1)), _spread(resampled).mean(0))
+        return _estimate(values, _spread(resampled.mean(1)), np.asarray(_spread(resampled).mean(0)))
     there = np.isfinite(resampled) & known
     averaged = _mean(resampled, there, 1)
     of_samples = _variance(averaged, np.isfinite(averaged), 0)
@@ -195,8 +195,10 @@ def _variance(x: Values, known: NDArray[np.bool_], axis: int) -> Values:
 
 def _spread(x: Float[Values, "R ..."]) -> Float[Values, "..."]:
     """The same over the first axis of values that are all known."""
-    mean = x.mean(0)
-    return _without_rounding(((x - mean) ** 2).mean(0), mean)
+    mean = np.asarray(x.mean(0))
+    square = x - mean
+    square *= square
+    return _without_rounding(np.asarray(square.mean(0)), mean)
 
 
 def _without_rounding(square: Values, mean: Values) -> Values:
