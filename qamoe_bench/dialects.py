@@ -40,7 +40,11 @@ class Definition:
 
     def __call__(self, prediction: Array, label: Labels) -> Array:
         """The metric over all samples."""
-        return np.asarray(self.value(*(term.sum(-1, dtype=np.float64) for term in self.terms(prediction, label))))
+        return self.of(self.terms(prediction, label))
+
+    def of(self, terms: Sequence[NDArray[Any]]) -> Array:
+        """The same from its terms."""
+        return np.asarray(self.value(*(term.sum(-1, dtype=np.float64) for term in terms)))
 
 
 Keep = Callable[[Labels], NDArray[np.bool_]]

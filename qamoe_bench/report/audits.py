@@ -100,13 +100,13 @@ def quality(section: Section) -> Mapping[str, Mapping[str, Quality]]:
 
 def _quality_of(row: Row, section: Section, m: str, corruption: Corruption) -> Quality:
     r = row.column(f"quality_{m}")  # (S, V, C, N)
-    known = [correlation(mid_ranks(r[i].ravel()), corruption(seed, m)) for i, seed in enumerate(row.seeds)]
+    known = correlation(mid_ranks(r.reshape(len(r), -1)), np.stack([corruption(seed, m) for seed in row.seeds]))
     least = section.clean or 0
     scatter = np.full(1, np.nan)
     if row.has(f"scatter_{m}"):
         own = np.concatenate([section.of_seeds[i].column(f"scatter_{m}") for i in section.places(row)])
         scatter = spearman(r[:, :, least], own[:, :, least])
-    return Quality(float(mean_known(np.array(known))), float(mean_known(scatter.ravel())))
+    return Quality(float(mean_known(known)), float(mean_known(scatter.ravel())))
 
 
 def _corruption(section: Section, seed: int, m: str) -> Float[Values, " X"]:

@@ -3,6 +3,7 @@
 Dimension legend: R resamples, N samples.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -31,12 +32,19 @@ def sample_weights(samples: int, resamples: int = RESAMPLES) -> Float[NDArray[np
 def resampled(
     definition: Definition, prediction: Array, label: Labels, weights: Float[NDArray[np.float32], "R N"]
 ) -> Array:
-    """A metric of every resample: from predictions (..., N) and labels (N) to (R, ...).
+    """A metric of every resample: from predictions (..., N) and labels (N) to (R, ...)."""
+    return resampled_terms(definition, definition.terms(prediction, label), weights)
+
+
+def resampled_terms(
+    definition: Definition, terms: Sequence[NDArray[Any]], weights: Float[NDArray[np.float32], "R N"]
+) -> Array:
+    """The same from the terms of a definition.
 
     The product is in single precision: its error is a thousand times less than what resampling itself leaves open.
     Resamples are next to each other in memory, for they are what is reduced over most.
     """
-    sums = (_sums(term, weights) for term in definition.terms(prediction, label))
+    sums = (_sums(term, weights) for term in terms)
     return np.moveaxis(np.asarray(definition.value(*sums)), -1, 0)
 
 
