@@ -127,7 +127,10 @@ class Levels:
         """The levels, then room; in memory as the values are, for these can be many."""
         found = np.empty_like(values, shape=(*values.shape[:-1], columns))
         for level, indices in enumerate(self.members):
-            found[..., level] = sum(values[..., i] for i in indices) / len(indices)
+            found[..., level] = values[..., indices[0]]
+            for i in indices[1:]:
+                found[..., level] += values[..., i]
+            found[..., level] /= len(indices)
         return found
 
     @property

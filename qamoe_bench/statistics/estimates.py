@@ -141,7 +141,7 @@ def differences(
     """
     first, second = (list(side) for side in zip(*pairs, strict=True))
     gaps = np.moveaxis(values[first] - values[second], 0, 1)  # (S, P, ...)
-    if np.isfinite(gaps).all() and np.isfinite(resampled[:, sorted({*first, *second})].sum()):
+    if np.isfinite(gaps).all() and np.isfinite(resampled.sum(0)[sorted({*first, *second})]).all():
         averaged = _of_pairs(resampled.mean(2), first, second)
         within = np.mean([_of_pairs(resampled[:, :, s], first, second) for s in range(values.shape[1])], axis=0)
         found = _estimate(gaps, averaged, within)
