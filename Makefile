@@ -46,6 +46,7 @@ benchmark: .venv/installed
 	$(BIN)/python tests/benchmarks/bench_sweep.py
 	$(BIN)/python tests/benchmarks/bench_experts.py
 	PYTHONPATH=tests $(BIN)/python tests/benchmarks/bench_report.py
+	PYTHONPATH=tests $(BIN)/python tests/benchmarks/bench_growth.py
 
 format: .venv/installed
 	$(BIN)/ruff format

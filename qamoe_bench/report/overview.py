@@ -39,7 +39,7 @@ class Glance:
 
     def firsts(self) -> list[int]:
         """The rows that may be the best, best mean first."""
-        return [i for i in np.argsort(-self.means * self.sign, kind="stable") if self.ranks.best[i, -1] == 1]
+        return [int(i) for i in np.argsort(-self.means * self.sign, kind="stable") if self.ranks.best[i, -1] == 1]
 
 
 @dataclass
@@ -107,7 +107,7 @@ def _models(found: Sequence[Glance]) -> Table:
 def _add(record: _Record, glance: Glance, row: int) -> None:
     record.protocols += 1
     low, high = glance.ranks.best[row, -1], glance.ranks.worst[row, -1]
-    record.firsts += bool(low == 1)
+    record.firsts += int(low == 1)
     record.ranks += [(low + high) / 2] if low else []
     if (d := glance.differences.get(row)) is not None and np.isfinite(d.value):
         gain = glance.sign * d.value

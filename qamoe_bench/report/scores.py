@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from qamoe_bench.dialects import Definition, Dialect
+from qamoe_bench.dialects import Array, Definition, Dialect
 from qamoe_bench.metrics import METRICS, Metric
 from qamoe_bench.report.rows import Section
 from qamoe_bench.statistics.resampling import RESAMPLES, resampled, resampled_terms, sample_weights
@@ -61,8 +61,8 @@ def resample(
     return _over_draws(resampled(definition, predictions, section.label, sample_weights(section.samples)))
 
 
-def _over_draws(found: Float[Values, "R S V C"]) -> Float[Values, "R S C"]:
-    return np.asarray(found[:, :, 0] if found.shape[2] == 1 else found.mean(2))
+def _over_draws(found: Float[Array, "R S V C"]) -> Float[Values, "R S C"]:
+    return np.asarray(found[:, :, 0] if found.shape[2] == 1 else found.mean(2), np.float64)
 
 
 def _batches(section: Section) -> list[list[int]]:

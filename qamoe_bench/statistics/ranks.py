@@ -33,4 +33,4 @@ def mid_ranks(x: NDArray[Any]) -> NDArray[np.float64]:
     lengths = np.diff(first, append=x.size)
     ranks = np.empty(vectors.shape)
     ranks.ravel()[order] = np.repeat(first + (lengths + 1) / 2, lengths)
-    return (ranks - ahead).reshape(x.shape)
+    return np.asarray((ranks - ahead).reshape(x.shape))
