@@ -228,7 +228,7 @@ def _known(kind: type[Cell] | type[CellFacts], values: Mapping[str, Any]) -> dic
 
 
 @cache
-def _fields(kind: type[Cell] | type[CellFacts]) -> tuple[str, ...]:
+def _fields(kind: type[Any]) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind))
 
 
