@@ -10,7 +10,7 @@ not read here. A model without parameters is left as it is.
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
@@ -21,9 +21,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qamoe_bench.contract import Batch, HasEpochs, HasLoss, Output, concatenate
+from qamoe_bench.contract import Batch, HasEpochs, HasLoss, Output
 from qamoe_bench.corruption.apply import corrupt
-from qamoe_bench.data.dataset import Dataset, Split
+from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.draws import CommonDraws, FreshDraws
 from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.nn.language import language_parameters
@@ -34,6 +34,8 @@ from qamoe_bench.seeding import seeded, stream, torch_seed
 REGIMES = ("clean", "spectrum", "matched")
 SPECTRUM_PROTOCOL = "mixed"
 VALIDATION_BATCH = 256
+KEPT_BYTES = 2**29
+"""Corrupted validation samples are kept for all epochs if they take no more than this, else made again for each."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +228,7 @@ def _train_epoch(
 def _validate(model: nn.Module, corruptor: "_Corruptor") -> float:
     model.eval()
     total, count = 0.0, 0
-    for batch in corruptor.valid_batches:
+    for batch in corruptor.valid_batches():
         assert batch.target is not None
         total += F.l1_loss(model(batch).prediction, batch.target).item() * batch.size
         count += batch.size
@@ -244,7 +246,8 @@ class _Corruptor:
         self._levels = stream("train", seed, "levels")
         self._generator = torch.Generator(device).manual_seed(torch_seed("train", seed, "corruption"))
         self._order = torch.Generator().manual_seed(torch_seed("train", seed, "order"))
-        self.valid_batches = self._validation(data.splits["valid"])
+        self._valid = data.splits["valid"]
+        self._kept = [*self._validation()] if self._valid_bytes() <= KEPT_BYTES else None
 
     def train_batches(self) -> Iterator[Batch]:
         order = torch.randperm(self._train.size, generator=self._order).to(self._device)
@@ -255,13 +258,33 @@ class _Corruptor:
             signal = {m: corrupted.signal(m) for m in clean.modalities}
             yield replace(corrupted.batch, clean=clean.features, signal=signal)
 
-    def _validation(self, split: Split) -> list[Batch]:
-        clean = split.batch(target=True).to(self._device)
-        copies = 1 if self._exposure.is_clean else max(1, round(self._config.validation_samples / len(split)))
-        batches = []
-        for copy_index in range(copies):
-            draws = CommonDraws(torch_seed("valid", self._seed, copy_index), split.ids, clean)
+    def valid_batches(self) -> Iterable[Batch]:
+        """The same ones at every call."""
+        return self._validation() if self._kept is None else self._kept
+
+    def _copies(self) -> int:
+        return 1 if self._exposure.is_clean else max(1, round(self._config.validation_samples / len(self._valid)))
+
+    def _valid_bytes(self) -> int:
+        return 4 * self._copies() * sum(x.numel() for x in self._valid.features.values())
+
+    def _validation(self) -> Iterator[Batch]:
+        """Corrupted batches, each made when it is asked for: the split may be larger than memory."""
+        clean = self._valid.batch(target=True).to(self._device)
+        for copy_index in range(self._copies()):
+            draws = CommonDraws(torch_seed("valid", self._seed, copy_index), self._valid.ids, clean)
             levels = stream("valid", self._seed, copy_index, "levels")
             condition = self._exposure.draw(clean.size, levels, self._config)
-            batches.append(corrupt(clean, condition, draws.rows(slice(None)), self._reference).batch)
-        return list(concatenate(batches).split(VALIDATION_BATCH))
+            for start in range(0, clean.size, VALIDATION_BATCH):
+                rows = slice(start, start + VALIDATION_BATCH)
+                some = _of_samples(condition, rows)
+                yield corrupt(clean.rows(rows), some, draws.rows(rows), self._reference).batch
+
+
+def _of_samples(condition: Condition, rows: slice) -> Condition:
+    """The condition of some samples, where it has a level for each."""
+    steps = (
+        replace(step, levels={m: v[rows] if np.size(v) > 1 else v for m, v in step.levels.items()})
+        for step in condition.steps
+    )
+    return replace(condition, steps=tuple(steps))

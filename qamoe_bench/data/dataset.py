@@ -133,16 +133,18 @@ class Dataset:
     def reference(self) -> Reference:
         """What corruptions may take from the training split."""
         train = self.splits["train"]
-        pool = {m: _some_frames(train.features[m], train.lengths[m], m) for m in train.modalities}
+        pool = {m: _some_frames(train, m) for m in train.modalities}
         return Reference(self.spec.feature_mean, self.spec.feature_std, pool, self.token_ids)
 
 
-def _some_frames(x: Float[Tensor, "N T D"], lengths: Int[Tensor, " N"], modality: str) -> Float[Tensor, "P D"]:
+def _some_frames(split: Split, modality: str) -> Float[Tensor, "P D"]:
     """At most `POOL_FRAMES` valid frames, the same ones for the same data."""
-    sample, frame = valid_frames(lengths, x.shape[1]).nonzero().T
+    sample, frame = valid_frames(split.lengths[modality], split.features[modality].shape[1]).nonzero().T
     rows = stream("pool", modality).permutation(len(sample))[:POOL_FRAMES]
     chosen = torch.from_numpy(np.sort(rows))
-    return x[sample[chosen], frame[chosen]].float()
+    # Some at a time, since each may bring a whole stretch of a mapped file into memory.
+    parts = (split.features[modality][sample[some], frame[some]] for some in chosen.split(POOL_FRAMES // 64))
+    return torch.cat([*parts]).float()
 
 
 def _moments(split: Split, modality: str) -> tuple[Float[Tensor, " D"], Float[Tensor, " D"]]:
