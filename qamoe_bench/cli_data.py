@@ -51,7 +51,7 @@ def convert(
     with showing(talk, "blocks")(blocks_in(data)) as tick:
         write(data, folder, source, tick)
     for note in data.notes:
-        talk.print(f"mended: {note}", highlight=False, markup=False, soft_wrap=True)
+        talk.print(f"reading: {note}", highlight=False, markup=False, soft_wrap=True)
     samples = sum(map(len, data.splits.values()))
     size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
     talk.print(f"wrote {folder}: {samples} samples, {size:.1f} MB", highlight=False, markup=False, soft_wrap=True)

@@ -5,7 +5,7 @@ A model is a `torch.nn.Module` that takes a `Batch` and returns an `Output`; a b
 Dimension legend, used in every shape of this package: B samples, T frames (time steps), D feature width.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -116,6 +116,16 @@ class Batch:
             None if self.clean is None else every(self.clean),
             None if self.signal is None else every(self.signal),
         )
+
+
+def concatenate(batches: Sequence[Batch]) -> Batch:
+    """Features, lengths and labels of batches that are padded to equal lengths, one batch after the other."""
+    targets = [b.target for b in batches if b.target is not None]
+    return Batch(
+        {m: torch.cat([b.features[m] for b in batches]) for m in batches[0].modalities},
+        {m: torch.cat([b.lengths[m] for b in batches]) for m in batches[0].modalities},
+        torch.cat(targets) if targets else None,
+    )
 
 
 def valid_frames(lengths: Int[Tensor, " B"], frames: int) -> Bool[Tensor, "B T"]:

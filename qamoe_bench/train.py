@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qamoe_bench.contract import Batch, HasEpochs, HasLoss, Output
+from qamoe_bench.contract import Batch, HasEpochs, HasLoss, Output, concatenate
 from qamoe_bench.corruption.apply import corrupt
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.draws import CommonDraws, FreshDraws
@@ -247,7 +247,8 @@ class _Corruptor:
         self._generator = torch.Generator(device).manual_seed(torch_seed("train", seed, "corruption"))
         self._order = torch.Generator().manual_seed(torch_seed("train", seed, "order"))
         self._valid = data.splits["valid"]
-        self._kept = [*self._validation()] if self._valid_bytes() <= KEPT_BYTES else None
+        kept = self._valid_bytes() <= KEPT_BYTES
+        self._kept = [*concatenate([*self._validation()]).split(VALIDATION_BATCH)] if kept else None
 
     def train_batches(self) -> Iterator[Batch]:
         order = torch.randperm(self._train.size, generator=self._order).to(self._device)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from qamoe_bench.data.cleaning import front_votes, margins
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.known import known_file
+from qamoe_bench.data.names import written_names
 from qamoe_bench.data.open import as_dataset, format_of, read
 from qamoe_bench.data.source import RawSplit
 from qamoe_bench.modality import MODALITIES
@@ -87,7 +88,7 @@ class Audit:
         features: Modality by modality and split by split.
         labels: Split by split.
         raw_text: Whether words are known.
-        mended: What reading mends, one sentence each.
+        notes: What reading decides and mends, one sentence each.
         warnings: What reading leaves as it is, and what to do about it, one sentence each.
     """
 
@@ -100,7 +101,7 @@ class Audit:
     features: tuple[Features, ...]
     labels: tuple[Labels, ...]
     raw_text: bool
-    mended: tuple[str, ...]
+    notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
     def record(self) -> dict[str, Any]:
@@ -116,9 +117,11 @@ def audit(path: Path) -> Audit:
     """
     found = read(path)
     raw = [] if isinstance(found, Dataset) else [_stored(split, m) for split in found.splits for m in _has(split)]
-    ids = {} if isinstance(found, Dataset) else {split.name: _ids(split) for split in found.splits}
+    named = [] if isinstance(found, Dataset) else [(split, split.content.get("id")) for split in found.splits]
     kind = format_of(found)
     data = as_dataset(found)
+    ids = {name: split.ids for name, split in data.splits.items()}
+    ids |= {s.name: tuple(written_names(s, value, len(ids[s.name]))) for s, value in named if value is not None}
     stored = raw or [_mapped(data, split, m) for split in data.splits for m in data.splits[split].modalities]
     known = known_file(path) if path.is_file() else None
     return Audit(
@@ -131,8 +134,8 @@ def audit(path: Path) -> Audit:
         features=tuple(_with_lengths(part, data) for part in stored),
         labels=tuple(_labels(data, name) for name in data.splits),
         raw_text=all(split.raw_text for split in data.splits.values()),
-        mended=data.notes,
-        warnings=tuple(_warnings(data, ids or {name: split.ids for name, split in data.splits.items()})),
+        notes=data.notes,
+        warnings=tuple(_warnings(data, ids, numbered=any(value is None for _, value in named))),
     )
 
 
@@ -221,20 +224,10 @@ def _labels(data: Dataset, name: str) -> Labels:
 # What a user should know.
 
 
-def _ids(split: RawSplit) -> tuple[str, ...]:
-    """The names as they are in the file, where they can be read; row numbers are none."""
-    value = split.content.get("id")
-    if isinstance(value, np.ndarray) and value.ndim > 1:
-        value = value.reshape(len(value), -1).tolist()
-    rows = value if isinstance(value, list | tuple) else value.tolist() if isinstance(value, np.ndarray) else []
-    return tuple("$_$".join(map(_text, r)) if isinstance(r, list | tuple | np.ndarray) else _text(r) for r in rows)
-
-
-def _text(value: object) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else f"{value!s:.500}"
-
-
-def _warnings(data: Dataset, ids: Mapping[str, Sequence[str]]) -> Iterable[str]:
+def _warnings(data: Dataset, ids: Mapping[str, Sequence[str]], *, numbered: bool) -> Iterable[str]:
+    if numbered:
+        ids = {}
+        yield "there are no ids: samples that are in two splits cannot be found."
     videos = {name: {v for v in map(_video, names) if v} for name, names in ids.items()}
     for name, names in ids.items():
         if twice := [n for n, count in Counter(names).items() if count > 1]:

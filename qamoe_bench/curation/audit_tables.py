@@ -11,11 +11,11 @@ def audit_chapter(found: Audit) -> Chapter:
         f"format: {found.format}",
         f"known as: {found.known or 'none of the files whose hash is published'}",
         f"labels from {low:g} to {high:g}; raw text: {'yes' if found.raw_text else 'no'}; digest {found.digest[:12]}",
-        *(f"mended: {note}" for note in found.mended),
+        *(f"reading: {note}" for note in found.notes),
         *(f"left as it is: {warning}" for warning in found.warnings),
     ]
-    if not found.mended and not found.warnings:
-        lines.append("nothing to mend, nothing to warn of")
+    if not found.notes and not found.warnings:
+        lines.append("reading mends nothing, and there is nothing to warn of")
     return Chapter(f"{found.name} ({found.path})", tuple(lines), (_features(found), _labels(found)))
 
 
@@ -32,7 +32,8 @@ def _features(found: Audit) -> Table:
     )  # fmt: skip
     notes = (
         "shape, dtype, padding and the shares of frames with NaN, with infinities and of nothing but zeros are the "
-        "file's; lengths in frames are those that reading finds, absent counts samples that lack the modality",
+        "file's, padding counted; lengths in frames are those that reading finds, absent counts samples that lack the "
+        "modality",
     )
     return Table("Features", head, rows, notes)
 

@@ -10,16 +10,21 @@ from qamoe_bench.data.source import LABELS, RawSplit, kind_of
 
 def sample_names(split: RawSplit, count: int, notes: list[str]) -> tuple[str, ...]:
     """A name for each of `count` samples, unique; row numbers where the file has none."""
-    value = split.content.pop("id", None)
-    if value is None:
-        return tuple(str(n) for n in range(count))
-    names = [_name(split, row) for row in _rows(split, "id", value, count)]
-    _check_size(split, "id", names)
+    names = written_names(split, split.content.pop("id", None), count)
     unique = _unique(names)
     changed = sum(a != b for a, b in zip(names, unique, strict=True))
     if changed:
         notes.append(f"{split.name}: {changed} samples had the id of an earlier one and got a number behind it.")
     return unique
+
+
+def written_names(split: RawSplit, value: object, count: int) -> list[str]:
+    """The names as the file has them."""
+    if value is None:
+        return [str(n) for n in range(count)]
+    names = [_name(split, row) for row in _rows(split, "id", value, count)]
+    _check_size(split, "id", names)
+    return names
 
 
 def sentences(split: RawSplit, count: int) -> tuple[str, ...]:

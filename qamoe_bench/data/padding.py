@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from qamoe_bench.data.source import RawSplit
 
-MOST_PADDING = 100
+MOST_PADDING = 50
 """How many times larger than its file an array may become by padding: one long sequence among many short ones."""
 
 
