@@ -13,6 +13,7 @@ that a data set may be larger than memory; names of files come from here and not
 
 import hashlib
 import json
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,6 +37,10 @@ SCHEMA = 1
 BLOCK = 2**24
 LARGEST_TEXT = 2**28  # bytes of a JSON file
 TOKENS = "text_bert"
+NPY = b"\x93NUMPY\x01\x00"
+HEADER = re.compile(
+    NPY + rb"..\{'descr': '([<|\w]+)', 'fortran_order': (True|False), 'shape': (\([\d, ]*\)), \} *\n", re.DOTALL
+)
 REMEDY = "convert the original file again with 'qamoe-bench data convert'"
 
 
@@ -200,14 +205,16 @@ class _Reader:
         return offset
 
     def _header(self, file: str, opened: BinaryIO, fact: "_Fact") -> int:
-        try:
-            version = np.lib.format.read_magic(opened)
-            reading = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-            shape, fortran, dtype = reading[version](opened)
-        except (ValueError, KeyError, SyntaxError, RecursionError, MemoryError) as error:
-            raise self._wrong(file, "an array as NumPy stores it", "something else") from error
-        if shape != fact.shape or dtype != fact.numpy or fortran:
-            raise self._wrong(file, f"{fact.numpy} in shape {fact.shape}", f"{dtype!s:.40} in shape {shape!s:.60}")
+        """Check what stands in front of the values; returns where they begin."""
+        size = int.from_bytes(opened.read(len(NPY) + 2)[len(NPY) :], "little")
+        opened.seek(0)
+        match = HEADER.fullmatch(opened.read(len(NPY) + 2 + size))  # NumPy's own parser fails in many ways
+        if match is None:
+            raise self._wrong(file, "an array as NumPy stores it", "something else")
+        descr, order, shape = (group.decode() for group in match.groups())
+        if (descr, order, shape) != (fact.numpy.str, "False", f"{fact.shape}"):
+            got = f"{descr:.40} in shape {shape:.60}"
+            raise self._wrong(file, f"{fact.numpy.str} in shape {fact.shape}, row after row", got)
         return opened.tell()
 
     def _check_values(self, file: str, values: NDArray[Any], lengths: NDArray[Any] | None) -> None:
