@@ -285,7 +285,9 @@ class _Corruptor:
 def _of_samples(condition: Condition, rows: slice) -> Condition:
     """The condition of some samples, where it has a level for each."""
     steps = (
-        replace(step, levels={m: v[rows] if np.size(v) > 1 else v for m, v in step.levels.items()})
+        replace(
+            step, levels={m: v[rows] if isinstance(v, np.ndarray) and len(v) > 1 else v for m, v in step.levels.items()}
+        )
         for step in condition.steps
     )
     return replace(condition, steps=tuple(steps))

@@ -112,7 +112,7 @@ def csd_video(video: str) -> dict[str, tuple[NDArray[Any], NDArray[np.float64]]]
     tenths = np.stack([np.arange(60), np.arange(1, 61)], 1) / 10.0
     audio = random.standard_normal((60, 4)).astype(np.float32)
     audio[3, 0] = -np.inf
-    segments = np.stack([np.arange(4), np.arange(1, 5)], 1) * 1.5
+    segments = np.stack([np.arange(4.0), np.arange(1.0, 5.0)], 1) * np.float64(1.5)
     labels = np.repeat(random.uniform(-3, 3, (4, 1)), 7, axis=1).astype(np.float32)
     return {
         "words": (np.char.encode(said, "utf-8"), words),

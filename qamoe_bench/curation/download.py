@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 30.0
 """How long a connection may say nothing."""
+SILENCE = "nothing for too long"
 LARGEST = 2**35
 BLOCK = 2**16
 Tick = Callable[[int, int], None]
@@ -65,8 +66,10 @@ def _reason(error: "requests.RequestException") -> str:
 
     if error.response is not None and not error.response.ok:
         return f"status {error.response.status_code}"
+    if "timed out" in str(error):  # in the middle of an answer it is called a failed connection
+        return SILENCE
     kinds = {
-        requests.Timeout: "nothing for too long",
+        requests.Timeout: SILENCE,
         requests.TooManyRedirects: "redirects without end",
         requests.exceptions.InvalidSchema: "a redirect to something that is no web address",
         requests.exceptions.ChunkedEncodingError: "a part of it",

@@ -143,7 +143,7 @@ def _some_frames(split: Split, modality: str) -> Float[Tensor, "P D"]:
     rows = stream("pool", modality).permutation(len(sample))[:POOL_FRAMES]
     chosen = torch.from_numpy(np.sort(rows))
     # Some at a time, since each may bring a whole stretch of a mapped file into memory.
-    parts = (split.features[modality][sample[some], frame[some]] for some in chosen.split(POOL_FRAMES // 64))
+    parts = (split.features[modality][sample[some], frame[some]] for some in torch.split(chosen, POOL_FRAMES // 64))
     return torch.cat([*parts]).float()
 
 

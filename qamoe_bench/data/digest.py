@@ -33,7 +33,7 @@ def digest_of_facts(
         "arrays": facts,
         "ids": {name: split.ids for name, split in splits.items()},
         "raw_text": {name: split.raw_text for name, split in splits.items()},
-        "label_range": [*label_range],
+        "label_range": [float(limit) for limit in label_range],
         "token_ids": dict(token_ids),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -104,7 +104,7 @@ def _label(split: RawSplit, row: int, value: object) -> float:
 
 def _numbers(value: object) -> NDArray[Any] | None:
     """An array of numbers, or one that a short list makes; None where it is neither."""
-    if isinstance(value, Sequence) and len(value) == 1 and isinstance(value[0], int | float):
+    if isinstance(value, list | tuple) and len(value) == 1 and isinstance(value[0], int | float):
         try:
             value = np.asarray(value, np.float64)
         except OverflowError:

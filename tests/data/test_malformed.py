@@ -281,6 +281,11 @@ def linked(place: Path) -> None:
     (place / "train.text.npy").symlink_to(place.parent / "elsewhere.npy")
 
 
+def without_arrays(place: Path) -> None:
+    for path in place.glob("*.npy"):
+        path.unlink()
+
+
 def objects(place: Path) -> None:
     np.save(place / "train.text.npy", np.array([{}, []], dtype=object), allow_pickle=True)
 
@@ -292,7 +297,7 @@ def empty(folder: Path) -> Path:
 
 FOLDERS: Mapping[str, Make] = {
     "an empty folder": empty,
-    "a manifest alone": in_folder(lambda place: [p.unlink() for p in place.glob("*.npy")]),
+    "a manifest alone": in_folder(without_arrays),
     "no manifest": in_folder(lambda place: (place / "manifest.json").unlink()),
     "a manifest that is no JSON": in_folder(lambda place: (place / "manifest.json").write_text("{", encoding="utf-8")),
     "a manifest nested without end": in_folder(

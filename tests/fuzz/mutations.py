@@ -126,7 +126,7 @@ def _bomb() -> list[Any]:
     return value
 
 
-PLAIN = (None, True, math.nan, math.inf, -1e300, "x", {}, [], [[[[0.0]]]], [{}], *NUMBERS)
+PLAIN: tuple[Any, ...] = (None, True, math.nan, math.inf, -1e300, "x", {}, [], [[[[0.0]]]], [{}], *NUMBERS)
 STRANGE = (*PLAIN, b"x", (), {1}, _endless(), _bomb())
 
 
