@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 METADATA_KEY = b"qamoe_bench"
+FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in (Cell, CellFacts)}
 
 
 @dataclass(frozen=True)
@@ -224,12 +225,7 @@ def _write_if_possible(path: Path, content: bytes) -> None:
 
 def _known(kind: type[Cell] | type[CellFacts], values: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that this version knows; what a later one added is passed over."""
-    return {name: values[name] for name in _fields(kind) if name in values}
-
-
-@cache
-def _fields(kind: type[Any]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
+    return {name: values[name] for name in FIELDS[kind] if name in values}
 
 
 def _check_schema(path: Path, schema: object) -> None:
