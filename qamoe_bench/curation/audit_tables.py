@@ -16,26 +16,28 @@ def audit_chapter(found: Audit) -> Chapter:
     ]
     if not found.notes and not found.warnings:
         lines.append("reading mends nothing, and there is nothing to warn of")
-    return Chapter(f"{found.name} ({found.path})", tuple(lines), (_features(found), _labels(found)))
+    return Chapter(f"{found.name} ({found.path})", tuple(lines), (_stored(found), _lengths(found), _labels(found)))
 
 
-def _features(found: Audit) -> Table:
+def _stored(found: Audit) -> Table:
     rows = tuple(
         (
-            f"{f.split} {f.modality}", "×".join(map(str, f.shape)), f.dtype, f"{f.shortest}", f"{f.median:g}",
-            f"{f.longest}", f"{f.absent}", _percent(f.nan), _percent(f.infinite), _percent(f.zero), f.padding,
+            f"{f.split} {f.modality}", "×".join(map(str, f.shape)), f.dtype, _percent(f.nan), _percent(f.infinite),
+            _percent(f.zero), f.padding,
         )
         for f in found.features
     )  # fmt: skip
-    head = (
-        "", "shape", "dtype", "shortest", "median", "longest", "absent", "NaN %", "inf %", "zero %", "padding",
-    )  # fmt: skip
-    notes = (
-        "shape, dtype, padding and the shares of frames with NaN, with infinities and of nothing but zeros are the "
-        "file's, padding counted; lengths in frames are those that reading finds, absent counts samples that lack the "
-        "modality",
+    notes = ("shares of frames with NaN, with infinities, and of nothing but zeros, padding counted",)
+    return Table("Features as stored", ("", "shape", "dtype", "NaN %", "inf %", "zero %", "padding"), rows, notes)
+
+
+def _lengths(found: Audit) -> Table:
+    rows = tuple(
+        (f"{f.split} {f.modality}", f"{f.shortest}", f"{f.median:g}", f"{f.longest}", f"{f.absent}")
+        for f in found.features
     )
-    return Table("Features", head, rows, notes)
+    notes = ("as reading finds them, of samples that have the modality; absent: samples that lack it",)
+    return Table("Lengths in frames", ("", "shortest", "median", "longest", "absent"), rows, notes)
 
 
 def _labels(found: Audit) -> Table:

@@ -156,7 +156,9 @@ def _strange(value: Any, chance: Random, strange: tuple[Any, ...]) -> Any:
     if isinstance(value, np.ndarray) and value.size and chance.random() < 0.7:
         return _strange_array(value, chance)
     if isinstance(value, str) and chance.random() < 0.5:
-        return chance.choice(("", "\ud800", "\0", value * 1000, "../../x", "a\nb", value.encode(), "$_$", "x[0]"))
+        return chance.choice(
+            ("", "\ud800", "\0", value * 1000, "../../x", "a\nb", value.encode("utf-8", "surrogatepass"), "$_$", "x[0]")
+        )
     if isinstance(value, list | tuple) and chance.random() < 0.5:
         return chance.choice(([], [*value] * 50, [*value][:-1], [value] * 3, [[*value]], [*value, None]))
     return chance.choice(strange)
