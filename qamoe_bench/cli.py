@@ -14,7 +14,7 @@ from qamoe_bench.registry import model_refs
 from qamoe_bench.store import Store
 
 if TYPE_CHECKING:
-    from qamoe_bench.plan import Plan
+    from qamoe_bench.job import Plan
     from qamoe_bench.runner import Summary
 
 app = typer.Typer(

@@ -1,12 +1,7 @@
-"""From what a user asks for to a list of jobs: one job per row of a table and seed, with all cells that come from it.
+"""From what a user asks for to a plan, with everything checked that can be checked before hours of work."""
 
-Everything that determines a number goes into the keys made here: data, model source and settings, training, engine
-source, library versions, kind of device. Thread count does not, for every job computes on one thread.
-"""
-
-import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +11,16 @@ from qamoe_bench.building import build_model
 from qamoe_bench.checkpoint import load_weights
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.open import open_dataset
-from qamoe_bench.environment import engine_digest, versions
 from qamoe_bench.errors import BenchError, unknown_name
+from qamoe_bench.job import Job, Plan, Recipe, engine_of, lay_out, recipe_digest
 from qamoe_bench.kinds import KINDS
 from qamoe_bench.nn.config import configure
 from qamoe_bench.presets import find_preset
-from qamoe_bench.protocol import Condition, Protocol
+from qamoe_bench.protocol import Protocol
 from qamoe_bench.protocol_file import load_protocol
-from qamoe_bench.record import GIVEN, ORACLE, Cell, digest_of
-from qamoe_bench.registry import ModelRef, find_model
-from qamoe_bench.train import CLEAN, REGIMES, SPECTRUM, Exposure, TrainConfig
+from qamoe_bench.record import GIVEN, ORACLE, Cell
+from qamoe_bench.registry import find_model
+from qamoe_bench.train import REGIMES, TrainConfig
 
 
 @dataclass(frozen=True)
@@ -42,96 +37,18 @@ class Request:
     checkpoint: str = ""
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a model's weights come about, but for data, engine and seed.
-
-    Attributes:
-        model: The model.
-        settings: Fields of its configuration.
-        regime: Training regime; `given` for weights that the user brings.
-        training: Settings of the loop.
-        checkpoint: File of the user's weights; empty where they are trained here.
-    """
-
-    model: ModelRef
-    settings: Mapping[str, Any]
-    regime: str
-    training: TrainConfig
-    checkpoint: str = ""
-
-    @property
-    def content(self) -> dict[str, Any]:
-        """All that it determines, as plain values."""
-        weights = (
-            {"checkpoint": hashlib.sha256(Path(self.checkpoint).read_bytes()).hexdigest()}
-            if self.checkpoint
-            else {"training": asdict(self.training)}
-        )
-        corruption = SPECTRUM.digest if self.regime == "spectrum" else ""
-        return {
-            "model": self.model.name, "source": self.model.digest(), "settings": dict(self.settings),
-            "regime": self.regime, "corruption": corruption, **weights,
-        }  # fmt: skip
-
-    def exposure(self, condition: Condition) -> Exposure:
-        """What the weights that answer under a condition are trained on."""
-        return {"clean": CLEAN, "spectrum": SPECTRUM}.get(self.regime) or Exposure(condition)
-
-
-@dataclass(frozen=True)
-class Job:
-    """A recipe under one seed (or the oracle) and the cells that come from it; small enough to send to a worker.
-
-    Attributes:
-        recipe: How the weights come about; None for the oracle, which has none.
-        digest: Digest of the recipe together with data and engine.
-        seed: Of everything random.
-        data: Name or path of the data set.
-        device: Where to compute.
-        cells: Cell and protocol, pair by pair.
-    """
-
-    recipe: Recipe | None
-    digest: str
-    seed: int
-    data: str
-    device: str
-    cells: tuple[tuple[Cell, Protocol], ...]
-
-    @property
-    def name(self) -> str:
-        """How progress and errors call it."""
-        return f"{self.recipe.model.name} {self.recipe.regime} {self.seed}" if self.recipe else f"{ORACLE} {self.seed}"
-
-    def weights(self, condition: Condition) -> str:
-        """Key of the weights that answer under a condition; under all conditions the same, but for specialists."""
-        assert self.recipe is not None
-        return digest_of([self.digest, self.seed, self.recipe.exposure(condition).digest])[:20]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Every job of a request, the run that they belong to, and what its manifest says."""
-
-    run_id: str
-    jobs: tuple[Job, ...]
-    manifest: Mapping[str, Any] = field(repr=False)
-
-    @property
-    def cells(self) -> list[Cell]:
-        """All cells, in order."""
-        return [cell for job in self.jobs for cell, _ in job.cells]
-
-
-def plan(request: Request) -> Plan:
+def plan(request: Request, *, elsewhere: bool = False) -> Plan:
     """Check a request and lay it out; the same request on the same code and data makes the same plan.
+
+    Args:
+        request: What is asked for.
+        elsewhere: Whether other machines compute it, so that the device need not be here.
 
     Raises:
         BenchError: for anything in the request that does not exist or does not go together.
     """
     protocols = _protocols(request)
-    device = find_device(request.device)
+    device = find_device(request.device, elsewhere=elsewhere)
     recipes = _recipes(request)
     for recipe in recipes:
         recipe.model.builder()  # before the data are read, for that may take long
@@ -142,20 +59,18 @@ def plan(request: Request) -> Plan:
         model = build_model(recipe.model, recipe.settings, data.spec, seed=0)
         if recipe.checkpoint:
             load_weights(model, Path(recipe.checkpoint))
-    engine = {"engine": engine_digest(), "versions": versions(), "device": device, "data": data.digest}
-    seeds, digests = _distinct(request.seeds), [digest_of({**r.content, **engine})[:20] for r in recipes]
+    engine, source = engine_of(device, data), _source(request.data)
+    seeds, digests = _distinct(request.seeds), [recipe_digest(r, engine) for r in recipes]
     jobs = [
         job
         for seed in seeds
         for recipe, digest in zip(recipes, digests, strict=True)
-        for job in _jobs(recipe, digest, seed, request.data, data, device, protocols)
+        for job in _jobs(recipe, digest, seed, source, data, device, protocols)
     ]
     if data.oracle is not None and (covered := [p for p in protocols if all(map(data.oracle.covers, p.conditions))]):
-        digest = digest_of({"model": ORACLE, **engine})[:20]
         for seed in seeds:
-            jobs += _jobs(None, digest, seed, request.data, data, device, covered)
-    keys = [cell.key for job in jobs for cell, _ in job.cells]
-    return Plan(f"{data.name}-{digest_of(keys)[:12]}", tuple(jobs), _manifest(request, data, protocols, keys, engine))
+            jobs += _jobs(None, recipe_digest(None, engine), seed, source, data, device, covered)
+    return lay_out(jobs, _manifest(request, data, protocols, engine))
 
 
 def _protocols(request: Request) -> list[Protocol]:
@@ -199,13 +114,18 @@ def check_tokens(protocol: Protocol, data: Dataset) -> None:
             )
 
 
-def find_device(name: str) -> str:
-    """`cpu` or `cuda`; `auto` is cuda where there is one."""
+def find_device(name: str, *, elsewhere: bool = False) -> str:
+    """`cpu` or `cuda`; `auto` is cuda where there is one. One that is elsewhere cannot be seen from here."""
     if name not in ("auto", "cpu", "cuda"):
         raise unknown_name("device", name, ("auto", "cpu", "cuda"))
-    if name == "cuda" and not torch.cuda.is_available():
+    if name == "cuda" and not elsewhere and not torch.cuda.is_available():
         raise BenchError("device 'cuda': no CUDA device is available; use --device cpu")
     return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
+def _source(data: str) -> str:
+    """Name of the data set, or its path in words that hold in every process."""
+    return str(Path(data).absolute()) if Path(data).exists() else data
 
 
 def _distinct(values: tuple[Any, ...]) -> list[Any]:
@@ -215,16 +135,13 @@ def _distinct(values: tuple[Any, ...]) -> list[Any]:
 def _jobs(
     recipe: Recipe | None, digest: str, seed: int, source: str, data: Dataset, device: str, protocols: list[Protocol]
 ) -> list[Job]:
-    """The jobs of a recipe (or of the oracle) under one seed; specialists of each protocol are a job of their own."""
+    """The jobs of a recipe (or of the oracle) under one seed, one for each protocol."""
     model, regime = (recipe.model.name, recipe.regime) if recipe else (ORACLE, "")
     cells = [(Cell(data.name, data.digest, p.name, p.digest, model, regime, digest, seed), p) for p in protocols]
-    groups = [[pair] for pair in cells] if regime == "matched" else [cells]
-    return [Job(recipe, digest, seed, source, device, tuple(group)) for group in groups]
+    return [Job(recipe, digest, seed, source, device, (cell,)) for cell in cells]
 
 
-def _manifest(
-    request: Request, data: Dataset, protocols: list[Protocol], keys: list[str], engine: Mapping[str, Any]
-) -> dict[str, Any]:
+def _manifest(request: Request, data: Dataset, protocols: list[Protocol], engine: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "request": asdict(request),
         "data": {
@@ -239,5 +156,4 @@ def _manifest(
             for p in protocols
         },
         "engine": dict(engine),
-        "cells": keys,
     }

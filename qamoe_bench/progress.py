@@ -4,15 +4,23 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from rich import progress as bars
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from qamoe_bench.executor import Tick
+Tick = Callable[[int], None]
+"""Called with the number of work units (epochs and cells) that were finished."""
+
+Progress = Callable[[int], AbstractContextManager[Tick]]
+"""Given the number of work units ahead, a context that shows progress and yields a `Tick`."""
 
 LINE_EVERY_S = 20.0
 
 
-def showing(console: Console) -> Callable[[int], AbstractContextManager[Tick]]:
+def ignore(_: int) -> None:
+    """A tick that nobody watches."""
+
+
+def showing(console: Console) -> Progress:
     """A context maker for `qamoe_bench.runner.run`."""
     return lambda units: _bar(console, units) if console.is_terminal else _lines(console, units)
 
@@ -20,10 +28,11 @@ def showing(console: Console) -> Callable[[int], AbstractContextManager[Tick]]:
 @contextmanager
 def _bar(console: Console, units: int) -> Iterator[Tick]:
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("epochs and cells,"),
-        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+        bars.TextColumn("{task.description}"), bars.BarColumn(), bars.MofNCompleteColumn(),
+        bars.TextColumn("epochs and cells,"), bars.TimeElapsedColumn(), bars.TextColumn("left"),
+        bars.TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=console, transient=True) as progress:
+    with bars.Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("running", total=units)
         yield lambda done: progress.advance(task, done)
 

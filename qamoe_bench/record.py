@@ -55,6 +55,11 @@ class Cell:
         return digest_of({**asdict(self), "schema": SCHEMA})[:20]
 
     @property
+    def words(self) -> str:
+        """How it is called in talk."""
+        return " ".join(filter(None, (self.model, self.regime, str(self.seed), self.protocol)))
+
+    @property
     def file_name(self) -> str:
         """Name of its file: readable in front, the key behind."""
         words = (self.protocol, self.model, self.regime, str(self.seed), self.key)
@@ -78,6 +83,11 @@ class CellFacts:
         encodings_asked: How often the encoding of a modality of a sample was needed, of a model that encodes
             modalities apart; else 0. The answers with other quality scores are given from those of the first answer.
         encodings_computed: How many of these were computed, and not taken from an equal input before.
+        device: Kind of device that computed it; empty where it was not recorded.
+        seconds_per_condition: Wall-clock time of evaluating one condition with one draw of the whole test split,
+            corruption and all; 0 where it was not measured.
+        peak_memory_mib: Largest resident memory of the process until the cell was finished; 0 where it was not
+            measured.
     """
 
     conditions: Sequence[Mapping[str, Any]]
@@ -88,3 +98,6 @@ class CellFacts:
     seconds_per_sample: float = 0.0
     encodings_asked: int = 0
     encodings_computed: int = 0
+    device: str = ""
+    seconds_per_condition: float = 0.0
+    peak_memory_mib: float = 0.0

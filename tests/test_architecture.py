@@ -15,11 +15,15 @@ BASELINES = PACKAGE.parent / "baselines" / "qamoe_baselines"
 
 # Floors from the ground up. A module imports only from floors below its own; `room` stands for all modules in it.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "modality", "seeding", "kinds", "cost.stages"),
+    ("errors", "modality", "seeding", "kinds", "cost.stages", "progress"),
     ("record", "protocol", "registry", "metrics", "environment", "interventions", "cost.operations", "cost.measure"),
     ("store", "contract", "protocol_file", "dialects", "report.table", "report.protocol_plot", "report.palette"),
     (
         "checkpoint",
+        "failures",
+        "executors.serial",
+        "executors.processes",
+        "executors.cluster",
         "draws",
         "nn",
         "statistics",
@@ -42,17 +46,18 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("data.synthetic", "encodings"),
     ("answering",),
     ("data.open", "train", "sweep", "building"),
-    ("presets", "executor", "inspection"),
-    ("plan", "progress", "cli_protocol", "cli_results", "cost.setting"),
-    ("runner", "api", "cli_lists", "cost.cost"),
-    ("cost.tables",),
-    ("cli_cost",),
+    ("presets", "job", "executors.choice", "inspection"),
+    ("plan", "work", "cli_protocol", "cli_results", "cost.setting"),
+    ("elsewhere", "estimate", "study", "api", "cli_lists", "cost.cost"),
+    ("runner", "cost.tables"),
+    ("cli_cost", "cli_run"),
     ("cli",),
     ("__main__",),
 )
 TORCH_FREE = (
     "errors", "modality", "seeding", "kinds", "record", "protocol", "protocol_file", "registry", "metrics", "dialects",
-    "environment", "statistics", "store", "report", "cli", "cli_protocol", "cli_results", "cli_lists", "cli_cost",
+    "environment", "statistics", "store", "failures", "progress", "report", "cli", "cli_protocol", "cli_results",
+    "cli_lists", "cli_cost", "cli_run",
 )  # fmt: skip
 CONTRACT = ("contract", "nn", "errors", "modality")
 
