@@ -4,7 +4,7 @@ Nothing depends on the order in which jobs are finished, nor on the clock: what 
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future, as_completed
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
@@ -15,8 +15,9 @@ from qamoe_bench.environment import commit, machine
 from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.executors.choice import Execution, Opened
 from qamoe_bench.failures import Failure, failures_folder, forget_failures, write_failures
-from qamoe_bench.job import Job, Plan
+from qamoe_bench.job import Plan
 from qamoe_bench.progress import Progress, Tick, ignore
+from qamoe_bench.remaining import Task, tasks_left, unfinished
 from qamoe_bench.store import Store
 from qamoe_bench.work import Outcome, failure_of, run_job
 
@@ -31,15 +32,6 @@ class Summary:
     evaluated: int
     reused: int
     seconds: float
-
-
-@dataclass(frozen=True)
-class Task:
-    """A job that has something left, in its run."""
-
-    job: Job
-    run_id: str
-    units: int
 
 
 def run(
@@ -70,7 +62,7 @@ def run_all(
         store.prepare(plan.run_id)
         store.write_manifest(plan.run_id, {**plan.manifest, "commit": commit(), "machine": machine()})
         forget_failures(store, plan.run_id)
-    tasks = left(plans, store)
+    tasks = tasks_left(plans, store)
     reused = sum(store.find_cell(cell) is not None for plan in plans for cell in plan.cells)
     device = tasks[0].job.device if tasks else ""
     with progress(sum(task.units for task in tasks)) as tick, execution.open(len(tasks), device, tick) as opened:
@@ -81,29 +73,7 @@ def run_all(
     return Summary(trained, evaluated, reused, time.perf_counter() - start)
 
 
-def left(plans: Iterable[Plan], store: Store) -> list[Task]:
-    """What has something left to do, in order."""
-    tasks = [Task(job, plan.run_id, work_units(job, store)) for plan in plans for job in plan.jobs]
-    return [task for task in tasks if task.units]
-
-
-def work_units(job: Job, store: Store) -> int:
-    """Epochs and cells that are left to do."""
-    cells = [protocol for cell, protocol in job.cells if store.find_cell(cell) is None]
-    epochs = job.recipe.training.epochs if job.recipe else 0
-    return len(cells) + epochs * len(missing_weights(job, store))
-
-
-def missing_weights(job: Job, store: Store) -> list[str]:
-    """Keys of the weights that cells which are left need and nobody has trained yet."""
-    if job.recipe is None or job.recipe.checkpoint:
-        return []
-    protocols = [protocol for cell, protocol in job.cells if store.find_cell(cell) is None]
-    keys = dict.fromkeys(job.weights(condition) for protocol in protocols for condition in protocol.conditions)
-    return [key for key in keys if store.find_checkpoint(key) is None]
-
-
-def _finished(tasks: Sequence[Task], store: Store, opened: Opened, tick: Tick) -> Iterable[Outcome]:
+def _finished(tasks: Sequence[Task], store: Store, opened: Opened, tick: Tick) -> Iterator[Outcome]:
     """Outcomes as they come, with the failures recorded."""
     with ExitStack() as stack:
         futures = {}
@@ -136,8 +106,7 @@ def _outcome(future: Future[Outcome], task: Task, store: Store) -> Outcome:
             "the connection to the scheduler was lost: what was finished is stored; the same command goes on from there"
         ) from error
     except Exception as error:
-        cells = [cell for cell, _ in task.job.cells if store.find_cell(cell) is None]
-        return Outcome(failures=tuple(failure_of(cell, error) for cell in cells))
+        return Outcome(failures=tuple(failure_of(cell, error) for cell, _ in unfinished(task.job, store)))
 
 
 def _told(failures: Sequence[Failure], cells: int, store: Store) -> str:

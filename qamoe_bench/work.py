@@ -29,6 +29,7 @@ from qamoe_bench.job import Job
 from qamoe_bench.progress import Tick
 from qamoe_bench.protocol import Condition, Protocol
 from qamoe_bench.record import Cell, CellFacts
+from qamoe_bench.remaining import unfinished
 from qamoe_bench.store import Store
 from qamoe_bench.sweep import TestSet, as_arrow, sweep_model, sweep_oracle
 from qamoe_bench.train import train
@@ -52,9 +53,7 @@ def run_job(job: Job, store: Store, run_id: str, tick: Tick) -> Outcome:
     with _turn, _one_thread():
         weights = _Weights(job, store, run_id, tick)
         evaluated, failures = 0, []
-        for cell, protocol in job.cells:
-            if store.find_cell(cell) is not None:
-                continue
+        for cell, protocol in unfinished(job, store):
             try:
                 _make_cell(cell, protocol, weights)
                 evaluated += 1
