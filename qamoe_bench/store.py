@@ -131,6 +131,18 @@ class Store:
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, and durably; any failure is a `BenchError` that leaves nothing behind."""
+    try:
+        try:
+            _write_and_rename(path, content)
+        except FileNotFoundError:
+            # On a network folder the answer to a rename may be lost and the second try of it fail; and a machine of
+            # the same name, which cannot see this process alive, may have swept up its file.
+            _write_and_rename(path, content)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _write_and_rename(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -138,8 +150,6 @@ def write_atomic(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
-        raise _unwritable(path, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

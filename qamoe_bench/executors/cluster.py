@@ -4,9 +4,12 @@ It sends each call to a free worker, and to another one when a worker dies; afte
 `distributed.scheduler.allowed-failures`) it gives the call up.
 """
 
+import logging
+import re
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from pathlib import Path
 
 from qamoe_bench.errors import BenchError
 
@@ -31,15 +34,11 @@ def on_cluster(scheduler: str, device: str) -> Iterator[Executor]:
         from distributed import Client
     except ImportError as error:
         raise BenchError("--executor dask needs Dask distributed: pip install 'qamoe-bench[dask]'") from error
-    where = {"scheduler_file": scheduler} if scheduler.endswith(".json") else {"address": scheduler}
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # the loss of a scheduler is told once, by us
     try:
-        client = Client(**where, timeout=PATIENCE_S, set_as_default=False)  # type: ignore[no-untyped-call]
+        client = Client(**_place(scheduler), timeout=PATIENCE_S, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise BenchError(
-            f"no Dask scheduler at {scheduler!r} ({reason}); expected an address such as tcp://host:8786, or the file "
-            "that 'dask scheduler --scheduler-file' wrote"
-        ) from error
+        raise _unreachable(scheduler, str(error).partition("\n")[0]) from error
     resources = {GPU: 1} if device == "cuda" else None
     with client, client.get_executor(pure=False, resources=resources) as executor:  # type: ignore[no-untyped-call]
         try:
@@ -47,3 +46,20 @@ def on_cluster(scheduler: str, device: str) -> Iterator[Executor]:
         except BaseException:
             executor.shutdown(wait=False)
             raise
+
+
+def _place(scheduler: str) -> dict[str, str]:
+    if scheduler.endswith(".json"):
+        if not Path(scheduler).is_file():
+            raise _unreachable(scheduler, "no such file")
+        return {"scheduler_file": scheduler}
+    if not re.search(r"^(tcp|tls|ucx|wss?|inproc|gateway)://|^[^/]+:\d+$", scheduler):
+        raise _unreachable(scheduler, "not an address")
+    return {"address": scheduler}
+
+
+def _unreachable(scheduler: str, reason: str) -> BenchError:
+    return BenchError(
+        f"no Dask scheduler at {scheduler!r} ({reason}); expected an address such as tcp://host:8786, or the file that "
+        "'dask scheduler --scheduler-file' wrote"
+    )
