@@ -20,6 +20,10 @@ GIVEN = "given"
 """The regime of weights that the user brought."""
 
 
+READABLE = 120
+"""Characters of the readable part of a file's name; a name of more than 255 is refused by most file systems."""
+
+
 def digest_of(content: object) -> str:
     """SHA-256 of the canonical JSON of plain values."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -61,9 +65,10 @@ class Cell:
 
     @property
     def file_name(self) -> str:
-        """Name of its file: readable in front, the key behind."""
-        words = (self.protocol, self.model, self.regime, str(self.seed), self.key)
-        return "-".join(re.sub(r"[^\w.]+", "_", word) for word in words if word) + ".parquet"
+        """Name of its file: readable in front, as far as file systems allow, the key behind."""
+        words = (self.protocol, self.model, self.regime, str(self.seed))
+        readable = "-".join(re.sub(r"[^\w.]+", "_", word) for word in words if word)
+        return f"{readable[:READABLE]}-{self.key}.parquet"
 
 
 @dataclass(frozen=True)
