@@ -225,8 +225,8 @@ def main() -> None:
             print(f"{count:4} {what}")  # noqa: T201
         disk = "a tmpfs" if mounted else "a limit of file sizes"
         print(  # noqa: T201
-            f"{options.rounds} rounds in {time.monotonic() - start:.0f} s, full disk by {disk}: {cells} cells, none lost, "
-            "corrupt or twice, all equal to a serial run"
+            f"{options.rounds} rounds in {time.monotonic() - start:.0f} s, full disk by {disk}: {cells} cells, "
+            "none lost, corrupt or twice, all equal to a serial run"
         )
 
 
