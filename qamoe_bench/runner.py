@@ -21,7 +21,7 @@ from qamoe_bench.remaining import Task, tasks_left, unfinished
 from qamoe_bench.store import Store
 from qamoe_bench.work import Outcome, failure_of, run_job
 
-SHOWN_REASONS = 3
+SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,17 @@ def _outcome(future: Future[Outcome], task: Task, store: Store) -> Outcome:
 
 
 def _told(failures: Sequence[Failure], cells: int, store: Store) -> str:
-    reasons = dict.fromkeys(f"{f.cell.words}: {f.reason}" for f in failures)
-    shown = "; ".join(list(reasons)[:SHOWN_REASONS])
-    more = f"; and {len(reasons) - SHOWN_REASONS} more" if len(reasons) > SHOWN_REASONS else ""
+    by_reason: dict[str, list[str]] = {}
+    for failure in failures:
+        by_reason.setdefault(failure.reason, []).append(failure.cell.words)
+    reasons = _some([f"{_some(names, ', ')}: {reason}" for reason, names in by_reason.items()], "; ")
     return (
-        f"{len(failures)} of {cells} cells ({shown}{more}); the others are stored. The reasons are kept in "
+        f"{len(failures)} of {cells} cells ({reasons}); the others are stored. The reasons are kept in "
         f"{failures_folder(store, '<run>')}, and the same command tries these cells again"
     )
+
+
+def _some(words: Sequence[str], between: str) -> str:
+    """The first of them, and how many more there are."""
+    more = [f"{len(words) - SHOWN} more"] if len(words) > SHOWN else []
+    return between.join([*words[:SHOWN], *more])

@@ -60,19 +60,19 @@ def run_job(job: Job, store: Store, run_id: str, tick: Tick) -> Outcome:
             except BenchError:
                 raise
             except Exception as error:
-                failures.append(failure_of(cell, error))
+                failures.append(failure_of(cell, error, socket.gethostname()))
                 _test_set.cache_clear()  # a large one may have been what memory was wanting for
             tick(1)
         return Outcome(weights.trained, evaluated, tuple(failures))
 
 
-def failure_of(cell: Cell, error: Exception) -> Failure:
+def failure_of(cell: Cell, error: Exception, machine: str = "") -> Failure:
     """The record of a cell that an exception ended; `RunFailed` says all there is to say."""
     if isinstance(error, RunFailed):
-        return Failure(cell, str(error), socket.gethostname())
+        return Failure(cell, str(error), machine)
     words = f"{type(error).__name__}: {error}".strip().partition("\n")[0]
     reason = f"out of memory ({words})" if _out_of_memory(error) else words
-    return Failure(cell, reason, socket.gethostname(), "".join(traceback.format_exception(error)))
+    return Failure(cell, reason, machine, "".join(traceback.format_exception(error)))
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -6,17 +6,49 @@ It sends each call to a free worker, and to another one when a worker dies; afte
 
 import logging
 import re
-from collections.abc import Iterator
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from qamoe_bench.errors import BenchError
+from qamoe_bench.errors import BenchError, RunFailed
 
 GPU = "GPU"
 """The worker resource that a call on `cuda` takes one of."""
 
 PATIENCE_S = 30
+
+
+class ClusterExecutor(Executor):
+    """Dask's own, but for the words in which it says that it gave a call up."""
+
+    def __init__(self, inner: Executor) -> None:
+        self._inner = inner
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """A future that raises `RunFailed` when the call's workers died."""
+        future: Future[Any] = Future()
+        self._inner.submit(fn, *args, **kwargs).add_done_callback(lambda done: _pass_on(done, future))
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Wait for all calls, or withdraw those that no worker has begun."""
+        self._inner.shutdown(wait and not cancel_futures)
+
+
+def _pass_on(done: Future[Any], future: Future[Any]) -> None:
+    from distributed import KilledWorker
+
+    if done.cancelled():
+        future.cancel()
+        future.set_running_or_notify_cancel()  # wakes up who waits
+    elif (error := done.exception()) is None:
+        future.set_result(done.result())
+    elif isinstance(error, KilledWorker):
+        future.set_exception(RunFailed(f"its worker died {error.allowed_failures + 1} times; see the workers' logs"))
+    else:
+        future.set_exception(error)
 
 
 @contextmanager
@@ -40,7 +72,8 @@ def on_cluster(scheduler: str, device: str) -> Iterator[Executor]:
     except (OSError, ValueError) as error:
         raise _unreachable(scheduler, str(error).partition("\n")[0]) from error
     resources = {GPU: 1} if device == "cuda" else None
-    with client, client.get_executor(pure=False, resources=resources) as executor:  # type: ignore[no-untyped-call]
+    inner = client.get_executor(pure=False, resources=resources)  # type: ignore[no-untyped-call]
+    with client, ClusterExecutor(inner) as executor:
         try:
             yield executor
         except BaseException:

@@ -5,15 +5,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from smallstudy import assert_same, small_plan, watching
 
 from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.executors.choice import Execution
+from qamoe_bench.executors.serial import SerialExecutor
 from qamoe_bench.runner import run_all
 from qamoe_bench.store import Store
 
@@ -85,6 +88,21 @@ def test_two_workers_are_killed_in_the_middle_and_every_cell_is_as_in_a_serial_r
     assert len(list(tmp_path.rglob("*.safetensors"))) == 12
     again = run_all([small_plan(data)], store, cluster.execution)
     assert (again.trained, again.evaluated, again.reused) == (0, 0, 24)
+
+
+def test_a_call_that_dask_gave_up_is_told_in_our_words() -> None:
+    from distributed import KilledWorker
+
+    from qamoe_bench.executors.cluster import ClusterExecutor
+
+    class GivesUp(SerialExecutor):
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+            future: Future[Any] = Future()
+            future.set_exception(KilledWorker("task", None, 3))  # type: ignore[arg-type]
+            return future
+
+    with ClusterExecutor(GivesUp()) as executor, pytest.raises(RunFailed, match="its worker died 4 times"):
+        executor.submit(print).result()
 
 
 def test_when_the_scheduler_is_lost_the_run_ends_and_another_executor_does_the_rest(

@@ -65,7 +65,7 @@ def test_a_cell_that_fails_is_recorded_and_the_others_are_made(
 def test_a_training_that_fails_takes_its_cells_with_it_and_is_not_tried_for_each(data: Path, tmp_path: Path) -> None:
     asked = small_plan(data, faulty(fault="memory", once=tmp_path / "once"), seeds=(1, 2))
     store = Store(tmp_path / "r")
-    with pytest.raises(RunFailed, match="^2 of 4 cells .*out of memory"):
+    with pytest.raises(RunFailed, match="^2 of 4 cells .*1 clean, faulty.*1 random-missing: out of memory"):
         run_all([asked], store, LOCAL)
     assert len(records(store)) == 2  # a second try would have gone well
     assert run_all([asked], store, LOCAL).evaluated == 2
