@@ -29,11 +29,13 @@ def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:
         model.load_state_dict(load_file(path))
         with safe_open(path, framework="pt") as file:
             training: dict[str, Any] = json.loads((file.metadata() or {}).get("training", "{}"))
-    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
-        *_, reason = (line.strip() for line in str(error).splitlines() if line.strip())
+        if not isinstance(training, dict):
+            raise ValueError("its metadata are no object")
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError, RecursionError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         raise BenchError(
-            f"checkpoint {path}: does not fit the model ({reason}); expected its weights as a safetensors file, so "
-            "name another file, or remove this one and run again"
+            f"checkpoint {path}: does not fit the model ({lines[-1][:200]}); expected its weights as a safetensors "
+            "file, so name another file, or remove this one and run again"
         ) from error
     model.eval()
     return training

@@ -39,10 +39,10 @@ def cost(
     import torch
 
     from qamoe_bench.cost.cost import costs
-    from qamoe_bench.cost.measure import find_precision
     from qamoe_bench.cost.setting import make_setting, sizes
     from qamoe_bench.cost.tables import cost_tables
     from qamoe_bench.plan import find_device
+    from qamoe_bench.precision import find_precision
     from qamoe_bench.report.terminal import print_table, stdout
 
     where, exact = torch.device(find_device(device)), find_precision(precision)

@@ -53,7 +53,10 @@ def _protocols() -> list[dict[str, Any]]:
 
 
 def _datasets() -> list[dict[str, Any]]:
-    return [{"name": "synthetic", "summary": "embedded, of known law: 1284/229/686 samples, with an oracle"}]
+    from qamoe_bench.data.known import KNOWN
+
+    embedded = {"name": "synthetic", "summary": "embedded, of known law: 1284/229/686 samples, with an oracle"}
+    return [embedded, *({"name": k.name, "summary": f"{k.title}; see 'qamoe-bench data fetch'"} for k in KNOWN)]
 
 
 def _metrics() -> list[dict[str, Any]]:
@@ -65,7 +68,7 @@ def _metrics() -> list[dict[str, Any]]:
 
 
 def _runs(store: Store) -> list[dict[str, Any]]:
-    done = {c.cell.key for c in store.cells()}
+    done = store.finished()
     return [
         {"name": run["run"], "data": run["data"]["name"], "protocols": ", ".join(run["protocols"]),
          "cells": f"{len(done.intersection(run['cells']))}/{len(run['cells'])}",

@@ -21,7 +21,7 @@ def _group() -> None:
 @app.command()
 def show(
     name: Annotated[str, typer.Argument(help="Name, or path of a TOML file.", metavar="NAME|FILE.toml")],
-    data: Annotated[str, typer.Option("--data", help="`synthetic` or a data file.")] = "synthetic",
+    data: Annotated[str, typer.Option("--data", help="`synthetic`, a data file or a folder.")] = "synthetic",
     seed: Annotated[int, typer.Option("--seed", help="Whose draws to look at.")] = 1111,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw one sample along the sweep to this PNG.")] = None,
 ) -> None:

@@ -2,15 +2,19 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from qamoe_bench.dialects import DIALECTS, find_dialect
 from qamoe_bench.errors import BenchError, unknown_name
-from qamoe_bench.store import Store, write_atomic
+from qamoe_bench.store import Store, StoredCell, write_atomic
+
+if TYPE_CHECKING:
+    from qamoe_bench.report.table import Chapter
 
 talk = Console(stderr=True)
 
@@ -29,11 +33,30 @@ def report(
     against: Annotated[
         str, typer.Option("--against", help="`published`: put published numbers beside the measured ones.")
     ] = "",
+    protocol: Annotated[
+        list[str], typer.Option("--protocol", help="Only these; * stands for anything. Repeatable.")
+    ] = [],  # noqa: B006
+    model: Annotated[
+        list[str],
+        typer.Option("--model", help="Only these, late-fusion, mean and oracle; * stands for anything. Repeatable."),
+    ] = [],  # noqa: B006
+    overview: Annotated[
+        bool, typer.Option("--overview", help="One page: a line per protocol and per model, in one metric (mae).")
+    ] = False,
 ) -> None:
     """Print tables from everything that is stored; nothing is computed again but the metrics."""
     if against not in ("", "published"):
         raise unknown_name("--against", against, ("published",))
-    print_report(Store(results), dialect, metric, format, output, None, against_published=bool(against))
+    from qamoe_bench.report.formats import check_format
+    from qamoe_bench.report.selection import select
+
+    check_format(format, of_tables=overview)
+    store = Store(results)
+    cells = select(_finished(store), protocol, model)
+    if overview:
+        _print_overview(cells, dialect, metric, format, output)
+    else:
+        print_report(store, dialect, metric, format, output, cells, against_published=bool(against))
 
 
 def check(
@@ -83,32 +106,52 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 def print_report(
     store: Store,
     dialect: str,
-    metrics: list[str],
+    metrics: Sequence[str],
     format: str,
     output: Path | None,
-    keys: set[str] | None,
+    cells: Sequence[StoredCell],
     *,
     against_published: bool = False,
 ) -> None:
-    """Print the cells with these keys, or all."""
-    from qamoe_bench.report.formats import OF_CHAPTERS, OF_RECORDS, check_format
+    """Print all that is known of these cells of a store."""
+    from qamoe_bench.report.formats import OF_RECORDS
     from qamoe_bench.report.tables import analyses, chapters
 
-    check_format(format)
-    cells = [c for c in store.cells() if keys is None or c.cell.key in keys]
-    if not cells:
-        raise BenchError(f"no finished cells in {store.runs}: expected a store; run 'qamoe-bench run' first")
     found = analyses(cells, find_dialect(dialect), metrics)
     if format in OF_RECORDS:
         _deliver(OF_RECORDS[format](found), output)
-        return
-    tables = chapters(found, store.manifests(), against_published=against_published)
+    else:
+        _print_chapters(chapters(found, store.manifests(), against_published=against_published), format, output)
+
+
+def _print_overview(
+    cells: Sequence[StoredCell], dialect: str, metrics: Sequence[str], format: str, output: Path | None
+) -> None:
+    from qamoe_bench.report.overview import overview
+    from qamoe_bench.report.tables import shown_metrics
+
+    if len(metrics) > 1:
+        raise BenchError(f"--overview shows one metric, got --metric {', '.join(metrics)}; name one of them")
+    named = find_dialect(dialect)
+    (metric,) = shown_metrics(named, metrics or ("mae",))
+    _print_chapters([overview(cells, named, metric)], format, output)
+
+
+def _finished(store: Store) -> list[StoredCell]:
+    if not (cells := store.cells()):
+        raise BenchError(f"no finished cells in {store.runs}: expected a store; run 'qamoe-bench run' first")
+    return cells
+
+
+def _print_chapters(found: "Sequence[Chapter]", format: str, output: Path | None) -> None:
+    from qamoe_bench.report.formats import OF_CHAPTERS
+
     if format == "terminal" and output is None and sys.stdout.isatty():
         from qamoe_bench.report.terminal import print_chapters, stdout
 
-        print_chapters(tables, stdout())
+        print_chapters(found, stdout())
     else:
-        _deliver(OF_CHAPTERS[format](tables), output)
+        _deliver(OF_CHAPTERS[format](found), output)
 
 
 def _deliver(text: str, output: Path | None) -> None:

@@ -32,12 +32,22 @@ def run(
     checkpoint: Annotated[
         str, typer.Option("--checkpoint", help="Safetensors file with trained weights of the one --model.")
     ] = "",
-    data: Annotated[str, typer.Option("--data", help="`synthetic` or a data file. Default: synthetic.")] = "",
+    data: Annotated[str, typer.Option("--data", help="`synthetic`, a data file or a folder. Default: synthetic.")] = "",
     seeds: Annotated[str, typer.Option("--seeds", help="Comma-separated. Default: 1111,1112,1113.")] = "",
     regime: Annotated[
         list[str], typer.Option("--regime", help="clean, spectrum or matched. Repeatable. Default: spectrum.")
     ] = [],  # noqa: B006
-    preset: Annotated[str, typer.Option("--preset", help="quick or paper. Default: quick.")] = "",
+    fine_tune: Annotated[
+        str,
+        typer.Option(
+            "--fine-tune",
+            help="A language model, by folder or name, that reads the data's raw text and is trained with the rest.",
+        ),
+    ] = "",
+    preset: Annotated[
+        str,
+        typer.Option("--preset", help="quick, paper or fine-tune. Default: quick, or fine-tune with --fine-tune."),
+    ] = "",
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda. Default: auto.")] = "",
     executor: Annotated[
         str, typer.Option("--executor", help="local (this process), processes or dask. Default: by what is to do.")
@@ -56,7 +66,8 @@ def run(
     find_dialect(dialect)
     options: dict[str, Any] = {
         "protocols": protocol, "models": model, "checkpoint": checkpoint, "data": data and [data],
-        "seeds": seeds and parse_seeds(seeds), "regimes": regime, "preset": preset, "device": device,
+        "seeds": seeds and parse_seeds(seeds), "regimes": regime, "fine_tune": fine_tune,
+        "preset": preset, "device": device,
     }  # fmt: skip
     talk.print(f"qamoe-bench {__version__}: reading data and checking the request ...", highlight=False)
     from qamoe_bench.executors.choice import Execution
@@ -65,12 +76,13 @@ def run(
     execution = Execution(executor, jobs, scheduler)
     given = {key: value for key, value in options.items() if value}
     asked = load_study(study, given) if study else ask("", given)
-    plans, store = plan_all(asked, elsewhere=executor == "dask"), Store(results)
+    plans, store = plan_all(asked, elsewhere=executor == "dask"), Store(results, keeps_index=not dry_run)
     if dry_run:
         _print_plan(plans, store, execution)
         return
     _tell(plans, _execute(plans, store, execution), store)
-    print_report(store, dialect, [], "terminal", None, {cell.key for plan in plans for cell in plan.cells})
+    keys = {cell.key for plan in plans for cell in plan.cells}
+    print_report(store, dialect, [], "terminal", None, [c for c in store.cells() if c.cell.key in keys])
 
 
 def _execute(plans: "Sequence[Plan]", store: Store, execution: "Execution") -> "Summary":

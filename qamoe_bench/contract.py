@@ -34,6 +34,8 @@ class DataSpec:
         label_std: Standard deviation of the training labels.
         token_ids: Modalities whose frames are token ids (D = 1, ids as floats) and not features, each with the id that
             stands for a lost token ([UNK] or [MASK]). Their first and last valid frame are [CLS] and [SEP].
+        pretrained: Modalities of token ids whose language model has pretrained weights, each with the folder that
+            holds them.
     """
 
     name: str
@@ -45,6 +47,7 @@ class DataSpec:
     label_mean: float
     label_std: float
     token_ids: Mapping[str, int] = field(default_factory=dict)
+    pretrained: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -88,8 +91,8 @@ class Batch:
         return valid_frames(self.lengths[modality], self.features[modality].shape[1])
 
     def rows(self, rows: Int[Tensor, " K"] | slice) -> "Batch":
-        """Some of the samples."""
-        return self._each(lambda x: x[rows])
+        """Some of the samples, with features in float32."""
+        return self._each(lambda x: x[rows].float() if x.is_floating_point() else x[rows])
 
     def split(self, size: int) -> Iterator["Batch"]:
         """The samples in order, at most `size` at a time."""
@@ -97,7 +100,8 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same samples on another device."""
-        return self._each(lambda x: x.to(device))
+        here = {x.device for x in self.lengths.values()} == {torch.device(device)}
+        return self if here else self._each(lambda x: x.to(device))  # features stay mapped where they are
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         """The batch with every tensor changed in the same way."""

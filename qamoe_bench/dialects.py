@@ -4,10 +4,10 @@ A definition is a function of sums over samples. So a metric of many conditions 
 the samples, is one matrix product. Predictions and labels are vectors over N samples, or arrays whose last axis that
 is; all is computed in float64 unless resampled.
 
-Dimension legend: N samples, K terms of a definition.
+Dimension legend: N samples.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -30,16 +30,21 @@ class Definition:
     """A metric as a function of sums over samples.
 
     Attributes:
-        terms: From predictions (..., N) and labels (N) to what is summed, (..., N, K).
-        value: From the sums (..., K) to the metric (...); NaN where it is undefined.
+        terms: From predictions (..., N) and labels (N) to each thing that is summed: (..., N), or (N) where it is the
+            same for all predictions.
+        value: From the sums, (...) or one number each, to the metric (...); NaN where it is undefined.
     """
 
-    terms: Callable[[Array, Labels], Array]
-    value: Callable[[Array], Numbers]
+    terms: Callable[[Array, Labels], Sequence[NDArray[Any]]]
+    value: Callable[..., Numbers]
 
     def __call__(self, prediction: Array, label: Labels) -> Array:
         """The metric over all samples."""
-        return np.asarray(self.value(self.terms(prediction, label).sum(-2)))
+        return self.of(self.terms(prediction, label))
+
+    def of(self, terms: Sequence[NDArray[Any]]) -> Array:
+        """The same from its terms."""
+        return np.asarray(self.value(*(term.sum(-1, dtype=np.float64) for term in terms)))
 
 
 Keep = Callable[[Labels], NDArray[np.bool_]]
@@ -58,12 +63,12 @@ def non_zero(label: Labels) -> Bool[NDArray[np.bool_], "... N"]:
 
 def accuracy(classes: Classes, keep: Keep = everyone) -> Definition:
     """Share of samples whose prediction falls into the label's class."""
-    return Definition(lambda p, y: _averaged(classes(p) == classes(y), keep(y)), _ratio)
+    return Definition(lambda p, y: ((classes(p) == classes(y)) & keep(y), keep(y)), _divided)
 
 
 def mean_absolute_error(keep: Keep = everyone) -> Definition:
     """Mean |p − y|."""
-    return Definition(lambda p, y: _averaged(np.abs(p - y), keep(y)), _ratio)
+    return Definition(lambda p, y: (np.where(keep(y), np.abs(p - y), 0), keep(y)), _divided)
 
 
 def weighted_f1(
@@ -71,13 +76,11 @@ def weighted_f1(
 ) -> Definition:
     """Σ_c (n_c/N)·F1_c over both classes, n_c their true sizes, or the predicted ones where arguments were swapped."""
 
-    def terms(p: Array, y: Labels) -> Array:
+    def terms(p: Array, y: Labels) -> Sequence[NDArray[Any]]:
         found, true, kept = positive(p), positive(y), keep(y)
-        outcomes = (found & true, found & ~true, ~found & true, ~found & ~true)
-        return np.stack([outcome & kept for outcome in outcomes], axis=-1).astype(np.float64)
+        return found & (true & kept), found & (~true & kept), ~found & (true & kept), ~found & (~true & kept)
 
-    def value(sums: Array) -> Numbers:
-        hits, wrong, missed, rejected = np.moveaxis(sums, -1, 0)
+    def value(hits: Numbers, wrong: Numbers, missed: Numbers, rejected: Numbers) -> Numbers:
         if sizes == "prediction":
             wrong, missed = missed, wrong
         positives, negatives = hits + missed, rejected + wrong
@@ -90,27 +93,17 @@ def weighted_f1(
 def pearson(keep: Keep = everyone) -> Definition:
     """Pearson correlation; NaN where either side is constant, for it is undefined there and not 0."""
 
-    def terms(p: Array, y: Labels) -> Array:
+    def terms(p: Array, y: Labels) -> Sequence[NDArray[Any]]:
         kept = keep(y)
-        found, true = _standing_out(p, kept), np.broadcast_to(_standing_out(y, kept), p.shape)
-        one = np.broadcast_to(kept, p.shape)
-        return np.stack([one, found, true, found * found, true * true, found * true], axis=-1)
+        found, true = _standing_out(p, kept), _standing_out(y, kept)
+        return kept, found, true, found * found, true * true, found * true
 
-    def value(sums: Array) -> Numbers:
-        n, p, y, pp, yy, py = np.moveaxis(sums, -1, 0)
+    def value(n: Numbers, p: Numbers, y: Numbers, pp: Numbers, yy: Numbers, py: Numbers) -> Numbers:
         of_p, of_y = _squares(pp, p, n), _squares(yy, y, n)
         both = py - _divided(p * y, n)
         return np.asarray(np.clip(_divided(both, np.sqrt(of_p * of_y)), -1, 1))
 
     return Definition(terms, value)
-
-
-def _averaged(x: NDArray[Any], keep: NDArray[np.bool_]) -> Array:
-    return np.stack([np.where(keep, x, 0), np.broadcast_to(keep, x.shape)], axis=-1).astype(np.float64)
-
-
-def _ratio(sums: Array) -> Numbers:
-    return _divided(sums[..., 0], sums[..., 1])
 
 
 def _divided(a: Numbers, b: Numbers) -> Array:
@@ -167,7 +160,7 @@ def between(*edges: float) -> Classes:
 def clipped(definition: Definition, limit: float) -> Definition:
     """The definition on predictions and labels that are clipped to ±limit first."""
 
-    def terms(p: Array, y: Labels) -> Array:
+    def terms(p: Array, y: Labels) -> Sequence[NDArray[Any]]:
         return definition.terms(np.clip(p, -limit, limit), np.clip(y, -limit, limit))
 
     return Definition(terms, definition.value)

@@ -19,7 +19,7 @@ import torch
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.environment import engine_digest, versions
 from qamoe_bench.errors import BenchError
-from qamoe_bench.job import Job, engine_of, recipe_digest
+from qamoe_bench.job import Job, engine_of, weights_digest
 from qamoe_bench.progress import ignore
 from qamoe_bench.store import Store
 from qamoe_bench.work import Outcome, run_job
@@ -81,9 +81,9 @@ def _check_content(job: Job) -> None:
     if job.device == "cuda" and not torch.cuda.is_available():
         raise BenchError("expected a CUDA device and found none; start workers with GPUs, or run with --device cpu")
     cell, _ = job.cells[0]
-    if (data := open_dataset(job.data)).digest != cell.data_digest:
+    if (data := open_dataset(job.data, job.fine_tune)).digest != cell.data_digest:
         raise BenchError(f"data {job.data!r} differ from those of the run; copy the same file to every machine")
-    if recipe_digest(job.recipe, engine_of(job.device, data)) != job.digest:
+    if weights_digest(job.recipe, engine_of(job.device, data)) != job.digest:
         raise BenchError(
             f"the code of qamoe-bench or of model {cell.model!r} differs from the run's (engine here "
             f"{engine_digest()[:12]}); install the same everywhere and restart the workers"

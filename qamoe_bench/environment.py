@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parent
 ENGINE = (
     "modality.py", "kinds.py", "contract.py", "seeding.py", "protocol.py", "protocol_file.py", "draws.py", "corruption",
     "building.py", "train.py", "interventions.py", "encodings.py", "answering.py",
-    "sweep.py", "data", "nn",
+    "sweep.py", "precision.py", "data", "nn",
 )  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def commit() -> str:
 
 
 def _git(*words: str) -> str:
-    command = ["git", "-C", str(PACKAGE.parent), *words]
+    command = ["git", "--no-optional-locks", "-C", str(PACKAGE.parent), *words]  # one that is killed leaves no lock
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
 

@@ -15,7 +15,10 @@ from qamoe_bench.environment import engine_digest, versions
 from qamoe_bench.protocol import Condition, Protocol
 from qamoe_bench.record import ORACLE, Cell, digest_of
 from qamoe_bench.registry import ModelRef
+from qamoe_bench.sweep import EvalConfig
 from qamoe_bench.train import CLEAN, SPECTRUM, Exposure, TrainConfig
+
+AS_USUAL = EvalConfig()
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Recipe:
         settings: Fields of its configuration.
         regime: Training regime; `given` for weights that the user brings.
         training: Settings of the loop.
+        evaluation: How the weights are asked.
         checkpoint: File of the user's weights; empty where they are trained here.
     """
 
@@ -34,11 +38,17 @@ class Recipe:
     settings: Mapping[str, Any]
     regime: str
     training: TrainConfig
+    evaluation: EvalConfig = AS_USUAL
     checkpoint: str = ""
 
     @property
     def content(self) -> dict[str, Any]:
         """All that it determines, as plain values."""
+        return {"weights": self.weights, "model": self.model.name, "evaluation": asdict(self.evaluation)}
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """What determines the weights, as plain values."""
         weights = (
             {"checkpoint": hashlib.sha256(Path(self.checkpoint).read_bytes()).hexdigest()}
             if self.checkpoint
@@ -46,7 +56,7 @@ class Recipe:
         )
         corruption = SPECTRUM.digest if self.regime == "spectrum" else ""
         return {
-            "model": self.model.name, "source": self.model.digest(), "settings": dict(self.settings),
+            "model": self.model.trained_name, "source": self.model.digest(), "settings": dict(self.settings),
             "regime": self.regime, "corruption": corruption, **weights,
         }  # fmt: skip
 
@@ -57,23 +67,31 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Job:
-    """A recipe under one seed (or the oracle) and the cells that come from it; small enough to send to a worker.
+    """Weights under one seed (or the oracle) and the cells that come from them; small enough to send to a worker.
 
     Attributes:
         recipe: How the weights come about; None for the oracle, which has none.
-        digest: Digest of the recipe together with data and engine.
+        digest: Digest of the weights' part of the recipe together with data and engine.
         seed: Of everything random.
         data: Name or path of the data set.
+        fine_tune: The language model that reads its raw text, if one is trained with the rest.
         device: Where to compute.
         cells: Cell and protocol, pair by pair.
+        evaluations: How the weights are asked, by the key of a cell, where that is not as usual.
     """
 
     recipe: Recipe | None
     digest: str
     seed: int
     data: str
+    fine_tune: str
     device: str
     cells: tuple[tuple[Cell, Protocol], ...]
+    evaluations: Mapping[str, EvalConfig] = field(default_factory=dict)
+
+    def evaluation(self, cell: Cell) -> EvalConfig:
+        """How the weights are asked for a cell."""
+        return self.evaluations.get(cell.key, AS_USUAL)
 
     def weights(self, condition: Condition) -> str:
         """Key of the weights that answer under a condition; under all conditions the same, but for specialists."""
@@ -110,7 +128,8 @@ def sharing(jobs: Iterable[Job]) -> list[Job]:
         met = sorted({place[key] for key in new.trainings if key in place})
         parts = [*(part for index in met if (part := found[index]) is not None), new]
         cells = {cell.key: (cell, protocol) for part in parts for cell, protocol in part.cells}
-        joined = replace(parts[0], cells=tuple(cells.values()))
+        evaluations = {key: how for part in parts for key, how in part.evaluations.items()}
+        joined = replace(parts[0], cells=tuple(cells.values()), evaluations=evaluations)
         for index in met:
             found[index] = None
         place |= dict.fromkeys(joined.trainings, len(found) if not met else met[0])
@@ -134,7 +153,6 @@ def engine_of(device: str, data: Dataset) -> dict[str, Any]:
     return {"engine": engine_digest(), "versions": versions(), "device": device, "data": data.digest}
 
 
-def recipe_digest(recipe: Recipe | None, engine: Mapping[str, Any]) -> str:
-    """Digest of a recipe (None for the oracle) together with data and engine."""
-    content = recipe.content if recipe else {"model": ORACLE}
-    return digest_of({**content, **engine})[:20]
+def weights_digest(recipe: Recipe | None, engine: Mapping[str, Any]) -> str:
+    """Digest of the weights' part of a recipe (None for the oracle) together with data and engine."""
+    return digest_of({**(recipe.weights if recipe else {"model": ORACLE}), **engine})[:20]

@@ -12,14 +12,15 @@ from qamoe_bench.checkpoint import load_weights
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.errors import BenchError, unknown_name
-from qamoe_bench.job import Job, Plan, Recipe, engine_of, lay_out, recipe_digest
+from qamoe_bench.job import AS_USUAL, Job, Plan, Recipe, engine_of, lay_out, weights_digest
 from qamoe_bench.kinds import KINDS
 from qamoe_bench.nn.config import configure
 from qamoe_bench.presets import find_preset
 from qamoe_bench.protocol import Protocol
 from qamoe_bench.protocol_file import load_protocol
-from qamoe_bench.record import GIVEN, ORACLE, Cell
+from qamoe_bench.record import GIVEN, ORACLE, Cell, digest_of
 from qamoe_bench.registry import find_model
+from qamoe_bench.sweep import EvalConfig
 from qamoe_bench.train import REGIMES, TrainConfig
 
 
@@ -35,6 +36,7 @@ class Request:
     preset: str = "quick"
     device: str = "auto"
     checkpoint: str = ""
+    fine_tune: str = ""
 
 
 def plan(request: Request, *, elsewhere: bool = False) -> Plan:
@@ -52,24 +54,28 @@ def plan(request: Request, *, elsewhere: bool = False) -> Plan:
     recipes = _recipes(request)
     for recipe in recipes:
         recipe.model.builder()  # before the data are read, for that may take long
-    data = open_dataset(request.data)
+    data = open_dataset(request.data, request.fine_tune)
     for protocol in protocols:
         check_tokens(protocol, data)
     for recipe in recipes:  # a mistake in settings or weights is found before hours of work
         model = build_model(recipe.model, recipe.settings, data.spec, seed=0)
         if recipe.checkpoint:
             load_weights(model, Path(recipe.checkpoint))
-    engine, source = engine_of(device, data), _source(request.data)
-    seeds, digests = _distinct(request.seeds), [recipe_digest(r, engine) for r in recipes]
+    engine = engine_of(device, data)
+    seeds = _distinct(request.seeds)
+    of_weights: dict[str, list[Recipe]] = {}
+    for recipe in recipes:
+        of_weights.setdefault(weights_digest(recipe, engine), []).append(recipe)
     jobs = [
         job
         for seed in seeds
-        for recipe, digest in zip(recipes, digests, strict=True)
-        for job in _jobs(recipe, digest, seed, source, data, device, protocols)
+        for digest, same in of_weights.items()
+        for job in _jobs(digest, _rows(same, engine), same[0], seed, request, data, device, protocols)
     ]
     if data.oracle is not None and (covered := [p for p in protocols if all(map(data.oracle.covers, p.conditions))]):
+        digest = weights_digest(None, engine)
         for seed in seeds:
-            jobs += _jobs(None, recipe_digest(None, engine), seed, source, data, device, covered)
+            jobs += _jobs(digest, [_Named(ORACLE, "", digest)], None, seed, request, data, device, covered)
     return lay_out(jobs, _manifest(request, data, protocols, engine))
 
 
@@ -97,6 +103,7 @@ def _recipes(request: Request) -> list[Recipe]:
             settings={**preset.models.get(ref.base, {}), **ref.settings},
             regime=regime,
             training=configure(TrainConfig, {**asdict(preset.training), **ref.training}),
+            evaluation=configure(EvalConfig, ref.evaluation),
             checkpoint=request.checkpoint,
         )
         for regime in ([GIVEN] if request.checkpoint else _distinct(request.regimes))
@@ -124,21 +131,45 @@ def find_device(name: str, *, elsewhere: bool = False) -> str:
 
 
 def _source(data: str) -> str:
-    """Name of the data set, or its path in words that hold in every process."""
-    return str(Path(data).absolute()) if Path(data).exists() else data
+    """A name as it is, or a path in words that hold in every process."""
+    return str(Path(data).absolute()) if data and Path(data).exists() else data
 
 
 def _distinct(values: tuple[Any, ...]) -> list[Any]:
     return list(dict.fromkeys(values))
 
 
+@dataclass(frozen=True)
+class _Named:
+    """What becomes a row of tables: names of model and regime, digest of all that determines it, how it is asked."""
+
+    model: str
+    regime: str
+    digest: str
+    evaluation: EvalConfig = AS_USUAL
+
+
+def _rows(recipes: list[Recipe], engine: Mapping[str, Any]) -> list[_Named]:
+    return [_Named(r.model.name, r.regime, digest_of({**r.content, **engine})[:20], r.evaluation) for r in recipes]
+
+
 def _jobs(
-    recipe: Recipe | None, digest: str, seed: int, source: str, data: Dataset, device: str, protocols: list[Protocol]
-) -> list[Job]:
-    """The jobs of a recipe (or of the oracle) under one seed, one for each protocol."""
-    model, regime = (recipe.model.name, recipe.regime) if recipe else (ORACLE, "")
-    cells = [(Cell(data.name, data.digest, p.name, p.digest, model, regime, digest, seed), p) for p in protocols]
-    return [Job(recipe, digest, seed, source, device, (cell,)) for cell in cells]
+    digest: str, rows: list[_Named], recipe: Recipe | None, seed: int, request: Request, data: Dataset, device: str,
+    protocols: list[Protocol],
+) -> list[Job]:  # fmt: skip
+    """The jobs of some weights (or the oracle) under one seed, one for each protocol."""
+    jobs = []
+    for protocol in protocols:
+        cells, evaluations = [], {}
+        for row in rows:
+            of = (data.name, data.digest, protocol.name, protocol.digest)
+            cell = Cell(*of, row.model, row.regime, row.digest, seed)
+            cells.append((cell, protocol))
+            if row.evaluation != AS_USUAL:
+                evaluations[cell.key] = row.evaluation
+        where = _source(request.data), _source(request.fine_tune), device
+        jobs.append(Job(recipe, digest, seed, *where, tuple(cells), evaluations))
+    return jobs
 
 
 def _manifest(request: Request, data: Dataset, protocols: list[Protocol], engine: Mapping[str, Any]) -> dict[str, Any]:

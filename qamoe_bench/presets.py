@@ -25,6 +25,11 @@ PRESETS: Mapping[str, Preset] = {
         TrainConfig(epochs=50, learning_rate=1e-4, weight_decay=1e-4, levels_per="batch"),
         models={"qa-moe": {"width": 128, "expert_hidden": 256}, "late-fusion": {"width": 128}},
     ),
+    # With a pretrained language model inside, for which a few passes are enough; of five settings that were tried, all
+    # alike, one of the two with the lowest error on the validation split of CMU-MOSI.
+    "fine-tune": Preset(
+        TrainConfig(epochs=8, batch_size=32, learning_rate=1e-3, language_rate=1e-4, warm_up=0.1, selection_window=1)
+    ),
 }
 
 

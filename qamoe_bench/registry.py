@@ -6,8 +6,8 @@ Listing reads names, docstrings and variants only and imports no model. A packag
     my-model = "my_package.my_module:build"
 
 Behind a name may stand settings, `name:setting,setting`. A setting is `field=value` for a field of the model's
-configuration, `train.field=value` for one of the training loop's, or a variant: a name for some fields that the
-model's module gives in a dictionary of literals,
+configuration, `train.field=value` for one of the training loop's, `eval.field=value` for one of the evaluation's, or a
+variant: a name for some fields that the model's module gives in a dictionary of literals (or one of `EVALUATIONS`),
 
     VARIANTS = {"-quality-gate": {"quality": "none"}}
 """
@@ -26,8 +26,10 @@ from typing import Any
 from qamoe_bench.errors import BenchError, unknown_name
 
 GROUP = "qamoe_bench.models"
-TRAINING = "train."
-"""What stands in front of a setting of the training loop."""
+TRAINING, EVALUATION = "train.", "eval."
+"""What stands in front of a setting of the training loop, and of the evaluation."""
+EVALUATIONS = {"bfloat16": {"precision": "bfloat16"}}
+"""Variants of the evaluation, of any model."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,19 @@ class ModelRef:
         target: `module:attribute` of its builder.
         settings: Fields of its configuration that the name sets.
         training: Fields of the training loop's configuration that the name sets.
+        evaluation: Fields of the evaluation's configuration that the name sets.
     """
 
     name: str
     target: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def trained_name(self) -> str:
+        """The name without settings of the evaluation: models of one such name have the same weights."""
+        return without_evaluation(self.name)
 
     @property
     def module(self) -> str:
@@ -138,24 +147,34 @@ def find_model(name: str) -> ModelRef:
         raise unknown_name("model", base, refs)
     if not words:
         return ref
-    settings, training = _settings(ref, words)
-    return ModelRef(f"{ref.name}:{words}", ref.target, settings, training)
+    return ModelRef(f"{ref.name}:{words}", ref.target, *_settings(ref, words))
 
 
-def _settings(ref: ModelRef, words: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Fields of the model's configuration, and of the training loop's."""
-    variants, settings, training = ref.variants(), dict[str, Any](), dict[str, Any]()
+def without_evaluation(name: str) -> str:
+    """A model's name without settings of the evaluation."""
+    head, _, words = name.rpartition(":")
+    kept = [word for word in words.split(",") if not word.startswith(EVALUATION) and word not in EVALUATIONS]
+    return ":".join(filter(None, (head, ",".join(kept))))
+
+
+def _settings(ref: ModelRef, words: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Fields of the configurations of the model, the training loop and the evaluation."""
+    variants, settings, training, evaluation = ref.variants(), dict[str, Any](), dict[str, Any](), dict[str, Any]()
     for word in words.split(","):
         key, equals, value = word.partition("=")
         if word in variants:
             settings |= variants[word]
+        elif word in EVALUATIONS:
+            evaluation |= EVALUATIONS[word]
         elif not equals:
-            raise unknown_name(f"variant of {ref.name}", word, [*variants, "FIELD=VALUE"])
+            raise unknown_name(f"variant of {ref.name}", word, [*variants, *EVALUATIONS, "FIELD=VALUE"])
         elif key.startswith(TRAINING):
             training[key.removeprefix(TRAINING)] = _value(value)
+        elif key.startswith(EVALUATION):
+            evaluation[key.removeprefix(EVALUATION)] = _value(value)
         else:
             settings[key] = _value(value)
-    return settings, training
+    return settings, training, evaluation
 
 
 def _value(text: str) -> Any:

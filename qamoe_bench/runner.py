@@ -16,7 +16,7 @@ from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.executors.choice import Execution, Opened
 from qamoe_bench.failures import Failure, failures_folder, forget_failures, write_failures
 from qamoe_bench.job import Plan
-from qamoe_bench.progress import Progress, Tick, ignore
+from qamoe_bench.progress import Tick, Watch, ignore
 from qamoe_bench.remaining import Task, tasks_left, unfinished
 from qamoe_bench.store import Store
 from qamoe_bench.work import Outcome, failure_of, run_job
@@ -34,15 +34,13 @@ class Summary:
     seconds: float
 
 
-def run(
-    plan: Plan, store: Store, jobs: int | None = None, progress: Progress = lambda _: nullcontext(ignore)
-) -> Summary:
+def run(plan: Plan, store: Store, jobs: int | None = None, progress: Watch = lambda _: nullcontext(ignore)) -> Summary:
     """Finish every cell of a plan on this machine; see `run_all`."""
     return run_all([plan], store, Execution(jobs=jobs), progress)
 
 
 def run_all(
-    plans: Sequence[Plan], store: Store, execution: Execution, progress: Progress = lambda _: nullcontext(ignore)
+    plans: Sequence[Plan], store: Store, execution: Execution, progress: Watch = lambda _: nullcontext(ignore)
 ) -> Summary:
     """Finish every cell of some plans.
 
@@ -50,7 +48,7 @@ def run_all(
         plans: What to do.
         store: Where to keep it.
         execution: Where to compute it.
-        progress: See `Progress`.
+        progress: See `Watch`.
 
     Raises:
         BenchError: for what stops everything, as a store that cannot be written to.

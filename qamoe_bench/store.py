@@ -3,6 +3,7 @@
     runs/<run-id>/run.json                      what was asked for, and what it ran on
                   predictions/<cell>.parquet    one row per (condition, sample); the cell's facts are in its metadata
                   checkpoints/<key>.safetensors
+                  index.parquet                 of many cells: their metadata again, see `qamoe_bench.index`
 
 Nothing is locked: a file is written beside its place under a name of its own and renamed, and equal keys mean equal
 contents, so two runs into one store can at worst do the same work twice.
@@ -15,7 +16,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from qamoe_bench.errors import BenchError
+from qamoe_bench.index import Head, file_names, heads
 from qamoe_bench.record import SCHEMA, Cell, CellFacts
 
 if TYPE_CHECKING:
@@ -45,13 +47,15 @@ class StoredCell:
     @property
     def predictions(self) -> "pd.DataFrame":
         """One row per (draw, condition, sample), conditions in order, samples in the split's order."""
-        frame: pd.DataFrame = self._file.read().to_pandas()
+        with pq.ParquetFile(self.path) as file:
+            frame: pd.DataFrame = file.read().to_pandas()
         return frame
 
     @cached_property
     def samples(self) -> tuple[str, ...]:
         """The ids of the samples, in order."""
-        ids = self._file.read(columns=["id"]).column("id").unify_dictionaries().combine_chunks()
+        with pq.ParquetFile(self.path) as file:
+            ids = file.read(columns=["id"]).column("id").unify_dictionaries().combine_chunks()
         return tuple(ids.dictionary.to_pylist() if pa.types.is_dictionary(ids.type) else dict.fromkeys(ids.to_pylist()))
 
     def column(self, name: str) -> NDArray[Any]:
@@ -60,23 +64,26 @@ class StoredCell:
 
     def columns(self, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Several columns in one pass over the file."""
-        table = self._file.read(columns=list(names), use_threads=False)
-        shape = -1, len(self.facts.conditions), len(self.samples)
+        with pq.ParquetFile(self.path) as file:
+            table = file.read(columns=list(names), use_threads=False)
+            shape = self._draws(file.metadata), len(self.facts.conditions), -1
         # Arrow's own to_numpy would import pandas.
         flat = {name: np.concatenate([np.from_dlpack(c) for c in table.column(name).chunks]) for name in names}
         return {name: values.reshape(shape) for name, values in flat.items()}
 
-    @property
-    def _file(self) -> pq.ParquetFile:
-        return pq.ParquetFile(self.path)
+    def _draws(self, about: pq.FileMetaData) -> int:
+        """V, from what the file says of its columns: draws are numbered from 0."""
+        columns = [about.row_group(about.num_row_groups - 1).column(i) for i in range(about.num_columns)]
+        return next((c.statistics.max + 1 for c in columns if c.path_in_schema == "draw"), 1)
 
 
 class Store:
-    """A results folder."""
+    """A results folder; who reads it keeps an index of each large run there, unless told not to."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, keeps_index: bool = True) -> None:
         self.root = root
         self.runs = root / "runs"
+        self._keeps_index = keeps_index
 
     def prepare(self, run_id: str) -> None:
         """Make the folders of a run, see that they can be written to, and sweep up after runs that were killed."""
@@ -125,8 +132,19 @@ class Store:
 
     def cells(self) -> list[StoredCell]:
         """Every finished cell of every run, each once."""
-        found = {c.cell.key: c for c in map(_read_cell, sorted(self.runs.glob("*/predictions/*.parquet")))}
+        found, save = {}, _write_if_possible if self._keeps_index else _leave
+        for folder in self._folders():
+            known = heads(folder, ".parquet", folder.parent / "index.parquet", _read_head, save)
+            found.update({name: _as_cell(folder / name, head) for name, head in known.items()})
         return list(found.values())
+
+    def finished(self) -> set[str]:
+        """The keys of the finished cells, from the names of their files alone."""
+        files = (name for folder in self._folders() for name in file_names(folder, ".parquet"))
+        return {name.removesuffix(".parquet").rpartition("-")[2] for name in files}
+
+    def _folders(self) -> list[Path]:
+        return sorted(self.runs.glob("*/predictions"))
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -164,11 +182,12 @@ def _sweep(folder: Path) -> None:
     """Remove temporary files of processes of this machine that are no more."""
     for temporary in folder.rglob(".*.tmp"):
         *_, host, pid, _, _ = ("." * 4 + temporary.name).rsplit(".", 4)
-        if host == socket.gethostname() and pid.isdigit() and not _alive(int(pid)):
+        if host == socket.gethostname() and pid.isdigit() and not is_alive(int(pid)):
             temporary.unlink(missing_ok=True)
 
 
-def _alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine is running."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -187,21 +206,45 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def _read_cell(path: Path) -> StoredCell:
+def _read_head(path: Path) -> Head:
     try:
         schema = pq.read_schema(path)
-        about = json.loads((schema.metadata or {})[METADATA_KEY])
+        return Head((schema.metadata or {})[METADATA_KEY].decode(), tuple(schema.names))
     except (OSError, KeyError, ValueError) as error:  # pyarrow's own errors are ValueErrors
-        raise BenchError(f"predictions {path}: not a file of this store ({error}); remove it and run again") from error
+        raise _not_ours(path, error) from error
+
+
+def _as_cell(path: Path, head: Head) -> StoredCell:
+    try:
+        about = json.loads(head.about)
+    except ValueError as error:
+        raise _not_ours(path, error) from error
     _check_schema(path, about.get("schema"))
-    facts = dict(about["facts"])
-    cell, names = Cell(**_known(Cell, about["cell"])), frozenset(schema.names)
-    return StoredCell(path, cell, CellFacts(**_known(CellFacts, facts)), names)
+    cell, facts = Cell(**_known(Cell, about["cell"])), CellFacts(**_known(CellFacts, about["facts"]))
+    return StoredCell(path, cell, facts, frozenset(head.names))
 
 
-def _known(kind: type[Cell] | type[CellFacts], values: Mapping[str, Any]) -> dict[str, Any]:
+def _not_ours(path: Path, error: Exception) -> BenchError:
+    return BenchError(f"predictions {path}: not a file of this store ({error}); remove it and run again")
+
+
+def _write_if_possible(path: Path, content: bytes) -> None:
+    with suppress(BenchError):  # of a full disk, or a store that may only be read
+        write_atomic(path, content)
+
+
+def _leave(path: Path, content: bytes) -> None:
+    """Write nothing."""
+
+
+def _known(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that this version knows; what a later one added is passed over."""
-    return {field.name: values[field.name] for field in fields(kind) if field.name in values}
+    return {name: values[name] for name in _fields(kind) if name in values}
+
+
+@cache
+def _fields(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 def _check_schema(path: Path, schema: object) -> None:

@@ -10,6 +10,7 @@ regimes = ["clean", "spectrum"]
 preset = "quick"
 device = "cpu"
 checkpoint = "weights.safetensors"
+fine_tune = "all-minilm-l6-v2"          a language model that is trained with the rest
 
 [[grid]]                                any number, each the product of its lists; a key here takes the place of
 models = ["qa-moe"]                     the shared one
@@ -96,21 +97,23 @@ def ask(where: str, keys: Mapping[str, Any]) -> list[Asked]:
             names = [_configured(name, config) for name in names for config in configs]
     rest = {key: value for key, value in keys.items() if key not in ("models", "configs", "data")}
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in rest.items()}
+    if keys.get("fine_tune"):
+        values.setdefault("preset", "fine-tune")
     sources = keys.get("data") or [Request.data]
     return [Asked(where, Request(models=tuple(names), data=data, **values)) for data in sources]
 
 
 def plan_all(study: Sequence[Asked], *, elsewhere: bool = False) -> list[Plan]:
     """One plan for each data set, with everything once that several requests ask for; `elsewhere` as of `plan`."""
-    by_data: dict[str, list[Asked]] = {}
+    by_data: dict[tuple[str, str], list[Asked]] = {}
     for asked in study:
-        by_data.setdefault(asked.request.data, []).append(asked)
+        by_data.setdefault((asked.request.data, asked.request.fine_tune), []).append(asked)
     return [_merged([_planned(asked, elsewhere) for asked in of_data], of_data) for of_data in by_data.values()]
 
 
 def _planned(asked: Asked, elsewhere: bool) -> Plan:
     with _told(asked.where, "data"):
-        open_dataset(asked.request.data)
+        open_dataset(asked.request.data, asked.request.fine_tune)
     with _told(asked.where):
         return plan(asked.request, elsewhere=elsewhere)
 
@@ -171,6 +174,7 @@ CHECKS: Mapping[str, tuple[str, type, Callable[[Any], object]]] = {
     "data": ("a list of names or paths", str, _check_later),
     "seeds": ("a list of whole numbers", int, _check_later),
     "regimes": ("a list of names", str, _check_regime),
+    "fine_tune": ("a name or path", str, _check_later),
     "preset": ("a name", str, find_preset),
     "device": ("a name", str, lambda name: find_device(name, elsewhere=True)),
     "checkpoint": ("a path", str, _check_later),

@@ -20,6 +20,7 @@ from qamoe_bench.corruption.state import Corrupted
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.draws import CommonDraws
 from qamoe_bench.interventions import averaged, shuffled
+from qamoe_bench.precision import Precision
 from qamoe_bench.protocol import Condition, Protocol
 from qamoe_bench.seeding import seeded
 
@@ -49,6 +50,13 @@ class TestSet:
     def corrupted(self, condition: Condition, rows: slice = slice(None), draw: int = 0) -> Corrupted:
         """Some samples under a condition, with one of the seed's independent draws."""
         return corrupt(self.clean.rows(rows), condition, self._draws(draw).rows(rows), self.reference)
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """Every choice of an evaluation that is neither the model's nor the protocol's."""
+
+    precision: Precision = "float32"  # of the model's arithmetic; see `qamoe_bench.precision`
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,7 @@ def sweep_model(
     batch_size: int = BATCH_SIZE,
     *,
     encode_once: bool = True,
+    precision: Precision = "float32",
 ) -> Sweep:
     """Predictions of a model in evaluation mode under every condition.
 
@@ -95,6 +104,7 @@ def sweep_model(
         batch_size: Samples at a time; it changes nothing but speed, unless the model itself draws random numbers.
         encode_once: Whether equal inputs of an encoder are encoded once, where the model is an `EncodesApart`. It
             changes nothing but speed, and the last bits, since other samples share a batch then.
+        precision: Of the model's own arithmetic; corruptions are always made in float32.
 
     Raises:
         RunFailed: when the model returns something else than an `Output`, or a prediction that is not finite, or when
@@ -105,7 +115,7 @@ def sweep_model(
     for draw, condition in _blocks(protocol):
         model = (model_for if isinstance(model_for, nn.Module) else model_for(condition)).eval()
         if not of_models or of_models[-1].model is not model:
-            of_models.append(_asks(model, test, encode_once))
+            of_models.append(_asks(model, test, encode_once, precision))
         trial = _Trial(test, condition, draw, batch_size, first=not blocks)
         columns, routing, of_batches = _predict(of_models[-1], trial)
         blocks.append(columns)
@@ -117,8 +127,8 @@ def sweep_model(
     return Sweep(_assemble(test, protocol, blocks), experts, statistics.median(seconds), asked, computed)
 
 
-def _asks(model: nn.Module, test: TestSet, encode_once: bool) -> Asks:
-    clock = Clock(next(iter(test.clean.lengths.values())).device)
+def _asks(model: nn.Module, test: TestSet, encode_once: bool, precision: Precision) -> Asks:
+    clock = Clock(next(iter(test.clean.lengths.values())).device, precision)
     if encode_once and isinstance(model, EncodesApart):
         return AsksApart(model, clock, test.clean, test.reference.token_ids)
     return AsksWhole(model, clock)
@@ -177,7 +187,7 @@ def _predict(asks: Asks, trial: _Trial) -> tuple[Columns, dict[str, Tensor], lis
         output = trial.answer(asks.ask, rows, given)
         seconds.append((asks.clock.seconds - before) / corrupted.batch.size)
         if trial.first and rows.start == 0 and isinstance(asks, AsksApart):
-            check_same(output, trial.answer(asks.model, rows, corrupted.batch))
+            check_same(output, trial.answer(asks.clock.untimed, rows, asks.model, corrupted.batch))
         columns = {name: _numbers(value) for name, value in output.columns().items()}
         parts.append(columns | _what_happened(corrupted))
         routing.append(output.routing)

@@ -10,10 +10,10 @@ not read here. A model without parameters is left as it is.
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -23,9 +23,10 @@ from torch.nn import functional as F
 
 from qamoe_bench.contract import Batch, HasEpochs, HasLoss, Output, concatenate
 from qamoe_bench.corruption.apply import corrupt
-from qamoe_bench.data.dataset import Dataset, Split
+from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.draws import CommonDraws, FreshDraws
 from qamoe_bench.errors import BenchError, RunFailed
+from qamoe_bench.nn.language import language_parameters
 from qamoe_bench.protocol import Condition, Protocol
 from qamoe_bench.protocol_file import load_protocol
 from qamoe_bench.seeding import seeded, stream, torch_seed
@@ -33,15 +34,22 @@ from qamoe_bench.seeding import seeded, stream, torch_seed
 REGIMES = ("clean", "spectrum", "matched")
 SPECTRUM_PROTOCOL = "mixed"
 VALIDATION_BATCH = 256
+KEPT_BYTES = 2**29
+"""Corrupted validation samples are kept for all epochs if they take no more than this, else made again for each."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Every choice of the loop. The optimiser is AdamW, the schedule one cosine from the full rate to zero."""
+    """Every choice of the loop. The optimiser is AdamW, the schedule one cosine from the full rate to zero.
+
+    Language models inside a model have a rate of their own, as in the papers, for they are trained already.
+    """
 
     epochs: int = 50
     batch_size: int = 64
     learning_rate: float = 1e-3
+    language_rate: float = 2e-5  # of language models
+    warm_up: float = 0.0  # share of all steps over which every rate rises from nearly zero
     weight_decay: float = 1e-2
     clip_norm: float = 1.0  # of the gradient of all parameters together
     selection_window: int = 5  # epochs whose mean validation error is compared; 1 compares single epochs
@@ -49,9 +57,11 @@ class TrainConfig:
     validation_samples: int = 1000  # a smaller split is corrupted several times over, for a steadier choice
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate", "clip_norm", "selection_window"):
+        for name in ("epochs", "batch_size", "learning_rate", "language_rate", "clip_norm", "selection_window"):
             if not getattr(self, name) > 0:
                 raise BenchError(f"TrainConfig.{name}: expected more than 0, got {getattr(self, name)}")
+        if not 0 <= self.warm_up < 1:
+            raise BenchError(f"TrainConfig.warm_up: expected a share from 0 to below 1, got {self.warm_up}")
         if self.selection_window > self.epochs:
             raise BenchError(
                 f"TrainConfig.selection_window: expected at most as many as epochs ({self.epochs}), got "
@@ -134,9 +144,8 @@ def train(
     corruptor = _Corruptor(data, exposure, seed, config, device)
     if not any(p.requires_grad for p in model.parameters()):
         return Trained((), (_validate(model, corruptor),), 0, time.perf_counter() - start)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    steps = config.epochs * math.ceil(len(data.splits["train"]) / config.batch_size)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    optimiser = _optimiser(model, config)
+    schedule = _schedule(optimiser, config, config.epochs * math.ceil(len(data.splits["train"]) / config.batch_size))
     train_loss, valid_mae, best = [], [], copy.deepcopy(model.state_dict())
     with seeded("train", seed):
         for epoch in range(1, config.epochs + 1):
@@ -153,6 +162,27 @@ def train(
     model.eval()
     chosen = best_epoch(valid_mae, config.selection_window)
     return Trained(tuple(train_loss), tuple(valid_mae), chosen, time.perf_counter() - start)
+
+
+def _optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    language = language_parameters(model)
+    known = set(language)
+    groups: list[dict[str, Any]] = [{"params": [p for p in model.parameters() if p not in known]}]
+    if language:
+        groups.append({"params": language, "lr": config.language_rate})
+    return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+
+
+def _schedule(
+    optimiser: torch.optim.Optimizer, config: TrainConfig, steps: int
+) -> torch.optim.lr_scheduler.ChainedScheduler:
+    """One cosine over all steps, times a line up to 1 over the first of them."""
+    of_rates: list[torch.optim.lr_scheduler.LRScheduler] = [
+        torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    ]
+    if rising := round(config.warm_up * steps):
+        of_rates.append(torch.optim.lr_scheduler.LinearLR(optimiser, 1 / (rising + 1), total_iters=rising))
+    return torch.optim.lr_scheduler.ChainedScheduler(of_rates)
 
 
 def best_epoch(valid_mae: Sequence[float], window: int) -> int:
@@ -198,7 +228,7 @@ def _train_epoch(
 def _validate(model: nn.Module, corruptor: "_Corruptor") -> float:
     model.eval()
     total, count = 0.0, 0
-    for batch in corruptor.valid_batches:
+    for batch in corruptor.valid_batches():
         assert batch.target is not None
         total += F.l1_loss(model(batch).prediction, batch.target).item() * batch.size
         count += batch.size
@@ -216,7 +246,9 @@ class _Corruptor:
         self._levels = stream("train", seed, "levels")
         self._generator = torch.Generator(device).manual_seed(torch_seed("train", seed, "corruption"))
         self._order = torch.Generator().manual_seed(torch_seed("train", seed, "order"))
-        self.valid_batches = self._validation(data.splits["valid"])
+        self._valid = data.splits["valid"]
+        kept = self._valid_bytes() <= KEPT_BYTES
+        self._kept = [*concatenate([*self._validation()]).split(VALIDATION_BATCH)] if kept else None
 
     def train_batches(self) -> Iterator[Batch]:
         order = torch.randperm(self._train.size, generator=self._order).to(self._device)
@@ -227,13 +259,35 @@ class _Corruptor:
             signal = {m: corrupted.signal(m) for m in clean.modalities}
             yield replace(corrupted.batch, clean=clean.features, signal=signal)
 
-    def _validation(self, split: Split) -> list[Batch]:
-        clean = split.batch(target=True).to(self._device)
-        copies = 1 if self._exposure.is_clean else max(1, round(self._config.validation_samples / len(split)))
-        batches = []
-        for copy_index in range(copies):
-            draws = CommonDraws(torch_seed("valid", self._seed, copy_index), split.ids, clean)
+    def valid_batches(self) -> Iterable[Batch]:
+        """The same ones at every call."""
+        return self._validation() if self._kept is None else self._kept
+
+    def _copies(self) -> int:
+        return 1 if self._exposure.is_clean else max(1, round(self._config.validation_samples / len(self._valid)))
+
+    def _valid_bytes(self) -> int:
+        return 4 * self._copies() * sum(x.numel() for x in self._valid.features.values())
+
+    def _validation(self) -> Iterator[Batch]:
+        """Corrupted batches, each made when it is asked for: the split may be larger than memory."""
+        clean = self._valid.batch(target=True).to(self._device)
+        for copy_index in range(self._copies()):
+            draws = CommonDraws(torch_seed("valid", self._seed, copy_index), self._valid.ids, clean)
             levels = stream("valid", self._seed, copy_index, "levels")
             condition = self._exposure.draw(clean.size, levels, self._config)
-            batches.append(corrupt(clean, condition, draws.rows(slice(None)), self._reference).batch)
-        return list(concatenate(batches).split(VALIDATION_BATCH))
+            for start in range(0, clean.size, VALIDATION_BATCH):
+                rows = slice(start, start + VALIDATION_BATCH)
+                some = _of_samples(condition, rows)
+                yield corrupt(clean.rows(rows), some, draws.rows(rows), self._reference).batch
+
+
+def _of_samples(condition: Condition, rows: slice) -> Condition:
+    """The condition of some samples, where it has a level for each."""
+    steps = (
+        replace(
+            step, levels={m: v[rows] if isinstance(v, np.ndarray) and len(v) > 1 else v for m, v in step.levels.items()}
+        )
+        for step in condition.steps
+    )
+    return replace(condition, steps=tuple(steps))

@@ -95,8 +95,9 @@ def _one_thread() -> Iterator[None]:
 
 def _make_cell(cell: Cell, protocol: Protocol, weights: "_Weights") -> None:
     job, start, before = weights.job, time.perf_counter(), weights.seconds
-    test = _test_set(job.data, job.seed, job.device)
-    sweep = sweep_model(weights, test, protocol) if job.recipe else sweep_oracle(test, protocol)
+    test = _test_set(job.data, job.fine_tune, job.seed, job.device)
+    precision = job.evaluation(cell).precision
+    sweep = sweep_model(weights, test, protocol, precision=precision) if job.recipe else sweep_oracle(test, protocol)
     seconds = time.perf_counter() - start - (weights.seconds - before)
     facts = CellFacts(
         tuple({"name": c.name, "levels": dict(c.levels)} for c in protocol.conditions),
@@ -113,8 +114,8 @@ def _make_cell(cell: Cell, protocol: Protocol, weights: "_Weights") -> None:
 
 
 @lru_cache(maxsize=1)  # jobs come seed by seed, and the draws of a seed serve every model
-def _test_set(data: str, seed: int, device: str) -> TestSet:
-    return TestSet(open_dataset(data), seed, torch.device(device))
+def _test_set(data: str, fine_tune: str, seed: int, device: str) -> TestSet:
+    return TestSet(open_dataset(data, fine_tune), seed, torch.device(device))
 
 
 class _Weights:
@@ -157,7 +158,7 @@ class _Weights:
     def _get(self, key: str, condition: Condition) -> tuple[nn.Module, dict[str, Any]]:
         job, recipe = self.job, self.job.recipe
         assert recipe is not None
-        data, device = open_dataset(job.data), torch.device(job.device)
+        data, device = open_dataset(job.data, job.fine_tune), torch.device(job.device)
         model = build_model(recipe.model, recipe.settings, data.spec, job.seed).to(device)
         found = Path(recipe.checkpoint) if recipe.checkpoint else self.store.find_checkpoint(key)
         if found is not None:

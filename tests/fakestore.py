@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ def write_store(
     seeds: Sequence[int] = (1, 2, 3),
     levels: Sequence[float] = (0.0, 0.3, 0.6),
     samples: int = 60,
+    run: str = "made-up",
+    training: Mapping[str, Any] = MappingProxyType({}),
     **changes: Any,
 ) -> Store:
     """Cells of made-up models under one axis `eta`; `changes` are fields of every cell's identity.
@@ -34,8 +37,8 @@ def write_store(
     All rows have a variance and quality scores that fall with the level, and know what was missing.
     """
     store = Store(root)
-    store.prepare("made-up")
-    store.write_manifest("made-up", {"data": {"name": "synthetic"}, "protocols": {}, "cells": []})
+    store.prepare(run)
+    keys = []
     label = np.round(np.random.default_rng(0).uniform(-3, 3, samples), 1)
     for seed in seeds:
         for index, (model, answer) in enumerate(models.items()):
@@ -43,9 +46,14 @@ def write_store(
             regime = "" if model == ORACLE else "spectrum"
             cell = Cell(**{**identity, "model": model, "regime": regime, "recipe": f"{index}", "seed": seed, **changes})
             facts = CellFacts(
-                [{"name": f"eta={x:g}", "levels": {"eta": x}} for x in levels], 0 if model == ORACLE else 10, {}, {}
+                [{"name": f"eta={x:g}", "levels": {"eta": x}} for x in levels],
+                0 if model == ORACLE else 10,
+                {},
+                dict(training),
             )
-            store.write_cell("made-up", cell, facts, as_arrow(_columns(answer, label, levels, seed, index)))
+            store.write_cell(run, cell, facts, as_arrow(_columns(answer, label, levels, seed, index)))
+            keys.append(cell.key)
+    store.write_manifest(run, {"data": {"name": "synthetic"}, "protocols": {}, "cells": keys})
     return store
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from qamoe_bench.job import Plan
 from qamoe_bench.plan import Request, plan
-from qamoe_bench.progress import Progress, Tick
+from qamoe_bench.progress import Tick, Watch
 from qamoe_bench.store import Store
 
 SHORT = "train.epochs=2,train.selection_window=1,train.validation_samples=12"
@@ -44,7 +44,7 @@ def assert_same(a: Store, b: Store) -> None:
         assert not [path for path in store.root.rglob("*") if path.name.endswith(".tmp")]
 
 
-def watching(tick: Tick) -> Progress:
+def watching(tick: Tick) -> Watch:
     """Progress that goes to a function."""
 
     @contextmanager

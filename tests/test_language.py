@@ -2,7 +2,6 @@
 
 import sys
 from dataclasses import replace
-from functools import partial
 
 import pytest
 import torch
@@ -14,14 +13,19 @@ from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import BenchError
 from qamoe_bench.nn import encoder
 from qamoe_bench.nn.encoder import UtteranceEncoder
-from qamoe_bench.nn.language import BertStates
+from qamoe_bench.nn.language import TokenStates
 from qamoe_bench.qamoe.plus import SignalScore
 from qamoe_bench.registry import find_model
 from qamoe_bench.train import loss_of
 
-SMALL_BERT = partial(
-    BertStates, vocab_size=40, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16
-)
+SIZES = {
+    "vocab_size": 40, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16,
+}  # fmt: skip
+
+
+class SmallBert(TokenStates):
+    def __init__(self, pretrained: str | None = None) -> None:
+        super().__init__(pretrained, **SIZES)
 
 
 @pytest.fixture
@@ -49,23 +53,23 @@ def batch(tokens: Dataset) -> Batch:
 @pytest.fixture
 def small_bert(monkeypatch: pytest.MonkeyPatch) -> None:
     """Models with a BERT that fits a test."""
-    monkeypatch.setattr(cmib, "BertStates", SMALL_BERT)
-    monkeypatch.setattr(encoder, "BertStates", SMALL_BERT)
+    monkeypatch.setattr(cmib, "TokenStates", SmallBert)
+    monkeypatch.setattr(encoder, "TokenStates", SmallBert)
 
 
 def test_states_equal_those_of_each_sample_without_its_padding(batch: Batch) -> None:
-    states = SMALL_BERT().eval()
+    states = SmallBert().eval()
     found = states(batch, "text")
     assert found.shape == (20, 6, 8)
     assert found.isfinite().all()
     for i in range(3, 20):
         n = int(batch.lengths["text"][i])
         ids = batch.features["text"][i : i + 1, :n, 0].long()
-        torch.testing.assert_close(found[i, :n], states.bert(input_ids=ids).last_hidden_state[0])
+        torch.testing.assert_close(found[i, :n], states.model(input_ids=ids).last_hidden_state[0])
 
 
 def test_states_do_not_depend_on_what_stands_in_padding(batch: Batch) -> None:
-    states = SMALL_BERT().eval()
+    states = SmallBert().eval()
     poisoned = batch.features["text"].masked_fill(~batch.mask("text")[..., None], 1e6)
     torch.testing.assert_close(states(Batch({"text": poisoned}, batch.lengths), "text"), states(batch, "text"))
 
@@ -73,7 +77,7 @@ def test_states_do_not_depend_on_what_stands_in_padding(batch: Batch) -> None:
 def test_a_missing_transformers_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(BenchError, match=r"expected the extra \[text\]; pip install 'qamoe-bench\[text\]'"):
-        BertStates()
+        TokenStates()
 
 
 @pytest.mark.usefixtures("small_bert")
@@ -82,7 +86,7 @@ def test_gradients_reach_bert_through_cmib(pool: str, tokens: Dataset, batch: Ba
     model = cmib.build(tokens.spec, width=10, hidden=16, pool=pool)
     model.loss(model(batch), batch).backward()  # type: ignore[no-untyped-call]
     assert not [n for n, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
-    assert model.branches["text"].get_parameter("frames.bert.embeddings.word_embeddings.weight").grad is not None
+    assert model.branches["text"].get_parameter("frames.model.embeddings.word_embeddings.weight").grad is not None
 
 
 @pytest.mark.usefixtures("small_bert")
@@ -92,7 +96,8 @@ def test_a_mean_of_states_leaves_padding_out_and_the_last_state_is_padding(token
     cut = Batch({"text": batch.features["text"][3:4, :3]}, {"text": batch.lengths["text"][3:4].clamp(max=3)})
     long = Batch({"text": torch.nn.functional.pad(cut.features["text"], (0, 0, 0, 5))}, cut.lengths)
     torch.testing.assert_close(mean(long), mean(cut))
-    states, weight = last.frames(long, "text"), last.convolution.weight
+    assert isinstance(last.frames, TokenStates)
+    states, weight = last.frames.states_of_padding(long, "text"), last.convolution.weight
     expected = states[:, -2] @ weight[:, :, 0].T + states[:, -1] @ weight[:, :, 1].T
     torch.testing.assert_close(last(long), expected)
     assert states[:, -1].abs().sum() > 0

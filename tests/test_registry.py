@@ -68,3 +68,13 @@ def test_variants_are_read_without_importing_and_must_be_written_out(package: Pa
     (package / "model.py").write_text("VARIANTS = make()\n", encoding="utf-8")
     with pytest.raises(BenchError, match="VARIANTS in guestpackage.model to be a dictionary"):
         ref.variants()
+
+
+def test_settings_of_the_evaluation_leave_the_weights_what_they_are() -> None:
+    ref = find_model("qa-moe:k=2,bfloat16")
+    assert ref.evaluation == {"precision": "bfloat16"}
+    assert ref.settings == {"k": 2}
+    assert ref.trained_name == find_model("qa-moe:eval.precision=bfloat16,k=2").trained_name == "qa-moe:k=2"
+    assert find_model("qa-moe:bfloat16").trained_name == "qa-moe"
+    mine = find_model("qamoe_baselines.late_fusion:build:eval.precision=bfloat16")
+    assert mine.trained_name == "qamoe_baselines.late_fusion:build"

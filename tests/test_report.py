@@ -56,7 +56,7 @@ def value(found: list[dict[str, Any]], **wanted: Any) -> dict[str, Any]:
 
 
 def test_records_are_the_metrics_of_the_stored_predictions(store: Store) -> None:
-    found = records([analysed(store)])
+    found = list(records([analysed(store)]))
     assert all(tuple(r) == KEYS for r in found)
     frames = {c.cell.seed: c.predictions for c in store.cells() if c.cell.model == "good"}
     by_seed = []
@@ -72,7 +72,7 @@ def test_records_are_the_metrics_of_the_stored_predictions(store: Store) -> None
 
 
 def test_summaries_are_as_defined(store: Store) -> None:
-    found = records([analysed(store, "mae")])
+    found = list(records([analysed(store, "mae")]))
     curve = [value(found, model="good", condition=f"eta={x}", statistic="value")["value"] for x in ("0", "0.3", "0.6")]
     summary = {r["statistic"]: r["value"] for r in found if r["model"] == "good" and r["condition"] is None}
     assert summary["mean"] == pytest.approx(np.mean(curve))
@@ -106,7 +106,7 @@ def test_an_undefined_metric_is_counted_and_has_no_rank(store: Store) -> None:
     assert "corr is undefined in 9 (model, seed, draw, level)" in " ".join(by_level.notes)
     ranks = {row[0]: row[-1] for row in found["corr over the whole sweep"].rows}
     assert ranks["mean"] == ""
-    record = value(records([analysed(store, "corr")]), model="mean", statistic="mean")
+    record = value(list(records([analysed(store, "corr")])), model="mean", statistic="mean")
     assert record["value"] is None
 
 
@@ -115,7 +115,7 @@ def test_rows_with_other_seeds_are_compared_on_those_that_they_share(tmp_path: P
     for cell in store.cells():
         if cell.cell.model == "good" and cell.cell.seed == 3:
             cell.path.unlink()
-    found = records([analysed(store, "mae")])
+    found = list(records([analysed(store, "mae")]))
     assert value(found, model="good", statistic="mean")["seeds"] == 2
     difference = value(found, model="good", statistic="difference")
     means = {
@@ -244,6 +244,6 @@ def test_measured_rows_stand_above_published_ones_and_out_of_every_ranking(tmp_p
     assert ("C-MIB", "average") in names
     assert not table.best
     measured = next(row for row in table.rows if row[:2] == ("c-mib, measured", "clean"))
-    mae = value(records([found]), model="c-mib", condition="eta=0", metric="mae")["value"]
+    mae = value(list(records([found])), model="c-mib", condition="eta=0", metric="mae")["value"]
     assert measured[5] == f"{mae:.3f}"
     assert published_table(replace(found, section=analysed(write_store(tmp_path / "other", models)).section)) is None

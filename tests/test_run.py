@@ -255,6 +255,23 @@ def test_settings_behind_a_name_make_rows_and_trainings_of_their_own(
     assert 1 <= float(experts.rows[2][1]) <= 8
 
 
+def test_settings_of_the_evaluation_share_a_training_and_the_report_says_what_they_change(
+    write_pickle: Callable[..., Path], tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "r")
+    asked = plan(request(write_pickle(), models=("late-fusion", "late-fusion:bfloat16"), seeds=(1, 2)))
+    summary = run(asked, store, jobs=1)
+    assert (summary.trained, summary.evaluated) == (2, 4)
+    one, other = (
+        c.predictions["prediction"] for c in sorted(store.cells(), key=lambda c: c.cell.model) if c.cell.seed == 1
+    )
+    assert 0 < (one - other).abs().max() < 0.1
+    table = titled(report_of(store, "mae"), "What do settings of the evaluation change?")
+    assert [row[0] for row in table.rows] == ["late-fusion:bfloat16"]
+    assert abs(float(table.rows[0][1].removesuffix(" ≈"))) < 0.05
+    assert float(table.rows[0][2]) > 0
+
+
 def test_a_mistake_in_settings_is_found_before_any_work(write_pickle: Callable[..., Path]) -> None:
     data = write_pickle()
     for name, words in {
@@ -262,6 +279,7 @@ def test_a_mistake_in_settings_is_found_before_any_work(write_pickle: Callable[.
         "qa-moe:width=big": "QAMoEConfig.width: expected a whole number, got 'big'",
         "qa-moe:train.epochs=0": "TrainConfig.epochs: expected more than 0",
         "qa-moe:train.epoch=3": "unknown field of TrainConfig 'epoch'.*did you mean 'epochs'",
+        "qa-moe:eval.precision=float8": "EvalConfig.precision: expected one of float32, bfloat16, got 'float8'",
         "mean:width=3": "unknown field of MeanConfig 'width'",
     }.items():
         with pytest.raises(BenchError, match=words):

@@ -168,3 +168,13 @@ def test_a_model_is_told_the_epoch(tiny: Dataset) -> None:
     model = Counting()
     train(model, tiny, CLEAN, 1, SHORT, CPU)
     assert model.epochs == [1, 2, 3, 4]
+
+
+def test_validation_is_the_same_when_it_is_made_again_for_every_epoch(
+    tiny: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, courses = replace(SHORT, epochs=2, selection_window=1, validation_samples=30), []
+    for kept in (2**29, 0):
+        monkeypatch.setattr("qamoe_bench.train.KEPT_BYTES", kept)
+        courses.append(fit(tiny, config=config)[1].valid_mae)
+    assert courses[0] == pytest.approx(courses[1], rel=1e-6)

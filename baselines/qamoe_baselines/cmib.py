@@ -25,7 +25,8 @@ Departs, and the variant `faithful` takes the first four back:
     evaluation  z = μ; the authors sample at test time too
     dropout     .3 of what is pooled where nothing holds token ids, for features lack BERT's own dropout; ½ is as good
                 on MOSI, cross-validated inside training and validation, and worse on fresh samples of the embedded law
-    text        features as they are in the data; BERT runs, and is trained, only where these hold token ids
+    text        features as they are in the data; a language model runs, and is trained, only where these hold token
+                ids: that of the data set (see `DataSpec.pretrained`), or BERT base with random weights
     start       torch's own, where the authors draw linear maps from N(0, 0.02²)
     training    the suite's loop, the same for every model; the authors use Adam at 1e-5 for text and 2e-5 for the rest
 
@@ -47,7 +48,7 @@ from qamoe_bench.contract import Batch, DataSpec, Output
 from qamoe_bench.errors import BenchError
 from qamoe_bench.nn.config import configure
 from qamoe_bench.nn.frames import blanked, observed_frames
-from qamoe_bench.nn.language import BertStates
+from qamoe_bench.nn.language import TokenStates
 from qamoe_bench.nn.transformer import Dropouts, TransformerEncoder
 
 VARIANTS = {
@@ -124,7 +125,7 @@ class Branch(nn.Module):
         mean, std = spec.feature_mean[modality], spec.feature_std[modality]
         if not config.standardise:
             mean, std = torch.zeros_like(mean), torch.ones_like(std)
-        self.frames = BertStates() if self.tokens else Standardised(mean, std)
+        self.frames = TokenStates(spec.pretrained.get(modality)) if self.tokens else Standardised(mean, std)
         self.convolution = nn.Conv1d(self.frames.width, config.width, kernel_size=3, padding=1, bias=False)
         self.transformer = None if modality == "text" else config.transformer()
         dropout = 0.0 if spec.token_ids else config.pool_dropout
@@ -134,12 +135,13 @@ class Branch(nn.Module):
     def forward(self, batch: Batch) -> Float[Tensor, "B W"]:
         """x_m; zeros where nothing is observed, unless the last position is asked for, whatever it holds."""
         observed = observed_frames(batch, self.modality)  # (B, T)
-        x = self.frames(batch, self.modality)  # (B, T, D)
-        return self._last(x, observed) if self.last else self._pooled(x, observed)
-
-    def _last(self, x: Float[Tensor, "B T D"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B W"]:
-        """BERT answers to padding too, and the authors read that."""
-        return self._states(x if self.tokens else blanked(x, observed), None)[:, -1]
+        if not self.last:
+            return self._pooled(self.frames(batch, self.modality), observed)
+        if isinstance(self.frames, TokenStates):  # BERT answers to padding too, and the authors read that
+            x = self.frames.states_of_padding(batch, self.modality)
+        else:
+            x = blanked(self.frames(batch, self.modality), observed)
+        return self._states(x, None)[:, -1]
 
     def _pooled(self, x: Float[Tensor, "B T D"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B W"]:
         """Samples without a frame are not computed, which saves a third of the time under random missing.

@@ -12,11 +12,12 @@ from torch import nn
 
 from qamoe_bench.contract import Batch, Output
 from qamoe_bench.cost.counter import count
-from qamoe_bench.cost.measure import Precision, at, in_turn, matrix_peak, peak_memory, percentiles
+from qamoe_bench.cost.measure import in_turn, matrix_peak, peak_memory, percentiles
 from qamoe_bench.cost.setting import Setting
 from qamoe_bench.cost.stages import Parameters, by_stage, parameters
 from qamoe_bench.environment import machine, usable_cores, versions
 from qamoe_bench.errors import RunFailed
+from qamoe_bench.precision import Precision, at
 
 COUNTED = 64
 """Samples that are counted at most; experts are routed from about this many on, and before all of them are computed."""

@@ -5,37 +5,19 @@ without gradients, at a precision that holds over all passes, so that weights ar
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Literal, get_args
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from qamoe_bench.errors import unknown_name
+from qamoe_bench.precision import Precision, at
 
-Precision = Literal["float32", "bfloat16"]
 Pass = Callable[[], object]
 
 FEWEST, MOST = 5, 100  # turns
 SECONDS = 2.0  # for the turns of one model at one batch size, unless there are too few
 LARGEST = {"cpu": 2048, "cuda": 8192}  # rows of the square matrices whose product is timed
-
-
-@contextmanager
-def at(precision: Precision, device: torch.device) -> Iterator[None]:
-    """No gradients, and autocast where the precision is not the weights' own."""
-    # In inference mode autocast would not keep the converted weights.
-    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        yield
-
-
-def find_precision(name: str) -> Precision:
-    """A precision by name."""
-    if name not in get_args(Precision):
-        raise unknown_name("precision", name, get_args(Precision))
-    return "bfloat16" if name == "bfloat16" else "float32"
 
 
 def in_turn(passes: Mapping[str, Pass], device: torch.device) -> dict[str, list[float]]:

@@ -26,17 +26,17 @@ CONVOLUTIONS = {aten.convolution, aten._convolution, aten.convolution_overrideab
 
 _WORDS = """
 _adaptive_avg_pool2d _fused_dropout _local_scalar_dense _log_softmax _native_batch_norm_legit
-_native_batch_norm_legit_no_training _safe_softmax _softmax _to_copy _unique2 _unsafe_index _unsafe_view all amax
-amin aminmax any arange argmax argmin argsort as_strided avg_pool1d avg_pool2d bernoulli bincount bucketize cat
-clone constant_pad_nd contiguous copy count_nonzero cummax cumprod cumsum detach diag_embed dropout embedding empty
-empty_like empty_strided equal eye fill flip full full_like gather glu group_norm index index_add index_copy
-index_fill index_put index_select is_same_size isin item layer_norm lift_fresh linalg_vector_norm linspace logsumexp
-masked_scatter masked_select max max_pool1d max_pool2d_with_indices mean median min multinomial native_batch_norm
-native_dropout native_group_norm native_layer_norm new_empty new_empty_strided new_full new_ones new_zeros nonzero
-norm normal one_hot ones ones_like prod rand rand_like randint randn randn_like repeat repeat_interleave resize roll
-scalar_tensor scatter scatter_add scatter_reduce searchsorted select_scatter slice_scatter sort stack std std_mean
-sum take topk tril triu unfold uniform unique_consecutive unsafe_chunk unsafe_split unsafe_split_with_sizes var
-var_mean zero zeros zeros_like
+_native_batch_norm_legit_no_training _safe_softmax _softmax _to_copy _unique2 _unsafe_index _unsafe_view all amax amin
+aminmax any arange argmax argmin argsort as_strided avg_pool1d avg_pool2d bernoulli bincount bucketize cat clone
+constant_pad_nd contiguous copy count_nonzero cummax cumprod cumsum detach diag_embed dropout embedding empty
+empty_like empty_strided equal eye fill flip floor_divide full full_like gather glu group_norm index index_add
+index_copy index_fill index_put index_select is_same_size isin item layer_norm lift_fresh linalg_vector_norm linspace
+logsumexp masked_scatter masked_select max max_pool1d max_pool2d_with_indices mean median min multinomial
+native_batch_norm native_dropout native_group_norm native_layer_norm new_empty new_empty_strided new_full new_ones
+new_zeros nonzero norm normal one_hot ones ones_like prod rand rand_like randint randn randn_like repeat
+repeat_interleave resize roll scalar_tensor scatter scatter_add scatter_reduce searchsorted select_scatter
+slice_scatter sort stack std std_mean sum take topk tril triu unfold uniform unique_consecutive unsafe_chunk
+unsafe_split unsafe_split_with_sizes var var_mean zero zeros zeros_like
 """
 
 FREE = frozenset(_WORDS.split())

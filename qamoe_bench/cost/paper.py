@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from qamoe_bench.contract import Batch, DataSpec, Output
-from qamoe_bench.nn.language import BertStates
+from qamoe_bench.nn.language import TokenStates
 
 PRINTED_G = 4.33
 """What the paper prints as GFLOPs of QA-MoE."""
@@ -59,7 +59,7 @@ class TextEncoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoder = BertStates()
+        self.encoder = TokenStates()
 
     def forward(self, batch: Batch) -> Output:
         """The mean of all states, which is no prediction of anything."""

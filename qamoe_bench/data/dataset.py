@@ -1,6 +1,6 @@
-"""A data set in memory: three splits of padded features, with their provenance."""
+"""A data set: three splits of padded features, in memory or mapped from files, with their provenance."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol, runtime_checkable
@@ -19,6 +19,7 @@ from qamoe_bench.seeding import stream
 
 SPLITS = ("train", "valid", "test")
 POOL_FRAMES = 4096
+BLOCK = 256  # samples that are looked at together, where there may be more than memory holds
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,19 @@ class Split:
     Attributes:
         ids: A name per sample, unique within the split.
         target: Labels.
-        features: Per modality, float32 frames padded at the back with exact zeros.
+        features: Per modality, frames padded at the back with exact zeros, float32 or, to halve their size, float16;
+            the rows of a batch are always float32.
         lengths: Per modality, the number of valid frames.
+        raw_text: What was said in each sample; empty where that is not known.
+        tokens: Token ids, attention mask and segments of what was said, where they are known.
     """
 
     ids: tuple[str, ...]
     target: Float[Tensor, " N"]
     features: Mapping[str, Float[Tensor, "N _ _"]]
     lengths: Mapping[str, Int[Tensor, " N"]]
+    raw_text: tuple[str, ...] = ()
+    tokens: Int[Tensor, "N 3 L"] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -46,8 +52,13 @@ class Split:
         return tuple(m for m in MODALITIES if m in self.features)
 
     def batch(self, *, target: bool) -> Batch:
-        """All samples, with their labels only where asked for."""
+        """All samples as they are stored, with their labels only where asked for."""
         return Batch(self.features, self.lengths, self.target if target else None)
+
+    def frames(self, modality: str) -> Iterator[Float[Tensor, "T D"]]:
+        """The frames of sample after sample; never more than a few samples of a mapped file are held."""
+        for start in range(0, len(self), BLOCK):
+            yield from self.features[modality][start : start + BLOCK]
 
 
 @runtime_checkable  # the test run checks annotations
@@ -73,12 +84,13 @@ class Dataset:
     Attributes:
         name: Short name, used in tables.
         splits: Split by name, exactly train, valid and test.
-        digest: SHA-256 of the content (or of the file that it came from), in hex.
+        digest: SHA-256 that identifies the content, in hex.
         label_range: Lowest and highest label of the annotation scale.
         notes: What reading had to mend, one sentence each.
         reliability: Per split and modality the true noise scale of each sample (smaller is more reliable), where known.
         oracle: The Bayes-optimal predictor, where the law is known.
         token_ids: Modalities that hold token ids and not features; see `DataSpec`.
+        pretrained: Folders of language models for these; see `DataSpec`.
     """
 
     name: str
@@ -89,6 +101,7 @@ class Dataset:
     reliability: Mapping[str, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict)
     oracle: Oracle | None = None
     token_ids: Mapping[str, int] = field(default_factory=dict)
+    pretrained: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in SPLITS:
@@ -102,7 +115,7 @@ class Dataset:
     def spec(self) -> DataSpec:
         """What a model may know; statistics of the training split only."""
         train = self.splits["train"]
-        moments = {m: _moments(train.features[m], train.lengths[m]) for m in train.modalities}
+        moments = {m: _moments(train, m) for m in train.modalities}
         return DataSpec(
             name=self.name,
             widths={m: train.features[m].shape[2] for m in train.modalities},
@@ -113,29 +126,35 @@ class Dataset:
             label_mean=float(train.target.mean()),
             label_std=float(train.target.std(correction=0)),
             token_ids=self.token_ids,
+            pretrained=self.pretrained,
         )
 
     @cached_property
     def reference(self) -> Reference:
         """What corruptions may take from the training split."""
         train = self.splits["train"]
-        pool = {m: _some_frames(train.features[m], train.lengths[m], m) for m in train.modalities}
+        pool = {m: _some_frames(train, m) for m in train.modalities}
         return Reference(self.spec.feature_mean, self.spec.feature_std, pool, self.token_ids)
 
 
-def _some_frames(x: Float[Tensor, "N T D"], lengths: Int[Tensor, " N"], modality: str) -> Float[Tensor, "P D"]:
+def _some_frames(split: Split, modality: str) -> Float[Tensor, "P D"]:
     """At most `POOL_FRAMES` valid frames, the same ones for the same data."""
-    sample, frame = valid_frames(lengths, x.shape[1]).nonzero().T
+    sample, frame = valid_frames(split.lengths[modality], split.features[modality].shape[1]).nonzero().T
     rows = stream("pool", modality).permutation(len(sample))[:POOL_FRAMES]
     chosen = torch.from_numpy(np.sort(rows))
-    return x[sample[chosen], frame[chosen]]
+    # Some at a time, since each may bring a whole stretch of a mapped file into memory.
+    parts = (split.features[modality][sample[some], frame[some]] for some in torch.split(chosen, POOL_FRAMES // 64))
+    return torch.cat([*parts]).float()
 
 
-def _moments(x: Float[Tensor, "N T D"], lengths: Int[Tensor, " N"]) -> tuple[Tensor, Tensor]:
+def _moments(split: Split, modality: str) -> tuple[Float[Tensor, " D"], Float[Tensor, " D"]]:
     """Mean and standard deviation of valid frames per dimension, summed in float64; a constant dimension gets std 1."""
+    lengths, width = split.lengths[modality], split.features[modality].shape[2]
     count = lengths.sum().clamp(min=1)  # padding is zero, so it adds nothing to the sums
     # Sample by sample, or a sum in float64 would make a copy of all the data in float64 first.
-    mean = sum((row.sum(0, dtype=torch.float64) for row in x), torch.zeros(x.shape[2], dtype=torch.float64)) / count
-    square = sum((((row[:n].double() - mean) ** 2).sum(0) for row, n in zip(x, lengths, strict=True)), mean * 0)
+    sums = (row.sum(0, dtype=torch.float64) for row in split.frames(modality))
+    mean = sum(sums, torch.zeros(width, dtype=torch.float64)) / count
+    rows = zip(split.frames(modality), lengths, strict=True)
+    square = sum((((row[:n].double() - mean) ** 2).sum(0) for row, n in rows), mean * 0)
     std = (square / count).sqrt()
     return mean.float(), torch.where(std > 1e-6 * (1 + mean.abs()), std, 1.0).float()

@@ -1,8 +1,8 @@
 """An encoder from frames to one vector per utterance, shared by models so that comparisons are about fusion.
 
 Standardise with training statistics and map each frame linearly; summarise the observed frames, in one of four ways;
-then a two-layer perceptron. Where frames are token ids, BERT's states (see `qamoe_bench.nn.language`) are mapped, as
-they are. Frames that are exactly zero, whether padding or taken away, are not observed and do not
+then a two-layer perceptron. Where frames are token ids, the states of a language model (see `qamoe_bench.nn.language`)
+are mapped, as they are. Frames that are exactly zero, whether padding or taken away, are not observed and do not
 count. A modality without any observed frame is encoded as the perceptron's answer to zeros.
 
     statistics   mean and standard deviation, the default: as good as the slower ones on the data sets tried
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from qamoe_bench.contract import Batch, DataSpec
 from qamoe_bench.nn.frames import FrameStatistics, StandardisedLinear, blanked, masked_mean, observed_frames
-from qamoe_bench.nn.language import BertStates
+from qamoe_bench.nn.language import TokenStates
 from qamoe_bench.nn.transformer import Dropouts, TransformerEncoder
 
 Summary = Literal["statistics", "mean", "gru", "transformer"]
@@ -81,7 +81,7 @@ class UtteranceEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.modality = modality
-        self.language = BertStates() if modality in spec.token_ids else None
+        self.language = TokenStates(spec.pretrained.get(modality)) if modality in spec.token_ids else None
         if self.language is None:
             self.frame: nn.Module = StandardisedLinear(spec.feature_mean[modality], spec.feature_std[modality], width)
         else:

@@ -1,43 +1,107 @@
-"""A language model for text that comes as token ids: the states of BERT (Devlin et al. 2019), trained with the rest.
+"""A language model for text that comes as token ids, trained with the rest of a model.
 
-The weights are random, for nothing is downloaded here; whoever has pretrained ones loads them like any checkpoint.
+Its weights are pretrained where the data set says which (see `DataSpec.pretrained`), and random otherwise: those of
+BERT base (Devlin et al. 2019), which serve where only cost matters. Nothing is downloaded here.
 
 Dimension legend: B samples, T tokens, W width of a state (768 in BERT base).
 """
 
+from collections.abc import Iterator
 from typing import Any
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from qamoe_bench.contract import Batch
 from qamoe_bench.errors import BenchError
 
+LENGTH_STEP = 8
+"""Samples are computed together whose lengths agree when rounded up to a multiple of this."""
 
-class BertStates(nn.Module):
-    """The last hidden states of a BERT without its pooler; dropout is BERT's own, 0.1.
 
-    Without settings it is BERT base: 12 layers, 12 heads, W = 768, 108,891,648 parameters.
+class TokenStates(nn.Module):
+    """The last hidden states of a language model without its pooler, with the dropout of its configuration.
+
+    Without a folder and settings it is BERT base: 12 layers, 12 heads, W = 768, 108,891,648 parameters. A text may have
+    `positions` tokens.
     """
 
-    def __init__(self, **settings: Any) -> None:
-        """`settings` are fields of transformers' `BertConfig`."""
+    def __init__(self, pretrained: str | None = None, **settings: Any) -> None:
+        """Weights and configuration of a folder, or of a BERT with these fields of transformers' `BertConfig`."""
         super().__init__()
         try:  # here, for only data with token ids need transformers
-            from transformers import BertConfig, BertModel
+            from transformers import AutoModel, BertConfig, BertModel
         except ImportError as error:
             raise BenchError(
                 "text holds token ids: expected the extra [text]; pip install 'qamoe-bench[text]'"
             ) from error
-        config = BertConfig(**settings)
-        self.width: int = config.hidden_size
-        self.bert = BertModel(config, add_pooling_layer=False)
+        if pretrained is None:
+            self.model: Any = BertModel(BertConfig(**settings), add_pooling_layer=False)
+        else:
+            self.model = _load(AutoModel, pretrained)
+        self.width: int = self.model.config.hidden_size
+        self.positions: int = self.model.config.max_position_embeddings
 
     def forward(self, batch: Batch, modality: str) -> Float[Tensor, "B T W"]:
+        """A state per position; zeros at padding."""
+        ids = batch.features[modality][..., 0]  # (B, T)
+        lengths = batch.lengths[modality]
+        states = ids.new_zeros(*ids.shape, self.width)  # (B, T, W)
+        for rows, longest in _of_like_length(lengths):
+            seen = torch.arange(longest, device=ids.device) < lengths[rows, None]
+            answer = self._states(ids[rows, :longest].masked_fill(~seen, 0).long(), seen)  # 0 is [PAD]
+            states = states.index_put(
+                (rows[:, None], torch.arange(longest, device=ids.device)), answer.to(states.dtype)
+            )
+        return states * batch.mask(modality)[..., None]
+
+    def states_of_padding(self, batch: Batch, modality: str) -> Float[Tensor, "B T W"]:
         """A state per position, those of padding included, which see the valid tokens and are not seen by them."""
         valid = batch.mask(modality)  # (B, T)
-        ids = batch.features[modality][..., 0].masked_fill(~valid, 0).long()  # 0 is [PAD]
+        ids = batch.features[modality][..., 0].masked_fill(~valid, 0).long()
         # A softmax over nothing is not a number, so a sample without tokens sees its padding.
-        seen = valid | ~valid.any(1, keepdim=True)
-        states: Tensor = self.bert(input_ids=ids, attention_mask=seen.long()).last_hidden_state  # (B, T, W)
+        return self._states(ids, valid | ~valid.any(1, keepdim=True))
+
+    def _states(self, ids: Int[Tensor, "B T"], seen: Tensor) -> Float[Tensor, "B T W"]:
+        states: Tensor = self.model(input_ids=ids, attention_mask=seen.long()).last_hidden_state
         return states
+
+
+def _load(auto: Any, folder: str) -> Any:
+    """The encoder in a folder, without its pooler, and without talk of its loading."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        model = auto.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    except Exception as error:  # whatever a broken file makes of a library that reads a hundred architectures
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BenchError(
+            f"encoder {folder}: expected weights that fit its config.json, got what cannot be read ({reason}); save it "
+            "again with save_pretrained"
+        ) from error
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None
+    return model
+
+
+def _of_like_length(lengths: Int[Tensor, " B"]) -> Iterator[tuple[Int[Tensor, " K"], int]]:
+    """Rows of samples with at least one token, and the longest length among them.
+
+    Most sentences are far shorter than the longest one, so computing them together would be computing padding.
+    """
+    steps = (lengths + LENGTH_STEP - 1) // LENGTH_STEP
+    for step in sorted(set(steps.tolist())):
+        if step:
+            rows = (steps == step).nonzero()[:, 0]
+            yield rows, int(lengths[rows].max())
+
+
+def language_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters of every language model inside a model."""
+    return [p for part in model.modules() if isinstance(part, TokenStates) for p in part.parameters()]

@@ -13,7 +13,7 @@ from qamoe_bench.report.audits import (
     realised,
     uncertainty,
 )
-from qamoe_bench.report.comparisons import Difference, Ranking, against_control, ranking
+from qamoe_bench.report.comparisons import Difference, Ranking, against_control, evaluations, ranking
 from qamoe_bench.report.rows import Section
 from qamoe_bench.report.scores import Scores, Values, score
 from qamoe_bench.report.summaries import Summary, summaries
@@ -31,6 +31,7 @@ class Analysis:
         summaries: Per metric, see `qamoe_bench.report.summaries`.
         rankings: Per metric.
         differences: By metric and row, from the control.
+        evaluations: By row and the same weights asked as usual, over the metrics in order.
         realised: What the corruption did, by condition.
         uncertainty: By row name, for rows that give a variance.
         quality: By row name and modality, for rows that give quality scores.
@@ -44,6 +45,7 @@ class Analysis:
     summaries: Mapping[str, Mapping[str, Summary]]
     rankings: Mapping[str, Ranking]
     differences: Mapping[tuple[str, int], Difference]
+    evaluations: Mapping[tuple[int, int], Estimate]
     realised: Mapping[str, Values]
     uncertainty: Mapping[str, Uncertainty]
     quality: Mapping[str, Mapping[str, Quality]]
@@ -61,12 +63,12 @@ def analyse(section: Section, dialect: Dialect, metrics: Sequence[str]) -> Analy
         {s.metric.name: summaries(section, s) for s in scores},
         {s.metric.name: ranking(section, s) for s in scores},
         against_control(section, scores),
+        evaluations(section, scores),
         realised(section),
         uncertainty(section),
         quality(section),
         interventions(section, dialect, scores),
         experts_in_use(section),
     )
-    for row in (*section.rows, *section.of_seeds):  # many sections are more than memory holds
-        row.forget()
+    section.forget()
     return found

@@ -1,5 +1,6 @@
 """Tables of audits: what the corruption did, what quality scores and predicted variances are worth."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -8,6 +9,7 @@ from qamoe_bench.modality import MODALITIES
 from qamoe_bench.report.analysis import Analysis
 from qamoe_bench.report.audits import COVERAGE, INTERVENTIONS
 from qamoe_bench.report.metric_tables import limits
+from qamoe_bench.report.rows import Row
 from qamoe_bench.report.table import Table, fitted, shown, without_empty
 from qamoe_bench.store import StoredCell
 
@@ -97,6 +99,26 @@ def intervention_table(found: Analysis) -> Table:
     if idle:
         notes.append(f"the score does not matter: no metric of {', '.join(idle)} changes for certain")
     return fitted(Table("Do the quality scores matter?", head, tuple(rows), tuple(notes)))
+
+
+def evaluation_table(found: Analysis) -> Table:
+    """What settings of the evaluation change in every metric, and in time."""
+    rows, metrics = [], [s.metric for s in found.scores]
+    for (row, usual), change in found.evaluations.items():
+        low, high = change.interval()
+        marks = ["" if low[k] > 0 or high[k] < 0 else " ≈" for k in range(len(metrics))]
+        changes = [f"{m.show_change(float(change.value[k]))}{marks[k]}" for k, m in enumerate(metrics)]
+        asked, as_usual = found.section.rows[row], found.section.rows[usual]
+        rows.append((asked.name, *changes, _times(asked, as_usual)))
+    note = "change of the mean over levels from the same weights without these settings; ≈: the 95 % interval holds 0"
+    more = "time: of a forward pass, as a multiple of theirs; only of cells that one machine ran"
+    head = ("model", *(m.name for m in metrics), "time")
+    return fitted(Table("What do settings of the evaluation change?", head, tuple(rows), (note, more)))
+
+
+def _times(row: Row, usual: Row) -> str:
+    spent = [statistics.median(c.facts.seconds_per_sample for c in r.cells) for r in (row, usual)]
+    return f"{spent[0] / spent[1]:.2f}" if all(spent) else "–"
 
 
 def expert_table(found: Analysis) -> Table:

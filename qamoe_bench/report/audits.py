@@ -16,7 +16,7 @@ from qamoe_bench.kinds import signal_left
 from qamoe_bench.report.rows import Row, Section
 from qamoe_bench.report.scores import Scores, resample
 from qamoe_bench.statistics.estimates import Estimate, estimate, mean_known
-from qamoe_bench.statistics.ranks import spearman
+from qamoe_bench.statistics.ranks import correlation, mid_ranks, spearman
 from qamoe_bench.statistics.uncertainty import ause, coverage, gaussian_nll
 
 Values = NDArray[np.float64]
@@ -90,7 +90,7 @@ class Quality:
 
 def quality(section: Section) -> Mapping[str, Mapping[str, Quality]]:
     """Of every row that gives quality scores, by its name and modality."""
-    corruption = cache(lambda seed, m: _corruption(section, seed, m))
+    corruption = cache(lambda seed, m: mid_ranks(_corruption(section, seed, m)))
     return {
         row.name: {m: _quality_of(row, section, m, corruption) for m in row.modalities if row.has(f"quality_{m}")}
         for row in section.rows
@@ -100,13 +100,13 @@ def quality(section: Section) -> Mapping[str, Mapping[str, Quality]]:
 
 def _quality_of(row: Row, section: Section, m: str, corruption: Corruption) -> Quality:
     r = row.column(f"quality_{m}")  # (S, V, C, N)
-    known = [spearman(r[i].ravel(), corruption(seed, m)) for i, seed in enumerate(row.seeds)]
+    known = correlation(mid_ranks(r.reshape(len(r), -1)), np.stack([corruption(seed, m) for seed in row.seeds]))
     least = section.clean or 0
     scatter = np.full(1, np.nan)
     if row.has(f"scatter_{m}"):
         own = np.concatenate([section.of_seeds[i].column(f"scatter_{m}") for i in section.places(row)])
         scatter = spearman(r[:, :, least], own[:, :, least])
-    return Quality(float(mean_known(np.array(known))), float(mean_known(scatter.ravel())))
+    return Quality(float(mean_known(known)), float(mean_known(scatter.ravel())))
 
 
 def _corruption(section: Section, seed: int, m: str) -> Float[Values, " X"]:

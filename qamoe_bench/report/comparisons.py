@@ -1,6 +1,6 @@
 """Which differences are real: every row against the control, and all rows against each other, on the same samples."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -8,10 +8,11 @@ import numpy as np
 from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 
+from qamoe_bench.registry import without_evaluation
 from qamoe_bench.report.rows import Section
 from qamoe_bench.report.scores import Scores
-from qamoe_bench.statistics.estimates import differences
-from qamoe_bench.statistics.families import holm_alphas, rank_intervals, rejected
+from qamoe_bench.statistics.estimates import Estimate, differences, estimate
+from qamoe_bench.statistics.families import holm_alphas, rank_intervals, step_down
 
 Values = NDArray[np.float64]
 
@@ -65,6 +66,21 @@ def against_control(section: Section, scores: Sequence[Scores]) -> dict[tuple[st
     return table
 
 
+def evaluations(section: Section, scores: Sequence[Scores]) -> Mapping[tuple[int, int], Estimate]:
+    """What settings of the evaluation change: by row and the row of the same weights that were asked as usual.
+
+    The estimates are arrays over the metrics, in order, of the difference of the means over all conditions.
+    """
+    found = {}
+    for i, row in enumerate(section.rows):
+        usual = section.find(without_evaluation(row.model), row.regime)
+        if usual not in (None, i):
+            values = np.stack([s.values[i].mean(-1) - s.values[usual].mean(-1) for s in scores], axis=-1)
+            again = [s.resampled[:, i].mean(-1) - s.resampled[:, usual].mean(-1) for s in scores]
+            found[i, usual] = estimate(values, np.stack(again, axis=-1))
+    return found
+
+
 @dataclass(frozen=True)
 class Ranking:
     """Best and worst rank that each row may have, by level and, last, for the mean over all conditions.
@@ -105,14 +121,13 @@ def ranking(section: Section, scores: Scores) -> Ranking:
 
 
 def _surely_better(section: Section, scores: Scores, rows: list[int]) -> Bool[NDArray[np.bool_], "M M K"]:
-    pairs = list(combinations(range(len(rows)), 2))
-    trained = np.array([section.rows[i].is_trained for i in rows])
-    values, again = section.levels.with_mean(scores.values[rows]), section.levels.with_mean(scores.resampled[:, rows])
-    found = differences(values, again, pairs, trained)
-    gain = scores.metric.sign * found.value  # (P, K)
-    p = found.two_sided()
-    surely = np.zeros((len(rows), len(rows), values.shape[-1]), bool)
-    for k in range(values.shape[-1]):
-        for (i, j), yes, amount in zip(pairs, rejected(p[:, k]), gain[:, k], strict=True):
-            surely[(i, j, k) if amount > 0 else (j, i, k)] = yes
-    return surely
+    """By place among these rows: whether the first is surely better than the second, by level and in the mean."""
+    trained = np.array([r.is_trained for r in section.rows])
+    values, again = section.levels.with_mean(scores.values), section.levels.with_mean(scores.resampled)
+    found = differences(values, again, list(combinations(rows, 2)), trained)
+    surely = step_down(found.excludes_zero, np.isfinite(found.value).sum(0))  # (P, K)
+    gain = scores.metric.sign * found.value
+    first, second = np.triu_indices(len(rows), 1)
+    better = np.zeros((len(rows), len(rows), values.shape[-1]), bool)
+    better[first, second], better[second, first] = surely & (gain > 0), surely & (gain < 0)
+    return better

@@ -1,6 +1,6 @@
 """Every format of a report, from one analysis."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from qamoe_bench.errors import unknown_name
 from qamoe_bench.report.analysis import Analysis
@@ -15,11 +15,12 @@ OF_CHAPTERS: Mapping[str, Callable[[Sequence[Chapter]], str]] = {
     "markdown": markdown,
     "latex": latex,
 }
-OF_RECORDS: Mapping[str, Callable[[Sequence[Analysis]], str]] = {"json": as_json, "csv": as_csv}
+OF_RECORDS: Mapping[str, Callable[[Iterable[Analysis]], str]] = {"json": as_json, "csv": as_csv}
 FORMATS = (*OF_CHAPTERS, *OF_RECORDS)
 
 
-def check_format(name: str) -> None:
-    """Refuse a format that does not exist, before anything is computed."""
-    if name not in FORMATS:
-        raise unknown_name("format", name, FORMATS)
+def check_format(name: str, *, of_tables: bool = False) -> None:
+    """Refuse a format that does not exist, or that has no tables where tables are all there is."""
+    known = tuple(OF_CHAPTERS) if of_tables else FORMATS
+    if name not in known:
+        raise unknown_name("format", name, known)

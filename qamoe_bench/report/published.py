@@ -74,8 +74,9 @@ def _line(line: Mapping[str, str]) -> Published:
 def published_table(found: Analysis) -> Table | None:
     """What is published for the data set under the protocol, and for clean data, with measured rows above theirs."""
     section = found.section
+    dataset, *_ = section.dataset.split("-")  # mosi-aligned is a file of mosi
     protocols = {section.protocol} | ({CLEAN} if _conditions(section, CLEAN) else set())
-    lines = [p for p in published() if p.dataset == section.dataset and p.protocol in protocols]
+    lines = [p for p in published() if p.dataset == dataset and p.protocol in protocols]
     if not lines:
         return None
     order = [CLEAN, *section.conditions, AVERAGE]

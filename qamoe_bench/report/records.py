@@ -10,7 +10,8 @@ Every record has the keys of `KEYS`. `statistic` says what the number is: `value
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -26,20 +27,23 @@ KEYS = (
     "dataset", "protocol", "dialect", "regime", "model", "row", "condition", "level", "statistic", "metric", "value",
     "low", "high", "p", "against", "seeds", "samples",
 )  # fmt: skip
+NUMBERS = ("level", "value", "low", "high", "p")
 Record = dict[str, Any]
 
 
-def records(found: Sequence[Analysis]) -> list[Record]:
+def records(found: Iterable[Analysis]) -> Iterator[Record]:
     """Every number of every analysis."""
-    return [record for analysis in found for record in _records(analysis)]
+    return (record for analysis in found for record in _records(analysis))
 
 
-def as_json(found: Sequence[Analysis]) -> str:
+def as_json(found: Iterable[Analysis]) -> str:
     """A list of objects; no NaN, for programs refuse it."""
-    return json.dumps(records(found), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    # The encoder indents many times slower than it writes; records are flat, so that separators can do it.
+    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",\n  ", ": ")).encode
+    return "[\n" + ",\n".join(f" {{\n  {encode(record)[1:-1]}\n }}" for record in records(found)) + "\n]\n"
 
 
-def as_csv(found: Sequence[Analysis]) -> str:
+def as_csv(found: Iterable[Analysis]) -> str:
     """One line per record, empty where a value is undefined."""
     text = io.StringIO()
     writer = csv.DictWriter(text, KEYS, lineterminator="\n")
@@ -65,13 +69,10 @@ def _record(found: Analysis, row: Row, statistic: str, metric: str, value: float
         "value": value, "seeds": len(row.seeds), "samples": found.section.samples,
     }  # fmt: skip
     filled = dict.fromkeys(KEYS) | own | more
-    return {key: _plain(value) for key, value in filled.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+    for key in NUMBERS:
+        if isinstance(number := filled[key], float):
+            filled[key] = float(number) if math.isfinite(number) else None
+    return filled
 
 
 def _by_condition(found: Analysis, scores: Scores) -> Iterator[Record]:

@@ -20,7 +20,8 @@ from qamoe_bench.store import StoredCell
 SYMBOLS = {"eta": "η", "lambda": "λ"}
 EVENTS = ("missing_", "noise_", "scatter_")
 """What the names of columns begin with that say what happened to the samples, and not what a model answered."""
-WORDS = frozenset({"id", "condition"})
+SHARED = frozenset({"id", "draw", "condition", "target"})
+"""Columns that are the same for all cells of a section."""
 CONTROL, MEAN = "late-fusion", "mean"
 """The model that others are compared with, and the one that knows nothing."""
 
@@ -75,7 +76,9 @@ class Row:
     def column(self, name: str) -> NDArray[Any]:
         """A column of all seeds, (S, V, C, N); read once, together with what is asked for with it."""
         if name not in self._columns:
-            kin = [n for n in self.cells[0].names if n.startswith(EVENTS) == name.startswith(EVENTS) and n not in WORDS]
+            kin = [
+                n for n in self.cells[0].names if n.startswith(EVENTS) == name.startswith(EVENTS) and n not in SHARED
+            ]
             parts = [c.columns(kin) for c in self.cells]
             self._columns.update({n: np.stack([part[n] for part in parts]) for n in kin})
         return self._columns[name]
@@ -110,11 +113,25 @@ class Levels:
 
     def means(self, values: Float[NDArray[np.float64], "*more C"]) -> Float[NDArray[np.float64], "*more L"]:
         """From conditions to levels."""
-        return np.stack([values[..., list(indices)].mean(-1) for indices in self.members], axis=-1)
+        if self.members == tuple((i,) for i in range(values.shape[-1])):
+            return values
+        return self._filled(values, len(self.members))
 
     def with_mean(self, values: Float[NDArray[np.float64], "*more C"]) -> Float[NDArray[np.float64], "*more K"]:
         """From conditions to levels and, last, the mean over all conditions."""
-        return np.concatenate([self.means(values), values.mean(-1, keepdims=True)], axis=-1)
+        found = self._filled(values, len(self.members) + 1)
+        found[..., -1] = values.mean(-1)
+        return found
+
+    def _filled(self, values: Float[NDArray[np.float64], "*more C"], columns: int) -> NDArray[np.float64]:
+        """The levels, then room; in memory as the values are, for these can be many."""
+        found = np.empty_like(values, shape=(*values.shape[:-1], columns))
+        for level, indices in enumerate(self.members):
+            found[..., level] = values[..., indices[0]]
+            for i in indices[1:]:
+                found[..., level] += values[..., i]
+            found[..., level] /= len(indices)
+        return found
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -185,6 +202,11 @@ class Section:
         order = list(names)
         ordered = sorted(self.cells, key=lambda c: (c.cell.model == ORACLE, order.index(_identity(c)), c.cell.seed))
         return tuple(Row(names[identity], tuple(cells)) for identity, cells in groupby(ordered, _identity))
+
+    def forget(self) -> None:
+        """Let go of what was read: many sections are more than memory holds."""
+        for row in (*self.rows, *self.of_seeds):
+            row.forget()
 
     def find(self, model: str, regime: str | None = None) -> int | None:
         """Index of the first row of a model, trained in a regime if one is given."""

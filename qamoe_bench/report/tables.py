@@ -1,6 +1,6 @@
 """Everything that is known of some cells, as chapters of tables."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from qamoe_bench.dialects import Dialect
@@ -8,6 +8,7 @@ from qamoe_bench.errors import unknown_name
 from qamoe_bench.report.analysis import Analysis, analyse
 from qamoe_bench.report.audit_tables import (
     corruption_table,
+    evaluation_table,
     expert_table,
     intervention_table,
     model_table,
@@ -25,6 +26,7 @@ from qamoe_bench.report.metric_tables import (
 from qamoe_bench.report.published import published_table
 from qamoe_bench.report.rows import sections
 from qamoe_bench.report.table import Chapter, Table
+from qamoe_bench.report.threads import in_order
 from qamoe_bench.store import StoredCell
 
 
@@ -40,14 +42,17 @@ def shown_metrics(dialect: Dialect, metrics: Sequence[str] = ()) -> tuple[str, .
     return tuple(metrics) or dialect.shown
 
 
-def analyses(cells: Sequence[StoredCell], dialect: Dialect, metrics: Sequence[str] = ()) -> list[Analysis]:
-    """Everything that is computed of some cells in any order, section by section; metrics as `shown_metrics` has it."""
+def analyses(cells: Iterable[StoredCell], dialect: Dialect, metrics: Sequence[str] = ()) -> Iterator[Analysis]:
+    """Everything that is computed of some cells in any order, section by section; metrics as `shown_metrics` has it.
+
+    An analysis may be as large as 100 MB: keep what you render from one, and let go of it before you take the next.
+    """
     shown = shown_metrics(dialect, metrics)
-    return [analyse(section, dialect, shown) for section in sections(cells)]
+    return in_order(lambda section: analyse(section, dialect, shown), sections(cells))
 
 
 def chapters(
-    found: Sequence[Analysis], manifests: Sequence[Mapping[str, Any]], *, against_published: bool = False
+    found: Iterable[Analysis], manifests: Sequence[Mapping[str, Any]], *, against_published: bool = False
 ) -> list[Chapter]:
     """Analyses as tables; the manifests of their runs have the protocols' definitions."""
     protocols = {(p["digest"], name): p for run in manifests for name, p in run["protocols"].items()}
@@ -89,5 +94,7 @@ def _tables(found: Analysis) -> Iterator[Table]:
         yield quality_table(found)
     if found.interventions:
         yield intervention_table(found)
+    if found.evaluations:
+        yield evaluation_table(found)
     if found.experts:
         yield expert_table(found)

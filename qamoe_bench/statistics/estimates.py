@@ -72,6 +72,11 @@ class Estimate:
         tail = self._tail(np.abs(distance))
         return np.where(distance >= 0, tail, 1 - tail)
 
+    def excludes_zero(self, alpha: float | Values) -> NDArray[np.bool_]:
+        """Whether the interval at alpha does: where `two_sided` is at most alpha."""
+        distance = np.abs(self.value)
+        return np.asarray((distance > 0) & (distance >= self._reach(alpha / 2)))
+
     def detectable(self, alpha: float = 1 - LEVEL, power: float = POWER) -> Values:
         """The smallest true value that a test at alpha finds with this power."""
         return np.asarray(self._reach(alpha / 2) + self._reach(1 - power))
@@ -82,7 +87,9 @@ class Estimate:
 
     def _reach(self, tail: float | Values) -> Values:
         """How far the truth may lie above, missed with this probability."""
-        t, z = stdtrit(self.freedom, 1 - tail), ndtri(1 - tail)
+        one = self.freedom.flat[0]  # which is nearly always that of all, and a quantile is not cheap
+        freedom = one if (self.freedom == one).all() else self.freedom
+        t, z = stdtrit(freedom, 1 - tail), ndtri(1 - tail)
         return np.asarray(np.sqrt(t**2 * self.of_seeds + z**2 * self._rest))
 
     def _tail(self, distance: float | Values) -> Values:
@@ -98,6 +105,8 @@ class Estimate:
 def estimate(values: Float[Values, "S ..."], resampled: Float[Values, "R S ..."]) -> Estimate:
     """The mean over seeds; a seed without a value (NaN) is left out, as is a resample without one."""
     known = np.isfinite(values)
+    if known.all() and np.isfinite(resampled.sum()):  # nearly always; and resamples are many
+        return _estimate(values, _spread(resampled.mean(1)), np.asarray(_spread(resampled).mean(0)))
     there = np.isfinite(resampled) & known
     averaged = _mean(resampled, there, 1)
     of_samples = _variance(averaged, np.isfinite(averaged), 0)
@@ -132,7 +141,7 @@ def differences(
     """
     first, second = (list(side) for side in zip(*pairs, strict=True))
     gaps = np.moveaxis(values[first] - values[second], 0, 1)  # (S, P, ...)
-    if np.isfinite(values).all() and np.isfinite(resampled).all():
+    if np.isfinite(gaps).all() and np.isfinite(resampled.sum(0)[sorted({*first, *second})]).all():
         averaged = _of_pairs(resampled.mean(2), first, second)
         within = np.mean([_of_pairs(resampled[:, :, s], first, second) for s in range(values.shape[1])], axis=0)
         found = _estimate(gaps, averaged, within)
@@ -161,8 +170,9 @@ def mean_known(x: Values, axis: int = 0) -> Values:
 
 def _of_pairs(resampled: Float[Values, "R M ..."], first: list[int], second: list[int]) -> Float[Values, "P ..."]:
     """Variance over resamples of the difference of each pair, from covariances: pairs are many, contestants few."""
-    centred = (resampled - resampled.mean(0)).reshape(*resampled.shape[:2], -1)  # (R, M, K)
-    covariance = np.einsum("rmk,rnk->mnk", centred, centred, optimize=True) / len(resampled)
+    centred = np.moveaxis(resampled - resampled.mean(0), 0, -1).reshape(resampled.shape[1], -1, len(resampled))
+    each = centred.swapaxes(0, 1)  # (K, M, R)
+    covariance = np.moveaxis(each @ each.swapaxes(1, 2), 0, -1) / len(resampled)  # (M, M, K)
     own = np.einsum("mmk->mk", covariance)
     both = own[first] + own[second]
     found = both - 2 * covariance[first, second]
@@ -180,4 +190,16 @@ def _variance(x: Values, known: NDArray[np.bool_], axis: int) -> Values:
     """Mean squared difference from the mean, not corrected for the number; 0 where all are equal."""
     mean = np.expand_dims(_mean(x, known, axis), axis)
     square = _mean(np.where(known, x - mean, 0) ** 2, known, axis)
-    return np.where(square > 1e-24 * np.maximum(np.squeeze(mean, axis) ** 2, 1e-12), square, 0.0)
+    return _without_rounding(square, np.squeeze(mean, axis))
+
+
+def _spread(x: Float[Values, "R ..."]) -> Float[Values, "..."]:
+    """The same over the first axis of values that are all known."""
+    mean = np.asarray(x.mean(0))
+    square = x - mean
+    square *= square
+    return _without_rounding(np.asarray(square.mean(0)), mean)
+
+
+def _without_rounding(square: Values, mean: Values) -> Values:
+    return np.where(square > 1e-24 * np.maximum(mean**2, 1e-12), square, 0.0)

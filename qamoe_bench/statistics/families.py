@@ -1,5 +1,7 @@
 """Families of tests: what is sure when many questions are asked at once (Holm 1979), and ranks with their ties."""
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
@@ -27,6 +29,26 @@ def holm_alphas(p: Float[NDArray[np.float64], " M"], alpha: float = ALPHA) -> Fl
 def rejected(p: NDArray[np.float64], alpha: float = ALPHA) -> Bool[NDArray[np.bool_], "..."]:
     """Which tests of a family, of any shape, are rejected."""
     found: NDArray[np.bool_] = p <= np.nan_to_num(holm_alphas(p.ravel(), alpha), nan=-1.0).reshape(p.shape)
+    return found
+
+
+def step_down(
+    sure: Callable[[Float[NDArray[np.float64], " K"]], Bool[NDArray[np.bool_], "M K"]],
+    tests: Int[NDArray[np.int64], " K"],
+    alpha: float = ALPHA,
+) -> Bool[NDArray[np.bool_], "M K"]:
+    """The tests that Holm rejects in K families at once, where it is cheaper to ask what a level rejects than for p.
+
+    With r of M rejected, all that alpha / (M − r) rejects are; this goes on until there are no more.
+
+    Args:
+        sure: From a level per family to the tests that it rejects by itself; more for a larger level.
+        tests: M of each family.
+        alpha: Probability of any false alarm in a family.
+    """
+    found = sure(alpha / np.maximum(tests, 1))
+    while (more := sure(alpha / np.maximum(tests - found.sum(0), 1))).sum() > found.sum():
+        found = more
     return found
 
 

@@ -3,7 +3,9 @@
 Dimension legend: R resamples, N samples.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -30,11 +32,22 @@ def sample_weights(samples: int, resamples: int = RESAMPLES) -> Float[NDArray[np
 def resampled(
     definition: Definition, prediction: Array, label: Labels, weights: Float[NDArray[np.float32], "R N"]
 ) -> Array:
-    """A metric of every resample: from predictions (..., N) and labels (N) to (R, ...).
+    """A metric of every resample: from predictions (..., N) and labels (N) to (R, ...)."""
+    return resampled_terms(definition, definition.terms(prediction, label), weights)
+
+
+def resampled_terms(
+    definition: Definition, terms: Sequence[NDArray[Any]], weights: Float[NDArray[np.float32], "R N"]
+) -> Array:
+    """The same from the terms of a definition.
 
     The product is in single precision: its error is a thousand times less than what resampling itself leaves open.
+    Resamples are next to each other in memory, for they are what is reduced over most.
     """
-    terms = definition.terms(prediction, label)  # (..., N, K)
-    side_by_side = np.moveaxis(terms, -2, 0).astype(np.float32, order="C").reshape(len(label), -1)
-    sums = (weights @ side_by_side).reshape(len(weights), *terms.shape[:-2], terms.shape[-1])
-    return np.asarray(definition.value(sums.astype(np.float64)))
+    sums = (_sums(term, weights) for term in terms)
+    return np.moveaxis(np.asarray(definition.value(*sums)), -1, 0)
+
+
+def _sums(term: NDArray[Any], weights: Float[NDArray[np.float32], "R N"]) -> Float[NDArray[np.float64], "... R"]:
+    flat = term.reshape(-1, term.shape[-1]).astype(np.float32)
+    return (flat @ weights.T).astype(np.float64).reshape(*term.shape[:-1], len(weights))

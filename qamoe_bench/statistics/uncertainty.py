@@ -27,14 +27,14 @@ def ause(error: Errors, variance: Errors) -> Float[NDArray[np.float64], "..."]:
     leaves the curve flat.
     """
     size = np.abs(error)
-    own, best = _left(size, variance), _left(size, size)
+    own = _left(np.take_along_axis(size, np.argsort(variance, axis=-1, kind="stable"), axis=-1))
+    best = _left(np.sort(size, axis=-1))
     return np.asarray((own - best).mean(-1) / size.mean(-1))
 
 
-def _left(size: Errors, key: Errors) -> Errors:
-    """Mean of the n samples with the smallest key, for n = 1 … N."""
-    ordered = np.take_along_axis(size, np.argsort(key, axis=-1, kind="stable"), axis=-1)
-    means: NDArray[np.float64] = ordered.cumsum(-1) / np.arange(1, size.shape[-1] + 1)
+def _left(ordered: Errors) -> Errors:
+    """Mean of the first n, for n = 1 … N."""
+    means: NDArray[np.float64] = ordered.cumsum(-1) / np.arange(1, ordered.shape[-1] + 1)
     return means
 
 

@@ -1,6 +1,5 @@
 """Files in MMSA's layout come out as clean float32, whatever they leave out; wrong ones are refused in one line."""
 
-import hashlib
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,8 @@ import torch
 from numpy.typing import DTypeLike, NDArray
 
 from qamoe_bench.data.dataset import SPLITS, Dataset
-from qamoe_bench.data.mmsa import read_mmsa
+from qamoe_bench.data.open import as_dataset
+from qamoe_bench.data.open import read as read_any
 from qamoe_bench.errors import BenchError
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data"
@@ -57,6 +57,10 @@ def dump(tmp_path: Path, content: object) -> Path:
     return path
 
 
+def read_mmsa(path: Path) -> Dataset:
+    return as_dataset(read_any(path))
+
+
 def read(tmp_path: Path, change: Change | None = None) -> Dataset:
     return read_mmsa(write(tmp_path, change))
 
@@ -83,7 +87,8 @@ def test_everything_comes_out_when_the_file_is_plain(tmp_path: Path) -> None:
     path = write(tmp_path)
     data = read_mmsa(path)
     assert data.name == "tiny"
-    assert data.digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert data.digest == read_mmsa(path).digest
+    assert data.digest != read(tmp_path, lambda part: part["audio"].__setitem__((0, 0, 0), 9)).digest
     assert data.notes == ()
     assert data.label_range == (-3, 3)
     for name, samples in COUNTS.items():
@@ -96,9 +101,11 @@ def test_everything_comes_out_when_the_file_is_plain(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.int16, np.uint8, ">f4"])
-def test_features_become_float32_when_of_any_number_type(kind: DTypeLike, tmp_path: Path) -> None:
+def test_rows_are_float32_when_features_are_of_any_number_type(kind: DTypeLike, tmp_path: Path) -> None:
     data = read(tmp_path, setting("text", lambda n: (features(n) * 8).astype(kind)))
-    assert data.splits["test"].features["text"].dtype == torch.float32
+    stored = data.splits["test"].features["text"].dtype
+    assert stored == (torch.float16 if kind == np.float16 else torch.float32)
+    assert data.splits["test"].batch(target=False).rows(slice(0, 2)).features["text"].dtype == torch.float32
     np.testing.assert_array_equal(data.splits["test"].features["text"].numpy(), features(4) * 8)
 
 
@@ -328,9 +335,9 @@ WRONG: dict[str, tuple[Change, str, str]] = {
     "labels_wide": (setting("regression_labels", lambda n: np.zeros((n, 7))), "regression_labels", "shape (5, 7)"),
     "labels_text": (setting("regression_labels", lambda n: ["0"] * n), "regression_labels", "expected numbers"),
     "labels_renamed": (
-        lambda part: part.update(labels=part.pop("regression_labels")),
+        lambda part: part.update(regression_label=part.pop("regression_labels")),
         "regression_labels",
-        "rename 'labels' to 'regression_labels'",
+        "rename 'regression_label' to 'regression_labels'",
     ),
     "text_misspelt": (lambda part: part.update(Text=part.pop("text")), "text", "rename it to 'text'"),
     "lengths_misspelt": (setting("audio_len", lambda n: [1] * n), "audio_lengths", "rename it to 'audio_lengths'"),
