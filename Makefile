@@ -9,7 +9,7 @@ QUICK := mean text-only late-fusion qa-moe qa-moe-plus
 REFERENCE := results/reference
 GATE := build/gate
 
-.PHONY: bench test check reference benchmark fuzz format clean
+.PHONY: bench test check reference benchmark fuzz soak format clean
 .DEFAULT_GOAL := bench
 
 # One environment for both; made again when the dependencies or their pins change.
@@ -47,12 +47,17 @@ benchmark: .venv/installed
 	$(BIN)/python tests/benchmarks/bench_sweep.py
 	$(BIN)/python tests/benchmarks/bench_experts.py
 	PYTHONPATH=tests $(BIN)/python tests/benchmarks/bench_report.py
+	PYTHONPATH=tests $(BIN)/python tests/benchmarks/bench_engine.py
 	PYTHONPATH=tests $(BIN)/python tests/benchmarks/bench_growth.py
 
 # Broken data files into every reader: each must be read, or refused in one line, within seconds and bounds of memory.
 FUZZ_SECONDS ?= 600
 fuzz: .venv/installed
 	PYTHONPATH=tests $(BIN)/python tests/fuzz/fuzz_readers.py --seconds $(FUZZ_SECONDS)
+
+# Thirty rounds of random faults over a small study: killed workers and runs, full disks; about ten minutes.
+soak: .venv/installed
+	PYTHONPATH=tests $(BIN)/python tests/soak/soak.py
 
 format: .venv/installed
 	$(BIN)/ruff format

@@ -10,6 +10,7 @@ import typer
 from qamoe_bench.cli_results import Results, talk
 from qamoe_bench.dialects import DIALECTS
 from qamoe_bench.errors import unknown_name
+from qamoe_bench.failures import failed_keys
 from qamoe_bench.metrics import METRICS
 from qamoe_bench.protocol_file import load_protocol, protocol_names
 from qamoe_bench.registry import model_refs
@@ -32,7 +33,9 @@ def list_names(
     if as_json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
     elif rows:
-        _print_rows(rows)
+        from qamoe_bench.report.terminal import print_rows
+
+        print_rows(rows)
     else:
         talk.print(f"no {what} yet", highlight=False)
 
@@ -68,19 +71,7 @@ def _runs(store: Store) -> list[dict[str, Any]]:
     done = store.finished()
     return [
         {"name": run["run"], "data": run["data"]["name"], "protocols": ", ".join(run["protocols"]),
-         "cells": f"{len(done.intersection(run['cells']))}/{len(run['cells'])}"}
+         "cells": f"{len(done.intersection(run['cells']))}/{len(run['cells'])}",
+         "failed": len(failed_keys(store, run["run"]) - done)}
         for run in store.manifests()
     ]  # fmt: skip
-
-
-def _print_rows(rows: list[dict[str, Any]]) -> None:
-    from rich.table import Table
-
-    from qamoe_bench.report.terminal import stdout
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in rows[0]:
-        table.add_column(name, no_wrap=name == "name")
-    for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
-    stdout().print(table, markup=False, highlight=False)

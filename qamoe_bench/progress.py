@@ -16,12 +16,20 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from qamoe_bench.executor import Tick
+Tick = Callable[[int], None]
+"""Called with the number of work units (epochs and cells) that were finished."""
+
+Watch = Callable[[int], AbstractContextManager[Tick]]
+"""Given the number of work units ahead, a context that shows progress and yields a `Tick`."""
 
 LINE_EVERY_S = 20.0
 
 
-def showing(console: Console, what: str = "epochs and cells") -> Callable[[int], AbstractContextManager[Tick]]:
+def ignore(_: int) -> None:
+    """A tick that nobody watches."""
+
+
+def showing(console: Console, what: str = "epochs and cells") -> Watch:
     """A context maker for so many units of work, such as `qamoe_bench.runner.run` wants."""
     return lambda units: _bar(console, units, what) if console.is_terminal else _lines(console, units, what)
 

@@ -20,6 +20,10 @@ GIVEN = "given"
 """The regime of weights that the user brought."""
 
 
+READABLE = 120
+"""Characters of the readable part of a file's name; a name of more than 255 is refused by most file systems."""
+
+
 def digest_of(content: object) -> str:
     """SHA-256 of the canonical JSON of plain values."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -55,10 +59,16 @@ class Cell:
         return digest_of({**asdict(self), "schema": SCHEMA})[:20]
 
     @property
+    def words(self) -> str:
+        """How it is called in talk."""
+        return " ".join(filter(None, (self.model, self.regime, str(self.seed), self.protocol)))
+
+    @property
     def file_name(self) -> str:
-        """Name of its file: readable in front, the key behind."""
-        words = (self.protocol, self.model, self.regime, str(self.seed), self.key)
-        return "-".join(re.sub(r"[^\w.]+", "_", word) for word in words if word) + ".parquet"
+        """Name of its file: readable in front, as far as file systems allow, the key behind."""
+        words = (self.protocol, self.model, self.regime, str(self.seed))
+        readable = "-".join(re.sub(r"[^\w.]+", "_", word) for word in words if word)
+        return f"{readable[:READABLE]}-{self.key}.parquet"
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,11 @@ class CellFacts:
         encodings_asked: How often the encoding of a modality of a sample was needed, of a model that encodes
             modalities apart; else 0. The answers with other quality scores are given from those of the first answer.
         encodings_computed: How many of these were computed, and not taken from an equal input before.
+        device: Kind of device that computed it; empty where it was not recorded.
+        seconds_per_condition: Wall-clock time of evaluating one condition with one draw of the whole test split,
+            corruption and all; 0 where it was not measured.
+        peak_memory_mib: Largest resident memory of the process until the cell was finished; 0 where it was not
+            measured.
     """
 
     conditions: Sequence[Mapping[str, Any]]
@@ -88,3 +103,6 @@ class CellFacts:
     seconds_per_sample: float = 0.0
     encodings_asked: int = 0
     encodings_computed: int = 0
+    device: str = ""
+    seconds_per_condition: float = 0.0
+    peak_memory_mib: float = 0.0

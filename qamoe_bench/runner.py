@@ -1,42 +1,27 @@
-"""Running a plan: train what is not trained, evaluate what is not evaluated, store each cell as it is finished.
+"""Running plans: every job that has something left goes to an executor, and what failed is recorded.
 
-A job that is interrupted loses its current training at most; the same request again goes on from what is stored.
-Jobs are independent and compute on one thread each, so they give the same bits in one process or in several.
+Nothing depends on the order in which jobs are finished, nor on the clock: what is done is what is stored.
 """
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, is_dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError, Future, as_completed
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
+from itertools import groupby
 
-import torch
-from torch import nn
-
-from qamoe_bench.building import build_model
-from qamoe_bench.checkpoint import load_weights, save_weights
-from qamoe_bench.data.open import open_dataset
-from qamoe_bench.environment import commit, machine, usable_cores
-from qamoe_bench.executor import Executor, Tick, in_process, in_processes
-from qamoe_bench.plan import Job, Plan
-from qamoe_bench.protocol import Condition, Protocol
-from qamoe_bench.record import CellFacts
+from qamoe_bench.elsewhere import meeting_point, packed
+from qamoe_bench.environment import commit, machine
+from qamoe_bench.errors import BenchError, RunFailed
+from qamoe_bench.executors.choice import Execution, Opened
+from qamoe_bench.failures import Failure, failures_folder, forget_failures, write_failures
+from qamoe_bench.job import Plan
+from qamoe_bench.progress import Tick, Watch, ignore
+from qamoe_bench.remaining import Task, tasks_left, unfinished
 from qamoe_bench.store import Store
-from qamoe_bench.sweep import TestSet, as_arrow, sweep_model, sweep_oracle
-from qamoe_bench.train import train
+from qamoe_bench.work import Outcome, failure_of, run_job
 
-Progress = Callable[[int], AbstractContextManager[Tick]]
-"""Given the number of work units (epochs and cells) ahead, a context that shows progress and yields a `Tick`."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What was done: trainings made, cells made."""
-
-    trained: int = 0
-    evaluated: int = 0
+SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -49,129 +34,91 @@ class Summary:
     seconds: float
 
 
-def run(
-    plan: Plan, store: Store, jobs: int | None = None, progress: Progress = lambda _: nullcontext(_ignore)
+def run(plan: Plan, store: Store, jobs: int | None = None, progress: Watch = lambda _: nullcontext(ignore)) -> Summary:
+    """Finish every cell of a plan on this machine; see `run_all`."""
+    return run_all([plan], store, Execution(jobs=jobs), progress)
+
+
+def run_all(
+    plans: Sequence[Plan], store: Store, execution: Execution, progress: Watch = lambda _: nullcontext(ignore)
 ) -> Summary:
-    """Finish every cell of a plan.
+    """Finish every cell of some plans.
 
     Args:
-        plan: What to do.
+        plans: What to do.
         store: Where to keep it.
-        jobs: Worker processes; by default one per usable core, and never more than jobs are left.
-        progress: See `Progress`.
+        execution: Where to compute it.
+        progress: See `Watch`.
 
     Raises:
-        BenchError: when the store cannot be written to.
-        RunFailed: when a job failed; the others were finished first.
+        BenchError: for what stops everything, as a store that cannot be written to.
+        RunFailed: when cells failed, after all others were finished, or when the cluster was lost.
         KeyboardInterrupt: when interrupted; what was finished is stored.
     """
     start = time.perf_counter()
-    store.prepare(plan.run_id)
-    store.write_manifest(plan.run_id, {**plan.manifest, "commit": commit(), "machine": machine()})
-    left = [job for job in plan.jobs if work_units(job, store)]
-    reused = sum(store.find_cell(cell) is not None for cell in plan.cells)
-    workers = min(jobs or usable_cores(), len(left))
-    execute: Executor = in_processes if workers > 1 else in_process
-    with progress(sum(work_units(job, store) for job in left)) as tick:
-        outcomes = execute(run_job, [(job, store, plan.run_id) for job in left], workers, tick)
-    return Summary(
-        trained=sum(o.trained for o in outcomes),
-        evaluated=sum(o.evaluated for o in outcomes),
-        reused=reused,
-        seconds=time.perf_counter() - start,
+    for plan in plans:
+        store.prepare(plan.run_id)
+        store.write_manifest(plan.run_id, {**plan.manifest, "commit": commit(), "machine": machine()})
+        forget_failures(store, plan.run_id)
+    tasks = tasks_left(plans, store)
+    reused = sum(store.find_cell(cell) is not None for plan in plans for cell in plan.cells)
+    device = tasks[0].job.device if tasks else ""
+    with progress(sum(task.units for task in tasks)) as tick, execution.open(len(tasks), device, tick) as opened:
+        outcomes = list(_finished(tasks, store, opened, tick))
+    if failures := [failure for outcome in outcomes for failure in outcome.failures]:
+        raise RunFailed(_told(failures, sum(len(plan.cells) for plan in plans), store))
+    trained, evaluated = sum(o.trained for o in outcomes), sum(o.evaluated for o in outcomes)
+    return Summary(trained, evaluated, reused, time.perf_counter() - start)
+
+
+def _finished(tasks: Sequence[Task], store: Store, opened: Opened, tick: Tick) -> Iterator[Outcome]:
+    """Outcomes as they come, with the failures recorded."""
+    with ExitStack() as stack:
+        futures = {}
+        for run_id, of_run in groupby(tasks, lambda task: task.run_id):
+            meeting = stack.enter_context(meeting_point(store, run_id)) if opened.elsewhere else None
+            for task in of_run:
+                call = (
+                    packed(task.job, store, run_id, meeting)
+                    if meeting
+                    else (run_job, task.job, store, run_id, opened.tick or ignore)
+                )
+                futures[opened.executor.submit(*call)] = task
+        for future in as_completed(futures):
+            task = futures[future]
+            outcome = _outcome(future, task, store)
+            write_failures(store, task.run_id, list(outcome.failures))
+            if opened.tick is None:
+                tick(task.units)
+            yield outcome
+
+
+def _outcome(future: Future[Outcome], task: Task, store: Store) -> Outcome:
+    """What a job did; one that ended in an exception, or with its worker, failed in all that it has not stored."""
+    try:
+        return future.result()
+    except BenchError:
+        raise
+    except CancelledError as error:
+        raise RunFailed(
+            "the connection to the scheduler was lost: what was finished is stored; the same command goes on from there"
+        ) from error
+    except Exception as error:
+        return Outcome(failures=tuple(failure_of(cell, error) for cell, _ in unfinished(task.job, store)))
+
+
+def _told(failures: Sequence[Failure], cells: int, store: Store) -> str:
+    by_reason: dict[str, list[str]] = {}
+    for failure in failures:
+        by_reason.setdefault(failure.reason, []).append(failure.cell.words)
+    reasons = _some([f"{_some(names, ', ')}: {reason}" for reason, names in by_reason.items()], "; ")
+    return (
+        f"{len(failures)} of {cells} cells ({reasons}); the others are stored. The reasons are kept in "
+        f"{failures_folder(store, '<run>')}, and the same command tries these cells again"
     )
 
 
-def work_units(job: Job, store: Store) -> int:
-    """Epochs and cells that are left to do."""
-    left = [protocol for cell, protocol in job.cells if store.find_cell(cell) is None]
-    if job.recipe is None or job.recipe.checkpoint:
-        return len(left)
-    keys = {job.weights(condition) for protocol in left for condition in protocol.conditions}
-    return len(left) + job.recipe.training.epochs * sum(store.find_checkpoint(key) is None for key in keys)
-
-
-def run_job(job: Job, store: Store, run_id: str, tick: Tick) -> Outcome:
-    """Do what is left of a job: get the weights, then make and store one cell after the other."""
-    test = _test_set(job.data, job.fine_tune, job.seed, job.device)
-    weights = _Weights(job, store, run_id, tick)
-    evaluated = 0
-    for cell, protocol in job.cells:
-        if store.find_cell(cell) is None:
-            precision = job.evaluation(cell).precision
-            sweep = (
-                sweep_model(weights, test, protocol, precision=precision)
-                if job.recipe
-                else sweep_oracle(test, protocol)
-            )
-            conditions = tuple({"name": c.name, "levels": dict(c.levels)} for c in protocol.conditions)
-            facts = CellFacts(
-                conditions, *weights.facts(protocol), sweep.experts, sweep.seconds_per_sample,
-                sweep.encodings_asked, sweep.encodings_computed,
-            )  # fmt: skip
-            store.write_cell(run_id, cell, facts, as_arrow(sweep.columns))
-            evaluated += 1
-            tick(1)
-    return Outcome(weights.trained, evaluated)
-
-
-@lru_cache(maxsize=1)  # jobs come seed by seed, and the draws of a seed serve every model
-def _test_set(data: str, fine_tune: str, seed: int, device: str) -> TestSet:
-    return TestSet(open_dataset(data, fine_tune), seed, torch.device(device))
-
-
-class _Weights:
-    """The trained model of a job for each condition: the user's, from the store, or trained now and stored.
-
-    The last one is kept, so where all conditions have the same weights they are fetched once.
-    """
-
-    def __init__(self, job: Job, store: Store, run_id: str, tick: Tick) -> None:
-        self._job, self._store, self._run_id, self._tick = job, store, run_id, tick
-        self._key = ""
-        self._model: nn.Module | None = None
-        self._courses: dict[str, dict[str, Any]] = {}
-        self.trained = 0
-
-    def __call__(self, condition: Condition) -> nn.Module:
-        key = self._job.weights(condition)
-        if self._model is None or key != self._key:
-            self._model, self._courses[key] = self._get(key, condition)
-            self._key = key
-        return self._model
-
-    def facts(self, protocol: Protocol) -> tuple[int, dict[str, Any], dict[str, Any]]:
-        """Parameters, configuration and training of the weights that answered under the conditions of a protocol."""
-        if self._model is None:
-            return 0, {}, {}
-        parameters = sum(p.numel() for p in self._model.parameters() if p.requires_grad)
-        courses = {c.name: self._courses[self._job.weights(c)] for c in protocol.conditions}
-        specialists = self._job.recipe is not None and self._job.recipe.regime == "matched"
-        training = {"specialists": courses} if specialists else courses[protocol.conditions[0].name]
-        return parameters, _config(self._model), training
-
-    def _get(self, key: str, condition: Condition) -> tuple[nn.Module, dict[str, Any]]:
-        job, recipe = self._job, self._job.recipe
-        assert recipe is not None
-        data, device = open_dataset(job.data, job.fine_tune), torch.device(job.device)
-        model = build_model(recipe.model, recipe.settings, data.spec, job.seed).to(device)
-        found = Path(recipe.checkpoint) if recipe.checkpoint else self._store.find_checkpoint(key)
-        if found is not None:
-            return model, load_weights(model, found)
-        trained = train(
-            model, data, recipe.exposure(condition), job.seed, recipe.training, device, lambda: self._tick(1)
-        )
-        self._tick(recipe.training.epochs - len(trained.train_loss))  # nothing to train takes no epochs
-        course = {**asdict(recipe.training), **asdict(trained)}
-        save_weights(model, course, self._store.checkpoint_path(self._run_id, key))
-        self.trained += 1
-        return model, course
-
-
-def _config(model: nn.Module) -> dict[str, Any]:
-    config = getattr(model, "config", None)
-    return asdict(config) if is_dataclass(config) and not isinstance(config, type) else {}
-
-
-def _ignore(_: int) -> None:
-    """A tick that nobody watches."""
+def _some(words: Sequence[str], between: str) -> str:
+    """The first of them, and how many more there are."""
+    more = [f"{len(words) - SHOWN} more"] if len(words) > SHOWN else []
+    return between.join([*words[:SHOWN], *more])

@@ -79,11 +79,12 @@ class StoredCell:
 
 
 class Store:
-    """A results folder."""
+    """A results folder; who reads it keeps an index of each large run there, unless told not to."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, keeps_index: bool = True) -> None:
         self.root = root
         self.runs = root / "runs"
+        self._keeps_index = keeps_index
 
     def prepare(self, run_id: str) -> None:
         """Make the folders of a run, see that they can be written to, and sweep up after runs that were killed."""
@@ -132,9 +133,9 @@ class Store:
 
     def cells(self) -> list[StoredCell]:
         """Every finished cell of every run, each once."""
-        found = {}
+        found, save = {}, _write_if_possible if self._keeps_index else _leave
         for folder in self._folders():
-            known = heads(folder, ".parquet", folder.parent / "index.parquet", _read_head, _write_if_possible)
+            known = heads(folder, ".parquet", folder.parent / "index.parquet", _read_head, save)
             found.update({name: _as_cell(folder / name, head) for name, head in known.items()})
         return list(found.values())
 
@@ -149,6 +150,18 @@ class Store:
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, and durably; any failure is a `BenchError` that leaves nothing behind."""
+    try:
+        try:
+            _write_and_rename(path, content)
+        except FileNotFoundError:
+            # On a network folder the answer to a rename may be lost and the second try of it fail; and a machine of
+            # the same name, which cannot see this process alive, may have swept up its file.
+            _write_and_rename(path, content)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _write_and_rename(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -156,8 +169,6 @@ def write_atomic(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
-        raise _unwritable(path, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -223,7 +234,11 @@ def _write_if_possible(path: Path, content: bytes) -> None:
         write_atomic(path, content)
 
 
-def _known(kind: type[Cell] | type[CellFacts], values: Mapping[str, Any]) -> dict[str, Any]:
+def _leave(path: Path, content: bytes) -> None:
+    """Write nothing."""
+
+
+def _known(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that this version knows; what a later one added is passed over."""
     return {name: values[name] for name in FIELDS[kind] if name in values}
 

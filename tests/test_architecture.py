@@ -15,12 +15,16 @@ BASELINES = PACKAGE.parent / "baselines" / "qamoe_baselines"
 
 # Floors from the ground up. A module imports only from floors below its own; `room` stands for all modules in it.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "modality", "seeding", "kinds", "cost.stages"),
+    ("errors", "modality", "seeding", "kinds", "cost.stages", "progress"),
     ("precision", "index"),
     ("record", "protocol", "registry", "metrics", "environment", "interventions", "cost.operations", "cost.measure"),
     ("store", "contract", "protocol_file", "dialects", "report.table", "report.protocol_plot", "report.palette"),
     (
         "checkpoint",
+        "failures",
+        "executors.serial",
+        "executors.processes",
+        "executors.cluster",
         "draws",
         "nn",
         "statistics",
@@ -69,18 +73,20 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("data.synthetic", "encodings"),
     ("answering",),
     ("data.open", "train", "sweep", "building"),
-    ("presets", "executor", "inspection", "curation.audit", "curation.convert", "curation.download", "curation.encode"),
-    ("plan", "progress", "cli_protocol", "cli_results", "cost.setting", "curation.audit_tables", "curation.fetch"),
-    ("runner", "api", "cli_lists", "cli_data", "cost.cost"),
-    ("cost.tables",),
-    ("cli_cost",),
+    ("presets", "job", "executors.choice", "inspection"),
+    ("curation.audit", "curation.convert", "curation.download", "curation.encode"),
+    ("plan", "remaining", "cli_protocol", "cli_results", "cost.setting", "curation.audit_tables", "curation.fetch"),
+    ("work", "estimate", "study", "api", "cli_lists", "cli_data", "cost.cost"),
+    ("elsewhere",),
+    ("runner", "preview", "cost.tables"),
+    ("cli_cost", "cli_run"),
     ("cli",),
     ("__main__",),
 )
 TORCH_FREE = (
     "errors", "modality", "seeding", "kinds", "record", "protocol", "protocol_file", "registry", "metrics", "dialects",
-    "environment", "statistics", "store", "report", "cli", "cli_protocol", "cli_results", "cli_lists", "cli_cost",
-    "cli_data", "index",
+    "environment", "statistics", "store", "failures", "progress", "report", "cli", "cli_protocol", "cli_results",
+    "cli_lists", "cli_cost", "cli_data", "cli_run", "index",
 )  # fmt: skip
 CONTRACT = ("contract", "nn", "errors", "modality")
 

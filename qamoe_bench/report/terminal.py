@@ -1,6 +1,6 @@
 """Chapters on a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
@@ -28,6 +28,16 @@ def print_chapters(chapters: Sequence[Chapter], console: Console) -> None:
 def print_table(table: Table, console: Console) -> None:
     """Print one table."""
     console.print(_table(table))
+
+
+def print_rows(rows: Sequence[Mapping[str, object]]) -> None:
+    """Print a list of things with the same properties, which make the columns, to standard output."""
+    table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for index, (name, value) in enumerate(rows[0].items()):
+        table.add_column(name, no_wrap=not index, justify="right" if isinstance(value, int) else "left")
+    for row in rows:
+        table.add_row(*(Text(str(value)) for value in row.values()))
+    stdout().print(table, highlight=False)
 
 
 def _chapter(chapter: Chapter) -> list[RenderableType]:

@@ -1,0 +1,1 @@
+"""Where calls are computed: executors behind the interface of `concurrent.futures`."""

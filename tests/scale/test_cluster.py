@@ -1,0 +1,117 @@
+"""A real Dask cluster on this machine: scheduler and workers are processes that are killed for real."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from smallstudy import assert_same, small_plan, watching
+
+from qamoe_bench.errors import BenchError, RunFailed
+from qamoe_bench.executors.choice import Execution
+from qamoe_bench.executors.serial import SerialExecutor
+from qamoe_bench.runner import run_all
+from qamoe_bench.store import Store
+
+pytest.importorskip("distributed", reason="needs Dask distributed: pip install 'qamoe-bench[dask]'")
+
+
+@dataclass
+class Cluster:
+    """A scheduler with a TCP port of its own, and workers without nannies, so that who is killed stays dead."""
+
+    file: Path
+    scheduler: subprocess.Popen[bytes]
+    workers: list[subprocess.Popen[bytes]]
+
+    @property
+    def execution(self) -> Execution:
+        return Execution("dask", scheduler=str(self.file))
+
+
+def dask(*words: str) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-m", "dask", *words, "--no-dashboard"]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    file = tmp_path_factory.mktemp("dask") / "scheduler.json"
+    scheduler = dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file))
+    while not file.exists():
+        assert scheduler.poll() is None
+        time.sleep(0.02)
+    options = ("--nthreads", "1", "--no-nanny", "--local-directory", str(file.parent))
+    workers = [dask("worker", "--scheduler-file", str(file), *options) for _ in range(3)]
+    yield Cluster(file, scheduler, workers)
+    for process in (*workers, scheduler):
+        process.kill()
+        process.wait()
+
+
+def test_workers_with_other_versions_refuse_the_work(
+    cluster: Cluster, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qamoe_bench.elsewhere.versions", lambda: {"qamoe-bench": "9.9", "torch": "0.1"})
+    with pytest.raises(
+        BenchError, match=r"worker on .*expected qamoe-bench 9.9, got .*, torch 0.1, got .*same versions"
+    ):
+        run_all([small_plan(data)], Store(tmp_path), cluster.execution)
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_two_workers_are_killed_in_the_middle_and_every_cell_is_as_in_a_serial_run(
+    cluster: Cluster, data: Path, tmp_path: Path, serial: Store
+) -> None:
+    jobs = 0
+
+    def kill_after_a_job(_: int) -> None:
+        nonlocal jobs
+        jobs += 1
+        if jobs in (1, 4):
+            cluster.workers[jobs // 4].send_signal(signal.SIGKILL)
+
+    store = Store(tmp_path)
+    summary = run_all([small_plan(data)], store, cluster.execution, watching(kill_after_a_job))
+    assert [worker.poll() for worker in cluster.workers] == [-signal.SIGKILL, -signal.SIGKILL, None]
+    assert jobs == 12
+    assert summary.evaluated <= 24  # a killed worker does not tell what it had stored
+    assert_same(store, serial)
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 12
+    again = run_all([small_plan(data)], store, cluster.execution)
+    assert (again.trained, again.evaluated, again.reused) == (0, 0, 24)
+
+
+def test_a_call_that_dask_gave_up_is_told_in_our_words() -> None:
+    from distributed import KilledWorker
+
+    from qamoe_bench.executors.cluster import ClusterExecutor
+
+    class GivesUp(SerialExecutor):
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+            future: Future[Any] = Future()
+            future.set_exception(KilledWorker("task", None, 3))  # type: ignore[arg-type]
+            return future
+
+    with ClusterExecutor(GivesUp()) as executor, pytest.raises(RunFailed, match="its worker died 4 times"):
+        executor.submit(print).result()
+
+
+def test_when_the_scheduler_is_lost_the_run_ends_and_another_executor_does_the_rest(
+    cluster: Cluster, data: Path, tmp_path: Path, serial: Store
+) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(RunFailed, match="the connection to the scheduler was lost.*goes on from there"):
+        run_all([small_plan(data)], store, cluster.execution, watching(lambda _: cluster.scheduler.kill()))
+    rest = run_all([small_plan(data)], store, Execution("local"))
+    assert rest.evaluated + rest.reused == 24
+    assert rest.reused > 0
+    assert_same(store, serial)

@@ -1,0 +1,159 @@
+"""Study files: what they ask for, how that is merged, and what they may not say."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from qamoe_bench.cli import app
+from qamoe_bench.errors import BenchError
+from qamoe_bench.executors.choice import Execution
+from qamoe_bench.runner import run_all
+from qamoe_bench.store import Store
+from qamoe_bench.study import ask, load_study, plan_all
+
+SHORT = "train.epochs=1,train.selection_window=1,train.validation_samples=12"
+STUDY = f"""
+schema = 1
+data = ["DATA", "DATA2"]
+protocols = ["clean", "random-missing"]
+seeds = [1, 2]
+device = "cpu"
+
+[[grid]]
+models = ["late-fusion", "text-only:width=8"]
+configs = ["{SHORT}"]
+
+[[grid]]
+models = ["late-fusion"]
+configs = ["{SHORT}", "width=8,{SHORT}"]
+regimes = ["spectrum", "matched"]
+seeds = [2, 3]
+"""
+
+
+@pytest.fixture
+def study(data: Path, tmp_path: Path) -> Path:
+    (tmp_path / "other.pkl").write_bytes(data.read_bytes())
+    text = STUDY.replace("DATA2", str(tmp_path / "other.pkl")).replace("DATA", str(data))
+    (tmp_path / "study.toml").write_text(text, encoding="utf-8")
+    return tmp_path / "study.toml"
+
+
+def test_grids_are_products_with_shared_defaults_and_what_two_ask_for_is_done_once(study: Path) -> None:
+    asked = load_study(study, {})
+    assert [len(a.request.models) for a in asked] == [2, 2, 2, 2]
+    assert asked[0].request.models == (f"late-fusion:{SHORT}", f"text-only:width=8,{SHORT}")
+    first, _ = plan_all(asked)
+    rows = {(c.model.partition(":")[0], c.model.count("width=8"), c.regime, c.seed) for c in first.cells}
+    assert rows == {
+        *(("late-fusion", 0, "spectrum", seed) for seed in (1, 2, 3)),
+        *(("text-only", 1, "spectrum", seed) for seed in (1, 2)),
+        *(("late-fusion", 1, "spectrum", seed) for seed in (2, 3)),
+        *(("late-fusion", width, "matched", seed) for width in (0, 1) for seed in (2, 3)),
+    }
+    assert len(first.cells) == len({c.key for c in first.cells}) == 2 * len(rows)
+    assert [job.seed for job in first.jobs] == sorted(job.seed for job in first.jobs)
+
+
+def test_jobs_that_have_a_training_in_common_become_one(data: Path, tmp_path: Path) -> None:
+    head = 'schema = 1\ntitle = "t"\nsource = "s"\ndefinition = "d"\n[[corruption]]\nkind = "modality-missing"\n'
+    for name, levels in {"a": [0.0, 0.1], "b": [0.2, 0.3], "c": [0.3, 0.4], "d": [0.1, 0.2]}.items():
+        (tmp_path / f"{name}.toml").write_text(f'{head}rate = "x"\n[axes]\nx = {levels}\n', encoding="utf-8")
+
+    def jobs(regime: str, *names: str) -> list[list[str]]:
+        keys = {"protocols": [str(tmp_path / f"{name}.toml") for name in names], "models": ["mean"], "seeds": (1,)}
+        (found,) = plan_all(ask("", {**keys, "regimes": [regime], "data": [str(data)]}))
+        return [[cell.protocol for cell, _ in job.cells] for job in found.jobs]
+
+    assert jobs("matched", "a", "b") == [["a"], ["b"]]
+    assert jobs("matched", "a", "b", "c") == [["a"], ["b", "c"]]
+    assert jobs("matched", "a", "c", "b", "d") == [["a", "c", "b", "d"]]  # the last one joins the others
+    assert jobs("spectrum", "a", "b") == [["a", "b"]]
+
+
+def test_a_study_over_two_data_sets_makes_a_run_for_each(study: Path, tmp_path: Path) -> None:
+    changes = {"models": [f"mean:{SHORT}"], "configs": [""], "regimes": ["clean"], "seeds": (1,)}
+    plans, store = plan_all(load_study(study, changes)), Store(tmp_path / "r")
+    summary = run_all(plans, store, Execution("local"))
+    assert summary.evaluated == 4
+    assert {run["data"]["name"]: len(run["cells"]) for run in store.manifests()} == {"tiny": 2, "other": 2}
+    assert {(c.cell.dataset, c.cell.model) for c in store.cells()} == {(d, f"mean:{SHORT}") for d in ("tiny", "other")}
+
+
+def test_the_command_does_what_the_file_says_and_options_replace_its_keys(study: Path, tmp_path: Path) -> None:
+    words = ["run", str(study), "--model", f"mean:{SHORT}", "--seeds", "7", "--protocol", "clean", "--regime", "clean"]
+    text = study.read_text("utf-8").replace("configs", "# configs")
+    study.write_text(text, encoding="utf-8")
+    done = CliRunner().invoke(app, [*words, "--results", str(tmp_path / "r"), "--jobs", "1"])
+    assert done.exception is None
+    assert "clean on tiny" in done.stdout
+    assert "clean on other" in done.stdout
+    # The files are copies, and what is trained on equal data is equal.
+    assert "trained 1 models, evaluated 2 cells" in done.stderr
+    assert {c.cell.seed for c in Store(tmp_path / "r").cells()} == {7}
+
+
+MISTAKES = {
+    "protcols = ['clean']": "study s.toml: unknown key 'protcols'.*did you mean 'protocols'",
+    "protocols = ['clen']": "study s.toml, 'protocols': unknown protocol 'clen'.*did you mean 'clean'",
+    "protocols = 'clean'": "study s.toml, 'protocols': expected a list of names or paths, got 'clean'",
+    "protocols = []": "study s.toml, 'protocols': expected a list of names or paths, got ",
+    "seeds = [1]": "study s.toml: expected a protocol, got none",
+    "protocols = ['clean']\nseeds = ['1']": "study s.toml, 'seeds': expected a list of whole numbers, got ",
+    "protocols = ['clean']\nseeds = [true]": "study s.toml, 'seeds': expected a list of whole numbers, got ",
+    "protocols = ['clean']\nmodels = ['mea']": "study s.toml, 'models': unknown model 'mea'",
+    "protocols = ['clean']\nregimes = ['clen']": "study s.toml, 'regimes': unknown regime 'clen'",
+    "protocols = ['clean']\npreset = 'quik'": "study s.toml, 'preset': unknown preset 'quik'",
+    "protocols = ['clean']\ndevice = 'gpu'": "study s.toml, 'device': unknown device 'gpu'",
+    "protocols = ['clean']\ndata = ['absent.pkl']": "study s.toml, 'data': data 'absent.pkl'",
+    "protocols = ['clean']\nmodels = ['qa-moe']\nconfigs = ['k']": "study s.toml, 'configs': unknown variant of qa-moe",
+    "protocols = ['clean']\nmodels = ['qa-moe']\nconfigs = ['kk=1']": "study s.toml: unknown field of QAMoEConfig 'kk'",
+    "protocols = ['clean']\ncheckpoint = 'x'\nregimes = ['clean']": "study s.toml: .*leave one out",
+    "protocols = ['clean']\ngrid = 3": "study s.toml, 'grid': expected tables that begin with",
+    "protocols = ['clean']\n[[grid]]\n[[grid]]\nseed = [1]": "study s.toml, grid 2: unknown key 'seed'",
+    "protocols = [": "study s.toml: not valid TOML",
+}
+
+
+@pytest.mark.parametrize("text", MISTAKES)
+def test_a_mistake_is_told_with_its_file_and_key(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("s.toml").write_text(f"schema = 1\n{text}\n", encoding="utf-8")
+    with pytest.raises(BenchError, match=f"^{MISTAKES[text]}"):
+        plan_all(load_study(Path("s.toml"), {}))
+
+
+@pytest.mark.parametrize(("text", "words"), [("", "expected 'schema = 1', got None"), (None, "cannot be read")])
+def test_a_file_that_is_no_study_is_told(text: str | None, words: str, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "s.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(BenchError, match=words):
+        load_study(tmp_path / "s.toml", {})
+
+
+def test_protocols_of_one_name_that_mean_two_things_are_refused(data: Path, tmp_path: Path) -> None:
+    head = 'schema = 1\ntitle = "t"\nsource = "s"\ndefinition = "d"\n[[corruption]]\nkind = "modality-missing"\n'
+    keys: list[dict[str, Any]] = []
+    for rate in (0.2, 0.3):
+        path = tmp_path / str(rate) / "mine.toml"
+        path.parent.mkdir()
+        path.write_text(f"{head}rate = {rate}\n", encoding="utf-8")
+        keys.append({"protocols": [str(path)], "models": ["mean"], "data": [str(data)]})
+    with pytest.raises(BenchError, match="two protocols are called 'mine'"):
+        plan_all([asked for key in keys for asked in ask("", key)])
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"name": "locl"}, "did you mean 'local'"),
+        ({"name": "dask"}, "expected --scheduler"),
+        ({"name": "local", "scheduler": "tcp://x:1"}, "expected --executor dask"),
+        ({"name": "local", "jobs": 2}, "leave it out"),
+    ],
+)
+def test_executors_that_do_not_go_together_are_refused(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(BenchError, match=words):
+        Execution(**settings)
