@@ -4,8 +4,8 @@ Only predictions count whose sample lost whole modalities and nothing else, so t
 protocol that takes whole modalities away, from all samples alike or at random. Two sets of modalities are compared on
 the samples that met both under the same seed: as masks are nested, most do.
 
-Dimension legend: M rows, S seeds, V draws, C conditions, N samples, K terms of a definition, R resamples, P sets of
-modalities, A modalities, X pairs of sets.
+Dimension legend: M rows, S seeds, V draws, C conditions, N samples, R resamples, P sets of modalities, A modalities,
+X pairs of sets.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from qamoe_bench.dialects import Definition, Dialect
 from qamoe_bench.metrics import METRICS, Metric
 from qamoe_bench.report.rows import Row, Section
 from qamoe_bench.statistics.estimates import Estimate, estimate, mean_known
-from qamoe_bench.statistics.resampling import RESAMPLES, sample_weights
+from qamoe_bench.statistics.resampling import RESAMPLES, resampled_terms, sample_weights
 
 Values = NDArray[np.float64]
 Set = tuple[str, ...]
@@ -86,19 +86,17 @@ def _losses(
     """Value with the larger set of each pair minus that with the smaller one."""
     values = np.full((len(section.seeds), len(pairs)), np.nan)
     again = np.full((RESAMPLES, *values.shape), np.nan)
-    weights = sample_weights(section.samples).astype(np.float64)
+    weights, sides = sample_weights(section.samples), np.array(pairs)  # (X, 2)
     prediction = row.answer(metric).astype(np.float64)
     for i, place in enumerate(section.places(row)):
-        draws, conditions, samples = prediction[i].shape
-        flat = prediction[i].reshape(-1), np.tile(section.label, draws * conditions)  # one scale for all of the seed
-        terms = np.asarray(definition.terms(*flat), np.float64).reshape(draws, conditions, samples, -1)
-        own = np.stack([_of_samples(terms, where[place]) for where in there])  # (P, N, K)
+        shape = prediction[i].shape  # (V, C, N)
+        flat = prediction[i].reshape(-1), np.tile(section.label, shape[0] * shape[1])  # one scale for all of the seed
         met: NDArray[np.bool_] = np.any(there[:, place], axis=(1, 2))  # (P, N)
-        sides = np.array(pairs)  # (X, 2)
-        both = (met[sides[:, 0]] & met[sides[:, 1]])[:, None, :, None]
-        shared = np.moveaxis(own[sides] * both, 2, 0)  # (N, X, 2, K)
-        sums = (weights @ shared.reshape(samples, -1)).reshape(-1, *shared.shape[1:])
-        values[place], again[:, place] = (_step(definition.value(x)) for x in (shared.sum(0), sums))
+        both = (met[sides[:, 0]] & met[sides[:, 1]])[:, None]  # (X, 1, N)
+        terms = (np.asarray(term, np.float64).reshape(shape) for term in definition.terms(*flat))
+        shared = [np.stack([_of_samples(term, where) for where in there[:, place]])[sides] * both for term in terms]
+        values[place] = _step(definition.of(shared))
+        again[:, place] = _step(resampled_terms(definition, shared, weights))
     return values, again
 
 
@@ -106,10 +104,9 @@ def _step(values: Any) -> Float[Values, "... X"]:
     return np.asarray(values[..., 0] - values[..., 1])
 
 
-def _of_samples(terms: Float[Values, "V C N K"], where: Bool[NDArray[np.bool_], "V C N"]) -> Float[Values, "N K"]:
+def _of_samples(term: Float[Values, "V C N"], where: Bool[NDArray[np.bool_], "V C N"]) -> Float[Values, " N"]:
     """The mean of a sample's terms over all that it met under a set of modalities; 0 where it never did."""
-    count = np.maximum(where.sum((0, 1)), 1)
-    return np.asarray(np.einsum("vcnk,vcn->nk", terms, where) / count[:, None])
+    return np.asarray((term * where).sum((0, 1)) / np.maximum(where.sum((0, 1)), 1))
 
 
 def _mean(values: Float[Values, "... X"], of: Sequence[int]) -> Float[Values, "..."]:

@@ -135,7 +135,7 @@ def test_charts_show_the_numbers_of_the_report(tmp_path: Path) -> None:
     store = write_store(tmp_path, MODELS)
     text = page(store.cells(), store.manifests(), DIALECTS["mmsa"], ["acc7", "mae"])
     data = json.loads(Reader(text).scripts[0])
-    found = records(analyses(store.cells(), DIALECTS["mmsa"], ["acc7", "mae"]))
+    found = list(records(analyses(store.cells(), DIALECTS["mmsa"], ["acc7", "mae"])))
     curves = [data["pool"][f["rows"]] for f in data["figures"].values() if f["kind"] == "curve"][:2]
     for metric, scale, curve in zip(("acc7", "mae"), (100, 1), curves, strict=True):
         wanted = [r for r in found if r["statistic"] == "value" and r["metric"] == metric]
