@@ -49,6 +49,7 @@ benchmark: .venv/installed
 	PYTHONPATH=tests $(BIN)/python tests/benchmarks/bench_report.py
 	PYTHONPATH=tests $(BIN)/python tests/benchmarks/bench_engine.py
 	PYTHONPATH=tests $(BIN)/python tests/benchmarks/bench_growth.py
+	PYTHONPATH=tests $(BIN)/python tests/benchmarks/bench_page.py
 
 # Broken data files into every reader: each must be read, or refused in one line, within seconds and bounds of memory.
 FUZZ_SECONDS ?= 600

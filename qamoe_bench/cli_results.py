@@ -27,7 +27,12 @@ def report(
     dialect: DialectName = "mmsa",
     metric: Annotated[list[str], typer.Option("--metric", help="Which metrics to show. Repeatable.")] = [],  # noqa: B006
     format: Annotated[
-        str, typer.Option("--format", help="terminal, markdown, latex, or json and csv for programs.")
+        str,
+        typer.Option(
+            "--format",
+            help="terminal, markdown, latex, html (one page with charts that needs nothing else), or json and csv for "
+            "programs.",
+        ),
     ] = "terminal",
     output: Annotated[Path | None, typer.Option("--output", help="Write to this file instead of printing.")] = None,
     against: Annotated[
@@ -43,18 +48,26 @@ def report(
     overview: Annotated[
         bool, typer.Option("--overview", help="One page: a line per protocol and per model, in one metric (mae).")
     ] = False,
+    texts: Annotated[
+        Path | None,
+        typer.Option("--texts", help="With html: the data file whose raw texts are shown beside single samples."),
+    ] = None,
 ) -> None:
     """Print tables from everything that is stored; nothing is computed again but the metrics."""
     if against not in ("", "published"):
         raise unknown_name("--against", against, ("published",))
-    from qamoe_bench.report.formats import check_format
+    from qamoe_bench.report.formats import PAGE, check_format
     from qamoe_bench.report.selection import select
 
     check_format(format, of_tables=overview)
     store = Store(results)
     cells = select(_finished(store), protocol, model)
+    if texts is not None and format != PAGE:
+        raise BenchError(f"--texts with --format {format}: only the page shows single samples; add --format {PAGE}")
     if overview:
         _print_overview(cells, dialect, metric, format, output)
+    elif format == PAGE:
+        _write_page(store, dialect, metric, output, cells, texts)
     else:
         print_report(store, dialect, metric, format, output, cells, against_published=bool(against))
 
@@ -152,6 +165,25 @@ def _print_chapters(found: "Sequence[Chapter]", format: str, output: Path | None
         print_chapters(found, stdout())
     else:
         _deliver(OF_CHAPTERS[format](found), output)
+
+
+def _write_page(
+    store: Store,
+    dialect: str,
+    metrics: Sequence[str],
+    output: Path | None,
+    cells: Sequence[StoredCell],
+    texts: Path | None,
+) -> None:
+    if output is None and sys.stdout.isatty():
+        raise BenchError("--format html writes megabytes: expected a file or a pipe; add --output page.html")
+    try:
+        from qamoe_bench.page.page import page
+    except ModuleNotFoundError as error:
+        raise BenchError(
+            f"--format html needs {error.name}, which is not installed; run: pip install 'qamoe-bench[page]'"
+        ) from error
+    _deliver(page(cells, store.manifests(), find_dialect(dialect), metrics, texts), output)
 
 
 def _deliver(text: str, output: Path | None) -> None:

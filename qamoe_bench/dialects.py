@@ -210,7 +210,7 @@ DIALECTS: Mapping[str, Dialect] = {
             {
                 "acc2_non0": accuracy(at_least_zero, non_zero),
                 "f1_non0": weighted_f1(at_least_zero, non_zero),
-                "acc7": accuracy(rounded(3)),
+                "acc7": _MMSA["acc7"],
                 "mae": mean_absolute_error(non_zero),
                 "corr": pearson(non_zero),
             },
@@ -220,12 +220,8 @@ DIALECTS: Mapping[str, Dialect] = {
             "MulT's eval_metrics (yaohungt/Multimodal-Transformer) and code that took it over: as mmsa without Has0, "
             "but F1 with its arguments swapped, so that classes are weighted by their predicted sizes",
             {
-                "acc2_non0": accuracy(above_zero, non_zero),
+                **{name: _MMSA[name] for name in ("acc2_non0", "acc5", "acc7", "mae", "corr")},
                 "f1_non0": weighted_f1(above_zero, non_zero, sizes="prediction"),
-                "acc5": accuracy(rounded(2)),
-                "acc7": accuracy(rounded(3)),
-                "mae": mean_absolute_error(),
-                "corr": pearson(),
             },
         ),
         Dialect(

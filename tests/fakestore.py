@@ -30,12 +30,15 @@ def write_store(
     samples: int = 60,
     run: str = "made-up",
     training: Mapping[str, Any] = MappingProxyType({}),
+    noise: Sequence[float] = (),
     **changes: Any,
 ) -> Store:
     """Cells of made-up models under one axis `eta`; `changes` are fields of every cell's identity.
 
-    All rows have a variance and quality scores that fall with the level, and know what was missing.
+    All rows have a variance and quality scores that fall with the level, and know what was missing. With levels of
+    `noise` there is a second axis, `lambda`; a model answers to the sum of both levels.
     """
+    conditions = [{"eta": x, "lambda": y} for x in levels for y in noise] or [{"eta": x} for x in levels]
     store = Store(root)
     store.prepare(run)
     keys = []
@@ -45,28 +48,29 @@ def write_store(
             identity = {"dataset": "made-up", "data_digest": "0", "protocol": "p", "protocol_digest": "1"}
             regime = "" if model == ORACLE else "spectrum"
             cell = Cell(**{**identity, "model": model, "regime": regime, "recipe": f"{index}", "seed": seed, **changes})
-            facts = CellFacts(
-                [{"name": f"eta={x:g}", "levels": {"eta": x}} for x in levels],
-                0 if model == ORACLE else 10,
-                {},
-                dict(training),
-            )
-            store.write_cell(run, cell, facts, as_arrow(_columns(answer, label, levels, seed, index)))
+            named = [{"name": _name(of), "levels": of} for of in conditions]
+            facts = CellFacts(named, 0 if model == ORACLE else 10 * (index + 1), {}, dict(training))
+            store.write_cell(run, cell, facts, as_arrow(_columns(answer, label, conditions, seed, index)))
             keys.append(cell.key)
     store.write_manifest(run, {"data": {"name": "synthetic"}, "protocols": {}, "cells": keys})
     return store
 
 
+def _name(condition: Mapping[str, float]) -> str:
+    return ",".join(f"{axis}={x:g}" for axis, x in condition.items())
+
+
 def _columns(
-    answer: Answer, label: NDArray[np.float64], levels: Sequence[float], seed: int, index: int
+    answer: Answer, label: NDArray[np.float64], conditions: Sequence[Mapping[str, float]], seed: int, index: int
 ) -> dict[str, NDArray[Any]]:
-    count, samples = len(levels), len(label)
+    count, samples = len(conditions), len(label)
     random, draws = np.random.default_rng([seed, index]), np.random.default_rng(seed)
-    missing = {m: (draws.random(samples) < np.array(levels)[:, None]).ravel().astype(np.float32) for m in MODALITIES}
+    levels, rates = [sum(of.values()) for of in conditions], [of["eta"] for of in conditions]
+    missing = {m: (draws.random(samples) < np.array(rates)[:, None]).ravel().astype(np.float32) for m in MODALITIES}
     prediction = np.concatenate([answer(label, x, random) for x in levels]).astype(np.float32)
     columns = {
         "draw": np.zeros(count * samples, np.int32),
-        "condition": np.repeat([f"eta={x:g}" for x in levels], samples),
+        "condition": np.repeat([_name(of) for of in conditions], samples),
         "id": np.tile(np.array([f"s{i}" for i in range(samples)], dtype=object), count),
         "target": np.tile(label, count).astype(np.float32),
         "prediction": prediction,
@@ -74,4 +78,5 @@ def _columns(
     }
     columns |= {f"quality_{m}": 1 - 0.5 * x for m, x in missing.items()}
     columns |= {f"missing_{m}": x for m, x in missing.items()}
-    return columns | {f"noise_{m}": np.zeros(count * samples, np.float32) for m in MODALITIES}
+    noise = np.repeat([of.get("lambda", 0.0) for of in conditions], samples).astype(np.float32)
+    return columns | {f"noise_{m}": noise for m in MODALITIES}

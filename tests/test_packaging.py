@@ -33,6 +33,7 @@ def test_the_wheel_holds_packages_and_protocols_and_nothing_else(built: Path) ->
     for source in [
         *(ROOT / "qamoe_bench").rglob("*.py"),
         *(ROOT / "qamoe_bench").rglob("*.csv"),
+        *(ROOT / "qamoe_bench" / "page" / "templates").iterdir(),
         *(ROOT / "protocols").glob("*.toml"),
     ]:
         path = source.relative_to(ROOT).as_posix()

@@ -53,9 +53,17 @@ class Analysis:
     experts: Mapping[str, Mapping[str, float]]
 
 
-def analyse(section: Section, dialect: Dialect, metrics: Sequence[str]) -> Analysis:
-    """Compute everything."""
-    scores = [score(section, dialect, name) for name in metrics]
+def analyse(section: Section, dialect: Dialect, metrics: Sequence[str], like: Analysis | None = None) -> Analysis:
+    """Compute everything.
+
+    Args:
+        section: What is analysed.
+        dialect: How metrics are computed.
+        metrics: The metrics shown.
+        like: The same section in another dialect: what is the same in both is taken from there.
+    """
+    same = {s.metric.name: s for s in like.scores if _is_shared(s.metric.name, like.dialect, dialect)} if like else {}
+    scores = [same.get(name) or score(section, dialect, name) for name in metrics]
     found = Analysis(
         section,
         dialect,
@@ -64,11 +72,15 @@ def analyse(section: Section, dialect: Dialect, metrics: Sequence[str]) -> Analy
         {s.metric.name: ranking(section, s) for s in scores},
         against_control(section, scores),
         evaluations(section, scores),
-        realised(section),
-        uncertainty(section),
-        quality(section),
+        like.realised if like else realised(section),
+        like.uncertainty if like else uncertainty(section),
+        like.quality if like else quality(section),
         interventions(section, dialect, scores),
-        experts_in_use(section),
+        like.experts if like else experts_in_use(section),
     )
     section.forget()
     return found
+
+
+def _is_shared(metric: str, one: Dialect, other: Dialect) -> bool:
+    return one.definitions[metric] == other.definitions.get(metric)

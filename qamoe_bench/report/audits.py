@@ -34,10 +34,11 @@ def realised(section: Section) -> Mapping[str, Float[Values, " C"]]:
     """
     rows = section.of_seeds
     modalities = rows[0].modalities
-    missing = np.stack([[r.column(f"missing_{m}") for m in modalities] for r in rows])  # (S, M, 1, V, C, N)
+    events = [[r.column(f"missing_{m}") for m in modalities] for r in rows]
+    missing = np.stack(events).astype(np.float64)  # (S, M, 1, V, C, N)
     found = {"modalities": (missing == 1).mean((0, 1, 2, 3, 5)), "frames": missing.mean((0, 1, 2, 3, 5))}
     for m in modalities:
-        found[f"noise_{m}"] = np.stack([r.column(f"noise_{m}") for r in rows]).mean((0, 1, 2, 4))
+        found[f"noise_{m}"] = np.stack([r.column(f"noise_{m}") for r in rows]).mean((0, 1, 2, 4), dtype=np.float64)
     return found
 
 

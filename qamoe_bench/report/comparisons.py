@@ -12,7 +12,7 @@ from qamoe_bench.registry import without_evaluation
 from qamoe_bench.report.rows import Section
 from qamoe_bench.report.scores import Scores
 from qamoe_bench.statistics.estimates import Estimate, differences, estimate
-from qamoe_bench.statistics.families import holm_alphas, rank_intervals, step_down
+from qamoe_bench.statistics.families import holm_alphas, rank_intervals, rejected, step_down
 
 Values = NDArray[np.float64]
 
@@ -79,6 +79,46 @@ def evaluations(section: Section, scores: Sequence[Scores]) -> Mapping[tuple[int
             again = [s.resampled[:, i].mean(-1) - s.resampled[:, usual].mean(-1) for s in scores]
             found[i, usual] = estimate(values, np.stack(again, axis=-1))
     return found
+
+
+def every_pair(section: Section, scores: Scores) -> dict[tuple[int, int], Difference]:
+    """The first row of each pair of contestants minus the second, in the mean over all conditions, as one family.
+
+    The same tests as those of the last column of `ranking`.
+    """
+    rows = _contestants(section, scores)
+    pairs = list(combinations(rows, 2))
+    if not pairs:
+        return {}
+    found = _paired(section, scores.values.mean(-1), scores.resampled.mean(-1), pairs)
+    p = found.two_sided()
+    low, high = found.interval(np.nan_to_num(holm_alphas(p), nan=0.05))
+    numbers = (found.value, low, high, p, found.detectable())
+    return {pair: Difference(*(float(x[k]) for x in numbers)) for k, pair in enumerate(pairs)}
+
+
+def by_condition(
+    section: Section, scores: Scores
+) -> dict[tuple[int, int], tuple[Values, Bool[NDArray[np.bool_], " C"]]]:
+    """The first row of each pair minus the second under each condition, and where that is sure.
+
+    The conditions of a pair are one family. The limit is among the rows, for its distance is worth seeing too.
+    """
+    pairs = list(combinations(range(len(section.rows)), 2))
+    if not pairs:
+        return {}
+    found = _paired(section, scores.values, scores.resampled, pairs)
+    p = found.two_sided()
+    return {pair: (found.value[k], rejected(p[k])) for k, pair in enumerate(pairs)}
+
+
+def _paired(section: Section, values: Values, again: Values, pairs: list[tuple[int, int]]) -> Estimate:
+    return differences(values, again, pairs, np.array([r.is_trained for r in section.rows]))
+
+
+def _contestants(section: Section, scores: Scores) -> list[int]:
+    known = np.isfinite(scores.values.mean(-1)).any(1)
+    return [i for i, r in enumerate(section.rows) if not r.is_limit and known[i]]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,9 @@ OF_CHAPTERS: Mapping[str, Callable[[Sequence[Chapter]], str]] = {
     "latex": latex,
 }
 OF_RECORDS: Mapping[str, Callable[[Iterable[Analysis]], str]] = {"json": as_json, "csv": as_csv}
-FORMATS = (*OF_CHAPTERS, *OF_RECORDS)
+PAGE = "html"
+"""The page of `qamoe_bench.page`, which is made from cells and not from one analysis."""
+FORMATS = (*OF_CHAPTERS, *OF_RECORDS, PAGE)
 
 
 def check_format(name: str, *, of_tables: bool = False) -> None:

@@ -45,7 +45,7 @@ def summary_table(found: Analysis, scores: Scores) -> Table:
         rows.append(
             (
                 row.name,
-                _plus_minus(metric, estimates["mean"], i),
+                plus_minus(metric, estimates["mean"], i),
                 *others,
                 *_difference(found, metric, i),
                 ranks.show(i),
@@ -56,7 +56,8 @@ def summary_table(found: Analysis, scores: Scores) -> Table:
     return without_empty(Table(title, head, tuple(rows), _power(found, metric), limits(section), first))
 
 
-def _plus_minus(metric: Metric, estimate: Estimate, row: int) -> str:
+def plus_minus(metric: Metric, estimate: Estimate, row: int) -> str:
+    """A row's value with half of its interval."""
     shown = metric.show(float(estimate.value[row]))
     low, high = estimate.interval()
     return shown if shown == "–" else f"{shown}±{metric.show(float(high[row] - low[row]) / 2).removeprefix('0')}"

@@ -1,0 +1,54 @@
+// The landscape: a map for each model; and the difference of two models that the reader chooses.
+special.landscape = async (figure, place, about) => {
+  const rows = shownRows(about);
+  const names = [...new Set(rows.map((r) => r.row))];
+  for (const old of place.querySelectorAll(".map > div")) if (old.view) old.view.finalize();
+  place.classList.add("maps", "done");
+  place.replaceChildren();
+  for (const name of names) {
+    const map = element("div");
+    place.append(element("div", { class: "map" }, element("h5", {}, name), map));
+    await embed(map, data.pool[about.spec], rows.filter((r) => r.row === name));
+  }
+};
+
+const chosen = { first: "", second: "" };
+special.difference = async (figure, place, about) => {
+  const rows = shownRows(about);
+  const { sure, sign } = about;
+  const spec = structuredClone(data.pool[about.spec]);
+  const names = [...new Set(rows.map((r) => r.row))];
+  const says = figure.querySelector(".says");
+  let pair = figure.querySelector(".pair");
+  if (pair) pair.remove();
+  if (names.length < 2) {
+    says.textContent = "Two models are needed.";
+    return;
+  }
+  const [labelA, a] = choice("first", names, chosen.first || about.pair[0]);
+  const others = names.filter((n) => n !== a.value);
+  const [labelB, b] = choice("minus second", names, [chosen.second, about.pair[1], ...others].find((n) => others.includes(n)));
+  pair = element("div", { class: "pair" }, labelA, labelB);
+  says.before(pair);
+  const show = async () => {
+    chosen.first = a.value;
+    chosen.second = b.value;
+    const flags = (sure[a.value] || {})[b.value] || (sure[b.value] || {})[a.value] || "";
+    const [own, other] = [a.value, b.value].map((n) => rows.filter((r) => r.row === n));
+    const cells = own.map((r, i) => ({ x: r.x, y: r.y, value: r.value - other[i].value, sure: Number(flags[i] || 0) }));
+    for (const c of cells) c.verdict = c.sure ? (c.value * sign > 0 ? "surely better" : "surely worse") : "not told apart";
+    const count = (what) => cells.filter(what).length;
+    says.textContent =
+      a.value === b.value
+        ? "Choose two different models."
+        : `${a.value} is better than ${b.value} in ${count((c) => c.value * sign > 0)} of ${cells.length} cells, surely ` +
+          `so in ${count((c) => c.sure && c.value * sign > 0)}; it is surely worse in ${count((c) => c.sure && c.value * sign < 0)}.`;
+    place.setAttribute("aria-label", says.textContent);
+    const most = Math.max(...cells.map((c) => Math.abs(c.value))) || 1;
+    spec.layer[0].encoding.color.scale.domain = [-most, 0, most];
+    await embed(place, spec, cells);
+  };
+  a.addEventListener("change", show);
+  b.addEventListener("change", show);
+  await show();
+};

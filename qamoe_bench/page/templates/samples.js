@@ -1,0 +1,75 @@
+// Single samples: a list for each model and comparison; each opens to the way of its answers along the sweep.
+const AGAINST = { clean: "its answer to the untouched sample", control: "late-fusion's answer to the same" };
+const signed = (x) => `${x > 0 ? "+" : ""}${x.toFixed(2)}`;
+
+function fallTable(fall, modalities) {
+  const parts = [["missing, share", "missing"], ["noise, σ/σ_ref", "noise"], ["quality score r", "quality"]];
+  const lines = parts.flatMap(([title, key]) =>
+    modalities.filter((m) => fall[key][m] && (key !== "noise" || fall[key][m].some((x) => x))).map((m) => [`${m}: ${title}`, fall[key][m]]));
+  const answers = Object.entries(fall.answers).map(([name, values]) => [`answer of ${name}`, values.map((x) => signed(x))]);
+  const head = element("tr", {}, ...["condition", ...fall.x].map((x) => element("th", { scope: "col" }, x)));
+  const body = element("tbody");
+  for (const [name, values] of [...answers, ...lines]) {
+    const cells = values.map((x) => element("td", {}, typeof x === "string" ? x : x === null ? "–" : String(Number(x.toFixed(2)))));
+    body.append(element("tr", {}, element("th", { scope: "row" }, name), ...cells));
+  }
+  const table = element("table", { "aria-label": `Sample ${fall.id}, seed ${fall.seed}` }, element("thead", {}, head), body);
+  return element("div", { class: "scroll", role: "group", tabindex: "0", "aria-label": `Sample ${fall.id} along the sweep` }, table);
+}
+
+function opened(fall, about) {
+  const rows = Object.entries({ ...fall.answers, label: fall.x.map(() => fall.label) }).flatMap(([who, values]) =>
+    values.map((value, i) => ({ who, x: fall.x[i], value })));
+  const plot = element("div", { class: "plot", role: "img" });
+  plot.setAttribute("aria-label", `Answers to sample ${fall.id} by ${Object.keys(fall.answers).join(", ")} against ${fall.axis}, beside its label ${signed(fall.label)}.`);
+  const spec = structuredClone(data.path);
+  spec.encoding.x.title = fall.axis;
+  const looks = [...Object.keys(fall.answers).map((name) => data.styles[name]), data.styles[""]];
+  const domain = [...Object.keys(fall.answers), "label"];
+  spec.encoding.color.scale = { domain, range: looks.map((look) => look.colour) };
+  spec.encoding.strokeDash.scale = { domain, range: looks.map((look) => look.dash) };
+  const inside = element("div", { class: "inside" });
+  if (fall.text) inside.append(element("blockquote", {}, fall.text));
+  inside.append(plot, fallTable(fall, about.modalities));
+  return [inside, () => embed(plot, spec, rows)];
+}
+
+function item(fall, about) {
+  const summary = element("summary", {},
+    `${fall.id}: label ${signed(fall.label)}, answered ${signed(fall.answer)} at ${fall.condition} (seed ${fall.seed}); ` +
+    `error ${fall.error.toFixed(2)} instead of ${fall.before.toFixed(2)}`);
+  const made = element("details", { class: "fall" }, summary);
+  made.addEventListener("toggle", () => {
+    if (!made.open || made.querySelector(".inside")) return;
+    const [inside, show] = opened(fall, about);
+    made.append(inside);
+    show();
+  });
+  return made;
+}
+
+function drill(place) {
+  const chapter = place.dataset.chapter;
+  const about = data.samples[chapter];
+  const chosen = [...place.querySelectorAll("select")].map((s) => s.value);
+  const shown = about.falls.filter((f) => isShown(f.row, chapter));
+  const [rowLabel, row] = choice("model", [...new Set(shown.map((f) => f.row))], chosen[0]);
+  const kinds = [...new Set(about.falls.map((f) => f.against))];
+  const words = kinds.map((k) => AGAINST[k]);
+  const [againstLabel, against] = choice("worse than", words, chosen[1]);
+  const list = element("div");
+  const show = () => {
+    const kind = kinds[words.indexOf(against.value)];
+    const found = shown.filter((f) => f.row === row.value && f.against === kind);
+    const says = found.length
+      ? `The ${found.length} samples whose error grows most: by up to ${(found[0].error - found[0].before).toFixed(2)} label units, at ${found[0].condition}.`
+      : "No answer is worse, or there is nothing to compare with: choose the other comparison.";
+    list.replaceChildren(element("p", { class: "says" }, says), ...found.map((f) => item(f, about)));
+  };
+  row.addEventListener("change", show);
+  against.addEventListener("change", show);
+  place.replaceChildren(element("div", { class: "pair" }, rowLabel, againstLabel), list);
+  if (!about.falls.some((f) => f.text)) place.append(element("p", { class: "note" }, "The store has no texts; report --texts FILE shows those of a data file."));
+  show();
+}
+const drillAll = () => document.querySelectorAll(".drill").forEach(drill);

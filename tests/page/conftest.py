@@ -1,0 +1,55 @@
+"""Pages that the tests look at, each built once however many processes run the tests."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from page.pages import STORES
+from playwright.sync_api import Browser, sync_playwright
+
+from qamoe_bench.dialects import DIALECTS
+from qamoe_bench.page.page import page
+from qamoe_bench.store import Store
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="session")
+def pages(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[str], Path]:
+    """The path of a page by its name in `STORES`."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    return lambda name: _once(shared / f"page-{name}", STORES[name])
+
+
+def _once(folder: Path, store: Callable[[Path], Store]) -> Path:
+    """Build it, or wait for the process that does."""
+    path = folder / "page.html"
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        while not path.exists():
+            assert not (folder / "failed").exists(), "the process that built this page failed"
+            time.sleep(0.1)
+        return path
+    try:
+        found = store(folder)
+        text = page(found.cells(), found.manifests(), DIALECTS["mmsa"])
+    except BaseException:
+        (folder / "failed").touch()
+        raise
+    (folder / "part").write_text(text, encoding="utf-8")
+    return (folder / "part").rename(path)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on PATH (chromium, chromium-browser or google-chrome): the page was not opened")
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()

@@ -1,0 +1,188 @@
+"""The page without a browser: what stands in it, that values stay text, that nothing is fetched, and its size."""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakestore import noisy, write_store
+from page.pages import HOSTILE, HOSTILE_DATA, HOSTILE_PROTOCOL, MODELS
+
+from qamoe_bench.dialects import DIALECTS
+from qamoe_bench.page.chapter import dialects_of
+from qamoe_bench.page.cost import front
+from qamoe_bench.page.figure import listed, plain
+from qamoe_bench.page.page import page
+from qamoe_bench.page.provenance import command
+from qamoe_bench.page.symbols import symbol
+from qamoe_bench.report.palette import MARKERS
+from qamoe_bench.report.records import records
+from qamoe_bench.report.rows import sections
+from qamoe_bench.report.tables import analyses
+from qamoe_bench.store import Store
+
+Pages = Callable[[str], Path]
+LIMIT = 3_000_000
+
+
+class Reader(HTMLParser):
+    """Tags with their attributes, and the scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.text: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1][0] == "script" and data.strip():
+            self.scripts.append(data)
+        else:
+            self.text.append(data)
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def read(path: Path) -> tuple[Reader, dict[str, Any]]:
+    reader = Reader(path.read_text(encoding="utf-8"))
+    return reader, json.loads(reader.scripts[0])
+
+
+def test_a_hostile_name_stays_text_wherever_it_stands(pages: Pages) -> None:
+    reader, data = read(pages("hostile"))
+    assert len(reader.named("script")) == len(reader.scripts) == 3  # the data, Vega and the page's own code
+    assert not reader.named("img")
+    assert not [name for _, attributes in reader.tags for name in attributes if name.startswith("on")]
+    text = "".join(reader.text)
+    assert text.count(HOSTILE) > 10
+    assert HOSTILE_PROTOCOL in text
+    assert HOSTILE_DATA in text
+    assert HOSTILE in data["chapters"]["c0"]["regimes"]
+    assert "<" not in reader.scripts[0]
+
+
+def test_only_the_page_s_own_scripts_may_run_and_nothing_may_be_fetched(pages: Pages) -> None:
+    reader, _ = read(pages("quick"))
+    (policy,) = [m["content"] for m in reader.named("meta") if m.get("http-equiv") == "Content-Security-Policy"]
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; ")
+    hashes = [base64.b64encode(hashlib.sha256(code.encode()).digest()).decode() for code in reader.scripts[1:]]
+    assert re.findall(r"'sha256-([^']+)'", policy) == hashes
+    for _, attributes in reader.tags:
+        fetching = {"src", "srcset", "action", "poster", "data", "background", "formaction", "xlink:href"} & set(
+            attributes
+        )
+        assert not fetching
+        assert (attributes.get("href") or "#").startswith("#")
+    assert not reader.named("link")
+    css = pages("quick").read_text(encoding="utf-8").partition("<style>")[2].partition("</style>")[0]
+    assert "url(" not in css
+    assert "@import" not in css
+
+
+def test_every_chart_has_a_sentence_a_description_and_rows(pages: Pages) -> None:
+    for name in ("quick", "hostile"):
+        reader, data = read(pages(name))
+        places = [a for a in reader.named("div") if a.get("class") == "plot"]
+        assert len(places) == len(data["figures"]) > 20
+        assert all(a["role"] == "img" and len(a["aria-label"] or "") > 80 for a in places)
+        for figure in data["figures"].values():
+            assert data["pool"][figure["spec"]]["width"] == "container"
+            assert data["pool"][figure["rows"]]["row"]["words"]
+        html = pages(name).read_text(encoding="utf-8")
+        sentences = re.findall(r'<p class="says">(.*?)</p>\s*<div class="plot"', html)
+        kinds = [f["kind"] for f in data["figures"].values()]
+        assert sum(not s for s in sentences) == kinds.count("difference")  # said by the page, of what is chosen
+
+
+def test_all_sections_are_there_or_it_says_why(pages: Pages) -> None:
+    kinds = {"curve", "modalities", "significance", "cost", "quality", "calibration"}
+    _, data = read(pages("quick"))
+    assert {f["kind"] for f in data["figures"].values()} == kinds
+    assert "There is no landscape" in pages("quick").read_text(encoding="utf-8")
+    _, data = read(pages("hostile"))
+    assert {f["kind"] for f in data["figures"].values()} == kinds | {"landscape", "difference"}
+    assert {f["against"] for f in data["samples"]["c0"]["falls"]} == {"clean", "control"}
+
+
+def test_one_row_without_anything_to_compare_leaves_sections_out(tmp_path: Path) -> None:
+    store = write_store(tmp_path, {"alone": noisy(0.5)}, levels=(0.0,), seeds=(1,))
+    text = page(store.cells(), store.manifests(), DIALECTS["mmsa"], ["mae"])
+    for why in ("there is only one row", "Cost against quality is left out", "Single samples are left out"):
+        assert why in text
+    assert "There is one row, so there is nothing to rank." in text
+
+
+def test_a_large_page_is_light(pages: Pages) -> None:
+    """5 models × 64 conditions × 5 seeds."""
+    assert pages("large").stat().st_size < LIMIT
+    _, data = read(pages("large"))
+    rows = next(data["pool"][f["rows"]] for f in data["figures"].values() if f["kind"] == "curve")
+    assert len(rows["x"]) == 5 * 64
+
+
+def test_charts_show_the_numbers_of_the_report(tmp_path: Path) -> None:
+    store = write_store(tmp_path, MODELS)
+    text = page(store.cells(), store.manifests(), DIALECTS["mmsa"], ["acc7", "mae"])
+    data = json.loads(Reader(text).scripts[0])
+    found = list(records(analyses(store.cells(), DIALECTS["mmsa"], ["acc7", "mae"])))
+    curves = [data["pool"][f["rows"]] for f in data["figures"].values() if f["kind"] == "curve"][:2]
+    for metric, scale, curve in zip(("acc7", "mae"), (100, 1), curves, strict=True):
+        wanted = [r for r in found if r["statistic"] == "value" and r["metric"] == metric]
+        assert [curve["row"]["words"][i] for i in curve["row"]["at"]] == [r["row"] for r in wanted]
+        assert curve["x"] == [r["level"] for r in wanted]
+        for key in ("value", "low", "high"):
+            assert curve[key] == [pytest.approx(scale * r[key], rel=1e-3) for r in wanted]
+
+
+def test_the_same_store_gives_the_same_page(tmp_path: Path) -> None:
+    store = write_store(tmp_path, MODELS, seeds=(1, 2), samples=40)
+    first, second = (page(store.cells(), store.manifests(), DIALECTS["mmsa"], ["mae"]) for _ in range(2))
+    assert first == second
+
+
+def test_dialects_fit_the_labels_and_the_metrics(tmp_path: Path) -> None:
+    (section,) = sections(write_store(tmp_path, MODELS).cells())
+
+    def names(asked: str, metrics: tuple[str, ...]) -> list[str]:
+        return [d.name for d in dialects_of(section, DIALECTS[asked], metrics)]
+
+    assert names("mai", ()) == ["mai", "mmsa", "mult", "sdk-mosei"]
+    assert names("mmsa", ("acc5",)) == ["mmsa", "mult"]
+    section.label[:] /= 3  # as CH-SIMS has them
+    assert names("mmsa", ()) == ["mmsa", "sims"]
+
+
+def test_the_front_holds_what_nothing_beats_in_both() -> None:
+    cost, gain = {0: 1.0, 1: 2.0, 2: 3.0, 3: 3.0, 4: 9.0}, {0: 0.1, 1: 0.5, 2: 0.4, 3: 0.7, 4: 0.7}
+    assert front(cost, gain) == [0, 1, 3]
+
+
+def test_small_words() -> None:
+    assert [listed(w) for w in ((), ("a",), ("a", "b"), ("a", "b", "c"))] == ["", "a", "a and b", "a, b and c"]
+    assert plain([0.123456, float("nan"), 1e-9]) == [0.1235, None, 1e-9]
+    assert all(symbol(marker) for marker in MARKERS)
+
+
+def test_the_command_of_a_run_is_given_as_it_can_be_typed() -> None:
+    request = {"protocols": ["mixed"], "models": ["a b"], "data": "x.pkl", "seeds": [1, 2], "regimes": ["clean"]}
+    typed = "qamoe-bench run --protocol mixed --model 'a b' --regime clean --seeds 1,2 --data x.pkl"
+    assert command(request) == typed
+    assert command({}) == ""
+
+
+def test_provenance_has_what_the_manifest_says(pages: Pages) -> None:
+    text = "".join(read(pages("quick"))[0].text)
+    (manifest,) = Store(Path(__file__).parents[2] / "results" / "reference").manifests()
+    for wanted in (manifest["run"], manifest["data"]["digest"], manifest["engine"]["engine"], *manifest["cells"]):
+        assert wanted in text
