@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qamoe_bench import __version__, cli_cost, cli_data, cli_lists, cli_protocol, cli_results
+from qamoe_bench import __version__, cli_cost, cli_data, cli_figures, cli_lists, cli_protocol, cli_results
 from qamoe_bench.cli_results import DialectName, Results, parse_seeds, print_report, talk
 from qamoe_bench.dialects import find_dialect
 from qamoe_bench.errors import BenchError, RunFailed
@@ -122,6 +122,7 @@ def _tell(planned: "Plan", summary: "Summary", store: Store) -> None:
 
 app.command()(cli_results.report)
 app.command()(cli_results.check)
+app.command()(cli_figures.figures)
 app.command()(cli_cost.cost)
 app.command(name="ls")(cli_lists.list_names)
 app.add_typer(cli_protocol.app, name="protocol")

@@ -1,0 +1,52 @@
+"""`qamoe-bench figures`: stored results as figures for print. Nothing here needs torch."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qamoe_bench.cli_results import DialectName, Results
+from qamoe_bench.dialects import find_dialect
+from qamoe_bench.errors import BenchError, unknown_name
+from qamoe_bench.store import Store
+
+
+def figures(
+    results: Results = Path("results"),
+    output: Annotated[Path, typer.Option("--output", help="Folder for the files.")] = Path("figures"),
+    kind: Annotated[
+        list[str],
+        typer.Option(
+            "--kind", help="curves, points, landscape, differences, quality or pareto. Repeatable. Default: all."
+        ),
+    ] = [],  # noqa: B006
+    width: Annotated[
+        list[str], typer.Option("--width", help="one or two columns: 3.3 or 7 inches. Repeatable. Default: one.")
+    ] = [],  # noqa: B006
+    type: Annotated[list[str], typer.Option("--type", help="png, pdf or svg. Repeatable. Default: png.")] = [],  # noqa: B006
+    metric: Annotated[list[str], typer.Option("--metric", help="Which metrics to draw. Repeatable.")] = [],  # noqa: B006
+    protocol: Annotated[list[str], typer.Option("--protocol", help="Which protocols to draw. Repeatable.")] = [],  # noqa: B006
+    dialect: DialectName = "mmsa",
+) -> None:
+    """Draw what is stored, and print the paths; the same results give the same bytes."""
+    from qamoe_bench.figures.gallery import Choice, draw
+    from qamoe_bench.report.tables import analyses
+
+    choice = Choice(kind, width or ["one"], type or ["png"])
+    store, named = Store(results), find_dialect(dialect)
+    cells = store.cells()
+    if not cells:
+        raise BenchError(f"no finished cells in {store.runs}: expected a store; run 'qamoe-bench run' first")
+    known = {c.cell.protocol for c in cells}
+    for name in protocol:
+        if name not in known:
+            raise unknown_name("protocol of this store", name, known)
+    chosen = [c for c in cells if not protocol or c.cell.protocol in protocol]
+    drawn = 0
+    for path in draw(analyses(chosen, named, metric), choice, output):
+        print(path)
+        drawn += 1
+    if not drawn:
+        raise BenchError(
+            f"nothing to draw of --kind {', '.join(kind)} in {store.runs}; leave --kind out for all there is"
+        )
