@@ -14,7 +14,7 @@ from qamoe_bench.metrics import Metric
 from qamoe_bench.report.analysis import Analysis
 from qamoe_bench.report.comparisons import Difference
 from qamoe_bench.report.palette import Style, styles
-from qamoe_bench.report.rows import CONTROL
+from qamoe_bench.report.rows import CONTROL, MEAN
 
 ROW = 0.18  # inches
 Known = Mapping[str, Difference]
@@ -41,7 +41,7 @@ def draw_forest(known: Mapping[Metric, Known], other: str, width: float) -> Figu
     looks = styles([*names, other])
     shown = [wrapped(name) for name in names]
     lines = sum(name.count("\n") + 1 for name in shown)
-    figure = blank(width, 0.95 + ROW * max(lines, 3))
+    figure = blank(width, 1.1 + ROW * max(lines, 3))
     panels = figure.subplots(1, len(known), sharey=True, squeeze=False)[0]
     for axes, (metric, of) in zip(panels, known.items(), strict=True):
         draw_differences(axes, {name: of[name] for name in names if name in of}, names, looks, metric)
@@ -63,7 +63,7 @@ def draw_differences(axes: Axes, of: Known, names: Sequence[str], looks: Mapping
             value, place, MARKERS[look.marker], color=look.colour, markeredgecolor=look.colour, markeredgewidth=0.9,
             markerfacecolor=look.colour if d.is_sure else "white", markersize=4,
         )  # fmt: skip
-    axes.set_xlabel(f"Δ {metric_name(metric)} ({change_unit(metric)})\n{_directions(metric)}")
+    axes.set_xlabel(f"Δ {metric_name(metric)}\n({change_unit(metric)})\n{_directions(metric)}")
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
 
@@ -82,13 +82,13 @@ def _key() -> list[Line2D]:
 
 def _known(found: Analysis, metric: Metric) -> Known:
     rows = found.section.rows
-    known = {rows[i].name: d for (name, i), d in found.differences.items() if name == metric.name}
-    return {name: d for name, d in known.items() if np.isfinite(d.value)}
+    known = {i: d for (name, i), d in found.differences.items() if name == metric.name}
+    return {rows[i].name: d for i, d in known.items() if np.isfinite(d.value) and rows[i].model != MEAN}
 
 
 def _caption(found: Analysis, names: str) -> str:
     return (
         f"Differences from {CONTROL} of the same regime on the same corrupted samples: {names}, means over all levels "
         f"of {found.section.protocol} on {found.section.dataset}. Intervals are Holm-corrected to 95 % over all rows "
-        "and metrics analysed; the oracle, which is no contestant, has its own."
+        f"and metrics analysed; the oracle, which is no contestant, has its own. {MEAN}, far worse, is left out."
     )

@@ -3,8 +3,8 @@
 from qamoe_bench.metrics import Metric
 
 METRIC_NAMES = {
-    "acc2_has0": "ACC2, all labels", "acc2_non0": "ACC2, labels other than 0", "f1_has0": "F1, all labels",
-    "f1_non0": "F1, labels other than 0", "acc3": "ACC3", "acc5": "ACC5", "acc7": "ACC7", "mae": "MAE",
+    "acc2_has0": "ACC2, all labels", "acc2_non0": "ACC2, labels ≠ 0", "f1_has0": "F1, all labels",
+    "f1_non0": "F1, labels ≠ 0", "acc3": "ACC3", "acc5": "ACC5", "acc7": "ACC7", "mae": "MAE",
     "corr": "Pearson correlation",
 }  # fmt: skip
 LEVEL_NAMES = {

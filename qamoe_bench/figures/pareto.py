@@ -14,6 +14,7 @@ from qamoe_bench.figures.style import BROAD, QUIET, blank, dashes, legend, legen
 from qamoe_bench.metrics import Metric
 from qamoe_bench.report.analysis import Analysis
 from qamoe_bench.report.palette import Style, styles
+from qamoe_bench.report.rows import MEAN
 from qamoe_bench.report.scores import Scores
 
 PANEL = 2.2  # inches of height
@@ -51,21 +52,20 @@ def deals_of(found: Analysis, scores: Scores, costs: Mapping[str, float]) -> dic
     return {
         row.name: Deal(costs[row.name], *(float(scale * x[i]) for x in (numbers.value, low, high)))
         for i, row in enumerate(found.section.rows)
-        if np.isfinite(numbers.value[i]) and row.name in costs
+        if np.isfinite(numbers.value[i]) and row.name in costs and row.model != MEAN
     }
 
 
 def draw_pareto(axes: Axes, deals: Mapping[str, Deal], metric: Metric, looks: Mapping[str, Style], cost: str) -> None:
     """Dots with intervals, the front as steps; what costs nothing is a line across."""
-    for name, d in deals.items():
+    for name, d in sorted(deals.items(), key=lambda item: item[1].cost == 0):
         look = line(looks[name])
         if d.cost > 0:
             reach = [[d.value - d.low], [d.high - d.value]]
             axes.errorbar(d.cost, d.value, yerr=reach, label=name, **{**look, "linestyle": "none", "elinewidth": 0.8})
         else:
-            axes.axhline(
-                d.value, color=look["color"], linestyle=dashes(looks[name]), linewidth=0.9, label=f"{name} (no cost)"
-            )
+            style = dashes(looks[name])
+            axes.axhline(d.value, color=look["color"], linestyle=style, linewidth=0.9, label=f"{name} (no cost)")
     best = front(deals, metric)
     steps = [deals[name] for name in best]
     axes.step(
@@ -105,5 +105,5 @@ def _caption(found: Analysis, scores: Scores) -> str:
         f"{metric_name(scores.metric)}, mean over all levels of {found.section.protocol} on {found.section.dataset}, "
         f"against trainable parameters. Means over {seeds(found)}; bars are 95 % intervals for {cover(found)}. The "
         "front joins rows that no smaller row equals; it takes means as they are, whether or not they differ for "
-        "certain."
+        f"certain. {MEAN}, which is far worse, is left out."
     )

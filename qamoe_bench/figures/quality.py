@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
 from qamoe_bench.figures.drawing import Drawing
@@ -26,6 +26,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "missing": {"facecolor": "#d55e00", "edgecolor": "white", "hatch": "/////"},
 }
 """Of samples whose modality is there and whose modality is gone; the hatch tells them apart without colour."""
+LEAST = 0.02  # half the height that is drawn for nearly equal scores
 
 
 def qualities(found: Analysis, width: float) -> Iterator[Drawing]:
@@ -43,8 +44,11 @@ def qualities(found: Analysis, width: float) -> Iterator[Drawing]:
         for axes, (modality, known) in zip(panels.flat, of.items(), strict=True):
             draw_scores(axes, section, row, modality)
             axes.set_title(panel_title(modality, known), loc="left")
-        figure.supylabel(f"quality score r of {wrapped(row.name)} (0 to 1)", fontsize=7)
-        figure.supxlabel(level_label(section.levels.axis), fontsize=7)
+        for axes in panels[:, 0]:
+            axes.set_ylabel("score r (0 to 1)")
+        for axes in panels[-1]:
+            axes.set_xlabel(level_label(section.levels.axis))
+        figure.suptitle(wrapped(row.name), fontsize=7.5)
         figure.legend(handles=key(section), loc="outside lower center", ncols=3)
         row.forget()
         yield Drawing(row.name, figure, _caption(found, row))
@@ -52,7 +56,7 @@ def qualities(found: Analysis, width: float) -> Iterator[Drawing]:
 
 def panel_title(modality: str, known: Quality) -> str:
     """The modality, and how its score ranks with the corruption."""
-    return f"{modality}: ρ = {known.corruption:+.2f}" if np.isfinite(known.corruption) else modality
+    return f"{modality}: ρ = {known.corruption:+.2f}".replace("-", "−") if np.isfinite(known.corruption) else modality
 
 
 def draw_scores(axes: Axes, section: Section, row: Row, modality: str) -> None:
@@ -74,6 +78,11 @@ def draw_scores(axes: Axes, section: Section, row: Row, modality: str) -> None:
 def _violin(
     axes: Axes, scores: Scores, place: float, side: Literal["both", "low", "high"], look: dict[str, Any]
 ) -> None:
+    left, right = {"both": (-0.16, 0.16), "low": (-0.3, 0.0), "high": (0.0, 0.3)}[side]
+    if np.ptp(scores) < 2 * LEAST:  # a violin of nearly equal scores could not be seen
+        middle = float(np.median(scores))
+        axes.add_patch(Rectangle((place + left, middle - LEAST), right - left, 2 * LEAST, **look, linewidth=0.3))
+        return
     (body,) = axes.violinplot([scores], [place], widths=0.85, showextrema=False, side=side)["bodies"]
     body.set(**look, linewidth=0.3, alpha=0.85)
     left, right = {"both": (-0.16, 0.16), "low": (-0.3, 0.0), "high": (0.0, 0.3)}[side]
