@@ -33,7 +33,7 @@ def draw_curves(axes: Axes, found: Analysis, scores: Scores) -> None:
     """Every row's curve with its band; rows without a value are left out."""
     levels, metric = found.section.levels, scores.metric
     numbers = by_level(found, scores)
-    low, high = numbers.interval()
+    low, high = (np.clip(end, *metric.range) for end in numbers.interval())
     looks = styles(row.name for row in found.section.rows)
     for i, row in enumerate(found.section.rows):
         if not np.isfinite(numbers.value[i]).any():

@@ -35,7 +35,7 @@ def draw_points(axes: Axes, found: Analysis, scores: Scores) -> None:
     """Conditions from top to bottom, and the rows of each one below the other."""
     section, metric = found.section, scores.metric
     numbers = by_level(found, scores)
-    low, high = numbers.interval()
+    low, high = (np.clip(end, *metric.range) for end in numbers.interval())
     looks = styles(row.name for row in section.rows)
     shown = [i for i in range(len(section.rows)) if np.isfinite(numbers.value[i]).any()]
     offsets = np.linspace(-0.38, 0.38, len(shown)) if len(shown) > 1 else np.zeros(1)
