@@ -158,8 +158,8 @@ def gap(found: Analysis, metric: str, one: str, other: str, conditions: Sequence
     trained = np.array([row.is_trained for row in found.section.rows])
     numbers = differences(scores.values[..., some].mean(-1), scores.resampled[..., some].mean(-1), pair, trained)
     low, high = numbers.interval()
-    value, low, high = (scores.metric.scale * float(x[0]) for x in (numbers.value, low, high))
-    return value, low, high
+    scale = scores.metric.scale
+    return scale * float(numbers.value[0]), scale * float(low[0]), scale * float(high[0])
 
 
 def signed(metric: str, numbers: tuple[float, float, float]) -> str:

@@ -80,8 +80,8 @@ def _figure(found: Analysis, known: list[Published]) -> Figure:
             colour, place = looks[name].colour, i
             axes.plot([scale * low[i], scale * high[i]], [place, place], color=colour, linewidth=1)
             axes.plot(scale * numbers.value[i], place, MARKERS[looks[name].marker], color=colour, markersize=4)
-        there = [(p.values[column], len(rows) + k) for k, p in enumerate(known) if column in p.values]
-        draw_dots(axes, *map(list, zip(*there, strict=True)))
+        there = [k for k, p in enumerate(known) if column in p.values]
+        draw_dots(axes, [known[k].values[column] for k in there], [len(rows) + k for k in there])
         axes.axhline(len(rows) - 0.5, color=QUIET, linewidth=0.8)
         axes.set_xlabel(f"{METRIC_NAMES[metric]}\n({unit(scores.metric)}; {scores.metric.better} is better)")
         axes.grid(visible=True, axis="y")

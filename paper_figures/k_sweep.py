@@ -13,6 +13,7 @@ from beside import (
     main,
     over,
     plus_minus,
+    row_of,
     scores_of,
     signed,
 )
@@ -70,7 +71,7 @@ def _draw(axes: Axes, found: Analysis, metric: str) -> None:
     scores = scores_of(found, metric)
     numbers, scale = over(found, scores, range(len(found.section.conditions))), scores.metric.scale
     low, high = numbers.interval()
-    places = [found.section.find(model) for model in EXPERTS.values()]
+    places = [row_of(found, model) for model in EXPERTS.values()]
     value, reach = (scale * x[places] for x in (numbers.value, np.stack([numbers.value - low, high - numbers.value]).T))
     axes.errorbar(
         list(EXPERTS), value, yerr=reach.T, marker="o", color=styles(["qa-moe"])["qa-moe"].colour, elinewidth=0.9,
@@ -84,8 +85,7 @@ def _ours(found: Analysis, gaps: dict[int, tuple[float, float, float]]) -> Table
     whole = range(len(found.section.conditions))
     rows = []
     for k, model in EXPERTS.items():
-        i = found.section.find(model)
-        assert i is not None
+        i = row_of(found, model)
         numbers = (plus_minus(over(found, scores_of(found, m), whole), i, m) for m in METRICS)
         rows.append((str(k), *numbers, signed("mae", gaps[k]) if k in gaps else "–"))
     head = ("k", "ACC7 % over η", "MAE over η", f"Δ MAE from k = {PUBLISHED}")

@@ -20,13 +20,14 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("record", "protocol", "registry", "metrics", "environment", "interventions", "cost.operations", "cost.measure"),
     ("store", "contract", "protocol_file", "dialects", "report.table", "report.protocol_plot", "report.palette"),
     (
+        "figures.style",
+        "figures.labels",
+        "report.fitting",
         "checkpoint",
         "draws",
         "nn",
         "statistics",
         "report.rows",
-        "report.terminal",
-        "report.plain",
         "report.threads",
         "report.markdown",
         "report.latex",
@@ -43,6 +44,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "data.intervals",
         "report.scores",
         "report.selection",
+        "report.terminal",
+        "report.plain",
         "cost.counter",
         "cost.paper",
     ),
@@ -63,7 +66,11 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("report.check",),
     ("report.verdict", "report.metric_tables", "report.records", "report.published"),
     ("report.audit_tables", "report.formats"),
-    ("report.tables",),
+    ("report.tables", "figures.drawing"),
+    ("figures.curves",),
+    ("figures.plane", "figures.points", "figures.forest", "figures.pareto", "figures.quality"),
+    ("figures.landscape",),
+    ("figures.gallery",),
     ("corruption.values",),
     ("corruption.apply",),
     ("data.synthetic", "encodings"),
@@ -71,7 +78,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("data.open", "train", "sweep", "building"),
     ("presets", "executor", "inspection", "curation.audit", "curation.convert", "curation.download", "curation.encode"),
     ("plan", "progress", "cli_protocol", "cli_results", "cost.setting", "curation.audit_tables", "curation.fetch"),
-    ("runner", "api", "cli_lists", "cli_data", "cost.cost"),
+    ("runner", "api", "cli_lists", "cli_data", "cli_figures", "cost.cost"),
     ("cost.tables",),
     ("cli_cost",),
     ("cli",),
@@ -79,8 +86,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 )
 TORCH_FREE = (
     "errors", "modality", "seeding", "kinds", "record", "protocol", "protocol_file", "registry", "metrics", "dialects",
-    "environment", "statistics", "store", "report", "cli", "cli_protocol", "cli_results", "cli_lists", "cli_cost",
-    "cli_data", "index",
+    "environment", "statistics", "store", "report", "figures", "cli", "cli_protocol", "cli_results", "cli_lists",
+    "cli_cost", "cli_data", "cli_figures", "index",
 )  # fmt: skip
 CONTRACT = ("contract", "nn", "errors", "modality")
 

@@ -119,8 +119,8 @@ def test_only_the_protocols_and_models_that_are_expected_are_missed(tmp_path: Pa
         if cell.cell.model == "late-fusion":
             cell.path.unlink()
 
-    def missed(**expected: Sequence[str]) -> set[tuple[str, str]]:
-        found = check(reference, now, DIALECTS["mmsa"], METRICS, Limits(), Expected(**expected))
+    def missed(protocols: Sequence[str] = (), models: Sequence[str] = ()) -> set[tuple[str, str]]:
+        found = check(reference, now, DIALECTS["mmsa"], METRICS, Limits(), Expected((), protocols, models))
         assert {f.kind for f in found.findings} <= {"lost"}
         return {(f.name[1], f.name[2]) for f in found.findings}
 

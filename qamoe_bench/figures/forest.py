@@ -1,6 +1,7 @@
 """Differences from the control with their intervals, as a forest plot."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -73,7 +74,7 @@ def _directions(metric: Metric) -> str:
 
 
 def _key() -> list[Line2D]:
-    look = {"color": QUIET, "marker": "o", "markersize": 4, "markeredgewidth": 0.9}
+    look: dict[str, Any] = {"color": QUIET, "marker": "o", "markersize": 4, "markeredgewidth": 0.9}
     return [
         Line2D([], [], label="interval excludes 0", **look),
         Line2D([], [], label="interval holds 0", markerfacecolor="white", **look),

@@ -94,7 +94,7 @@ def draw_panels(
     figure.supylabel(level_label(plane.names[1]), fontsize=7)
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=shown[: len(panels)], location="top", aspect=40, pad=0.02)
     bar.set_label(label)
-    bar.outline.set_linewidth(0.5)  # type: ignore[operator]
+    bar.outline.set_linewidth(0.5)
     return figure
 
 

@@ -79,16 +79,13 @@ def _violin(
     axes: Axes, scores: Scores, place: float, side: Literal["both", "low", "high"], look: dict[str, Any]
 ) -> None:
     left, right = {"both": (-0.16, 0.16), "low": (-0.3, 0.0), "high": (0.0, 0.3)}[side]
+    middle = float(np.median(scores))
     if np.ptp(scores) < 2 * LEAST:  # a violin of nearly equal scores could not be seen
-        middle = float(np.median(scores))
         axes.add_patch(Rectangle((place + left, middle - LEAST), right - left, 2 * LEAST, **look, linewidth=0.3))
-        return
-    (body,) = axes.violinplot([scores], [place], widths=0.85, showextrema=False, side=side)["bodies"]
-    body.set(**look, linewidth=0.3, alpha=0.85)
-    left, right = {"both": (-0.16, 0.16), "low": (-0.3, 0.0), "high": (0.0, 0.3)}[side]
-    axes.plot(
-        [place + left, place + right], [np.median(scores)] * 2, color="black", linewidth=1.1, solid_capstyle="butt"
-    )
+    else:
+        bodies: Any = axes.violinplot([scores], [place], widths=0.85, showextrema=False, side=side)["bodies"]
+        bodies[0].set(**look, linewidth=0.3, alpha=0.85)
+    axes.plot([place + left, place + right], [middle] * 2, color="black", linewidth=1.1, solid_capstyle="butt")
 
 
 def scores_of(section: Section, row: Row, modality: str, conditions: Sequence[int]) -> dict[str, Scores]:
