@@ -48,7 +48,7 @@ def draw_forest(known: Mapping[Metric, Known], other: str, width: float) -> Figu
         draw_differences(axes, {name: of[name] for name in names if name in of}, names, looks, metric)
     panels[0].set_yticks(range(len(names)), shown)
     panels[0].set_ylim(len(names) - 0.5, -0.5)
-    panels[0].set_ylabel(f"row, minus {wrapped(other)}")
+    panels[0].set_ylabel(f"row, minus\n{wrapped(other)}")
     figure.legend(handles=_key(), loc="outside lower center", ncols=2)
     return figure
 

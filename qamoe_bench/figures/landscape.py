@@ -13,7 +13,7 @@ from qamoe_bench.report.rows import CONTROL
 from qamoe_bench.report.scores import Scores
 from qamoe_bench.statistics.estimates import differences, mean_known
 
-SEQUENTIAL, DIVERGING = "cividis", "PuOr"  # colour maps that colour-blind readers can follow
+SEQUENTIAL, DIVERGING = "viridis", "PuOr"  # colour maps that colour-blind readers can follow
 
 
 def landscapes(found: Analysis, width: float) -> Iterator[Drawing]:

@@ -79,7 +79,8 @@ def draw_panels(
     """
     columns = min(len(panels), 4 if width >= BROAD else 2)
     lines = -(-len(panels) // columns)
-    figure = blank(width, lines * (width / columns + 0.1) + 0.75)
+    figure = blank(width, lines * (width / columns + 0.1) + 1.0)
+    figure.set_layout_engine("compressed")  # made for panels of a fixed shape
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     norm = _norm(panels, signed=signed)
     shown = list(grid.flat)
@@ -90,8 +91,9 @@ def draw_panels(
     for index, axes in enumerate(shown[: len(panels)]):
         if index + columns >= len(panels):
             axes.tick_params(labelbottom=True)
-    figure.supxlabel(level_label(plane.names[0]), fontsize=7)
-    figure.supylabel(level_label(plane.names[1]), fontsize=7)
+            axes.set_xlabel(level_label(plane.names[0]).replace(" (", "\n("))
+        if index % columns == 0:
+            axes.set_ylabel(level_label(plane.names[1]).replace(" (", "\n("))
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=shown[: len(panels)], location="top", aspect=40, pad=0.02)
     bar.set_label(label)
     bar.outline.set_linewidth(0.5)
@@ -99,7 +101,7 @@ def draw_panels(
 
 
 def draw_panel(axes: Axes, panel: Panel, plane: Plane, colours: str, norm: Normalize) -> None:
-    """One heat map; the values of its lowest and its highest corner are written into them."""
+    """One heat map, with its marks, or else with the values of its first and last corner written into them."""
     mesh = axes.pcolormesh(panel.values, cmap=colours, norm=norm, edgecolors="face", linewidth=0.1)
     axes.set_title(wrapped(panel.title, 22))
     axes.grid(visible=False)
@@ -111,19 +113,16 @@ def draw_panel(axes: Axes, panel: Panel, plane: Plane, colours: str, norm: Norma
         step = -(-len(levels) // 5)
         ticks(np.arange(0, len(levels), step) + 0.5)
         names([f"{x:g}" for x in levels[::step]])
-    for y, x in ((0, 0), (-1, -1)):
-        value = panel.values[y, x]
-        if np.isfinite(value):
-            r, g, b, _ = mesh.cmap(norm(value))
-            shade = "white" if 0.2126 * r + 0.7152 * g + 0.0722 * b < DARK else "black"
-            place = (x % len(plane.across) + 0.5, y % len(plane.up) + 0.5)
-            axes.annotate(
-                short(float(value)), place, ha="left" if x == 0 else "right", va="center", color=shade, fontsize=5.5,
-                xytext=(-3.5 if x == 0 else 3.5, 0), textcoords="offset points",
-            )  # fmt: skip
     if panel.marked is not None:
         ys, xs = np.nonzero(panel.marked)
-        axes.plot(xs + 0.5, ys + 0.5, ".", color="black", markersize=1.6)
+        axes.plot(xs + 0.5, ys + 0.5, "o", color="black", markersize=2.4, markeredgecolor="white", markeredgewidth=0.4)
+        return
+    for y, x, side in ((0, 0, "left"), (-1, -1, "right")):
+        value = float(panel.values[y, x])
+        red, green, blue, _ = mesh.cmap(norm(value))
+        shade = "white" if 0.2126 * red + 0.7152 * green + 0.0722 * blue < DARK else "black"
+        place = (0.15, 0.5) if side == "left" else (len(plane.across) - 0.15, len(plane.up) - 0.5)
+        axes.text(*place, short(value), ha=side, va="center", color=shade, fontsize=5.5)
 
 
 def short(value: float) -> str:

@@ -1,7 +1,7 @@
 """Tables that fit a terminal, with nothing left out and nothing abbreviated.
 
-A table that is too wide has its words broken over lines: first heads and texts at blanks, then names of rows behind
-`:`, `,` or `-`. One that is still too wide is cut into several, each with some of the columns and all of the rows.
+A table that is too wide has its words broken over lines: heads and texts at blanks, names of rows behind `:`, `,` or
+`-`. One that is still too wide is cut into several, each with some of the columns and all of the rows.
 """
 
 import re
@@ -13,8 +13,8 @@ import numpy as np
 from qamoe_bench.report.table import Table
 
 BLOCKS = "▁▂▃▄▅▆▇█"
-TEXTS = (30, 22, 16, 12)  # characters that a line of text may have, the widest that helps
-NAMES = (28, 20)  # characters that a line of a row's name may have
+STEPS = (("text", 30), ("text", 22), ("name", 28), ("name", 20), ("text", 16))
+"""What is broken, and how many characters its lines may have then; as few steps as help."""
 INDENT = "  "  # of a name's further lines
 CURVE_NOTE = f"curve: over the levels; {BLOCKS[0]} is the lowest value of the table, {BLOCKS[-1]} the highest"
 
@@ -22,14 +22,10 @@ CURVE_NOTE = f"curve: over the levels; {BLOCKS[0]} is the lowest value of the ta
 def fit(table: Table, width: int) -> tuple[Table, ...]:
     """The table in pieces of at most so many characters; cells may have several lines."""
     table = with_curves(table)
-    for text in TEXTS:
+    for what, characters in STEPS:
         if _width(table) <= width:
             return (table,)
-        table = _broken(table, text)
-    for name in NAMES:
-        if _width(table) <= width:
-            return (table,)
-        table = replace(table, rows=tuple((_name(row[0], name), *row[1:]) for row in table.rows))
+        table = (_with_texts if what == "text" else _with_names)(table, characters)
     return (table,) if _width(table) <= width else _cut(table, width)
 
 
@@ -63,7 +59,11 @@ def _columns(table: Table) -> list[tuple[str, ...]]:
     return list(zip(table.header, *table.rows, strict=True))
 
 
-def _broken(table: Table, width: int) -> Table:
+def _with_names(table: Table, width: int) -> Table:
+    return replace(table, rows=tuple((_name(row[0], width), *row[1:]) for row in table.rows))
+
+
+def _with_texts(table: Table, width: int) -> Table:
     """Heads and texts broken at blanks; numbers have none inside, or few characters."""
     header = tuple(_at_blanks(head, width // 2) for head in table.header)
     rows = tuple((row[0], *(_at_blanks(cell, width) for cell in row[1:])) for row in table.rows)
