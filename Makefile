@@ -9,7 +9,7 @@ QUICK := mean text-only late-fusion qa-moe qa-moe-plus
 REFERENCE := results/reference
 BUILT_IN := c-mib late-fusion mean mm-boosting qa-moe qa-moe-plus sam-lml text-only
 ABLATIONS := qa-moe:-quality-gate qa-moe:feature-nll
-EXPERTS := qa-moe:k=1 qa-moe:k=2 qa-moe:k=5 qa-moe:k=8
+EXPERTS := qa-moe:k=1 qa-moe:k=2 qa-moe:k=8
 # What is compared with it: every built-in model, one seed, one protocol.
 GATE := build/gate
 

@@ -28,7 +28,7 @@ from qamoe_bench.report.table import Table
 
 PUBLISHED = 3
 """The best k in print [secondary]; no numbers beside it are known."""
-EXPERTS = {1: "qa-moe:k=1", 2: "qa-moe:k=2", 3: "qa-moe", 5: "qa-moe:k=5", 8: "qa-moe:k=8"}
+EXPERTS = {1: "qa-moe:k=1", 2: "qa-moe:k=2", 3: "qa-moe", 8: "qa-moe:k=8"}
 METRICS = ("acc7", "mae")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from qamoe_bench.report.table import Table
 
 BLOCKS = "▁▂▃▄▅▆▇█"
-STEPS = (("text", 30), ("text", 22), ("name", 28), ("name", 20), ("text", 16))
+STEPS = (("text", 30), ("text", 22), ("name", 28), ("name", 20), ("text", 16), ("text", 12))
 """What is broken, and how many characters its lines may have then; as few steps as help."""
 INDENT = "  "  # of a name's further lines
 CURVE_NOTE = f"curve: over the levels; {BLOCKS[0]} is the lowest value of the table, {BLOCKS[-1]} the highest"
