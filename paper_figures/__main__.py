@@ -14,7 +14,7 @@ import quality_degradation
 import quality_gate
 import quality_scores
 import random_missing
-from beside import FOLDER, Evidence, Exhibit, arguments, write
+from beside import DIFFERS, FOLDER, Evidence, Exhibit, arguments, listed, write
 
 from qamoe_bench.errors import BenchError
 from qamoe_bench.figures.style import styled
@@ -24,7 +24,7 @@ SCRIPTS = (
     clean_comparison, fixed_missing, random_missing, quality_degradation, landscape, k_sweep, quality_gate,
     quality_scores, compute_cost,
 )  # fmt: skip
-HEAD = """# Tables and figures of the QA-MoE paper, redrawn
+HEAD = f"""# Tables and figures of the QA-MoE paper, redrawn
 
 One script for each; `make figures` makes them all from `results/reference`, and this page with them, and
 `python paper_figures/k_sweep.py --help` says what a single one can do. Our numbers are measured on the embedded
@@ -32,6 +32,10 @@ synthetic data. Published numbers are drawn hollow and grey and never without a 
 **[paper]** read in the paper itself, **[code]** in its authors' code, **[secondary]** in somebody else's description,
 **[inferred]** our own deduction. The body and the code of QA-MoE were not available to us, so everything of it is
 secondary.
+
+Where ours and theirs differ, and why, in every exhibit of accuracy:
+
+{listed(DIFFERS)}
 """
 
 
@@ -62,7 +66,8 @@ def section(exhibit: Exhibit) -> str:
     """An exhibit on that page."""
     return (
         f"## {exhibit.title}\n\n![{exhibit.title}](output/{exhibit.name}.png)\n\n{exhibit.caption} "
-        f"[Numbers](output/{exhibit.name}.md), [script]({exhibit.name}.py).\n\n{exhibit.reasons()}\n"
+        f"[Numbers](output/{exhibit.name}.md), [script]({exhibit.name}.py).\n\nWhere and why it differs from print:\n\n"
+        f"{listed(exhibit.differs)}\n"
     )
 
 

@@ -5,10 +5,6 @@ from dataclasses import replace
 import numpy as np
 from beside import (
     BROAD,
-    DATA,
-    ENCODERS,
-    MODELS_DIFFER,
-    ONE_CHECKPOINT,
     Evidence,
     Exhibit,
     corrupted,
@@ -48,10 +44,6 @@ def make(evidence: Evidence) -> Exhibit:
         (
             "The sources that we have give no number of QA-MoE for fixed subsets; re-runs of the CyIN paper (NeurIPS "
             "2025) stand in its place.",
-            DATA,
-            ENCODERS,
-            MODELS_DIFFER,
-            ONE_CHECKPOINT,
             f"On CMU-MOSI text alone does nearly what all modalities do together: CyIN {_pair(_printed('CyIN'))}. On "
             f"the embedded data audio has more to add: c-mib {_pair(_measured(found, 'c-mib'))}.",
             "The published average is over the six proper subsets, as the last column of our tables.",

@@ -2,12 +2,7 @@
 
 from beside import (
     BROAD,
-    DATA,
-    ENCODERS,
-    MODELS_DIFFER,
     NAMES,
-    NO_SPREAD,
-    ONE_CHECKPOINT,
     Evidence,
     Exhibit,
     corrupted,
@@ -52,16 +47,11 @@ def make(evidence: Evidence) -> Exhibit:
         "methods that the paper compares, ours with intervals, published ones hollow.",
         (_ours(found), _theirs(), _last()),
         (
-            DATA,
-            ENCODERS,
-            MODELS_DIFFER,
-            ONE_CHECKPOINT,
             f"Perhaps other noise: what σ_ref is, per dimension or not, is not stated. Ours at λ = 0.7 has audio noise "
             f"of {noise:.2f} σ_ref per dimension, and {frames:.1f} % of all frames are lost (those of text only).",
             f"QA-MoE minus SAM-LML is {leads['acc2_non0']} points of ACC2 and {leads['mae']} in MAE here, on the same "
             f"samples; in print the lead is {printed_leads} [secondary].",
             "Descriptions contradict each other about the lead at λ = 0.7: 0.4 and about 0.9 points [secondary].",
-            NO_SPREAD,
         ),
         _figure(found),
     )

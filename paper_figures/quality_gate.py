@@ -5,9 +5,6 @@ from dataclasses import dataclass
 
 from beside import (
     BROAD,
-    DATA,
-    MODELS_DIFFER,
-    ONE_CHECKPOINT,
     SOURCE,
     Evidence,
     Exhibit,
@@ -53,9 +50,6 @@ def make(evidence: Evidence) -> Exhibit:
         "change.",
         (_ours(changes), _theirs()),
         (
-            DATA,
-            MODELS_DIFFER,
-            ONE_CHECKPOINT,
             f"In print MAE rises by {PUBLISHED:.3f} [secondary] without the gate; here by {said}.",
             "As described, the score is trained through the gate only and ends up nearly the same for every sample, so "
             "that there is little to remove (see the exhibit of quality scores).",

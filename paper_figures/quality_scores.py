@@ -1,7 +1,7 @@
 """The quality scores r_m against the corruption: do they know it?"""
 
 import numpy as np
-from beside import BROAD, DATA, MODELS_DIFFER, ONE_CHECKPOINT, SOURCE, Evidence, Exhibit, main
+from beside import BROAD, SOURCE, Evidence, Exhibit, main
 from matplotlib.figure import Figure
 
 from qamoe_bench.figures.labels import level_label
@@ -28,9 +28,6 @@ def make(evidence: Evidence) -> Exhibit:
         "ours: their scores are trained to know.",
         (*(_ours(found[p]) for p in PROTOCOLS), _theirs()),
         (
-            DATA,
-            MODELS_DIFFER,
-            ONE_CHECKPOINT,
             "In print ρ is negative and significant [secondary], without a value. Here, for the model as described, it "
             f"is {_listed(ranks)} for {', '.join(noise.quality['qa-moe'])} under noise. With thousands of samples any "
             "ρ that is not zero is significant; how far it is from −1 is what matters.",

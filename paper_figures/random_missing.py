@@ -2,11 +2,6 @@
 
 from beside import (
     BROAD,
-    DATA,
-    ENCODERS,
-    MODELS_DIFFER,
-    NO_SPREAD,
-    ONE_CHECKPOINT,
     Evidence,
     Exhibit,
     corrupted,
@@ -46,15 +41,10 @@ def make(evidence: Evidence) -> Exhibit:
         "are what is known of the QA-MoE paper, lines are re-runs in the CyIN paper under its own protocol.",
         (_ours(found), _theirs(own), _reruns()),
         (
-            DATA,
-            ENCODERS,
-            MODELS_DIFFER,
-            ONE_CHECKPOINT,
             f"Another rate: with one modality always kept, {missing:.1f} % of the modalities are missing here at the "
             "nominal rate 0.7. Whether QA-MoE keeps one is not stated; CyIN's 0.7 stands for two of three.",
             "The printed 42.0 % is worded as an improvement; that it is the average ACC7 is [inferred]. Rates between "
             "0 and 0.7 are not known for QA-MoE, so there is no published curve to lay beside ours.",
-            NO_SPREAD,
         ),
         _figure(found, own),
     )

@@ -5,14 +5,14 @@ import re
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from fakestore import Answer, noisy, write_store
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
@@ -37,9 +37,11 @@ MODELS: dict[str, Answer] = {
     LONG: noisy(0.7),
     "oracle": noisy(0.1),
 }
-SWEEP = [{"name": f"eta={x:g}", "levels": {"eta": x}} for x in (0.0, 0.3, 0.6, 0.9)]
-PLANE = [{"name": f"lambda={x:g},eta={y:g}", "levels": {"lambda": x, "eta": y}} for x in (0.0, 0.5) for y in (0.0, 0.5)]
-POINTS = [{"name": name, "levels": {}} for name in ("all", "text", "text+audio", "audio+vision")]
+SWEEP: list[dict[str, Any]] = [{"name": f"eta={x:g}", "levels": {"eta": x}} for x in (0.0, 0.3, 0.6, 0.9)]
+PLANE: list[dict[str, Any]] = [
+    {"name": f"lambda={x:g},eta={y:g}", "levels": {"lambda": x, "eta": y}} for x in (0.0, 0.5) for y in (0.0, 0.5)
+]
+POINTS: list[dict[str, Any]] = [{"name": name, "levels": {}} for name in ("all", "text", "text+audio", "audio+vision")]
 LAYOUTS = {
     "curves": SWEEP,
     "points": POINTS,
@@ -55,19 +57,19 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return write_store(tmp_path_factory.mktemp("store"), MODELS, levels=(0.0, 0.3, 0.6, 0.9), samples=40)
 
 
-def analysed(store: Store, conditions: Sequence[dict[str, object]], *metrics: str) -> Analysis:
+def analysed(store: Store, conditions: Sequence[Mapping[str, Any]], *metrics: str) -> Analysis:
     (found,) = analyses([_under(c, conditions) for c in store.cells()], DIALECTS["mmsa"], metrics)
     return found
 
 
-def _under(cell: StoredCell, conditions: Sequence[dict[str, object]]) -> StoredCell:
+def _under(cell: StoredCell, conditions: Sequence[Mapping[str, Any]]) -> StoredCell:
     parameters = {"mean": 0, "oracle": 0}.get(cell.cell.model, 1000 * len(cell.cell.model))
     return replace(cell, facts=replace(cell.facts, conditions=conditions, parameters=parameters))
 
 
 @pytest.fixture(scope="module")
 def found(store: Store) -> dict[str, Analysis]:
-    layouts = {"sweep": SWEEP, "plane": PLANE, "points": POINTS}
+    layouts: dict[str, list[dict[str, Any]]] = {"sweep": SWEEP, "plane": PLANE, "points": POINTS}
     by_layout = {name: analysed(store, conditions, "mae", "corr") for name, conditions in layouts.items()}
     names = {id(conditions): name for name, conditions in layouts.items()}
     return {kind: by_layout[names[id(conditions)]] for kind, conditions in LAYOUTS.items()}
@@ -115,16 +117,12 @@ def check_labels(figure: Figure) -> None:
         if axes.get_label() == "<colorbar>":
             assert "(" in axes.get_xlabel()
             continue
-        assert any("(" in other.get_xlabel() for other in kin(axes.get_shared_x_axes().get_siblings(axes)))
-        siblings = list(kin(axes.get_shared_y_axes().get_siblings(axes)))
+        assert any("(" in other.get_xlabel() for other in axes.get_shared_x_axes().get_siblings(axes))
+        siblings = axes.get_shared_y_axes().get_siblings(axes)
         names = [other.get_ylabel() for other in siblings]
         assert any(names)
         words = [t for other in siblings for t in other.get_yticklabels() if re.search(r"[a-z]", t.get_text())]
         assert words or any("(" in name for name in names)  # names of rows need no unit
-
-
-def kin(axes: Sequence[Axes]) -> Iterator[Axes]:
-    yield from axes
 
 
 def check_places(figure: Figure) -> None:
@@ -132,7 +130,7 @@ def check_places(figure: Figure) -> None:
     figure.canvas.draw()
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     whole = figure.bbox.padded(1)
-    panels = [axes.get_tightbbox(renderer) for axes in figure.axes]
+    panels = [box for axes in figure.axes if (box := axes.get_tightbbox(renderer)) is not None]
     for box in panels:
         assert whole.x0 <= box.x0
         assert box.x1 <= whole.x1
@@ -169,7 +167,7 @@ def test_curves_are_the_means_and_bands_the_intervals(found: dict[str, Analysis]
     axes = drawn(found["curves"], "curves")[0].figure.axes[0]
     lines = {line.get_label(): line for line in axes.get_lines()}
     for i, row in enumerate(found["curves"].section.rows):
-        np.testing.assert_allclose(lines[row.name].get_ydata(), mae.values[i].mean(0))
+        np.testing.assert_allclose(np.asarray(lines[row.name].get_ydata(), np.float64), mae.values[i].mean(0))
     assert len(axes.collections) == len(lines)
 
 

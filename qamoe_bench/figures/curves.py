@@ -14,6 +14,7 @@ from qamoe_bench.report.scores import Scores
 from qamoe_bench.statistics.estimates import Estimate, estimate
 
 PANEL = 2.1  # inches of height
+BANDS = 0.6  # how opaque all bands are together; each at most a quarter of that
 
 
 def curves(found: Analysis, width: float) -> Iterator[Drawing]:
@@ -35,13 +36,13 @@ def draw_curves(axes: Axes, found: Analysis, scores: Scores) -> None:
     numbers = by_level(found, scores)
     low, high = (np.clip(end, *metric.range) for end in numbers.interval())
     looks = styles(row.name for row in found.section.rows)
+    opacity = min(BANDS / 4, BANDS / len(looks))
     for i, row in enumerate(found.section.rows):
         if not np.isfinite(numbers.value[i]).any():
             continue
         look = line(looks[row.name])
-        axes.fill_between(
-            levels.numbers, metric.scale * low[i], metric.scale * high[i], color=look["color"], alpha=0.1, linewidth=0
-        )
+        ends = metric.scale * low[i], metric.scale * high[i]
+        axes.fill_between(levels.numbers, *ends, color=look["color"], alpha=opacity, linewidth=0)
         axes.plot(levels.numbers, metric.scale * numbers.value[i], label=row.name, **look)
     axes.set(xlabel=level_label(levels.axis), ylabel=metric_label(metric), xticks=levels.numbers)
     axes.margins(x=0.02)
