@@ -75,7 +75,11 @@ def _draw_published(axes: Axes, own: list[Published]) -> None:
         value = p.values["acc7"]
         if p.condition == "average":
             axes.axhline(
-                value, color="black", linewidth=0.7, linestyle=(0, (8, 3)), label=f"{p.method}, average {mark(p)}"
+                value,
+                color="black",
+                linewidth=0.7,
+                linestyle=(0, (8, 3)),
+                label=f"{p.method}, average {mark(p)}, as we read it [inferred]",
             )
         else:
             look = LOOK if p.method == "QA-MoE" else {**LOOK, "marker": "s"}

@@ -1,5 +1,7 @@
 """`qamoe-bench figures`: stored results as figures for print. Nothing here needs torch."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -26,13 +28,17 @@ def figures(
     type: Annotated[list[str], typer.Option("--type", help="png, pdf or svg. Repeatable. Default: png.")] = [],  # noqa: B006
     metric: Annotated[list[str], typer.Option("--metric", help="Which metrics to draw. Repeatable.")] = [],  # noqa: B006
     protocol: Annotated[list[str], typer.Option("--protocol", help="Which protocols to draw. Repeatable.")] = [],  # noqa: B006
+    costs: Annotated[
+        Path | None,
+        typer.Option("--costs", help="What `cost --json` printed: multiply-adds, not parameters, are the cost then."),
+    ] = None,
     dialect: DialectName = "mmsa",
 ) -> None:
     """Draw what is stored, and print the paths; the same results give the same bytes."""
     from qamoe_bench.figures.gallery import Choice, draw
     from qamoe_bench.report.tables import analyses
 
-    choice = Choice(kind, width or ["one"], type or ["png"])
+    choice = Choice(kind, width or ["one"], type or ["png"], None if costs is None else _multiply_adds(costs))
     store, named = Store(results), find_dialect(dialect)
     cells = store.cells()
     if not cells:
@@ -50,3 +56,11 @@ def figures(
         raise BenchError(
             f"nothing to draw of --kind {', '.join(kind)} in {store.runs}; leave --kind out for all there is"
         )
+
+
+def _multiply_adds(path: Path) -> Mapping[str, float]:
+    """By model, in G per sample."""
+    try:
+        return {record["model"]: float(record["gmacs"]) for record in json.loads(path.read_text(encoding="utf-8"))}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise BenchError(f"--costs {path}: expected what 'qamoe-bench cost --json' prints, got {error!r}") from error

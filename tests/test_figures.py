@@ -22,7 +22,7 @@ from qamoe_bench.errors import BenchError
 from qamoe_bench.figures.drawing import TYPES, Drawing, content
 from qamoe_bench.figures.forest import forests
 from qamoe_bench.figures.gallery import KINDS, Choice
-from qamoe_bench.figures.pareto import Deal, front
+from qamoe_bench.figures.pareto import Deal, front, paretos
 from qamoe_bench.figures.style import WIDTHS, styled, wrapped
 from qamoe_bench.metrics import METRICS
 from qamoe_bench.report.analysis import Analysis
@@ -227,6 +227,16 @@ def test_another_process_without_torch_draws_the_same_bytes(store: Store, tmp_pa
     assert len(files) > len(TYPES)
 
 
+def test_counted_costs_take_the_place_of_parameters(found: dict[str, Analysis]) -> None:
+    with styled():
+        (drawing, _) = paretos(found["pareto"], 3.3, {"late-fusion": 0.2, LONG: 0.4})
+    axes = drawing.figure.axes[0]
+    assert "multiply-adds" in axes.get_xlabel()
+    assert "multiply-adds" in drawing.caption
+    marked = [line for line in axes.get_lines() if line.get_marker() not in ("None", "")]
+    assert {float(x) for line in marked for x in np.asarray(line.get_xdata())} == {0.2, 0.4}  # no cost known, no dot
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -235,6 +245,7 @@ def test_another_process_without_torch_draws_the_same_bytes(store: Store, tmp_pa
         (["--width", "three"], "unknown width"),
         (["--protocol", "q"], "unknown protocol of this store"),
         (["--kind", "landscape"], "nothing to draw"),
+        (["--costs", "nowhere.json"], "--costs nowhere.json: expected what 'qamoe-bench cost --json' prints"),
     ],
 )
 def test_mistakes_are_said_in_one_line(store: Store, tmp_path: Path, wrong: list[str], said: str) -> None:

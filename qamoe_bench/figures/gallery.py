@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from qamoe_bench.errors import BenchError, unknown_name
@@ -35,11 +36,13 @@ class Choice:
         kinds: Of `KINDS`.
         widths: Of `qamoe_bench.figures.style.WIDTHS`.
         types: Of `qamoe_bench.figures.drawing.TYPES`.
+        multiply_adds: By model, in G per sample; where they are given, they are the cost in `pareto`.
     """
 
     kinds: Sequence[str] = ()
     widths: Sequence[str] = ("one",)
     types: Sequence[str] = ("png",)
+    multiply_adds: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what does not exist."""
@@ -66,16 +69,15 @@ def draw(found: Sequence[Analysis], choice: Choice, folder: Path) -> Iterator[Pa
         for analysis in found:
             for kind in choice.kinds or KINDS:
                 for width in choice.widths:
-                    yield from _drawn(analysis, kind, width, choice.types, folder, taken)
+                    yield from _drawn(analysis, kind, width, choice, folder, taken)
 
 
-def _drawn(
-    found: Analysis, kind: str, width: str, types: Sequence[str], folder: Path, taken: set[str]
-) -> Iterator[Path]:
-    for drawing in KINDS[kind](found, WIDTHS[width]):
+def _drawn(found: Analysis, kind: str, width: str, choice: Choice, folder: Path, taken: set[str]) -> Iterator[Path]:
+    make = partial(paretos, multiply_adds=choice.multiply_adds) if kind == "pareto" else KINDS[kind]
+    for drawing in make(found, WIDTHS[width]):
         words = (found.section.dataset, found.section.protocol, kind, drawing.name, f"{width}-column")
         name = _free("-".join(re.sub(r"[^\w.]+", "_", word) for word in words if word), taken)
-        for type in types:
+        for type in choice.types:
             write_atomic(folder / f"{name}.{type}", content(drawing.figure, type))
             yield folder / f"{name}.{type}"
         write_atomic(folder / f"{name}.txt", f"{drawing.caption}\n".encode())

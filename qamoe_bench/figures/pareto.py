@@ -19,6 +19,7 @@ from qamoe_bench.report.scores import Scores
 
 PANEL = 2.2  # inches of height
 PARAMETERS = "trainable parameters (number, log scale)"
+MULTIPLY_ADDS = "multiply-adds of a sample (10⁹, log scale)"
 
 
 @dataclass(frozen=True)
@@ -31,18 +32,24 @@ class Deal:
     high: float
 
 
-def paretos(found: Analysis, width: float) -> Iterator[Drawing]:
-    """One figure per metric, with parameters for cost."""
+def paretos(found: Analysis, width: float, multiply_adds: Mapping[str, float] | None = None) -> Iterator[Drawing]:
+    """One figure per metric; cost is parameters, or multiply-adds where they are given by model, in G per sample."""
+    rows = found.section.rows
+    costs: dict[str, float] = {row.name: row.cells[0].facts.parameters for row in rows}
+    if multiply_adds is not None:
+        costs = {row.name: multiply_adds[row.model] for row in rows if row.model in multiply_adds}
+        costs |= {row.name: 0.0 for row in rows if row.is_limit}
+    what = PARAMETERS if multiply_adds is None else MULTIPLY_ADDS
     for scores in found.scores:
-        deals = deals_of(found, scores, {row.name: row.cells[0].facts.parameters for row in found.section.rows})
+        deals = deals_of(found, scores, costs)
         if sum(d.cost > 0 for d in deals.values()) < 2:
             continue
         figure = blank(width, PANEL + 0.3 + legend_height(list(deals), width) if width < BROAD else 1.3 * PANEL)
         axes = figure.add_subplot()
-        draw_pareto(axes, deals, scores.metric, styles(row.name for row in found.section.rows), PARAMETERS)
+        draw_pareto(axes, deals, scores.metric, styles(row.name for row in rows), what)
         axes.set_ylabel(metric_label(scores.metric))
         legend(figure, *axes.get_legend_handles_labels())
-        yield Drawing(scores.metric.name, figure, _caption(found, scores))
+        yield Drawing(scores.metric.name, figure, _caption(found, scores, what))
 
 
 def deals_of(found: Analysis, scores: Scores, costs: Mapping[str, float]) -> dict[str, Deal]:
@@ -94,16 +101,16 @@ def front(deals: Mapping[str, Deal], metric: Metric) -> Sequence[str]:
 
 def short(value: float) -> str:
     """A cost of whatever size in few characters."""
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+    for size, letter in ((1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:g}{letter}"
     return f"{value:g}"
 
 
-def _caption(found: Analysis, scores: Scores) -> str:
+def _caption(found: Analysis, scores: Scores, what: str) -> str:
     return (
         f"{metric_name(scores.metric)}, mean over all levels of {found.section.protocol} on {found.section.dataset}, "
-        f"against trainable parameters. Means over {seeds(found)}; bars are 95 % intervals for {cover(found)}. The "
-        "front joins rows that no smaller row equals; it takes means as they are, whether or not they differ for "
-        f"certain. {MEAN}, which is far worse, is left out."
+        f"against {what.partition(' (')[0]}. Means over {seeds(found)}; bars are 95 % intervals for {cover(found)}. "
+        "The front joins rows that no cheaper row equals; it takes means as they are, whether or not they differ for "
+        f"certain. {MEAN}, far worse, is left out."
     )

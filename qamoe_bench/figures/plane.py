@@ -119,6 +119,8 @@ def draw_panel(axes: Axes, panel: Panel, plane: Plane, colours: str, norm: Norma
         return
     for y, x, side in ((0, 0, "left"), (-1, -1, "right")):
         value = float(panel.values[y, x])
+        if not np.isfinite(value):
+            continue
         red, green, blue, _ = mesh.cmap(norm(value))
         shade = "white" if 0.2126 * red + 0.7152 * green + 0.0722 * blue < DARK else "black"
         place = (0.15, 0.5) if side == "left" else (len(plane.across) - 0.15, len(plane.up) - 0.5)

@@ -1,7 +1,8 @@
 """Tables that fit a terminal, with nothing left out and nothing abbreviated.
 
-A table that is too wide has its words broken over lines: heads and texts at blanks, names of rows behind `:`, `,` or
-`-`. One that is still too wide is cut into several, each with some of the columns and all of the rows.
+A table that is too wide has its words broken over lines: heads and texts at blanks, names of rows behind `:` or `,`,
+and behind `-` where that does not do. One that is still too wide is cut into several, each with some of the columns and
+all of the rows.
 """
 
 import re
@@ -13,7 +14,7 @@ import numpy as np
 from qamoe_bench.report.table import Table
 
 BLOCKS = "▁▂▃▄▅▆▇█"
-STEPS = (("text", 30), ("text", 22), ("name", 28), ("name", 20), ("text", 16), ("text", 12))
+STEPS = (("text", 30), ("text", 22), ("name", 28), ("name", 20), ("name", 16), ("text", 16), ("text", 12))
 """What is broken, and how many characters its lines may have then; as few steps as help."""
 INDENT = "  "  # of a name's further lines
 CURVE_NOTE = f"curve: over the levels; {BLOCKS[0]} is the lowest value of the table, {BLOCKS[-1]} the highest"
@@ -77,8 +78,11 @@ def _at_blanks(text: str, width: int) -> str:
 
 def _name(name: str, width: int) -> str:
     """A name on lines of at most so many characters if its parts allow it, the further ones indented."""
+    parts = []
+    for part in re.findall(r"[^:, ]*[:, ]?", name.replace(f"\n{INDENT}", "")):
+        parts += re.findall(r"[^-]*-?", part) if len(part) > width - len(INDENT) else [part]
     lines = [""]
-    for part in re.findall(r"[^:,\- ]*[:,\- ]?", name.replace(f"\n{INDENT}", "")):
+    for part in parts:
         if lines[-1] and len(lines[-1]) + len(part.rstrip()) > width - (len(INDENT) if len(lines) > 1 else 0):
             lines.append("")
         lines[-1] += part
