@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from qamoe_bench.cli_results import DialectName, Results
+from qamoe_bench.cli_results import DialectName, Results, finished
 from qamoe_bench.dialects import find_dialect
-from qamoe_bench.errors import BenchError, unknown_name
+from qamoe_bench.errors import BenchError
 from qamoe_bench.store import Store
 
 
@@ -27,7 +27,13 @@ def figures(
     ] = [],  # noqa: B006
     type: Annotated[list[str], typer.Option("--type", help="png, pdf or svg. Repeatable. Default: png.")] = [],  # noqa: B006
     metric: Annotated[list[str], typer.Option("--metric", help="Which metrics to draw. Repeatable.")] = [],  # noqa: B006
-    protocol: Annotated[list[str], typer.Option("--protocol", help="Which protocols to draw. Repeatable.")] = [],  # noqa: B006
+    protocol: Annotated[
+        list[str], typer.Option("--protocol", help="Only these; * stands for anything. Repeatable.")
+    ] = [],  # noqa: B006
+    model: Annotated[
+        list[str],
+        typer.Option("--model", help="Only these, late-fusion, mean and oracle; * stands for anything. Repeatable."),
+    ] = [],  # noqa: B006
     costs: Annotated[
         Path | None,
         typer.Option("--costs", help="What `cost --json` printed: multiply-adds, not parameters, are the cost then."),
@@ -36,20 +42,14 @@ def figures(
 ) -> None:
     """Draw what is stored, and print the paths; the same results give the same bytes."""
     from qamoe_bench.figures.gallery import Choice, draw
+    from qamoe_bench.report.selection import select
     from qamoe_bench.report.tables import analyses
 
     choice = Choice(kind, width or ["one"], type or ["png"], None if costs is None else _multiply_adds(costs))
-    store, named = Store(results), find_dialect(dialect)
-    cells = store.cells()
-    if not cells:
-        raise BenchError(f"no finished cells in {store.runs}: expected a store; run 'qamoe-bench run' first")
-    known = {c.cell.protocol for c in cells}
-    for name in protocol:
-        if name not in known:
-            raise unknown_name("protocol of this store", name, known)
-    chosen = [c for c in cells if not protocol or c.cell.protocol in protocol]
+    named, store = find_dialect(dialect), Store(results)
+    cells = select(finished(store), protocol, model)
     drawn = 0
-    for path in draw(analyses(chosen, named, metric), choice, output):
+    for path in draw(analyses(cells, named, metric), choice, output):
         print(path)
         drawn += 1
     if not drawn:

@@ -52,7 +52,7 @@ def report(
 
     check_format(format, of_tables=overview)
     store = Store(results)
-    cells = select(_finished(store), protocol, model)
+    cells = select(finished(store), protocol, model)
     if overview:
         _print_overview(cells, dialect, metric, format, output)
     else:
@@ -72,10 +72,14 @@ def check(
     ] = 2.0,
     seeds: Annotated[str, typer.Option("--seeds", help="Which seeds of the reference to expect. Default: all.")] = "",
     protocol: Annotated[
-        list[str], typer.Option("--protocol", help="Which protocols of it to expect. Repeatable. Default: all.")
+        list[str],
+        typer.Option("--protocol", help="Which protocols of it to expect; * is anything. Repeatable."),
     ] = [],  # noqa: B006
     model: Annotated[
-        list[str], typer.Option("--model", help="Which models of it to expect. Repeatable. Default: all.")
+        list[str],
+        typer.Option(
+            "--model", help="Which models of it to expect beside late-fusion, mean and oracle; * too. Repeatable."
+        ),
     ] = [],  # noqa: B006
     junit: Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML to this file too.")] = None,
 ) -> None:
@@ -144,7 +148,8 @@ def _print_overview(
     _print_chapters([overview(cells, named, metric)], format, output)
 
 
-def _finished(store: Store) -> list[StoredCell]:
+def finished(store: Store) -> list[StoredCell]:
+    """Its cells; none is the user's mistake."""
     if not (cells := store.cells()):
         raise BenchError(f"no finished cells in {store.runs}: expected a store; run 'qamoe-bench run' first")
     return cells

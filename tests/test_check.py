@@ -113,10 +113,11 @@ def test_lost_seeds_and_rows_fail_unless_they_are_not_expected(tmp_path: Path) -
 
 
 def test_only_the_protocols_and_models_that_are_expected_are_missed(tmp_path: Path) -> None:
-    reference, now = stores(tmp_path)
+    reference, now = stores(tmp_path, {**MODELS, "other": noisy(0.7)})
+    write_store(reference.root, {"other": noisy(0.7)}, samples=300)
     write_store(reference.root, {"ours": noisy(0.5)}, samples=300, protocol="q")
     for cell in now.cells():
-        if cell.cell.model == "late-fusion":
+        if cell.cell.model == "other":
             cell.path.unlink()
 
     def missed(protocols: Sequence[str] = (), models: Sequence[str] = ()) -> set[tuple[str, str]]:
@@ -124,15 +125,15 @@ def test_only_the_protocols_and_models_that_are_expected_are_missed(tmp_path: Pa
         assert {f.kind for f in found.findings} <= {"lost"}
         return {(f.name[1], f.name[2]) for f in found.findings}
 
-    assert missed() == {("p", "late-fusion"), ("q", "ours")}
-    assert missed(protocols=["p"]) == {("p", "late-fusion")}
-    assert missed(protocols=["p"], models=["ours"]) == set()  # the oracle is judged without being named
-    with pytest.raises(BenchError, match="unknown protocol of the reference 'pp'"):
+    assert missed() == {("p", "other"), ("q", "ours")}
+    assert missed(protocols=["p"]) == {("p", "other")}
+    assert missed(protocols=["p"], models=["ours"]) == set()
+    with pytest.raises(BenchError, match="unknown protocol of this store 'pp'"):
         missed(protocols=["pp"])
-    with pytest.raises(BenchError, match="unknown model of the reference 'our'.*did you mean 'ours'"):
+    with pytest.raises(BenchError, match="unknown model of this store 'our'.*did you mean 'ours'"):
         missed(models=["our"])
     with pytest.raises(BenchError, match="ask for less"):
-        missed(protocols=["q"], models=["late-fusion"])
+        missed(protocols=["q"], models=["other"])
 
 
 @pytest.mark.parametrize(("field", "kind"), [("data_digest", "changed data"), ("protocol_digest", "changed protocol")])

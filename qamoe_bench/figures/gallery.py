@@ -1,7 +1,7 @@
 """Every figure that a store gives, as files."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -54,7 +54,7 @@ class Choice:
                     raise unknown_name(what, name, known)
 
 
-def draw(found: Sequence[Analysis], choice: Choice, folder: Path) -> Iterator[Path]:
+def draw(found: Iterable[Analysis], choice: Choice, folder: Path) -> Iterator[Path]:
     """Write the figures of every section, each with its caption beside it as text; yields each file once written.
 
     Raises:

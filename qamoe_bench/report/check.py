@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from qamoe_bench.dialects import Dialect
-from qamoe_bench.errors import BenchError, unknown_name
-from qamoe_bench.record import ORACLE, Cell
+from qamoe_bench.errors import BenchError
+from qamoe_bench.record import Cell
 from qamoe_bench.report.findings import Finding, Kind, Limits, Name, Pairs
 from qamoe_bench.report.regressions import moved, slower
+from qamoe_bench.report.selection import select
 from qamoe_bench.store import Store, StoredCell
 
 
@@ -45,21 +46,18 @@ class Expected:
 
     Attributes:
         seeds: Of these seeds.
-        protocols: Of these protocols.
-        models: Of these models, and the oracle.
+        protocols: Names or patterns, see `qamoe_bench.report.selection`.
+        models: The same; late-fusion, mean and the oracle always count.
     """
 
     seeds: Sequence[int] = ()
     protocols: Sequence[str] = ()
     models: Sequence[str] = ()
 
-    def __contains__(self, cell: Cell) -> bool:
-        """Whether a cell is among them."""
-        return (
-            (not self.seeds or cell.seed in self.seeds)
-            and (not self.protocols or cell.protocol in self.protocols)
-            and (not self.models or cell.model in (*self.models, ORACLE))
-        )
+    def of(self, cells: Sequence[StoredCell]) -> list[StoredCell]:
+        """Those among some cells."""
+        chosen = select(cells, self.protocols, self.models)
+        return [c for c in chosen if not self.seeds or c.cell.seed in self.seeds]
 
 
 def check(
@@ -84,8 +82,7 @@ def check(
         raise BenchError(
             f"no finished cells in {reference.runs}: expected a reference; make one with 'qamoe-bench run'"
         )
-    _check_names(expected, [c.cell for c in kept])
-    old, new = _by_name([c for c in kept if c.cell in expected]), _by_name(results.cells())
+    old, new = _by_name(expected.of(kept)), _by_name(results.cells())
     if not old:
         raise BenchError(f"{reference.runs}: has no cell of such seed, protocol and model together; ask for less")
     if not new:
@@ -105,17 +102,6 @@ def check(
         numbers,
         (*_notes(new, comparable), *_other_versions(reference, results)),
     )
-
-
-def _check_names(expected: Expected, kept: Sequence[Cell]) -> None:
-    """Refuse protocols and models that the reference has not."""
-    for what, names, known in (
-        ("protocol", expected.protocols, {c.protocol for c in kept}),
-        ("model", expected.models, {c.model for c in kept}),
-    ):
-        for name in names:
-            if name not in known:
-                raise unknown_name(f"{what} of the reference", name, known)
 
 
 def _by_name(cells: Sequence[StoredCell]) -> dict[Name, list[StoredCell]]:
