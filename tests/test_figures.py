@@ -22,10 +22,11 @@ from qamoe_bench.errors import BenchError
 from qamoe_bench.figures.drawing import TYPES, Drawing, content
 from qamoe_bench.figures.forest import forests
 from qamoe_bench.figures.gallery import KINDS, Choice
-from qamoe_bench.figures.pareto import Deal, front, paretos
+from qamoe_bench.figures.pareto import Deal, draw_pareto, front, paretos
 from qamoe_bench.figures.style import WIDTHS, styled, wrapped
 from qamoe_bench.metrics import METRICS
 from qamoe_bench.report.analysis import Analysis
+from qamoe_bench.report.palette import styles
 from qamoe_bench.report.tables import analyses
 from qamoe_bench.store import Store, StoredCell
 
@@ -225,6 +226,14 @@ def test_another_process_without_torch_draws_the_same_bytes(store: Store, tmp_pa
     files = {p.name: p.read_bytes() for p in (tmp_path / "a").iterdir()}
     assert files == {p.name: p.read_bytes() for p in (tmp_path / "b").iterdir()}
     assert len(files) > len(TYPES)
+
+
+def test_a_front_of_one_row_is_seen() -> None:
+    axes = Figure().add_subplot()
+    deals = {"good": Deal(1, 0.5, 0.4, 0.6), "bad": Deal(10, 0.9, 0.8, 1.0)}
+    draw_pareto(axes, deals, METRICS["mae"], styles(deals), "cost (number)")
+    (line,) = [line for line in axes.get_lines() if line.get_label() == "Pareto front"]
+    assert np.ptp(np.asarray(line.get_xdata())) > 0
 
 
 def test_counted_costs_take_the_place_of_parameters(found: dict[str, Analysis]) -> None:

@@ -73,11 +73,12 @@ def draw_pareto(axes: Axes, deals: Mapping[str, Deal], metric: Metric, looks: Ma
         else:
             style = dashes(looks[name])
             axes.axhline(d.value, color=look["color"], linestyle=style, linewidth=0.9, label=f"{name} (no cost)")
-    best = front(deals, metric)
-    steps = [deals[name] for name in best]
+    steps = [deals[name] for name in front(deals, metric)]
+    costs = [d.cost for d in deals.values() if d.cost > 0]
+    end = max(costs) * (max(costs) / min(costs)) ** 0.08  # a little further: what costs more is held against it too
     axes.step(
-        [d.cost for d in steps], [d.value for d in steps], where="post", color=QUIET, linewidth=0.8, zorder=1,
-        linestyle=(0, (4, 2)), label="Pareto front",
+        [*(d.cost for d in steps), end], [*(d.value for d in steps), steps[-1].value], where="post", color=QUIET,
+        linewidth=0.8, zorder=1, linestyle=(0, (4, 2)), label="Pareto front",
     )  # fmt: skip
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
