@@ -110,8 +110,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 )
 TORCH_FREE = (
     "errors", "modality", "seeding", "kinds", "record", "protocol", "protocol_file", "registry", "metrics", "dialects",
-    "environment", "statistics", "store", "failures", "progress", "report", "page", "cli", "cli_protocol", "cli_results",
-    "cli_lists", "cli_cost", "cli_data", "cli_run", "index",
+    "environment", "statistics", "store", "failures", "progress", "report", "page", "cli", "cli_protocol",
+    "cli_results", "cli_lists", "cli_cost", "cli_data", "cli_run", "index",
 )  # fmt: skip
 CONTRACT = ("contract", "nn", "errors", "modality")
 
