@@ -5,11 +5,15 @@ BIN := .venv/bin
 # The models that train in seconds; without --model, all of them are run.
 QUICK := mean text-only late-fusion qa-moe qa-moe-plus
 
-# What the reference of this repository holds, and what is compared with it: every built-in model, three seeds and one.
+# The reference of this repository: every built-in model, three seeds; and the variants that figures need.
 REFERENCE := results/reference
+BUILT_IN := c-mib late-fusion mean mm-boosting qa-moe qa-moe-plus sam-lml text-only
+ABLATIONS := qa-moe:-quality-gate qa-moe:feature-nll
+EXPERTS := qa-moe:k=1 qa-moe:k=2 qa-moe:k=8
+# What is compared with it: every built-in model, one seed, one protocol.
 GATE := build/gate
 
-.PHONY: bench test check reference benchmark fuzz soak format clean
+.PHONY: bench test check reference figures benchmark fuzz soak format clean
 .DEFAULT_GOAL := bench
 
 # One environment for both; made again when the dependencies or their pins change.
@@ -31,13 +35,25 @@ test: .venv/installed
 # Is any model worse than in the reference? Trains each with one seed, unless that was done already.
 check: .venv/installed
 	$(BIN)/qamoe-bench run --protocol random-missing --seeds 1111 --results $(GATE) > /dev/null
-	$(BIN)/qamoe-bench check --reference $(REFERENCE) --seeds 1111 --results $(GATE)
+	$(BIN)/qamoe-bench check --reference $(REFERENCE) --seeds 1111 --protocol random-missing $(BUILT_IN:%=--model %) \
+		--results $(GATE)
 
-# Make the reference anew, where a change is meant to move numbers; about five minutes on two cores.
+# Make the reference anew, where a change is meant to move numbers; about twelve minutes on two cores.
 reference: .venv/installed
 	rm -rf $(REFERENCE)
 	$(BIN)/qamoe-bench run --protocol random-missing --results $(REFERENCE)
+	$(BIN)/qamoe-bench run --protocol fixed-missing --protocol quality-degradation --results $(REFERENCE)
+	$(BIN)/qamoe-bench run --protocol mixed --seeds 1111 --model qa-moe --model sam-lml --results $(REFERENCE)
+	$(BIN)/qamoe-bench run --protocol random-missing --protocol quality-degradation $(ABLATIONS:%=--model %) \
+		--results $(REFERENCE)
+	$(BIN)/qamoe-bench run --protocol random-missing $(EXPERTS:%=--model %) --results $(REFERENCE)
 	rm -rf $(REFERENCE)/runs/*/checkpoints
+	OMP_NUM_THREADS=1 $(BIN)/qamoe-bench cost --preset paper --json > $(REFERENCE)/costs-paper.json
+	$(MAKE) figures
+
+# The tables and figures of the QA-MoE paper, from the reference, beside what is published.
+figures: .venv/installed
+	$(BIN)/python paper_figures
 
 # Speed and memory, printed and not judged: compare two versions in one session.
 benchmark: .venv/installed

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from qamoe_bench import __version__, cli_cost, cli_data, cli_lists, cli_protocol, cli_results, cli_run
+from qamoe_bench import __version__, cli_cost, cli_data, cli_figures, cli_lists, cli_protocol, cli_results, cli_run
 from qamoe_bench.cli_results import talk
 from qamoe_bench.errors import BenchError, RunFailed
 
@@ -40,6 +40,7 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 app.command()(cli_run.run)
 app.command()(cli_results.report)
 app.command()(cli_results.check)
+app.command()(cli_figures.figures)
 app.command()(cli_cost.cost)
 app.command(name="ls")(cli_lists.list_names)
 app.add_typer(cli_protocol.app, name="protocol")

@@ -61,7 +61,7 @@ def report(
 
     check_format(format, of_tables=overview)
     store = Store(results)
-    cells = select(_finished(store), protocol, model)
+    cells = select(finished(store), protocol, model)
     if texts is not None and format != PAGE:
         raise BenchError(f"--texts with --format {format}: only the page shows single samples; add --format {PAGE}")
     if overview:
@@ -84,17 +84,28 @@ def check(
         float, typer.Option("--slowdown", min=1, help="How many times the control's time a model may gain.")
     ] = 2.0,
     seeds: Annotated[str, typer.Option("--seeds", help="Which seeds of the reference to expect. Default: all.")] = "",
+    protocol: Annotated[
+        list[str],
+        typer.Option("--protocol", help="Which protocols of it to expect; * is anything. Repeatable."),
+    ] = [],  # noqa: B006
+    model: Annotated[
+        list[str],
+        typer.Option(
+            "--model", help="Which models of it to expect beside late-fusion, mean and oracle; * too. Repeatable."
+        ),
+    ] = [],  # noqa: B006
     junit: Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML to this file too.")] = None,
 ) -> None:
     """Compare stored results with a reference: exit status 1 where something is surely worse, lost or changed."""
     from qamoe_bench.report import verdict as told
+    from qamoe_bench.report.check import Expected
     from qamoe_bench.report.check import check as compare
     from qamoe_bench.report.findings import Limits
     from qamoe_bench.report.tables import shown_metrics
     from qamoe_bench.report.terminal import print_table, stdout
 
     named = find_dialect(dialect)
-    expected = parse_seeds(seeds) if seeds else ()
+    expected = Expected(parse_seeds(seeds) if seeds else (), protocol, model)
     limits = Limits(tolerance, slowdown)
     found = compare(Store(reference), Store(results), named, shown_metrics(named, metric), limits, expected)
     if (table := told.verdict_table(found)) is not None:
@@ -150,7 +161,8 @@ def _print_overview(
     _print_chapters([overview(cells, named, metric)], format, output)
 
 
-def _finished(store: Store) -> list[StoredCell]:
+def finished(store: Store) -> list[StoredCell]:
+    """Its cells; none is the user's mistake."""
     if not (cells := store.cells()):
         raise BenchError(f"no finished cells in {store.runs}: expected a store; run 'qamoe-bench run' first")
     return cells

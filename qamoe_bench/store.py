@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 METADATA_KEY = b"qamoe_bench"
 FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in (Cell, CellFacts)}
+WORDS = ("id", "condition")
+"""Columns of few different strings."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,14 @@ class StoredCell:
     @property
     def predictions(self) -> "pd.DataFrame":
         """One row per (draw, condition, sample), conditions in order, samples in the split's order."""
-        with pq.ParquetFile(self.path) as file:
+        with pq.ParquetFile(self.path, read_dictionary=WORDS) as file:
             frame: pd.DataFrame = file.read().to_pandas()
         return frame
 
     @cached_property
     def samples(self) -> tuple[str, ...]:
         """The ids of the samples, in order."""
-        with pq.ParquetFile(self.path) as file:
+        with pq.ParquetFile(self.path, read_dictionary=WORDS) as file:
             ids = file.read(columns=["id"]).column("id").unify_dictionaries().combine_chunks()
         return tuple(ids.dictionary.to_pylist() if pa.types.is_dictionary(ids.type) else dict.fromkeys(ids.to_pylist()))
 
@@ -108,11 +110,15 @@ class Store:
     def write_cell(self, run_id: str, cell: Cell, facts: CellFacts, columns: Mapping[str, Any]) -> None:
         """Write a finished cell."""
         about = {"schema": SCHEMA, "key": cell.key, "cell": asdict(cell), "facts": asdict(facts)}
-        table = pa.table(dict(columns)).replace_schema_metadata({METADATA_KEY: json.dumps(about)})
-        sink = pa.BufferOutputStream()
-        # Numbers hardly repeat: a dictionary of them would only add to the file.
+        table = pa.table(dict(columns))
+        # Numbers hardly repeat: a dictionary of them would only add to the file. Level 12 finds what conditions have in
+        # common, and higher ones no more. Arrow's own schema would hold the metadata a second time.
         words = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
-        pq.write_table(table, sink, compression="zstd", use_dictionary=words or False)
+        settings = {"compression": "zstd", "compression_level": 12, "use_dictionary": words or False}
+        sink = pa.BufferOutputStream()
+        with pq.ParquetWriter(sink, table.schema, store_schema=False, write_statistics=["draw"], **settings) as writer:
+            writer.add_key_value_metadata({METADATA_KEY: json.dumps(about)})
+            writer.write_table(table)
         write_atomic(self.runs / run_id / "predictions" / cell.file_name, sink.getvalue().to_pybytes())
 
     def find_cell(self, cell: Cell) -> Path | None:

@@ -20,6 +20,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("record", "protocol", "registry", "metrics", "environment", "interventions", "cost.operations", "cost.measure"),
     ("store", "contract", "protocol_file", "dialects", "report.table", "report.protocol_plot", "report.palette"),
     (
+        "figures.style",
+        "figures.labels",
+        "report.fitting",
         "checkpoint",
         "failures",
         "executors.serial",
@@ -29,8 +32,6 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "nn",
         "statistics",
         "report.rows",
-        "report.terminal",
-        "report.plain",
         "report.threads",
         "report.markdown",
         "report.latex",
@@ -47,6 +48,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "data.intervals",
         "report.scores",
         "report.selection",
+        "report.terminal",
+        "report.plain",
         "cost.counter",
         "cost.paper",
     ),
@@ -76,7 +79,11 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("report.check",),
     ("report.verdict", "report.metric_tables", "report.records", "report.published"),
     ("report.audit_tables", "report.formats"),
-    ("report.tables",),
+    ("report.tables", "figures.drawing"),
+    ("figures.curves",),
+    ("figures.plane", "figures.points", "figures.forest", "figures.pareto", "figures.quality"),
+    ("figures.landscape",),
+    ("figures.gallery",),
     ("page.figure", "page.symbols", "page.provenance", "page.texts"),
     ("page.marks",),
     (
@@ -101,7 +108,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("presets", "job", "executors.choice", "inspection"),
     ("curation.audit", "curation.convert", "curation.download", "curation.encode"),
     ("plan", "remaining", "cli_protocol", "cli_results", "cost.setting", "curation.audit_tables", "curation.fetch"),
-    ("work", "estimate", "study", "api", "cli_lists", "cli_data", "cost.cost"),
+    ("work", "estimate", "study", "api", "cli_lists", "cli_data", "cli_figures", "cost.cost"),
     ("elsewhere",),
     ("runner", "preview", "cost.tables"),
     ("cli_cost", "cli_run"),
@@ -110,8 +117,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 )
 TORCH_FREE = (
     "errors", "modality", "seeding", "kinds", "record", "protocol", "protocol_file", "registry", "metrics", "dialects",
-    "environment", "statistics", "store", "failures", "progress", "report", "page", "cli", "cli_protocol",
-    "cli_results", "cli_lists", "cli_cost", "cli_data", "cli_run", "index",
+    "environment", "statistics", "store", "failures", "progress", "report", "page", "figures", "cli", "cli_protocol",
+    "cli_results", "cli_lists", "cli_cost", "cli_data", "cli_figures", "cli_run", "index",
 )  # fmt: skip
 CONTRACT = ("contract", "nn", "errors", "modality")
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from qamoe_bench.errors import BenchError
 from qamoe_bench.plan import Request, plan
 from qamoe_bench.presets import PRESETS
 from qamoe_bench.registry import find_model
-from qamoe_bench.report.check import Verdict, check
+from qamoe_bench.report.check import Expected, Verdict, check
 from qamoe_bench.report.findings import Limits
 from qamoe_bench.report.verdict import annotations, junit, summary, verdict_table
 from qamoe_bench.runner import run
@@ -38,7 +38,7 @@ MODELS: dict[str, Answer] = {"late-fusion": noisy(1.0), "ours": noisy(0.5), "ora
 
 
 def judged(reference: Store, results: Store, *seeds: int, **limits: float) -> Verdict:
-    return check(reference, results, DIALECTS["mmsa"], METRICS, Limits(**limits), seeds)
+    return check(reference, results, DIALECTS["mmsa"], METRICS, Limits(**limits), Expected(seeds))
 
 
 def stores(tmp_path: Path, now: dict[str, Answer] | None = None, **changes: Any) -> tuple[Store, Store]:
@@ -110,6 +110,30 @@ def test_lost_seeds_and_rows_fail_unless_they_are_not_expected(tmp_path: Path) -
     assert {(f.kind, f.name[2]) for f in found.findings} == {("lost", m) for m in MODELS}
     assert "seed 3" in next(f.detail for f in found.findings if f.name[2] == "ours")
     assert {f.name[2] for f in judged(reference, now, 1, 2).findings} == {"oracle"}
+
+
+def test_only_the_protocols_and_models_that_are_expected_are_missed(tmp_path: Path) -> None:
+    reference, now = stores(tmp_path, {**MODELS, "other": noisy(0.7)})
+    write_store(reference.root, {"other": noisy(0.7)}, samples=300)
+    write_store(reference.root, {"ours": noisy(0.5)}, samples=300, protocol="q")
+    for cell in now.cells():
+        if cell.cell.model == "other":
+            cell.path.unlink()
+
+    def missed(protocols: Sequence[str] = (), models: Sequence[str] = ()) -> set[tuple[str, str]]:
+        found = check(reference, now, DIALECTS["mmsa"], METRICS, Limits(), Expected((), protocols, models))
+        assert {f.kind for f in found.findings} <= {"lost"}
+        return {(f.name[1], f.name[2]) for f in found.findings}
+
+    assert missed() == {("p", "other"), ("q", "ours")}
+    assert missed(protocols=["p"]) == {("p", "other")}
+    assert missed(protocols=["p"], models=["ours"]) == set()
+    with pytest.raises(BenchError, match="unknown protocol of this store 'pp'"):
+        missed(protocols=["pp"])
+    with pytest.raises(BenchError, match="unknown model of this store 'our'.*did you mean 'ours'"):
+        missed(models=["our"])
+    with pytest.raises(BenchError, match="ask for less"):
+        missed(protocols=["q"], models=["other"])
 
 
 @pytest.mark.parametrize(("field", "kind"), [("data_digest", "changed data"), ("protocol_digest", "changed protocol")])

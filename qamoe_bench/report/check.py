@@ -14,6 +14,7 @@ from qamoe_bench.errors import BenchError
 from qamoe_bench.record import Cell
 from qamoe_bench.report.findings import Finding, Kind, Limits, Name, Pairs
 from qamoe_bench.report.regressions import moved, slower
+from qamoe_bench.report.selection import select
 from qamoe_bench.store import Store, StoredCell
 
 
@@ -39,8 +40,28 @@ class Verdict:
         return tuple(f for f in self.findings if f.is_regression)
 
 
+@dataclass(frozen=True)
+class Expected:
+    """Which cells of the reference are expected; all of them where a field is empty.
+
+    Attributes:
+        seeds: Of these seeds.
+        protocols: Names or patterns, see `qamoe_bench.report.selection`.
+        models: The same; late-fusion, mean and the oracle always count.
+    """
+
+    seeds: Sequence[int] = ()
+    protocols: Sequence[str] = ()
+    models: Sequence[str] = ()
+
+    def of(self, cells: Sequence[StoredCell]) -> list[StoredCell]:
+        """Those among some cells."""
+        chosen = select(cells, self.protocols, self.models)
+        return [c for c in chosen if not self.seeds or c.cell.seed in self.seeds]
+
+
 def check(
-    reference: Store, results: Store, dialect: Dialect, metrics: Sequence[str], limits: Limits, seeds: Sequence[int]
+    reference: Store, results: Store, dialect: Dialect, metrics: Sequence[str], limits: Limits, expected: Expected
 ) -> Verdict:
     """Compare results with a reference.
 
@@ -50,16 +71,20 @@ def check(
         dialect: How metrics are computed.
         metrics: Which.
         limits: What is tolerated.
-        seeds: Which seeds of the reference are expected; all where empty.
+        expected: Which part of the reference counts.
 
     Raises:
-        BenchError: when one of the stores is empty, or the reference holds two versions of one row.
+        BenchError: when one of the stores is empty, the reference holds two versions of one row, or nothing that is
+            expected.
     """
-    old, new = _by_name(reference, seeds), _by_name(results, ())
-    if not old:
+    kept = reference.cells()
+    if not kept:
         raise BenchError(
             f"no finished cells in {reference.runs}: expected a reference; make one with 'qamoe-bench run'"
         )
+    old, new = _by_name(expected.of(kept)), _by_name(results.cells())
+    if not old:
+        raise BenchError(f"{reference.runs}: has no cell of such seed, protocol and model together; ask for less")
     if not new:
         raise BenchError(f"no finished cells in {results.runs}: expected results to check; run 'qamoe-bench run' first")
     for name, cells in old.items():
@@ -79,11 +104,10 @@ def check(
     )
 
 
-def _by_name(store: Store, seeds: Sequence[int]) -> dict[Name, list[StoredCell]]:
+def _by_name(cells: Sequence[StoredCell]) -> dict[Name, list[StoredCell]]:
     found: dict[Name, list[StoredCell]] = {}
-    for cell in store.cells():
-        if not seeds or cell.cell.seed in seeds:
-            found.setdefault(_name(cell.cell), []).append(cell)
+    for cell in cells:
+        found.setdefault(_name(cell.cell), []).append(cell)
     return found
 
 

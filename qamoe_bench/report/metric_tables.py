@@ -28,6 +28,7 @@ def level_table(found: Analysis, scores: Scores) -> Table:
             (*section.levels.notes, *_undefined(scores)),
             limits(section),
             frozenset((int(i), int(k) + 1) for i, k in np.argwhere(first)),
+            tuple(tuple(map(float, of)) for of in levels) if len(section.levels.numbers) > 2 else (),
         )
     )
 

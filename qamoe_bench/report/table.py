@@ -19,6 +19,7 @@ class Table:
         notes: Sentences to print below.
         reference: Names of rows that are limits or controls rather than contestants.
         best: Places (row, column) whose value is surely better than every other of its column.
+        trends: Per row the numbers of its curve, for formats that draw it; empty where there is none.
     """
 
     title: str
@@ -27,6 +28,7 @@ class Table:
     notes: tuple[str, ...] = ()
     reference: tuple[str, ...] = ()
     best: frozenset[tuple[int, int]] = frozenset()
+    trends: tuple[tuple[float, ...], ...] = ()
 
     def width(self) -> int:
         """Characters of a line with a blank between columns."""
@@ -71,5 +73,6 @@ def fitted(table: Table) -> Table:
         rows=tuple(zip(table.header, *table.rows, strict=True))[1:],
         reference=(),
         best=frozenset((column - 1, row + 1) for row, column in table.best),
+        trends=(),
     )
     return turned if table.width() > WIDEST >= turned.width() else table

@@ -8,26 +8,31 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from qamoe_bench.report.table import Chapter, Table
+from qamoe_bench.report.fitting import fit
+from qamoe_bench.report.table import WIDEST, Chapter, Table
 
-PLAIN_WIDTH = 120  # where there is no terminal to fit
+NARROWEST = 40  # columns below which a terminal's own breaking of lines must do
 
 
 def stdout() -> Console:
-    """Standard output: as wide as the terminal, or wide enough for every table in a pipe or file."""
+    """Standard output, as wide as the terminal; with no styles in a pipe or file, and no colours under NO_COLOR."""
     console = Console()
-    return console if console.is_terminal else Console(width=PLAIN_WIDTH)
+    return console if console.is_terminal else Console(width=WIDEST)
 
 
 def print_chapters(chapters: Sequence[Chapter], console: Console) -> None:
     """Print every chapter."""
     for chapter in chapters:
-        console.print(Group(*_chapter(chapter)))
+        heading = Padding(Text(chapter.heading, style="bold"), (1, 0, 0, 0))
+        console.print(Group(heading, *(Text(line, style="dim") for line in chapter.lines)))
+        for table in chapter.tables:
+            print_table(table, console)
 
 
 def print_table(table: Table, console: Console) -> None:
-    """Print one table."""
-    console.print(_table(table))
+    """Print one table, in as many pieces as it takes to fit."""
+    for part in fit(table, max(console.width, NARROWEST)):
+        console.print(_table(part))
 
 
 def print_rows(rows: Sequence[Mapping[str, object]]) -> None:
@@ -38,11 +43,6 @@ def print_rows(rows: Sequence[Mapping[str, object]]) -> None:
     for row in rows:
         table.add_row(*(Text(str(value)) for value in row.values()))
     stdout().print(table, highlight=False)
-
-
-def _chapter(chapter: Chapter) -> list[RenderableType]:
-    heading = Padding(Text(chapter.heading, style="bold"), (1, 0, 0, 0))
-    return [heading, *(Text(line, style="dim") for line in chapter.lines), *map(_table, chapter.tables)]
 
 
 def _table(table: Table) -> RenderableType:

@@ -1,0 +1,1 @@
+"""Figures for publication, drawn from stored results; nothing here needs torch."""
