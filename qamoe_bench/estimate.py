@@ -52,12 +52,12 @@ def estimate(jobs: Iterable[Job], store: Store, measured: Sequence[StoredCell]) 
             continue
         missing = len(missing_weights(job, store))
         cells, trainings = cells + len(todo), trainings + missing
-        first = todo[0][0]
-        alike = by_kind.get((first.model, first.data_digest, job.device), [])
+        kinds = dict.fromkeys((cell.model, cell.data_digest, job.device) for cell, _ in job.cells)
+        alike = [m for kind in kinds for m in by_kind.get(kind, [])]  # rows that share weights are alike
         memory = max([memory, *(m.facts.peak_memory_mib for m in alike)])
         spent = _seconds(job, [protocol for _, protocol in todo], missing, alike)
         if spent is None:
-            unknown[" ".join(filter(None, (first.model, first.regime)))] = None
+            unknown |= {" ".join(filter(None, (cell.model, cell.regime))): None for cell, _ in todo}
         else:
             seconds.append(spent)
     return Estimate(cells, trainings, tuple(seconds), memory, tuple(unknown))

@@ -50,6 +50,20 @@ def test_the_estimate_adds_up_what_comparable_cells_took(data: Path, serial: Sto
     assert found.memory_mib == max(f.peak_memory_mib for f in facts)
 
 
+def test_rows_that_share_weights_are_comparable(data: Path, serial: Store) -> None:
+    asked = small_plan(data, f"late-fusion:{SHORT},eval.precision=bfloat16")
+    found = estimate(asked.jobs, serial, serial.cells())
+    assert (found.cells, found.trainings, len(found.seconds), found.unknown) == (
+        6,
+        0,
+        0,
+        (f"{asked.cells[0].model} spectrum",),
+    )
+    both = small_plan(data, f"late-fusion:{SHORT}", f"late-fusion:{SHORT},eval.precision=bfloat16")
+    found = estimate(both.jobs, serial, serial.cells())
+    assert (found.cells, found.trainings, len(found.seconds), found.unknown) == (6, 0, 3, ())
+
+
 def test_what_was_trained_otherwise_is_not_comparable(data: Path, serial: Store) -> None:
     longer = SHORT.replace("epochs=2", "epochs=3")
     for asked in (
