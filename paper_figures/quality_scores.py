@@ -33,8 +33,8 @@ def make(evidence: Evidence) -> Exhibit:
             "In print ρ is negative and significant [secondary], without a value. Here, for the model as described, it "
             f"is {_listed(ranks)} for {', '.join(noise.quality['qa-moe'])} under noise. With thousands of samples any "
             "ρ that is not zero is significant; how far it is from −1 is what matters.",
-            "Its σ² is trained through r only and never told of the noise. An untrained softplus gives r = 1/(1 + ln 2) "
-            f"= .59; here the medians of r are {', '.join(f'{r:.2f}' for r in medians)}.",
+            "Its σ² is trained through r only and never told of the noise. An untrained softplus gives r = 1/(1 + ln "
+            f"2) = .59; here the medians of r are {', '.join(f'{r:.2f}' for r in medians)}.",
         ),
         _figure(noise),
     )
