@@ -19,6 +19,8 @@ def make(evidence: Evidence) -> Exhibit:
     found = {protocol: evidence.analysis(protocol, ROWS, ("mae",)) for protocol in PROTOCOLS}
     noise = found["quality-degradation"]
     ranks = [noise.quality["qa-moe"][m].corruption for m in noise.quality["qa-moe"]]
+    own = next(row for row in noise.section.rows if row.model == "qa-moe")
+    medians = [float(np.median(own.column(f"quality_{m}"))) for m in noise.quality["qa-moe"]]
     return Exhibit(
         "quality_scores",
         "Quality scores against the corruption",
@@ -31,8 +33,8 @@ def make(evidence: Evidence) -> Exhibit:
             "In print ρ is negative and significant [secondary], without a value. Here, for the model as described, it "
             f"is {_listed(ranks)} for {', '.join(noise.quality['qa-moe'])} under noise. With thousands of samples any "
             "ρ that is not zero is significant; how far it is from −1 is what matters.",
-            "Its σ² is trained through r only and never told of the noise, so r stays near 1/(1 + ln 2) = .59, the "
-            "value of an untrained softplus.",
+            "Its σ² is trained through r only and never told of the noise. An untrained softplus gives r = 1/(1 + ln "
+            f"2) = .59; here the medians of r are {', '.join(f'{r:.2f}' for r in medians)}.",
         ),
         _figure(noise),
     )

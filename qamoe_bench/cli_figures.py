@@ -53,8 +53,9 @@ def figures(
         print(path)
         drawn += 1
     if not drawn:
+        asked = f" of --kind {', '.join(kind)}" if kind else ""
         raise BenchError(
-            f"nothing to draw of --kind {', '.join(kind)} in {store.runs}; leave --kind out for all there is"
+            f"nothing to draw{asked} in {store.runs}: expected other kinds, protocols or models; ask for less"
         )
 
 

@@ -92,15 +92,13 @@ def wrapped(name: str, width: int = NAME) -> str:
     return "\n".join(line.rstrip()[i : i + width] for line in lines for i in range(0, len(line.rstrip()), width))
 
 
-def legend(figure: Figure, handles: Sequence[Any], names: Sequence[str], title: str | None = None) -> None:
+def legend(figure: Figure, handles: Sequence[Any], names: Sequence[str]) -> None:
     """All rows' names: below the panels, or to their right where the figure is broad."""
-    shown = [wrapped(name) for name in names]
-    if figure.get_figwidth() >= BROAD:
-        figure.legend(handles, shown, loc="outside right upper", title=title)
-        return
-    longest = max((len(part) for name in shown for part in name.split("\n")), default=1)
-    columns = max(1, min(len(shown), int(figure.get_figwidth() / (0.5 + 0.055 * longest))))
-    figure.legend(handles, shown, loc="outside lower center", ncols=columns, title=title)
+    shown, width = [wrapped(name) for name in names], figure.get_figwidth()
+    if width >= BROAD:
+        figure.legend(handles, shown, loc="outside right upper")
+    else:
+        figure.legend(handles, shown, loc="outside lower center", ncols=_columns(shown, width))
 
 
 def legend_height(names: Sequence[str], width: float) -> float:
@@ -108,7 +106,11 @@ def legend_height(names: Sequence[str], width: float) -> float:
     if width >= BROAD or not names:
         return 0.0
     shown = [wrapped(name) for name in names]
+    lines = max(name.count("\n") + 1 for name in shown)
+    return 0.14 * (len(shown) / _columns(shown, width) + 1) * lines
+
+
+def _columns(shown: Sequence[str], width: float) -> int:
+    """How many columns of names fit side by side."""
     longest = max(len(part) for name in shown for part in name.split("\n"))
-    columns = max(1, min(len(shown), int(width / (0.5 + 0.055 * longest))))
-    lines = sum(max(name.count("\n") + 1 for name in shown[i::columns]) for i in range(1)) or 1
-    return 0.14 * (len(shown) / columns + 1) * lines
+    return max(1, min(len(shown), int(width / (0.5 + 0.055 * longest))))

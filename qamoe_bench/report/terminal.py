@@ -11,13 +11,14 @@ from rich.text import Text
 from qamoe_bench.report.fitting import fit
 from qamoe_bench.report.table import WIDEST, Chapter, Table
 
+LIST_WIDTH = 120  # of lists in pipes and files, where a line should stay a line
 NARROWEST = 40  # columns below which a terminal's own breaking of lines must do
 
 
-def stdout() -> Console:
-    """Standard output, as wide as the terminal; with no styles in a pipe or file, and no colours under NO_COLOR."""
+def stdout(width: int = WIDEST) -> Console:
+    """Standard output, as wide as the terminal; else of this width, with no styles; with no colours under NO_COLOR."""
     console = Console()
-    return console if console.is_terminal else Console(width=WIDEST)
+    return console if console.is_terminal else Console(width=width)
 
 
 def print_chapters(chapters: Sequence[Chapter], console: Console) -> None:
@@ -42,7 +43,7 @@ def print_rows(rows: Sequence[Mapping[str, object]]) -> None:
         table.add_column(name, no_wrap=not index, justify="right" if isinstance(value, int) else "left")
     for row in rows:
         table.add_row(*(Text(str(value)) for value in row.values()))
-    stdout().print(table, highlight=False)
+    stdout(LIST_WIDTH).print(table, highlight=False)
 
 
 def _table(table: Table) -> RenderableType:
