@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from fakestore import noisy, write_store
-from page.pages import HOSTILE, HOSTILE_DATA, HOSTILE_PROTOCOL, MODELS
+from page.pages import HOSTILE, HOSTILE_DATA, HOSTILE_PROTOCOL, MODELS, REFERENCE, cells_of
 
 from qamoe_bench.dialects import DIALECTS
 from qamoe_bench.page.chapter import dialects_of
@@ -183,6 +183,8 @@ def test_the_command_of_a_run_is_given_as_it_can_be_typed() -> None:
 
 def test_provenance_has_what_the_manifest_says(pages: Pages) -> None:
     text = "".join(read(pages("quick"))[0].text)
-    (manifest,) = Store(Path(__file__).parents[2] / "results" / "reference").manifests()
-    for wanted in (manifest["run"], manifest["data"]["digest"], manifest["engine"]["engine"], *manifest["cells"]):
+    store = Store(REFERENCE)
+    (manifest,) = store.manifests()
+    keys = [c.cell.key for c in cells_of("quick", store)]
+    for wanted in (manifest["run"], manifest["data"]["digest"], manifest["engine"]["engine"], *keys):
         assert wanted in text
