@@ -17,6 +17,7 @@ MODELS: Mapping[str, Answer] = {
     HOSTILE: noisy(0.4),
     "oracle": noisy(0.1),
 }
+PROTOCOL = "random-missing"
 QUICK = ("mean", "text-only", "late-fusion", "qa-moe", "qa-moe-plus", "oracle")
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 
@@ -47,4 +48,4 @@ STORES: Mapping[str, Callable[[Path], Store]] = {"hostile": _hostile, "large": _
 
 def cells_of(name: str, store: Store) -> list[StoredCell]:
     """The cells that the page of this name shows: of the reference, those of `make bench`."""
-    return [c for c in store.cells() if name != "quick" or c.cell.model in QUICK]
+    return [c for c in store.cells() if name != "quick" or (c.cell.protocol == PROTOCOL and c.cell.model in QUICK)]
