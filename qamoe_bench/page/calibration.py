@@ -14,6 +14,7 @@ from qamoe_bench.report.palette import LIMIT
 
 ABSENT = "Calibration is left out: no model of this protocol predicts a variance."
 CALIBRATED = 0.03  # mean distance from the diagonal that passes for none
+TOLD = (0.5, 0.9)  # levels that the sentence names
 
 
 def calibration(found: Analysis, look: Look) -> Figure:
@@ -53,10 +54,19 @@ def _spec(names: tuple[str, ...], look: Look) -> dict[str, object]:
 
 def _sentence(found: Analysis, covered: dict[str, NDArray[np.float64]]) -> str:
     limits = {row.name for row in found.section.rows if row.is_limit}
-    words, last = [], COVERAGE.index(0.9)
-    for name, of in covered.items():
-        if name not in limits:
-            gap, off = float((of - COVERAGE).mean()), float(np.abs(of - COVERAGE).mean())
-            what = "calibrated" if off < CALIBRATED else "overconfident" if gap < 0 else "too cautious"
-            words.append(f"{name} is {what} ({100 * of[last]:.0f} % of labels inside its 90 % intervals)")
+    words = [f"{name} is {_verdict(of)} ({_told(of)})" for name, of in covered.items() if name not in limits]
     return f"{listed(words)}." if words else ""
+
+
+def _verdict(covered: NDArray[np.float64]) -> str:
+    gap = covered - COVERAGE
+    if np.abs(gap).mean() < CALIBRATED:
+        return "calibrated"
+    if (gap < 0).all():
+        return "overconfident"
+    return "too cautious" if (gap > 0).all() else "uneven"
+
+
+def _told(covered: NDArray[np.float64]) -> str:
+    inside = [f"{100 * covered[COVERAGE.index(level)]:.0f} % inside its {100 * level:.0f} %" for level in TOLD]
+    return f"labels: {listed(inside)} intervals"

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from page.pages import STORES
+from page.pages import STORES, cells_of
 from playwright.sync_api import Browser, sync_playwright
 
 from qamoe_bench.dialects import DIALECTS
 from qamoe_bench.page.page import page
-from qamoe_bench.store import Store
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -21,10 +20,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[
     """The path of a page by its name in `STORES`."""
     base = tmp_path_factory.getbasetemp()
     shared = base if worker_id == "master" else base.parent
-    return lambda name: _once(shared / f"page-{name}", STORES[name])
+    return lambda name: _once(shared / f"page-{name}", name)
 
 
-def _once(folder: Path, store: Callable[[Path], Store]) -> Path:
+def _once(folder: Path, name: str) -> Path:
     """Build it, or wait for the process that does."""
     path = folder / "page.html"
     try:
@@ -35,8 +34,8 @@ def _once(folder: Path, store: Callable[[Path], Store]) -> Path:
             time.sleep(0.1)
         return path
     try:
-        found = store(folder)
-        text = page(found.cells(), found.manifests(), DIALECTS["mmsa"])
+        found = STORES[name](folder)
+        text = page(cells_of(name, found), found.manifests(), DIALECTS["mmsa"])
     except BaseException:
         (folder / "failed").touch()
         raise

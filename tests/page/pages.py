@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from fakestore import Answer, noisy, write_store
 
-from qamoe_bench.store import Store
+from qamoe_bench.store import Store, StoredCell
 
 HOSTILE = "</script><img src=x onerror=\"window.hacked='model'\">"
 HOSTILE_PROTOCOL = "p'\"><script>window.hacked='protocol'</script>"
@@ -17,6 +17,8 @@ MODELS: Mapping[str, Answer] = {
     HOSTILE: noisy(0.4),
     "oracle": noisy(0.1),
 }
+PROTOCOL = "random-missing"
+QUICK = ("mean", "text-only", "late-fusion", "qa-moe", "qa-moe-plus", "oracle")
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 
 
@@ -37,8 +39,13 @@ def _large(folder: Path) -> Store:
     return write_store(folder, models, seeds=range(1, 6), levels=np.linspace(0, 0.63, 64).round(2).tolist())
 
 
-STORES: Mapping[str, Callable[[Path], Store]] = {
-    "hostile": _hostile,
-    "large": _large,
-    "quick": lambda _: Store(REFERENCE),
-}
+def _quick(_: Path) -> Store:
+    return Store(REFERENCE)
+
+
+STORES: Mapping[str, Callable[[Path], Store]] = {"hostile": _hostile, "large": _large, "quick": _quick}
+
+
+def cells_of(name: str, store: Store) -> list[StoredCell]:
+    """The cells that the page of this name shows: of the reference, those of `make bench`."""
+    return [c for c in store.cells() if name != "quick" or (c.cell.protocol == PROTOCOL and c.cell.model in QUICK)]

@@ -126,7 +126,7 @@ def test_numbers_of_a_chart_open_as_a_table(browser: Browser, pages: Pages) -> N
     with opened(browser, pages("quick")) as tab:
         chart = tab.locator("figure.calibration")
         chart.locator("summary").press("Enter")
-        assert chart.locator("tbody tr").count() == 3 * 10  # qa-moe, qa-moe-plus and the oracle give a variance
+        expect(chart.locator("tbody tr")).to_have_count(3 * 10)  # qa-moe, qa-moe-plus and the oracle give a variance
         assert chart.locator("tbody tr").first.locator("th").inner_text() == "qa-moe"
 
 
