@@ -11,7 +11,7 @@ from typing import Protocol
 from qamoe_bench.data import csd, folder, hdf5, mag, mmsa, multibench, safe_pickle
 from qamoe_bench.data.cleaning import cleaned
 from qamoe_bench.data.dataset import Dataset
-from qamoe_bench.data.known import known_file
+from qamoe_bench.data.known import KNOWN, known_file
 from qamoe_bench.data.language_model import find_language_model
 from qamoe_bench.data.source import Source
 from qamoe_bench.data.synthetic import synthetic
@@ -70,9 +70,7 @@ def read(path: Path) -> Source | Dataset:
         if path.is_dir():
             return _read_folder(path)
         if not path.is_file():
-            raise BenchError(
-                f"data {str(path)!r}: expected 'synthetic' or the path of a data file or folder; no such file"
-            )
+            raise _nothing_there(path)
         with path.open("rb") as file:
             start = file.read(len(hdf5.MAGIC))
     except OSError as error:
@@ -81,6 +79,14 @@ def read(path: Path) -> Source | Dataset:
         raise BenchError(f"{path}: expected all sequences of a data set, got one; give the folder with the .csd files")
     content = safe_pickle.load(path)
     return next(layout for layout in PICKLES if layout.matches(content)).read(path, content)
+
+
+def _nothing_there(path: Path) -> BenchError:
+    known = any(str(path) == known.name for known in KNOWN)
+    remedy = f"; 'qamoe-bench data fetch {path}' says how to get that one" if known else ""
+    return BenchError(
+        f"data {str(path)!r}: expected 'synthetic' or the path of a data file or folder; no such file{remedy}"
+    )
 
 
 def _read_folder(path: Path) -> Source | Dataset:

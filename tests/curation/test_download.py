@@ -243,6 +243,13 @@ def test_fetch_leaves_a_file_of_the_same_name_alone(
     assert (tmp_path / "tiny.pkl").read_bytes() == b"mine"
 
 
+def test_a_known_name_without_its_file_is_told_how_to_get_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = bench(("data", "inspect", "mosi-aligned"), capsys, monkeypatch).refusal()
+    assert line.endswith("no such file; 'qamoe-bench data fetch mosi-aligned' says how to get that one")
+
+
 def test_known_files_have_hashes_of_their_own() -> None:
     assert len({k.sha256 for k in KNOWN}) == len({k.name for k in KNOWN}) == len(KNOWN)
     assert all(len(k.sha256) == 64 and int(k.sha256, 16) for k in KNOWN)
