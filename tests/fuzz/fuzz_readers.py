@@ -30,8 +30,8 @@ MOST_MIB = 512
 KEPT = Path("build/fuzz")
 
 
-def work(pipe: Connection, seeds: dict[str, Path], first: int) -> None:
-    """Break and read one file for each number that comes, and tell what became of it."""
+def work(pipe: Connection, seeds: dict[str, Path], place: Path, first: int) -> None:
+    """Break and read one file for each number that comes, below `place`, and tell what became of it."""
     from mutations import mutate
 
     warnings.simplefilter("ignore")  # a file that is refused may be warned of
@@ -39,7 +39,7 @@ def work(pipe: Connection, seeds: dict[str, Path], first: int) -> None:
     while (number := pipe.recv()) is not None:
         chance = random.Random(f"{first} {number}")
         name = chance.choice([*seeds])
-        with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        with tempfile.TemporaryDirectory(dir=place) as folder:
             path = mutate(seeds[name], Path(folder), chance)
             pipe.send(str(path))
             Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
@@ -94,10 +94,10 @@ def resident_mib(what: str) -> int:
 class Worker:
     """A process that reads broken files, and can be replaced."""
 
-    def __init__(self, seeds: dict[str, Path], first: int) -> None:
+    def __init__(self, seeds: dict[str, Path], place: Path, first: int) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=work, args=(theirs, seeds, first), daemon=True)
+        self.process = context.Process(target=work, args=(theirs, seeds, place, first), daemon=True)
         self.process.start()
         theirs.close()
 
@@ -129,18 +129,18 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="fuzz-seeds-") as folder:
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         seeds = {}
         for name, make in FORMATS.items():
             (Path(folder) / name).mkdir()
             seeds[name] = make(Path(folder) / name)
-        return fuzz(seeds, options.seconds, options.seed)
+        return fuzz(seeds, Path(folder), options.seconds, options.seed)
 
 
-def fuzz(seeds: dict[str, Path], seconds: float, seed: int) -> int:
-    """Files until the time is over."""
+def fuzz(seeds: dict[str, Path], place: Path, seconds: float, seed: int) -> int:
+    """Files until the time is over; all lie below `place`, whose owner removes them."""
     counts, failed, number = Counter[str](), 0, 0
-    end, worker = time.monotonic() + seconds, Worker(seeds, seed)
+    end, worker = time.monotonic() + seconds, Worker(seeds, place, seed)
     while time.monotonic() < end:
         path, name, outcome = worker.ask(number)
         good = outcome in ("read", "refused")
@@ -152,7 +152,7 @@ def fuzz(seeds: dict[str, Path], seconds: float, seed: int) -> int:
             worker.pipe.send("next")
         else:
             worker.end()
-            worker = Worker(seeds, seed)
+            worker = Worker(seeds, place, seed)
         number += 1
     worker.end()
     for name, count in sorted(counts.items()):
