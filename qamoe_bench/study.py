@@ -10,7 +10,7 @@ regimes = ["clean", "spectrum"]
 preset = "quick"
 device = "cpu"
 checkpoint = "weights.safetensors"
-fine_tune = "all-minilm-l6-v2"          a language model that is trained with the rest
+fine_tune = "all-MiniLM-L6-v2"          a language model that is trained with the rest
 
 [[grid]]                                any number, each the product of its lists; a key here takes the place of
 models = ["qa-moe"]                     the shared one
