@@ -71,9 +71,9 @@ def _spec(metric: Metric, order: tuple[str, ...]) -> dict[str, object]:
     )  # fmt: skip
     base = alt.Chart(rows()).encode(
         x=alt.X(
-            "other:N", title="than this row", sort=order, axis=alt.Axis(orient="top", labelAngle=-90, labelLimit=110)
+            "other:N", title="than this row", sort=order, axis=alt.Axis(orient="top", labelAngle=-90, labelLimit=150)
         ),
-        y=alt.Y("row:N", title="is this row better", sort=order, axis=alt.Axis(labelLimit=110)),
+        y=alt.Y("row:N", title="is this row better", sort=order, axis=alt.Axis(labelLimit=150)),
     )
     scale = alt.Scale(domain=list(VERDICTS), range=list(VERDICTS.values()))
     legend = alt.Legend(

@@ -151,7 +151,7 @@ def test_two_models_are_subtracted_from_each_other(browser: Browser, pages: Page
         expect(chart.locator(".says")).to_contain_text(
             f"{HOSTILE} is better than late-fusion in 9 of 9 cells, surely so in 9"
         )
-        chart.get_by_label("minus second").select_option("oracle")
+        chart.locator("select").nth(1).select_option("oracle")
         expect(chart.locator(".says")).to_contain_text("is better than oracle in")
         assert tab.locator("figure.landscape:visible .map svg").count() == 4
 

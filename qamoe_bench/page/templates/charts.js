@@ -12,10 +12,15 @@ const options = { mode: "vega-lite", ast: true, actions: false, renderer: "svg",
 async function embed(place, spec, rows) {
   if (place.view) place.view.finalize();
   place.view = null;
+  const name = place.getAttribute("aria-label");
   const full = { ...spec, datasets: { ...spec.datasets, rows } };
   place.view = (await vegaEmbed(place, full, options)).view;
   // Each chart has its description on the element around it, and its numbers in a table.
   place.querySelector("svg").setAttribute("aria-hidden", "true");
+  place.setAttribute("role", "img"); // Vega takes it for an interactive document, with a name of its own
+  place.removeAttribute("aria-roledescription");
+  if (name) place.setAttribute("aria-label", name);
+  else place.removeAttribute("aria-label");
   place.classList.add("done");
 }
 

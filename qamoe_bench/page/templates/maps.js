@@ -6,7 +6,7 @@ special.landscape = async (figure, place, about) => {
   place.classList.add("maps", "done");
   place.replaceChildren();
   for (const name of names) {
-    const map = element("div");
+    const map = element("div", { "aria-label": `${figure.querySelector("h4").textContent}: ${name}` });
     place.append(element("div", { class: "map" }, element("h5", {}, name), map));
     await embed(map, data.pool[about.spec], rows.filter((r) => r.row === name));
   }
@@ -43,7 +43,6 @@ special.difference = async (figure, place, about) => {
         ? "Choose two different models."
         : `${a.value} is better than ${b.value} in ${count((c) => c.value * sign > 0)} of ${cells.length} cells, surely ` +
           `so in ${count((c) => c.sure && c.value * sign > 0)}; it is surely worse in ${count((c) => c.sure && c.value * sign < 0)}.`;
-    place.setAttribute("aria-label", says.textContent);
     const most = Math.max(...cells.map((c) => Math.abs(c.value))) || 1;
     spec.layer[0].encoding.color.scale.domain = [-most, 0, most];
     await embed(place, spec, cells);
