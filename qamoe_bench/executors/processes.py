@@ -9,9 +9,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -92,7 +93,8 @@ class _Worker:
         self._listener = threading.Thread(target=_listen, args=(self._ticks, tick), daemon=True)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future = self._pool.submit(fn, *args, **kwargs)
+        with _no_interrupts():  # the first call starts the process
+            future = self._pool.submit(fn, *args, **kwargs)
         if self._process is None:
             (self._process,) = self._pool._processes.values()
             self._end.close()  # so that the listener hears of the end when the process ends
@@ -116,6 +118,16 @@ class _Worker:
         self._pool.shutdown(wait)
         if wait and self._process is not None:
             self._listener.join()
+
+
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """What is started in here is deaf to Ctrl-C from its first moment, before it can say that it ignores it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _listen(ticks: Connection, tick: Tick) -> None:

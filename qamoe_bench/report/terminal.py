@@ -1,6 +1,7 @@
 """Chapters on a terminal."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
@@ -40,7 +41,8 @@ def print_rows(rows: Sequence[Mapping[str, object]]) -> None:
     """Print a list of things with the same properties, which make the columns, to standard output."""
     table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for index, (name, value) in enumerate(rows[0].items()):
-        table.add_column(name, no_wrap=not index, justify="right" if isinstance(value, int) else "left")
+        justify: Literal["left", "right"] = "right" if isinstance(value, int) else "left"
+        table.add_column(name, no_wrap=not index, justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*(Text(str(value)) for value in row.values()))
     stdout(LIST_WIDTH).print(table, highlight=False)

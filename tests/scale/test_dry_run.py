@@ -16,7 +16,7 @@ from qamoe_bench.store import Store
 def test_it_prints_what_is_to_do_and_done_and_writes_nothing(
     data: Path, serial: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qamoe_bench.report.terminal.PLAIN_WIDTH", 200)
+    monkeypatch.setattr("qamoe_bench.report.terminal.LIST_WIDTH", 200)
     models = [word for name in ("mean", "qa-moe") for word in ("--model", f"{name}:{SHORT}")]
     words = ["run", "--dry-run", "--protocol", "clean", "--data", str(data), "--seeds", "2,3,4", "--device", "cpu"]
     monkeypatch.setattr("qamoe_bench.index.MANY", 1)  # as of a store with many cells
