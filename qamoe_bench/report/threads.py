@@ -24,7 +24,7 @@ def in_order(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[
         try:
             for item in items:
                 pending.append(pool.submit(work, item))
-                if len(pending) == threads:
+                if len(pending) > threads:  # one more than threads, so that none waits while a result is used
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
