@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from qamoe_bench.cli_results import DialectName, Results, finished
+from qamoe_bench.cli_results import DialectName, OnlyModels, OnlyProtocols, Results, finished
 from qamoe_bench.dialects import find_dialect
 from qamoe_bench.errors import BenchError
 from qamoe_bench.store import Store
@@ -27,13 +27,8 @@ def figures(
     ] = [],  # noqa: B006
     type: Annotated[list[str], typer.Option("--type", help="png, pdf or svg. Repeatable. Default: png.")] = [],  # noqa: B006
     metric: Annotated[list[str], typer.Option("--metric", help="Which metrics to draw. Repeatable.")] = [],  # noqa: B006
-    protocol: Annotated[
-        list[str], typer.Option("--protocol", help="Only these; * stands for anything. Repeatable.")
-    ] = [],  # noqa: B006
-    model: Annotated[
-        list[str],
-        typer.Option("--model", help="Only these, late-fusion, mean and oracle; * stands for anything. Repeatable."),
-    ] = [],  # noqa: B006
+    protocol: OnlyProtocols = [],  # noqa: B006
+    model: OnlyModels = [],  # noqa: B006
     costs: Annotated[
         Path | None,
         typer.Option("--costs", help="What `cost --json` printed: multiply-adds, not parameters, are the cost then."),

@@ -21,6 +21,12 @@ talk = Console(stderr=True)
 Results = Annotated[Path, typer.Option("--results", help="Folder of the store; runs are kept in DIR/runs.")]
 DialectName = Annotated[str, typer.Option("--dialect", help=f"Definitions of the metrics: {', '.join(DIALECTS)}.")]
 
+OnlyProtocols = Annotated[list[str], typer.Option("--protocol", help="Only these; * stands for anything. Repeatable.")]
+OnlyModels = Annotated[
+    list[str],
+    typer.Option("--model", help="Only these, late-fusion, mean and oracle; * stands for anything. Repeatable."),
+]
+
 
 def report(
     results: Results = Path("results"),
@@ -38,13 +44,8 @@ def report(
     against: Annotated[
         str, typer.Option("--against", help="`published`: put published numbers beside the measured ones.")
     ] = "",
-    protocol: Annotated[
-        list[str], typer.Option("--protocol", help="Only these; * stands for anything. Repeatable.")
-    ] = [],  # noqa: B006
-    model: Annotated[
-        list[str],
-        typer.Option("--model", help="Only these, late-fusion, mean and oracle; * stands for anything. Repeatable."),
-    ] = [],  # noqa: B006
+    protocol: OnlyProtocols = [],  # noqa: B006
+    model: OnlyModels = [],  # noqa: B006
     overview: Annotated[
         bool, typer.Option("--overview", help="One page: a line per protocol and per model, in one metric (mae).")
     ] = False,
