@@ -72,7 +72,7 @@ FUZZ_SECONDS ?= 600
 fuzz: .venv/installed
 	PYTHONPATH=tests $(BIN)/python tests/fuzz/fuzz_readers.py --seconds $(FUZZ_SECONDS)
 
-# Thirty rounds of random faults over a small study: killed workers and runs, full disks; about ten minutes.
+# Thirty rounds of random faults over a small study: killed workers and runs, full disks; three to ten minutes.
 soak: .venv/installed
 	PYTHONPATH=tests $(BIN)/python tests/soak/soak.py
 
