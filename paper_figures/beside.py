@@ -26,7 +26,7 @@ from qamoe_bench.report.published import COLUMNS, Published, published
 from qamoe_bench.report.rows import sections
 from qamoe_bench.report.scores import Scores
 from qamoe_bench.report.table import Chapter, Table
-from qamoe_bench.statistics.estimates import Estimate, differences, estimate
+from qamoe_bench.statistics.estimates import Estimate, differences
 from qamoe_bench.store import Store, StoredCell, write_atomic
 
 FOLDER = Path(__file__).parent
@@ -147,7 +147,7 @@ def printed(line: Published, column: str) -> str:
 def over(found: Analysis, scores: Scores, conditions: Sequence[int]) -> Estimate:
     """Every row's mean over some conditions, (M,), in the unit in which it is stored."""
     some = list(conditions)
-    return estimate(scores.values[..., some].mean(-1).T, np.moveaxis(scores.resampled[..., some].mean(-1), 1, 2))
+    return scores.estimate(lambda x: x[..., some].mean(-1))
 
 
 def gap(found: Analysis, metric: str, one: str, other: str, conditions: Sequence[int]) -> tuple[float, float, float]:

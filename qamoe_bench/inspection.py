@@ -17,7 +17,7 @@ from qamoe_bench.kinds import KINDS
 from qamoe_bench.modality import MODALITIES
 from qamoe_bench.protocol import Condition, Protocol
 from qamoe_bench.report.protocol_plot import Picture, Strip
-from qamoe_bench.report.rows import SYMBOLS
+from qamoe_bench.report.rows import axis_symbol
 from qamoe_bench.report.table import Chapter, Table
 from qamoe_bench.sweep import BATCH_SIZE, TestSet
 
@@ -119,7 +119,7 @@ def _steps_table(protocol: Protocol) -> Table:
 def _level(level: str | float | None) -> str:
     if level is None:
         return "–"
-    return SYMBOLS.get(level, level) if isinstance(level, str) else f"{level:g}"
+    return axis_symbol(level) if isinstance(level, str) else f"{level:g}"
 
 
 def _options(options: dict[str, bool]) -> str:
@@ -190,7 +190,7 @@ def picture(test: TestSet, protocol: Protocol) -> Picture:
 
 
 def _column(condition: Condition) -> str:
-    return "\n".join(f"{SYMBOLS.get(axis, axis)} = {v:g}" for axis, v in condition.levels.items()) or condition.name
+    return "\n".join(f"{axis_symbol(axis)} = {v:g}" for axis, v in condition.levels.items()) or condition.name
 
 
 def _strip(test: TestSet, views: list[Corrupted], m: str) -> Strip:

@@ -18,7 +18,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "modality", "seeding", "kinds", "cost.stages", "progress"),
     ("precision", "index"),
     ("record", "protocol", "registry", "metrics", "environment", "interventions", "cost.operations", "cost.measure"),
-    ("store", "contract", "protocol_file", "dialects", "report.table", "report.protocol_plot", "report.palette"),
+    ("store", "contract", "protocol_file", "dialects", "report.table", "report.protocol_plot"),
+    ("report.palette", "report.pareto"),
     (
         "figures.style",
         "figures.labels",

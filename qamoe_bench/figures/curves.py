@@ -11,7 +11,6 @@ from qamoe_bench.figures.style import BROAD, blank, legend, legend_height, line
 from qamoe_bench.report.analysis import Analysis
 from qamoe_bench.report.palette import styles
 from qamoe_bench.report.scores import Scores
-from qamoe_bench.statistics.estimates import Estimate, estimate
 
 PANEL = 2.1  # inches of height
 BANDS = 0.6  # how opaque all bands are together; each at most a quarter of that
@@ -33,7 +32,7 @@ def curves(found: Analysis, width: float) -> Iterator[Drawing]:
 def draw_curves(axes: Axes, found: Analysis, scores: Scores) -> None:
     """Every row's curve with its band; rows without a value are left out."""
     levels, metric = found.section.levels, scores.metric
-    numbers = by_level(found, scores)
+    numbers = scores.estimate(levels.means)  # (M, L)
     low, high = (np.clip(end, *metric.range) for end in numbers.interval())
     looks = styles(row.name for row in found.section.rows)
     opacity = min(BANDS / 4, BANDS / len(looks))
@@ -46,12 +45,6 @@ def draw_curves(axes: Axes, found: Analysis, scores: Scores) -> None:
         axes.plot(levels.numbers, metric.scale * numbers.value[i], label=row.name, **look)
     axes.set(xlabel=level_label(levels.axis), ylabel=metric_label(metric), xticks=levels.numbers)
     axes.margins(x=0.02)
-
-
-def by_level(found: Analysis, scores: Scores) -> Estimate:
-    """A metric of every row at every level, (M, L), in the unit in which it is stored."""
-    means = found.section.levels.means
-    return estimate(np.moveaxis(means(scores.values), 1, 0), np.moveaxis(means(scores.resampled), 2, 1))
 
 
 def caption(found: Analysis, scores: Scores) -> str:

@@ -1,6 +1,6 @@
 """Cost against quality, with the front of rows that nothing beats in both."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from qamoe_bench.figures.style import BROAD, QUIET, blank, dashes, legend, legen
 from qamoe_bench.metrics import Metric
 from qamoe_bench.report.analysis import Analysis
 from qamoe_bench.report.palette import Style, styles
+from qamoe_bench.report.pareto import pareto_front
 from qamoe_bench.report.rows import MEAN
 from qamoe_bench.report.scores import Scores
 
@@ -88,16 +89,10 @@ def draw_pareto(axes: Axes, deals: Mapping[str, Deal], metric: Metric, looks: Ma
     axes.set_xlabel(cost)
 
 
-def front(deals: Mapping[str, Deal], metric: Metric) -> Sequence[str]:
-    """Rows that no row with at most their cost is as good as, by rising cost."""
-    found: list[str] = []
-    ordered = sorted(
-        (n for n, d in deals.items() if d.cost > 0), key=lambda n: (deals[n].cost, -metric.sign * deals[n].value)
-    )
-    for name in ordered:
-        if not found or metric.sign * deals[name].value > metric.sign * deals[found[-1]].value:
-            found.append(name)
-    return found
+def front(deals: Mapping[str, Deal], metric: Metric) -> list[str]:
+    """Rows that no row with at most their cost is as good as, by rising cost; what costs nothing is not held to it."""
+    paid = {name: deal for name, deal in deals.items() if deal.cost > 0}
+    return pareto_front({n: d.cost for n, d in paid.items()}, {n: metric.sign * d.value for n, d in paid.items()})
 
 
 def short(value: float) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from matplotlib.axes import Axes
 
-from qamoe_bench.figures.curves import by_level, cover, seeds
+from qamoe_bench.figures.curves import cover, seeds
 from qamoe_bench.figures.drawing import Drawing
 from qamoe_bench.figures.labels import metric_label, metric_name
 from qamoe_bench.figures.style import BROAD, blank, legend, legend_height, line
@@ -34,7 +34,7 @@ def points(found: Analysis, width: float) -> Iterator[Drawing]:
 def draw_points(axes: Axes, found: Analysis, scores: Scores) -> None:
     """Conditions from top to bottom, and the rows of each one below the other."""
     section, metric = found.section, scores.metric
-    numbers = by_level(found, scores)
+    numbers = scores.estimate(section.levels.means)  # (M, L)
     low, high = (np.clip(end, *metric.range) for end in numbers.interval())
     looks = styles(row.name for row in section.rows)
     shown = [i for i in range(len(section.rows)) if np.isfinite(numbers.value[i]).any()]

@@ -1,6 +1,6 @@
 """Cost against quality: what a metric costs in time and in parameters, and the rows that nothing beats in both."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 import altair as alt
@@ -11,6 +11,7 @@ from qamoe_bench.metrics import Metric
 from qamoe_bench.page.figure import Columns, Figure, listed, plain, unit_of
 from qamoe_bench.page.marks import Look, number_format, rows, specification, tips
 from qamoe_bench.report.palette import LIMIT
+from qamoe_bench.report.pareto import pareto_front
 from qamoe_bench.report.rows import Row, Section
 from qamoe_bench.report.summaries import Summary
 
@@ -39,15 +40,6 @@ def parameters(row: Row) -> float:
     return float(row.cells[0].facts.parameters)
 
 
-def front(cost: Mapping[int, float], gain: Mapping[int, float]) -> list[int]:
-    """Those that no other beats in one and equals or beats in the other, cheapest first."""
-    found: list[int] = []
-    for i in sorted(cost, key=lambda i: (cost[i], -gain[i])):
-        if not found or gain[i] > gain[found[-1]]:
-            found.append(i)
-    return found
-
-
 def _figure(
     section: Section, metric: Metric, mean: Summary, look: Look, dialect: str, kind: str, cost: list[float]
 ) -> Figure | None:
@@ -56,7 +48,7 @@ def _figure(
     kept = [i for i, c in enumerate(cost) if c > 0 and np.isfinite(numbers.value[i]) and not section.rows[i].is_limit]
     if len(kept) < 2:
         return None
-    best = front({i: cost[i] for i in kept}, {i: metric.sign * float(numbers.value[i]) for i in kept})
+    best = pareto_front({i: cost[i] for i in kept}, {i: metric.sign * float(numbers.value[i]) for i in kept})
     names = tuple(section.rows[i].name for i in kept)
     columns: Columns = {
         "row": list(names),

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from qamoe_bench.metrics import Metric
 from qamoe_bench.page.figure import Columns, Figure, listed, plain, unit_of
-from qamoe_bench.page.marks import SYMBOLS, Look, axis_title, dots, number_format, rows, specification, tips
+from qamoe_bench.page.marks import Look, axis_title, dots, number_format, rows, specification, tips
 from qamoe_bench.report.comparisons import Ranking
-from qamoe_bench.report.rows import Section
+from qamoe_bench.report.rows import Section, axis_symbol
 from qamoe_bench.report.scores import Scores
 from qamoe_bench.report.table import Table
-from qamoe_bench.statistics.estimates import Estimate, estimate
+from qamoe_bench.statistics.estimates import Estimate
 
 
 def curves(
@@ -21,9 +21,7 @@ def curves(
 ) -> Figure:
     """One metric, with its ranks and, where there is one, its table by level."""
     metric, levels = scores.metric, section.levels
-    numbers = estimate(
-        np.moveaxis(levels.means(scores.values), 1, 0), np.moveaxis(levels.means(scores.resampled), 2, 1)
-    )  # (M, L)
+    numbers = scores.estimate(levels.means)  # (M, L)
     low, high = numbers.interval()
     names = tuple(row.name for row in section.rows)
     places = levels.numbers or levels.heads
@@ -119,7 +117,7 @@ def _sentence(section: Section, metric: Metric, numbers: Estimate, ranks: Rankin
 
 def _note(section: Section) -> str:
     """What is averaged over, where there are more axes than the one that is shown."""
-    others = [SYMBOLS.get(axis, axis) for axis in section.levels.others]
+    others = [axis_symbol(axis) for axis in section.levels.others]
     return f"Each point is the mean over all levels of {listed(others)}." if others else ""
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from qamoe_bench.metrics import Metric
 from qamoe_bench.page.figure import Figure, plain, unit_of
-from qamoe_bench.page.marks import SYMBOLS, Chart, axis_title, number_format, rows, specification, tips
+from qamoe_bench.page.marks import Chart, axis_title, number_format, rows, specification, tips
 from qamoe_bench.report.comparisons import by_condition
-from qamoe_bench.report.rows import Section
+from qamoe_bench.report.rows import Section, axis_symbol
 from qamoe_bench.report.scores import Scores
 from qamoe_bench.statistics.estimates import mean_known
 
@@ -37,9 +37,9 @@ def landscape(section: Section, scores: Scores, dialect: str) -> Figure | None:
     spec = specification(_map(metric, found, values, len(section.levels.numbers)), 260)
     return Figure(
         kind="landscape",
-        title=f"{metric.name} over {' and '.join(map(_short, found))}",
+        title=f"{metric.name} over {' and '.join(map(axis_symbol, found))}",
         sentence=_sentence(section, metric, found, values),
-        about=f"A heat map for each model: {metric.title} for each {_short(found[0])} and {_short(found[1])}, all on "
+        about=f"A heat map for each model: {metric.title} for each {axis_symbol(found[0])} and {axis_symbol(found[1])}, all on "
         "one scale; the lighter, the better.",
         spec=spec,
         columns=_columns(section, found, metric, values),
@@ -63,8 +63,8 @@ def difference(section: Section, scores: Scores, dialect: str) -> Figure | None:
         kind="difference",
         title=f"{metric.name}: one model minus another",
         sentence="",
-        about=f"A heat map of the difference in {metric.title}, first minus second, for each {_short(found[0])} and "
-        f"{_short(found[1])}. Blue: the first is better; a dot: surely so (paired, Holm-corrected over the cells).",
+        about=f"A heat map of the difference in {metric.title}, first minus second, for each {axis_symbol(found[0])} and "
+        f"{axis_symbol(found[1])}. Blue: the first is better; a dot: surely so (paired, Holm-corrected over the cells).",
         spec=specification(_difference(metric, found), 260),
         columns=columns,
         extra={"sure": sure, "sign": metric.sign, "pair": _pair(section, metric, scores)},
@@ -99,10 +99,6 @@ def _columns(section: Section, found: tuple[str, str], metric: Metric, values: A
     }
 
 
-def _short(axis: str) -> str:
-    return SYMBOLS.get(axis, axis)
-
-
 def _cells(found: tuple[str, str]) -> alt.Chart:
     return alt.Chart(rows()).encode(
         x=alt.X("x:O", title=axis_title(found[0]), axis=alt.Axis(labelAngle=0, format="~g", labelOverlap=True)),
@@ -111,7 +107,7 @@ def _cells(found: tuple[str, str]) -> alt.Chart:
 
 
 def _tip(found: tuple[str, str], title: str, how: str) -> list[alt.Tooltip]:
-    return tips(("x:O", _short(found[0]), "~g"), ("y:O", _short(found[1]), "~g"), ("value:Q", title, how))
+    return tips(("x:O", axis_symbol(found[0]), "~g"), ("y:O", axis_symbol(found[1]), "~g"), ("value:Q", title, how))
 
 
 def _map(metric: Metric, found: tuple[str, str], values: Any, levels: int) -> Chart:
@@ -161,7 +157,7 @@ def _sentence(section: Section, metric: Metric, found: tuple[str, str], values: 
         return ""
     best = max(rows_, key=lambda i: metric.sign * values[i, corner["both"]])
     words = [metric.show(values[best, corner[key]]) for key in ("clean", "first", "second", "both")]
-    ends = [f"{_short(axis)}={top:g}" for axis, top in zip(found, tops, strict=True)]
+    ends = [f"{axis_symbol(axis)}={top:g}" for axis, top in zip(found, tops, strict=True)]
     mean = values[rows_].mean(0)
     cost = [metric.sign * (mean[corner["clean"]] - mean[corner[key]]) for key in ("first", "second")]
     more, less = (0, 1) if cost[0] > cost[1] else (1, 0)

@@ -12,7 +12,6 @@ from qamoe_bench.report.palette import Style
 
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart
 AXES = {"eta": "η, nominal missing rate", "lambda": "λ, level of degradation", "s": "s, size of the shift"}
-SYMBOLS = {"eta": "η", "lambda": "λ"}
 ROWS = "rows"
 HEIGHT = 280
 ROW_STEP, GAP = 9, 14

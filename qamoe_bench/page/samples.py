@@ -7,8 +7,8 @@ import altair as alt
 import numpy as np
 
 from qamoe_bench.page.figure import listed, plain
-from qamoe_bench.page.marks import SYMBOLS, axis_title, rows, specification, tips
-from qamoe_bench.report.rows import Row, Section
+from qamoe_bench.page.marks import axis_title, rows, specification, tips
+from qamoe_bench.report.rows import Row, Section, axis_symbol
 from qamoe_bench.report.worst import Fall, worst
 
 ABSENT = "Single samples are left out: there is neither an untouched condition nor a control to compare with."
@@ -87,13 +87,13 @@ def _answers(row: Row, seed: int, conditions: list[int], sample: int) -> Any:
 def _words(section: Section, condition: int) -> str:
     """A condition by its levels, or by its name."""
     levels = section.cells[0].facts.conditions[condition]["levels"]
-    return ", ".join(f"{SYMBOLS.get(axis, axis)}={x:g}" for axis, x in levels.items()) or section.conditions[condition]
+    return ", ".join(f"{axis_symbol(axis)}={x:g}" for axis, x in levels.items()) or section.conditions[condition]
 
 
 def _axis(section: Section, condition: int) -> str:
     """What the conditions along the first axis differ in, and what they share."""
     axis, levels = section.levels.axis, section.cells[0].facts.conditions[condition]["levels"]
-    rest = [f"{SYMBOLS.get(name, name)}={x:g}" for name, x in levels.items() if name != axis]
+    rest = [f"{axis_symbol(name)}={x:g}" for name, x in levels.items() if name != axis]
     return f"{axis_title(axis)}{f' (at {listed(rest)})' if rest else ''}"
 
 

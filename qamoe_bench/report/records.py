@@ -21,7 +21,6 @@ from qamoe_bench.report.audits import COVERAGE
 from qamoe_bench.report.rows import CONTROL, Row
 from qamoe_bench.report.runs import chances, interquartile_means
 from qamoe_bench.report.scores import Scores
-from qamoe_bench.statistics.estimates import estimate
 
 KEYS = (
     "dataset", "protocol", "dialect", "regime", "model", "row", "condition", "level", "statistic", "metric", "value",
@@ -78,7 +77,7 @@ def _record(found: Analysis, row: Row, statistic: str, metric: str, value: float
 def _by_condition(found: Analysis, scores: Scores) -> Iterator[Record]:
     section = found.section
     facts = section.cells[0].facts.conditions
-    numbers = estimate(np.moveaxis(scores.values, 1, 0), np.moveaxis(scores.resampled, 2, 1))  # (M, C)
+    numbers = scores.estimate()  # (M, C)
     low, high = numbers.interval()
     for i, row in enumerate(section.rows):
         for k, condition in enumerate(facts):

@@ -184,7 +184,7 @@ class Section:
             return Levels(self.conditions, tuple((i,) for i in range(len(conditions))), "", (), ())
         axis, *others = axes
         numbers = tuple(dict.fromkeys(float(c["levels"][axis]) for c in conditions))
-        heads = [f"{SYMBOLS.get(axis, axis)}={x:g}" if i == 0 else f"{x:g}" for i, x in enumerate(numbers)]
+        heads = [f"{axis_symbol(axis)}={x:g}" if i == 0 else f"{x:g}" for i, x in enumerate(numbers)]
         members = [tuple(i for i, c in enumerate(conditions) if c["levels"][axis] == x) for x in numbers]
         return Levels(tuple(heads), tuple(members), axis, numbers, tuple(others))
 
@@ -247,6 +247,11 @@ def _by_model(identity: tuple[str, str, str]) -> tuple[str, ...]:
 
 def _identity(cell: StoredCell) -> tuple[str, str, str]:
     return cell.cell.model, cell.cell.regime, cell.cell.recipe
+
+
+def axis_symbol(axis: str) -> str:
+    """An axis as short as it can be."""
+    return SYMBOLS.get(axis, axis)
 
 
 def sections(cells: Iterable[StoredCell]) -> list[Section]:

@@ -3,6 +3,7 @@
 Dimension legend: M rows, S seeds, V draws, C conditions, N samples, R resamples.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from qamoe_bench.dialects import Array, Definition, Dialect
 from qamoe_bench.metrics import METRICS, Metric
 from qamoe_bench.report.rows import Section
+from qamoe_bench.statistics.estimates import Estimate, estimate
 from qamoe_bench.statistics.resampling import RESAMPLES, resampled, resampled_terms, sample_weights
 
 Values = NDArray[np.float64]
@@ -34,6 +36,11 @@ class Scores:
     values: Float[Values, "M S C"]
     resampled: Float[Values, "R M S C"]
     undefined: int
+
+    def estimate(self, reduced: Callable[[Values], Values] = lambda x: x) -> Estimate:
+        """Mean over seeds of each row, (M, ...), of what a reduction leaves of the conditions, which are last."""
+        values, again = reduced(self.values), reduced(self.resampled)
+        return estimate(np.moveaxis(values, 1, 0), np.moveaxis(again, 2, 1))
 
 
 def score(section: Section, dialect: Dialect, metric: str) -> Scores:

@@ -15,12 +15,12 @@ from page.pages import HOSTILE, HOSTILE_DATA, HOSTILE_PROTOCOL, MODELS, REFERENC
 
 from qamoe_bench.dialects import DIALECTS
 from qamoe_bench.page.chapter import dialects_of
-from qamoe_bench.page.cost import front
 from qamoe_bench.page.figure import listed, plain
 from qamoe_bench.page.page import page
 from qamoe_bench.page.provenance import command
 from qamoe_bench.page.symbols import symbol
 from qamoe_bench.report.palette import MARKERS
+from qamoe_bench.report.pareto import pareto_front
 from qamoe_bench.report.records import records
 from qamoe_bench.report.rows import sections
 from qamoe_bench.report.tables import analyses
@@ -166,7 +166,7 @@ def test_dialects_fit_the_labels_and_the_metrics(tmp_path: Path) -> None:
 
 def test_the_front_holds_what_nothing_beats_in_both() -> None:
     cost, gain = {0: 1.0, 1: 2.0, 2: 3.0, 3: 3.0, 4: 9.0}, {0: 0.1, 1: 0.5, 2: 0.4, 3: 0.7, 4: 0.7}
-    assert front(cost, gain) == [0, 1, 3]
+    assert pareto_front(cost, gain) == [0, 1, 3]
 
 
 def test_small_words() -> None:
