@@ -39,7 +39,7 @@ def landscape(section: Section, scores: Scores, dialect: str) -> Figure | None:
         kind="landscape",
         title=f"{metric.name} over {' and '.join(map(axis_symbol, found))}",
         sentence=_sentence(section, metric, found, values),
-        about=f"A heat map for each model: {metric.title} for each {axis_symbol(found[0])} and {axis_symbol(found[1])}, all on "
+        about=f"A heat map for each model: {metric.title} for each {' and '.join(map(axis_symbol, found))}, all on "
         "one scale; the lighter, the better.",
         spec=spec,
         columns=_columns(section, found, metric, values),
@@ -63,8 +63,9 @@ def difference(section: Section, scores: Scores, dialect: str) -> Figure | None:
         kind="difference",
         title=f"{metric.name}: one model minus another",
         sentence="",
-        about=f"A heat map of the difference in {metric.title}, first minus second, for each {axis_symbol(found[0])} and "
-        f"{axis_symbol(found[1])}. Blue: the first is better; a dot: surely so (paired, Holm-corrected over the cells).",
+        about=f"A heat map of the difference in {metric.title}, first minus second, for each "
+        f"{' and '.join(map(axis_symbol, found))}. Blue: the first is better; a dot: surely so (paired, Holm-corrected "
+        "over the cells).",
         spec=specification(_difference(metric, found), 260),
         columns=columns,
         extra={"sure": sure, "sign": metric.sign, "pair": _pair(section, metric, scores)},
