@@ -50,7 +50,7 @@ def estimate(jobs: Iterable[Job], store: Store, measured: Sequence[StoredCell]) 
         todo = unfinished(job, store)
         if not todo:
             continue
-        missing = len(missing_weights(job, store))
+        missing = len(missing_weights(job, todo, store))
         cells, trainings = cells + len(todo), trainings + missing
         kinds = dict.fromkeys((cell.model, cell.data_digest, job.device) for cell, _ in job.cells)
         alike = [m for kind in kinds for m in by_kind.get(kind, [])]  # rows that share weights are alike

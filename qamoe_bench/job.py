@@ -156,3 +156,8 @@ def engine_of(device: str, data: Dataset) -> dict[str, Any]:
 def weights_digest(recipe: Recipe | None, engine: Mapping[str, Any]) -> str:
     """Digest of the weights' part of a recipe (None for the oracle) together with data and engine."""
     return digest_of({**(recipe.weights if recipe else {"model": ORACLE}), **engine})[:20]
+
+
+def row_digest(recipe: Recipe, engine: Mapping[str, Any]) -> str:
+    """Digest of all of a recipe together with data and engine."""
+    return digest_of({**recipe.content, **engine})[:20]

@@ -12,13 +12,13 @@ from qamoe_bench.checkpoint import load_weights
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.errors import BenchError, unknown_name
-from qamoe_bench.job import AS_USUAL, Job, Plan, Recipe, engine_of, lay_out, weights_digest
+from qamoe_bench.job import AS_USUAL, Job, Plan, Recipe, engine_of, lay_out, row_digest, weights_digest
 from qamoe_bench.kinds import KINDS
 from qamoe_bench.nn.config import configure
 from qamoe_bench.presets import find_preset
 from qamoe_bench.protocol import Protocol
 from qamoe_bench.protocol_file import load_protocol
-from qamoe_bench.record import GIVEN, ORACLE, Cell, digest_of
+from qamoe_bench.record import GIVEN, ORACLE, Cell
 from qamoe_bench.registry import find_model
 from qamoe_bench.sweep import EvalConfig
 from qamoe_bench.train import REGIMES, TrainConfig
@@ -63,19 +63,12 @@ def plan(request: Request, *, elsewhere: bool = False) -> Plan:
             load_weights(model, Path(recipe.checkpoint))
     engine = engine_of(device, data)
     seeds = _distinct(request.seeds)
-    of_weights: dict[str, list[Recipe]] = {}
-    for recipe in recipes:
-        of_weights.setdefault(weights_digest(recipe, engine), []).append(recipe)
-    jobs = [
-        job
-        for seed in seeds
-        for digest, same in of_weights.items()
-        for job in _jobs(digest, _rows(same, engine), same[0], seed, request, data, device, protocols)
-    ]
+    rows = [_Row(r, weights_digest(r, engine), row_digest(r, engine)) for r in recipes]
+    jobs = [job for seed in seeds for row in rows for job in _jobs(row, seed, request, data, device, protocols)]
     if data.oracle is not None and (covered := [p for p in protocols if all(map(data.oracle.covers, p.conditions))]):
         digest = weights_digest(None, engine)
         for seed in seeds:
-            jobs += _jobs(digest, [_Named(ORACLE, "", digest)], None, seed, request, data, device, covered)
+            jobs += _jobs(_Row(None, digest, digest), seed, request, data, device, covered)
     return lay_out(jobs, _manifest(request, data, protocols, engine))
 
 
@@ -140,35 +133,25 @@ def _distinct(values: tuple[Any, ...]) -> list[Any]:
 
 
 @dataclass(frozen=True)
-class _Named:
-    """What becomes a row of tables: names of model and regime, digest of all that determines it, how it is asked."""
+class _Row:
+    """What becomes a row of tables: a recipe (None for the oracle), and the digests of its weights and of all of it."""
 
-    model: str
-    regime: str
+    recipe: Recipe | None
+    weights: str
     digest: str
-    evaluation: EvalConfig = AS_USUAL
 
 
-def _rows(recipes: list[Recipe], engine: Mapping[str, Any]) -> list[_Named]:
-    return [_Named(r.model.name, r.regime, digest_of({**r.content, **engine})[:20], r.evaluation) for r in recipes]
-
-
-def _jobs(
-    digest: str, rows: list[_Named], recipe: Recipe | None, seed: int, request: Request, data: Dataset, device: str,
-    protocols: list[Protocol],
-) -> list[Job]:  # fmt: skip
-    """The jobs of some weights (or the oracle) under one seed, one for each protocol."""
+def _jobs(row: _Row, seed: int, request: Request, data: Dataset, device: str, protocols: list[Protocol]) -> list[Job]:
+    """The jobs of a row under one seed, one for each protocol."""
+    recipe = row.recipe
+    model, regime = (recipe.model.name, recipe.regime) if recipe else (ORACLE, "")
+    evaluation = recipe.evaluation if recipe else AS_USUAL
+    where = _source(request.data), _source(request.fine_tune), device
     jobs = []
     for protocol in protocols:
-        cells, evaluations = [], {}
-        for row in rows:
-            of = (data.name, data.digest, protocol.name, protocol.digest)
-            cell = Cell(*of, row.model, row.regime, row.digest, seed)
-            cells.append((cell, protocol))
-            if row.evaluation != AS_USUAL:
-                evaluations[cell.key] = row.evaluation
-        where = _source(request.data), _source(request.fine_tune), device
-        jobs.append(Job(recipe, digest, seed, *where, tuple(cells), evaluations))
+        cell = Cell(data.name, data.digest, protocol.name, protocol.digest, model, regime, row.digest, seed)
+        evaluations = {} if evaluation == AS_USUAL else {cell.key: evaluation}
+        jobs.append(Job(recipe, row.weights, seed, *where, ((cell, protocol),), evaluations))
     return jobs
 
 

@@ -11,17 +11,24 @@ from qamoe_bench.store import Store
 
 @dataclass(frozen=True)
 class Task:
-    """A job that has something left: `units` epochs and cells of a run."""
+    """A job that has something left: `cells` to make in a run, and with the epochs of its trainings `units` of work."""
 
     job: Job
     run_id: str
+    cells: int
     units: int
 
 
 def tasks_left(plans: Iterable[Plan], store: Store) -> list[Task]:
     """Every job that has something left, in order."""
-    tasks = [Task(job, plan.run_id, _units(job, store)) for plan in plans for job in plan.jobs]
-    return [task for task in tasks if task.units]
+    tasks = []
+    for plan in plans:
+        for job in plan.jobs:
+            if left := unfinished(job, store):
+                epochs = job.recipe.training.epochs if job.recipe else 0
+                units = len(left) + epochs * len(missing_weights(job, left, store))
+                tasks.append(Task(job, plan.run_id, len(left), units))
+    return tasks
 
 
 def unfinished(job: Job, store: Store) -> list[tuple[Cell, Protocol]]:
@@ -29,14 +36,9 @@ def unfinished(job: Job, store: Store) -> list[tuple[Cell, Protocol]]:
     return [(cell, protocol) for cell, protocol in job.cells if store.find_cell(cell) is None]
 
 
-def missing_weights(job: Job, store: Store) -> list[str]:
-    """Keys of the weights that unfinished cells need and nobody has trained yet."""
+def missing_weights(job: Job, left: Iterable[tuple[Cell, Protocol]], store: Store) -> list[str]:
+    """Keys of the weights that cells which are left need and nobody has trained yet."""
     if job.recipe is None or job.recipe.checkpoint:
         return []
-    conditions = (condition for _, protocol in unfinished(job, store) for condition in protocol.conditions)
+    conditions = (condition for _, protocol in left for condition in protocol.conditions)
     return [key for key in dict.fromkeys(map(job.weights, conditions)) if store.find_checkpoint(key) is None]
-
-
-def _units(job: Job, store: Store) -> int:
-    epochs = job.recipe.training.epochs if job.recipe else 0
-    return len(unfinished(job, store)) + epochs * len(missing_weights(job, store))

@@ -61,7 +61,7 @@ def run_all(
         store.write_manifest(plan.run_id, {**plan.manifest, "commit": commit(), "machine": machine()})
         forget_failures(store, plan.run_id)
     tasks = tasks_left(plans, store)
-    reused = sum(store.find_cell(cell) is not None for plan in plans for cell in plan.cells)
+    reused = sum(len(plan.cells) for plan in plans) - sum(task.cells for task in tasks)
     device = tasks[0].job.device if tasks else ""
     with progress(sum(task.units for task in tasks)) as tick, execution.open(len(tasks), device, tick) as opened:
         outcomes = list(_finished(tasks, store, opened, tick))
