@@ -134,7 +134,7 @@ def _merged(plans: Sequence[Plan], study: Sequence[Asked]) -> Plan:
 def _configured(name: str, config: str) -> str:
     """A model's name with a config behind it, if there is one."""
     ref = find_model(name)
-    between = "," if ref.settings or ref.training else ":"
+    between = "," if ref.settings or ref.training or ref.evaluation else ":"
     configured = f"{name}{between}{config}" if config else name
     find_model(configured)
     return configured

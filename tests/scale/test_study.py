@@ -157,3 +157,11 @@ def test_protocols_of_one_name_that_mean_two_things_are_refused(data: Path, tmp_
 def test_executors_that_do_not_go_together_are_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(BenchError, match=words):
         Execution(**settings)
+
+
+def test_a_config_joins_whatever_settings_a_name_has() -> None:
+    names = ["qa-moe", "qa-moe:bfloat16", "qa-moe:train.epochs=2", "qa-moe:-nll"]
+    (asked,) = ask("", {"protocols": ["clean"], "models": names, "configs": ["k=2"]})
+    assert asked.request.models == (
+        "qa-moe:k=2", "qa-moe:bfloat16,k=2", "qa-moe:train.epochs=2,k=2", "qa-moe:-nll,k=2",
+    )  # fmt: skip
