@@ -37,7 +37,7 @@ PICKLES: tuple[Layout, ...] = (multibench, mag, mmsa)
 """Layouts of pickles, in the order in which they are asked whether they know the content."""
 
 
-@lru_cache(maxsize=2)  # a worker process runs many cells of one data set
+@lru_cache(maxsize=1)  # a worker process runs many cells of one data set
 def open_dataset(name_or_path: str, fine_tune: str = "") -> Dataset:
     """`synthetic`, or what lies at a path; with a language model to fine-tune, its raw text as token ids.
 
@@ -45,9 +45,9 @@ def open_dataset(name_or_path: str, fine_tune: str = "") -> Dataset:
         BenchError: for a path that leads nowhere or to something that cannot be read as a data set, or a language model
             that is not there.
     """
-    if fine_tune:
-        return with_token_ids(open_dataset(name_or_path), find_language_model(fine_tune))
-    return synthetic() if name_or_path == "synthetic" else as_dataset(read(Path(name_or_path)))
+    language = find_language_model(fine_tune) if fine_tune else None
+    data = synthetic() if name_or_path == "synthetic" else as_dataset(read(Path(name_or_path)))
+    return with_token_ids(data, language) if language else data
 
 
 def as_dataset(found: Source | Dataset) -> Dataset:
