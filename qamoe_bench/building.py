@@ -1,32 +1,43 @@
-"""From a model's reference to a fresh model, the same for the same seed."""
+"""From a builder to a fresh model, the same for the same seed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
 
 from qamoe_bench.contract import DataSpec
 from qamoe_bench.errors import BenchError
-from qamoe_bench.registry import ModelRef
 from qamoe_bench.seeding import seeded
 
 
-def build_model(ref: ModelRef, settings: Mapping[str, Any], spec: DataSpec, seed: int) -> nn.Module:
+def build_model(
+    builder: Callable[..., Any], settings: Mapping[str, Any], spec: DataSpec, seed: int, name: str
+) -> nn.Module:
     """A model for data of a specification, with fields of its configuration set.
+
+    Args:
+        builder: The function that makes it, `builder(spec, **settings)`.
+        settings: Fields of its configuration.
+        spec: What it may know of the data.
+        seed: Of its initial weights.
+        name: What to call it in errors.
 
     Raises:
         BenchError: for a setting that the model does not have, or a builder that gives something else than a module.
     """
-    builder = ref.builder()
     with seeded("build", seed):
         try:
             model = builder(spec, **settings)
         except TypeError as error:
             if settings and "unexpected keyword argument" in str(error):
-                raise BenchError(f"model {ref.name!r}: {ref.target} takes no such setting ({error})") from error
+                raise BenchError(f"model {name!r}: {_called(builder)} takes no such setting ({error})") from error
             raise
     if not isinstance(model, nn.Module):
         raise BenchError(
-            f"model {ref.name!r}: expected {ref.target} to return a torch.nn.Module, got {type(model).__name__}"
+            f"model {name!r}: expected {_called(builder)} to return a torch.nn.Module, got {type(model).__name__}"
         )
     return model
+
+
+def _called(builder: Callable[..., Any]) -> str:
+    return f"{builder.__module__}:{builder.__qualname__}"

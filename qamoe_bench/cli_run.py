@@ -77,12 +77,22 @@ def run(
     given = {key: value for key, value in options.items() if value}
     asked = load_study(study, given) if study else ask("", given)
     plans, store = plan_all(asked, elsewhere=executor == "dask"), Store(results, keeps_index=not dry_run)
+    _tell_uncovered(plans)
     if dry_run:
         _print_plan(plans, store, execution)
         return
     _tell(plans, _execute(plans, store, execution), store)
     keys = {cell.key for plan in plans for cell in plan.cells}
     print_report(store, dialect, [], "terminal", None, [c for c in store.cells() if c.cell.key in keys])
+
+
+def _tell_uncovered(plans: "Sequence[Plan]") -> None:
+    """Code of a model that keys of results cannot identify: after an edit there, old results would be reused."""
+    models = {name: about["uncovered"] for plan in plans for name, about in plan.manifest["models"].items()}
+    for name, uncovered in models.items():
+        for phrase in uncovered:
+            line = f"note: model {name}: {phrase}; after a change to that code, use another --results folder"
+            talk.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _execute(plans: "Sequence[Plan]", store: Store, execution: "Execution") -> "Summary":

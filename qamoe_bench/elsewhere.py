@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 
 from qamoe_bench.data.open import open_dataset
-from qamoe_bench.environment import engine_digest, versions
 from qamoe_bench.errors import BenchError
 from qamoe_bench.job import Job, engine_of, weights_digest
 from qamoe_bench.progress import ignore
+from qamoe_bench.provenance.environment import engine_digest, versions
 from qamoe_bench.store import Store
 from qamoe_bench.work import Outcome, run_job
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from qamoe_bench.data.dataset import Dataset
-from qamoe_bench.environment import engine_digest, versions
 from qamoe_bench.protocol import Condition, Protocol
+from qamoe_bench.provenance.environment import engine_digest, versions
 from qamoe_bench.record import ORACLE, Cell, digest_of
 from qamoe_bench.registry import ModelRef
 from qamoe_bench.sweep import EvalConfig
@@ -55,8 +55,10 @@ class Recipe:
             else {"training": asdict(self.training)}
         )
         corruption = SPECTRUM.digest if self.regime == "spectrum" else ""
+        code = self.model.code()
         return {
-            "model": self.model.trained_name, "source": self.model.digest(), "settings": dict(self.settings),
+            "model": self.model.trained_name, "source": code.digest, "distributions": dict(code.versions),
+            "settings": dict(self.settings),
             "regime": self.regime, "corruption": corruption, **weights,
         }  # fmt: skip
 

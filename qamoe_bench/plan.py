@@ -19,7 +19,7 @@ from qamoe_bench.presets import find_preset
 from qamoe_bench.protocol import Protocol
 from qamoe_bench.protocol_file import load_protocol
 from qamoe_bench.record import GIVEN, ORACLE, Cell
-from qamoe_bench.registry import find_model
+from qamoe_bench.registry import ModelRef, find_model
 from qamoe_bench.sweep import EvalConfig
 from qamoe_bench.train import REGIMES, TrainConfig
 
@@ -58,7 +58,7 @@ def plan(request: Request, *, elsewhere: bool = False) -> Plan:
     for protocol in protocols:
         check_tokens(protocol, data)
     for recipe in recipes:  # a mistake in settings or weights is found before hours of work
-        model = build_model(recipe.model, recipe.settings, data.spec, seed=0)
+        model = build_model(recipe.model.builder(), recipe.settings, data.spec, 0, recipe.model.name)
         if recipe.checkpoint:
             load_weights(model, Path(recipe.checkpoint))
     engine = engine_of(device, data)
@@ -69,7 +69,7 @@ def plan(request: Request, *, elsewhere: bool = False) -> Plan:
         digest = weights_digest(None, engine)
         for seed in seeds:
             jobs += _jobs(_Row(None, digest, digest), seed, request, data, device, covered)
-    return lay_out(jobs, _manifest(request, data, protocols, engine))
+    return lay_out(jobs, _manifest(request, data, protocols, recipes, engine))
 
 
 def _protocols(request: Request) -> list[Protocol]:
@@ -155,7 +155,9 @@ def _jobs(row: _Row, seed: int, request: Request, data: Dataset, device: str, pr
     return jobs
 
 
-def _manifest(request: Request, data: Dataset, protocols: list[Protocol], engine: Mapping[str, Any]) -> dict[str, Any]:
+def _manifest(
+    request: Request, data: Dataset, protocols: list[Protocol], recipes: list[Recipe], engine: Mapping[str, Any]
+) -> dict[str, Any]:
     return {
         "request": asdict(request),
         "data": {
@@ -169,5 +171,11 @@ def _manifest(request: Request, data: Dataset, protocols: list[Protocol], engine
             p.name: {"digest": p.digest, "title": p.title, "source": p.source, "definition": p.definition}
             for p in protocols
         },
+        "models": {recipe.model.name: _code(recipe.model) for recipe in recipes},
         "engine": dict(engine),
     }
+
+
+def _code(model: ModelRef) -> dict[str, Any]:
+    code = model.code()
+    return {"source": code.digest, "distributions": code.versions, "uncovered": [*code.uncovered]}

@@ -13,17 +13,16 @@ variant: a name for some fields that the model's module gives in a dictionary of
 """
 
 import ast
-import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from qamoe_bench.errors import BenchError, unknown_name
+from qamoe_bench.provenance.closure import Closure, closure_of, source_of
 
 GROUP = "qamoe_bench.models"
 TRAINING, EVALUATION = "train.", "eval."
@@ -67,7 +66,7 @@ class ModelRef:
 
     def source(self) -> Path:
         """The file of that module, found without importing it."""
-        path = _source(self.module)
+        path = source_of(self.module)
         if path is None:
             raise BenchError(
                 f"model {self.name!r}: no module {self.module!r} can be found; install its package, or run from the "
@@ -75,13 +74,10 @@ class ModelRef:
             )
         return path
 
-    def digest(self) -> str:
-        """SHA-256 of the sources of the module and of all that it imports from its own package."""
-        self.source()
-        digest = hashlib.sha256()
-        for module, path in sorted(_own_sources(self.module).items()):
-            digest.update(module.encode() + b"\0" + path.read_bytes() + b"\0")
-        return digest.hexdigest()
+    def code(self) -> Closure:
+        """Everything that the model runs, after importing it; see `qamoe_bench.provenance.closure`."""
+        self.builder()
+        return closure_of([self.module])
 
     def summary(self) -> str:
         """First line of the module's docstring."""
@@ -187,49 +183,3 @@ def _value(text: str) -> Any:
 
 def _parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
-
-
-def _source(module: str) -> Path | None:
-    """The file of a module; its parent packages are imported, the module is not."""
-    try:
-        spec = find_spec(module)
-    except (ImportError, ValueError):
-        return None
-    return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
-
-
-def _own_sources(module: str) -> dict[str, Path]:
-    """The source files of a module and of all that it imports from its own top-level package, directly or not."""
-    package = module.partition(".")[0]
-    found: dict[str, Path] = {}
-    new = [module]
-    while new:
-        name = new.pop()
-        if name.partition(".")[0] != package or name in found:
-            continue
-        path = _source(name)
-        if path is not None and path.suffix == ".py":
-            found[name] = path
-            new += _imports(name, path)
-    return found
-
-
-def _imports(module: str, path: Path) -> list[str]:
-    """Absolute names of the modules that a file imports, anywhere in it; some of them may not exist."""
-    names = []
-    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(_parsed(path)):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        if isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            origin = ".".join([*above, *filter(None, [node.module])])
-            names.append(origin)
-            if origin.partition(".")[0] == module.partition(".")[0] and _is_package(origin):
-                names += [f"{origin}.{alias.name}" for alias in node.names]
-    return names
-
-
-def _is_package(module: str) -> bool:
-    path = _source(module)
-    return path is not None and path.name == "__init__.py"

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from qamoe_bench.elsewhere import meeting_point, packed
-from qamoe_bench.environment import commit, machine
 from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.executors.choice import Execution, Opened
 from qamoe_bench.failures import Failure, failures_folder, forget_failures, write_failures
 from qamoe_bench.job import Plan
 from qamoe_bench.progress import Tick, Watch, ignore
+from qamoe_bench.provenance.environment import commit, machine
 from qamoe_bench.remaining import Task, tasks_left, unfinished
 from qamoe_bench.store import Store
 from qamoe_bench.work import Outcome, failure_of, run_job

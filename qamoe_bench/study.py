@@ -127,7 +127,9 @@ def _merged(plans: Sequence[Plan], study: Sequence[Asked]) -> Plan:
             raise BenchError(f"two protocols are called {name!r}: expected one each; rename your file")
     jobs = [job for p in plans for job in p.jobs]
     seeds = {seed: place for place, seed in enumerate(dict.fromkeys(job.seed for job in jobs))}
-    manifest = {**plans[0].manifest, "request": [asdict(a.request) for a in study], "protocols": protocols}
+    models = {name: about for p in plans for name, about in p.manifest["models"].items()}
+    request = [asdict(a.request) for a in study]
+    manifest = {**plans[0].manifest, "request": request, "protocols": protocols, "models": models}
     return lay_out(sorted(jobs, key=lambda job: seeds[job.seed]), manifest)  # the draws of a seed serve every model
 
 

@@ -22,12 +22,12 @@ from torch import nn
 from qamoe_bench.building import build_model
 from qamoe_bench.checkpoint import load_weights, save_weights
 from qamoe_bench.data.open import open_dataset
-from qamoe_bench.environment import peak_memory_mib
 from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.failures import Failure
 from qamoe_bench.job import Job
 from qamoe_bench.progress import Tick
 from qamoe_bench.protocol import Condition, Protocol
+from qamoe_bench.provenance.environment import peak_memory_mib
 from qamoe_bench.record import Cell, CellFacts
 from qamoe_bench.remaining import unfinished
 from qamoe_bench.store import Store
@@ -159,7 +159,7 @@ class _Weights:
         job, recipe = self.job, self.job.recipe
         assert recipe is not None
         data, device = open_dataset(job.data, job.fine_tune), torch.device(job.device)
-        model = build_model(recipe.model, recipe.settings, data.spec, job.seed).to(device)
+        model = build_model(recipe.model.builder(), recipe.settings, data.spec, job.seed, recipe.model.name).to(device)
         found = Path(recipe.checkpoint) if recipe.checkpoint else self.store.find_checkpoint(key)
         if found is not None:
             return model, load_weights(model, found)

@@ -15,9 +15,9 @@ from qamoe_bench.cost.counter import count
 from qamoe_bench.cost.measure import in_turn, matrix_peak, peak_memory, percentiles
 from qamoe_bench.cost.setting import Setting
 from qamoe_bench.cost.stages import Parameters, by_stage, parameters
-from qamoe_bench.environment import machine, usable_cores, versions
 from qamoe_bench.errors import RunFailed
 from qamoe_bench.precision import Precision, at
+from qamoe_bench.provenance.environment import machine, usable_cores, versions
 
 COUNTED = 64
 """Samples that are counted at most; experts are routed from about this many on, and before all of them are computed."""

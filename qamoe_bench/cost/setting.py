@@ -49,7 +49,8 @@ class Setting:
         if self.extra and base not in model_refs() and ":" not in name:
             raise unknown_name("model", name, [*model_refs(), *self.extra])
         ref = find_model(name)
-        return build_model(ref, {**self.fields.get(ref.base, {}), **ref.settings}, self.spec, seed=0).eval()
+        settings = {**self.fields.get(ref.base, {}), **ref.settings}
+        return build_model(ref.builder(), settings, self.spec, 0, ref.name).eval()
 
 
 def make_setting(preset: str, data: str | None) -> Setting:

@@ -5,12 +5,12 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from qamoe_bench.environment import usable_cores
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.executors.cluster import on_cluster
 from qamoe_bench.executors.processes import ProcessesExecutor, send_tick
 from qamoe_bench.executors.serial import SerialExecutor
 from qamoe_bench.progress import Tick
+from qamoe_bench.provenance.environment import usable_cores
 
 NAMES = ("local", "processes", "dask")
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from qamoe_bench.environment import usable_cores
+from qamoe_bench.provenance.environment import usable_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

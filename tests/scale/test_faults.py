@@ -16,10 +16,10 @@ import pytest
 from smallstudy import SHORT, assert_same, small_plan
 
 from qamoe_bench.elsewhere import meeting_point, packed
-from qamoe_bench.environment import versions
 from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.executors.choice import Execution
 from qamoe_bench.failures import failed_keys
+from qamoe_bench.provenance.environment import versions
 from qamoe_bench.runner import run_all
 from qamoe_bench.store import Store
 

@@ -1,6 +1,5 @@
 """What made a result: versions, machine, commit and the digest of the code that determines numbers."""
 
-import hashlib
 import os
 import platform
 import subprocess
@@ -10,15 +9,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from qamoe_bench import __version__
+from qamoe_bench.provenance.closure import closure_of
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parent.parent
 
-# Everything between a data file and a stored prediction, except the model itself (see `ModelRef.digest`).
-ENGINE = (
-    "modality.py", "kinds.py", "contract.py", "seeding.py", "protocol.py", "protocol_file.py", "draws.py", "corruption",
-    "building.py", "train.py", "interventions.py", "encodings.py", "answering.py",
-    "sweep.py", "precision.py", "data", "nn",
-)  # fmt: skip
+ENGINE = ("qamoe_bench.train", "qamoe_bench.sweep", "qamoe_bench.building", "qamoe_bench.data.open")
+"""What turns a data file and a model into predictions; these modules and all that they import determine numbers."""
 
 
 def versions() -> dict[str, str]:
@@ -77,11 +73,5 @@ def _git(*words: str) -> str:
 
 @cache
 def engine_digest() -> str:
-    """SHA-256 over the engine's source files."""
-    files = [
-        p for room in ENGINE for p in ([PACKAGE / room] if room.endswith(".py") else (PACKAGE / room).glob("*.py"))
-    ]
-    digest = hashlib.sha256()
-    for path in sorted(files):
-        digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
+    """Digest of the code between a data file and a stored prediction, except the model (see `ModelRef.code`)."""
+    return closure_of(ENGINE).digest
