@@ -62,19 +62,19 @@ benchmark: .venv/installed
 	$(BIN)/python tests/benchmarks/bench_memory.py
 	$(BIN)/python tests/benchmarks/bench_sweep.py
 	$(BIN)/python tests/benchmarks/bench_experts.py
-	PYTHONPATH=tests $(BIN)/python tests/benchmarks/bench_report.py
-	PYTHONPATH=tests $(BIN)/python tests/benchmarks/bench_engine.py
-	PYTHONPATH=tests $(BIN)/python tests/benchmarks/bench_growth.py
-	PYTHONPATH=tests $(BIN)/python tests/benchmarks/bench_page.py
+	PYTHONPATH=tests/helpers $(BIN)/python tests/benchmarks/bench_report.py
+	PYTHONPATH=tests/helpers $(BIN)/python tests/benchmarks/bench_engine.py
+	PYTHONPATH=tests/helpers $(BIN)/python tests/benchmarks/bench_growth.py
+	PYTHONPATH=tests/helpers $(BIN)/python tests/benchmarks/bench_page.py
 
 # Broken data files into every reader: each must be read, or refused in one line, within seconds and bounds of memory.
 FUZZ_SECONDS ?= 600
 fuzz: .venv/installed
-	PYTHONPATH=tests $(BIN)/python tests/fuzz/fuzz_readers.py --seconds $(FUZZ_SECONDS)
+	PYTHONPATH=tests/helpers $(BIN)/python tests/fuzz/fuzz_readers.py --seconds $(FUZZ_SECONDS)
 
 # Thirty rounds of random faults over a small study: killed workers and runs, full disks; three to ten minutes.
 soak: .venv/installed
-	PYTHONPATH=tests $(BIN)/python tests/soak/soak.py
+	PYTHONPATH=tests/helpers $(BIN)/python tests/soak/soak.py
 
 format: .venv/installed
 	$(BIN)/ruff format

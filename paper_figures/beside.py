@@ -13,21 +13,21 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from qamoe_bench.dialects import DIALECTS
+from qamoe_bench.analysis.analyse import Analysis, analyse
+from qamoe_bench.analysis.scores import Scores
+from qamoe_bench.analysis.section import sections
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.figures.drawing import TYPES, content
 from qamoe_bench.figures.style import WIDTHS, styled
-from qamoe_bench.metrics import METRICS
-from qamoe_bench.record import ORACLE
-from qamoe_bench.report.analysis import Analysis, analyse
-from qamoe_bench.report.markdown import markdown
-from qamoe_bench.report.plain import plain_text
+from qamoe_bench.metrics.catalogue import METRICS
+from qamoe_bench.metrics.dialects import DIALECTS
+from qamoe_bench.report.formats.markdown import markdown
+from qamoe_bench.report.formats.plain import plain_text
 from qamoe_bench.report.published import COLUMNS, Published, published
-from qamoe_bench.report.rows import sections
-from qamoe_bench.report.scores import Scores
 from qamoe_bench.report.table import Chapter, Table
-from qamoe_bench.statistics.estimates import Estimate, differences
-from qamoe_bench.store import Store, StoredCell, write_atomic
+from qamoe_bench.statistics.intervals import Estimate, differences
+from qamoe_bench.store.cell import ORACLE
+from qamoe_bench.store.store import Store, StoredCell, write_atomic
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER.parent / "results" / "reference"

@@ -17,10 +17,10 @@ from beside import (
 from matplotlib.figure import Figure
 from published_marks import draw_dots, named
 
+from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.figures.labels import METRIC_NAMES, unit
+from qamoe_bench.figures.palette import styles
 from qamoe_bench.figures.style import MARKERS, QUIET, blank
-from qamoe_bench.report.analysis import Analysis
-from qamoe_bench.report.palette import styles
 from qamoe_bench.report.published import COLUMNS, Published
 from qamoe_bench.report.table import Table
 

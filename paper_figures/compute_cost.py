@@ -10,8 +10,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from published_marks import LOOK
 
 from qamoe_bench.errors import BenchError
+from qamoe_bench.figures.palette import Style, styles
 from qamoe_bench.figures.style import MARKERS, blank
-from qamoe_bench.report.palette import Style, styles
 from qamoe_bench.report.table import Table
 
 FLOPS, SPEED = 4.33, 1510

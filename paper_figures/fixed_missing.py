@@ -19,10 +19,10 @@ from beside import (
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.figures.points import draw_points
 from qamoe_bench.figures.style import blank
-from qamoe_bench.metrics import METRICS
-from qamoe_bench.report.analysis import Analysis
+from qamoe_bench.metrics.catalogue import METRICS
 from qamoe_bench.report.published import Published
 from qamoe_bench.report.table import Table
 

@@ -17,10 +17,10 @@ from beside import (
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.figures.labels import difference_label, metric_label
+from qamoe_bench.figures.palette import styles
 from qamoe_bench.figures.style import QUIET, blank
-from qamoe_bench.report.analysis import Analysis
-from qamoe_bench.report.palette import styles
 from qamoe_bench.report.table import Table
 
 PUBLISHED = 3

@@ -18,12 +18,12 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.errors import BenchError
 from qamoe_bench.figures.labels import level_label, metric_label
 from qamoe_bench.figures.landscape import DIVERGING, SEQUENTIAL, difference_panels, value_panels
 from qamoe_bench.figures.plane import Plane, draw_panel, plane_of
 from qamoe_bench.figures.style import blank
-from qamoe_bench.report.analysis import Analysis
 from qamoe_bench.report.table import Table
 
 MODELS = ("qa-moe", "sam-lml")

@@ -20,10 +20,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from published_marks import LOOK, draw_dots
 
+from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.figures.curves import draw_curves
+from qamoe_bench.figures.palette import styles
 from qamoe_bench.figures.style import MARKERS, blank
-from qamoe_bench.report.analysis import Analysis
-from qamoe_bench.report.palette import styles
 from qamoe_bench.report.table import Table
 
 SETS = {"mosi": "CMU-MOSI", "mosei": "CMU-MOSEI"}

@@ -15,9 +15,9 @@ from beside import (
 from matplotlib.figure import Figure
 from published_marks import LOOK
 
+from qamoe_bench.analysis.analyse import Analysis
+from qamoe_bench.figures.palette import styles
 from qamoe_bench.figures.style import QUIET, blank
-from qamoe_bench.report.analysis import Analysis
-from qamoe_bench.report.palette import styles
 from qamoe_bench.report.table import Table
 
 PUBLISHED = 0.359

@@ -4,10 +4,10 @@ import numpy as np
 from beside import BROAD, SOURCE, Evidence, Exhibit, main
 from matplotlib.figure import Figure
 
+from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.figures.labels import level_label
 from qamoe_bench.figures.quality import draw_scores, key, panel_title
 from qamoe_bench.figures.style import blank
-from qamoe_bench.report.analysis import Analysis
 from qamoe_bench.report.table import Table
 
 ROWS = ("qa-moe", "qa-moe:feature-nll", "qa-moe-plus")

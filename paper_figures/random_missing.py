@@ -17,9 +17,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from published_marks import LOOK
 
+from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.figures.curves import draw_curves
 from qamoe_bench.figures.style import QUIET, blank
-from qamoe_bench.report.analysis import Analysis
 from qamoe_bench.report.published import Published
 from qamoe_bench.report.table import Table
 

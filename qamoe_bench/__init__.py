@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
     from qamoe_bench.api import Evaluation
     from qamoe_bench.data.dataset import Dataset
-    from qamoe_bench.protocol import Protocol
+    from qamoe_bench.protocol.spec import Protocol
 
 __version__ = "0.1.0"
 

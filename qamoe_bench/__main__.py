@@ -10,7 +10,7 @@ def main() -> None:
     # gains, and much where the machine is busy. It has to be said before numpy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.set_threshold(100_000)  # looking for circles among what imports make is a twentieth of a short command's time
-    from qamoe_bench.cli import main as command
+    from qamoe_bench.cli.main import main as command
 
     command()
 

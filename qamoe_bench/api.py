@@ -9,11 +9,11 @@ from torch import nn
 
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.open import open_dataset
-from qamoe_bench.dialects import find_dialect, scores
-from qamoe_bench.plan import check_tokens, find_device
-from qamoe_bench.protocol import Protocol
-from qamoe_bench.protocol_file import load_protocol
-from qamoe_bench.sweep import TestSet, sweep_model
+from qamoe_bench.evaluation.sweep import TestSet, sweep_model
+from qamoe_bench.metrics.dialects import find_dialect, scores
+from qamoe_bench.protocol.parse import load_protocol
+from qamoe_bench.protocol.spec import Protocol
+from qamoe_bench.run.planner import check_tokens, find_device
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Evaluation:
     """What a model answered under every condition of a protocol.
 
     Attributes:
-        predictions: One row per seed, draw, condition and test sample; the columns of `qamoe_bench.sweep.Sweep` with
-            `seed` in front.
+        predictions: One row per seed, draw, condition and test sample; the columns of
+            `qamoe_bench.evaluation.sweep.Sweep` with `seed` in front.
     """
 
     predictions: pd.DataFrame

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from qamoe_bench.modality import MODALITIES
+from qamoe_bench.vocabulary import MODALITIES
 
 FeatureMap = Mapping[str, Float[Tensor, "B _ _"]]
 
@@ -67,7 +67,7 @@ class Batch:
         target: Labels in training; None in evaluation, so that no model can look.
         clean: The frames before corruption, in training only: what a model that predicts them can learn from.
         signal: Per modality, the share of a sample's signal that corruption left, in training only; see
-            `qamoe_bench.kinds.signal_left`. 1 is untouched, 0 is missing.
+            `qamoe_bench.protocol.kinds.signal_left`. 1 is untouched, 0 is missing.
     """
 
     features: FeatureMap

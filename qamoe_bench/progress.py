@@ -30,7 +30,7 @@ def ignore(_: int) -> None:
 
 
 def showing(console: Console, what: str = "epochs and cells") -> Watch:
-    """A context maker for so many units of work, such as `qamoe_bench.runner.run` wants."""
+    """A context maker for so many units of work, such as `qamoe_bench.run.runner.run` wants."""
     return lambda units: _bar(console, units, what) if console.is_terminal else _lines(console, units, what)
 
 

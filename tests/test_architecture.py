@@ -1,8 +1,10 @@
-"""The house stays in order: imports go downward only, and the torch-free half stays torch-free."""
+"""The structure of the code: rooms in tiers, imports strictly downward, and a half that runs without torch."""
 
 import ast
 import subprocess
 import sys
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,122 +14,27 @@ import qamoe_bench
 PACKAGE = Path(qamoe_bench.__file__).parent
 BASELINES = PACKAGE.parent / "baselines" / "qamoe_baselines"
 
-# Floors from the ground up. A module imports only from floors below its own; `room` stands for all modules in it.
-FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "modality", "seeding", "kinds", "cost.stages", "progress"),
-    ("precision", "index"),
-    ("record", "protocol", "registry", "metrics", "provenance", "interventions", "cost.operations", "cost.measure"),
-    ("store", "contract", "protocol_file", "dialects", "report.table", "report.protocol_plot"),
-    ("report.palette", "report.pareto"),
-    (
-        "figures.style",
-        "figures.labels",
-        "report.fitting",
-        "checkpoint",
-        "failures",
-        "executors.serial",
-        "executors.processes",
-        "executors.cluster",
-        "draws",
-        "nn",
-        "statistics",
-        "report.rows",
-        "report.threads",
-        "report.markdown",
-        "report.latex",
-    ),
-    (
-        "corruption.state",
-        "qamoe",
-        "data.dataset",
-        "data.language_model",
-        "data.mapped",
-        "data.pickle_opcodes",
-        "data.known",
-        "data.hdf5",
-        "data.intervals",
-        "report.scores",
-        "report.selection",
-        "report.terminal",
-        "report.plain",
-        "cost.counter",
-        "cost.paper",
-    ),
-    (
-        "corruption.modalities",
-        "corruption.frames",
-        "data.oracle",
-        "data.pickle_names",
-        "data.source",
-        "data.digest",
-        "data.folds",
-        "data.tokens",
-    ),
-    ("data.safe_pickle", "data.names", "data.padding", "data.mmsa", "data.folder"),
-    ("data.multibench", "data.mag", "data.csd", "data.cleaning"),
-    (
-        "report.summaries",
-        "report.comparisons",
-        "report.audits",
-        "report.findings",
-        "report.runs",
-        "report.sensitivity",
-        "report.quality_levels",
-        "report.worst",
-    ),
-    ("report.analysis", "report.regressions", "report.overview"),
-    ("report.check",),
-    ("report.verdict", "report.metric_tables", "report.records", "report.published"),
-    ("report.audit_tables", "report.formats"),
-    ("report.tables", "figures.drawing"),
-    ("figures.curves",),
-    ("figures.plane", "figures.points", "figures.forest", "figures.pareto", "figures.quality"),
-    ("figures.landscape",),
-    ("figures.gallery",),
-    ("page.figure", "page.symbols", "page.provenance", "page.texts"),
-    ("page.marks",),
-    (
-        "page.curves",
-        "page.landscape",
-        "page.modalities",
-        "page.quality",
-        "page.calibration",
-        "page.cost",
-        "page.significance",
-        "page.samples",
-    ),
-    ("page.leaderboard",),
-    ("page.chapter",),
-    ("page.document",),
-    ("page.page",),
-    ("corruption.values",),
-    ("corruption.apply",),
-    ("data.synthetic", "encodings"),
-    ("answering",),
-    ("data.open", "train", "sweep", "building"),
-    ("presets", "job", "executors.choice", "inspection"),
-    ("curation.audit", "curation.convert", "curation.download", "curation.encode"),
-    ("plan", "remaining", "cli_protocol", "cli_results", "cost.setting", "curation.audit_tables", "curation.fetch"),
-    ("work", "estimate", "study", "api", "cli_lists", "cli_data", "cli_figures", "cost.cost"),
-    ("elsewhere",),
-    ("runner", "preview", "cost.tables"),
-    ("cli_cost", "cli_run"),
+# From the ground up. A room is a folder or a single module of the package; it imports only from rooms of lower tiers.
+TIERS: tuple[tuple[str, ...], ...] = (
+    ("errors", "seeding", "vocabulary", "provenance", "progress"),
+    ("contract", "config", "registry", "protocol", "metrics"),
+    ("nn", "corruption", "store", "statistics"),
+    ("models", "data", "analysis"),
+    ("training", "evaluation", "report"),
+    ("run", "figures"),
+    ("page", "cost", "curation", "api"),
     ("cli",),
     ("__main__",),
 )
+LOOSE = 10
+"""The most modules that may lie at the top of the package and in no room."""
+
 TORCH_FREE = (
-    "errors", "modality", "seeding", "kinds", "record", "protocol", "protocol_file", "registry", "metrics", "dialects",
-    "environment", "statistics", "store", "failures", "progress", "report", "page", "figures", "cli", "cli_protocol",
-    "cli_results", "cli_lists", "cli_cost", "cli_data", "cli_figures", "cli_run", "index",
+    "errors", "seeding", "vocabulary", "provenance", "progress", "config", "registry", "protocol", "metrics", "store",
+    "statistics", "analysis", "report", "figures", "page", "cli",
 )  # fmt: skip
-CONTRACT = ("contract", "nn", "errors", "modality")
-
-
-def floor_of(module: str) -> int:
-    for index, rooms in enumerate(FLOORS):
-        if any(module == room or module.startswith(room + ".") for room in rooms):
-            return index
-    raise AssertionError(f"{module} has no floor: say in FLOORS where it belongs")
+CONTRACT = ("contract", "config", "nn", "errors", "vocabulary")
+"""What a model may import, built-in or not."""
 
 
 def modules(folder: Path) -> list[Path]:
@@ -138,54 +45,79 @@ def name_of(path: Path) -> str:
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
-def imports(path: Path) -> list[str]:
+def room_of(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def tier_of(module: str) -> int:
+    (tier,) = [index for index, rooms in enumerate(TIERS) if room_of(module) in rooms]
+    return tier
+
+
+@cache
+def imports(path: Path) -> tuple[str, ...]:
     """Modules of the package that a file imports, anywhere in it, without the package's name in front."""
-    found = []
+    names = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("qamoe_bench."):
-            module = node.module.removeprefix("qamoe_bench.")
-            is_room = (PACKAGE / module.replace(".", "/")).is_dir()
-            found += [f"{module}.{a.name}" for a in node.names] if is_room else [module]
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("qamoe_bench"):
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}".removeprefix("qamoe_bench.").replace(".", "/")
+                is_module = (PACKAGE / f"{whole}.py").exists()
+                names.append(f"{node.module}.{alias.name}" if is_module else node.module or "")
         if isinstance(node, ast.Import):
-            found += [a.name.removeprefix("qamoe_bench.") for a in node.names if a.name.startswith("qamoe_bench.")]
-    return found
+            names += [alias.name for alias in node.names if alias.name.startswith("qamoe_bench.")]
+    # The package itself is asked for its version only.
+    return tuple(name.removeprefix("qamoe_bench.") for name in names if name != "qamoe_bench")
+
+
+def test_every_room_has_one_tier_and_few_modules_lie_in_none() -> None:
+    rooms = {room_of(name_of(path)) for path in modules(PACKAGE)}
+    named = [room for tier in TIERS for room in tier]
+    assert sorted(named) == sorted(rooms)
+    assert len(TIERS) <= 12
+    assert len([*PACKAGE.glob("*.py")]) <= LOOSE
 
 
 @pytest.mark.parametrize("path", modules(PACKAGE), ids=name_of)
 def test_imports_go_strictly_downward(path: Path) -> None:
     name = name_of(path)
-    for imported in imports(path):
-        same_room = any(
-            imported.startswith(room) and name.startswith(room)
-            for room in ("nn.", "qamoe.", "statistics.", "provenance.")
-        )
-        assert floor_of(imported) < floor_of(name) or same_room, f"{name} imports {imported}"
+    upward = [other for other in imports(path) if room_of(other) != room_of(name) and tier_of(other) >= tier_of(name)]
+    assert not upward, f"{name} imports {upward}"
 
 
-@pytest.mark.parametrize("path", [*modules(PACKAGE / "qamoe"), *modules(BASELINES)], ids=lambda p: p.stem)
+def test_no_imports_run_in_a_circle_lazy_ones_included() -> None:
+    graph = {name_of(path): set(imports(path)) for path in modules(PACKAGE)}
+    TopologicalSorter(graph).prepare()  # raises CycleError
+
+
+@pytest.mark.parametrize("path", [*modules(PACKAGE / "models"), *modules(BASELINES)], ids=lambda p: p.stem)
 def test_models_import_only_what_a_stranger_may(path: Path) -> None:
-    assert {i.partition(".")[0] for i in imports(path)} <= {*CONTRACT, *({"qamoe"} if "qamoe" in path.parts else ())}
+    allowed = {*CONTRACT, *({"models"} if PACKAGE in path.parents else ())}
+    assert {room_of(name) for name in imports(path)} <= allowed
 
 
 def test_nobody_imports_a_model() -> None:
     for path in modules(PACKAGE):
-        if not name_of(path).startswith("qamoe."):
-            assert not any(i.startswith("qamoe.") for i in imports(path)), path
+        if room_of(name_of(path)) != "models":
+            assert "models" not in {room_of(name) for name in imports(path)}, path
             assert "qamoe_baselines" not in path.read_text(encoding="utf-8"), path
 
 
 @pytest.mark.parametrize("path", modules(PACKAGE), ids=name_of)
 def test_torch_free_modules_do_not_import_torch(path: Path) -> None:
-    if name_of(path).partition(".")[0] not in TORCH_FREE:
+    if room_of(name_of(path)) not in TORCH_FREE:
         return
     top = ast.parse(path.read_text(encoding="utf-8")).body
     names = [a.name for n in top if isinstance(n, ast.Import) for a in n.names]
     names += [n.module or "" for n in top if isinstance(n, ast.ImportFrom)]
-    assert not [n for n in names if n.partition(".")[0] == "torch"]
+    assert not [n for n in names if room_of(n) == "torch"]
 
 
 def test_every_command_that_only_reads_runs_where_torch_cannot_be_imported(tmp_path: Path) -> None:
-    forbid = "import sys; sys.modules['torch'] = None; import qamoe_bench.cli as cli; sys.argv[0] = 'qamoe-bench'; "
+    forbid = (
+        "import sys; sys.modules['torch'] = None; "
+        "from qamoe_bench.cli import main as cli; sys.argv[0] = 'qamoe-bench'; "
+    )
     for arguments in (["ls", "models"], ["ls", "protocols"], ["ls", "datasets"], ["ls", "metrics"], ["ls", "runs"]):
         done = subprocess.run(
             [sys.executable, "-c", forbid + "cli.main()", *arguments], capture_output=True, text=True, cwd=tmp_path

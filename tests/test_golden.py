@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from fakestore import noisy, write_store
 
-from qamoe_bench.dialects import DIALECTS
-from qamoe_bench.report.formats import OF_CHAPTERS
+from qamoe_bench.metrics.dialects import DIALECTS
+from qamoe_bench.report.formats.choice import OF_CHAPTERS
 from qamoe_bench.report.tables import analyses, chapters
 
 GOLDEN = Path(__file__).parent / "golden"

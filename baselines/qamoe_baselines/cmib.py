@@ -44,9 +44,9 @@ from torch import Tensor, nn
 from qamoe_baselines.cmib_bottleneck import Bottleneck, Gaussian, Squeezed
 from qamoe_baselines.cmib_fusion import Fusion, make_fusion, product_of_experts
 from qamoe_baselines.pooling import MeanPool, StatisticsPool
+from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output
 from qamoe_bench.errors import BenchError
-from qamoe_bench.nn.config import configure
 from qamoe_bench.nn.frames import blanked, observed_frames
 from qamoe_bench.nn.language import TokenStates
 from qamoe_bench.nn.transformer import Dropouts, TransformerEncoder

@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output
-from qamoe_bench.nn.config import configure
 from qamoe_bench.nn.encoder import Summary, utterance_encoders
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output
-from qamoe_bench.nn.config import configure
 
 
 @dataclass(frozen=True)

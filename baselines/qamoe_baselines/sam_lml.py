@@ -44,10 +44,10 @@ from torch import Tensor, nn
 
 from qamoe_baselines.pooling import StatisticsPool
 from qamoe_baselines.sam_lml_losses import Decomposition, anchor_loss, noisy_versions, ranking_loss, task_ranking_loss
+from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output
 from qamoe_bench.errors import BenchError
 from qamoe_bench.nn.attention import MaskedAttention
-from qamoe_bench.nn.config import configure
 from qamoe_bench.nn.frames import StandardisedLinear, blanked, masked_mean, observed_frames
 
 VARIANTS = {

@@ -1,4 +1,4 @@
-"""One pure function per kind of `qamoe_bench.kinds.KINDS`, and their application in order.
+"""One pure function per kind of `qamoe_bench.protocol.kinds.KINDS`, and their application in order.
 
 The functions only threshold, scale or look up draws. The unified degradation of QA-MoE (arXiv 2604.05704, after
 secondary descriptions), ũ = (1 − I_miss)·(u + ε), is the sequence gaussian-noise, modality-missing. Noise is additive
@@ -13,10 +13,10 @@ import numpy as np
 
 from qamoe_bench.contract import Batch, Reference
 from qamoe_bench.corruption import frames, modalities, values
+from qamoe_bench.corruption.draws import Draws
 from qamoe_bench.corruption.state import Corrupted, take_away, untouched
-from qamoe_bench.draws import Draws
-from qamoe_bench.kinds import KINDS
-from qamoe_bench.protocol import Condition, Step
+from qamoe_bench.protocol.kinds import KINDS
+from qamoe_bench.protocol.spec import Condition, Step
 
 
 def corrupt(batch: Batch, condition: Condition, draws: Draws, reference: Reference) -> Corrupted:

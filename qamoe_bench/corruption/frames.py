@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from qamoe_bench.contract import Reference
+from qamoe_bench.corruption.draws import Draws, Purpose
 from qamoe_bench.corruption.state import (
     Corrupted,
     exchange,
@@ -15,8 +16,7 @@ from qamoe_bench.corruption.state import (
     size_of_change,
     take_away,
 )
-from qamoe_bench.draws import Draws, Purpose
-from qamoe_bench.protocol import Step
+from qamoe_bench.protocol.spec import Step
 
 FRAME = Purpose("frame", "frame")
 SHARED_FRAME = Purpose("frame", "frame", shared=True)

@@ -8,10 +8,10 @@ from jaxtyping import Int
 from torch import Tensor
 
 from qamoe_bench.contract import Batch, Reference
+from qamoe_bench.corruption.draws import Draws, Purpose
 from qamoe_bench.corruption.state import Corrupted, lose, per_sample
-from qamoe_bench.draws import Draws, Purpose
-from qamoe_bench.kinds import IMDER_SCHEDULE
-from qamoe_bench.protocol import Level, Step
+from qamoe_bench.protocol.kinds import IMDER_SCHEDULE
+from qamoe_bench.protocol.spec import Level, Step
 
 PRESENCE = Purpose("presence", "sample")
 KEPT = Purpose("kept", "sample")

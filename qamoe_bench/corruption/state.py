@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from qamoe_bench.contract import Batch, Reference
-from qamoe_bench.kinds import signal_left
-from qamoe_bench.protocol import Level
+from qamoe_bench.protocol.kinds import signal_left
+from qamoe_bench.protocol.spec import Level
 
 
 class Deferred(Mapping[str, Tensor]):

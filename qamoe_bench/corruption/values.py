@@ -8,10 +8,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from qamoe_bench.contract import Reference
+from qamoe_bench.corruption.draws import Draws, Purpose
 from qamoe_bench.corruption.modalities import PRESENCE
 from qamoe_bench.corruption.state import Corrupted, exchange, lose, per_sample
-from qamoe_bench.draws import Draws, Purpose
-from qamoe_bench.protocol import Step
+from qamoe_bench.protocol.spec import Step
 
 GAUSSIAN = Purpose("gaussian", "value", "normal")
 LAPLACE = Purpose("laplace", "value", "laplace")

@@ -16,7 +16,7 @@ from qamoe_bench.cost.measure import in_turn, matrix_peak, peak_memory, percenti
 from qamoe_bench.cost.setting import Setting
 from qamoe_bench.cost.stages import Parameters, by_stage, parameters
 from qamoe_bench.errors import RunFailed
-from qamoe_bench.precision import Precision, at
+from qamoe_bench.evaluation.precision import Precision, at
 from qamoe_bench.provenance.environment import machine, usable_cores, versions
 
 COUNTED = 64

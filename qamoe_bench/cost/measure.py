@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from qamoe_bench.precision import Precision, at
+from qamoe_bench.evaluation.precision import Precision, at
 
 Pass = Callable[[], object]
 

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from qamoe_bench.building import build_model
 from qamoe_bench.contract import Batch, DataSpec
 from qamoe_bench.cost.paper import TEXT_ENCODER, TextEncoder, paper_batch, paper_spec
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.errors import BenchError, unknown_name
-from qamoe_bench.presets import find_preset
 from qamoe_bench.registry import find_model, model_refs
+from qamoe_bench.run.presets import find_preset
+from qamoe_bench.training.building import build_model
 
 SPLIT = "test"
 DATA = "synthetic"

@@ -16,7 +16,7 @@ from qamoe_bench.data.known import known_file
 from qamoe_bench.data.names import written_names
 from qamoe_bench.data.open import as_dataset, format_of, read
 from qamoe_bench.data.source import RawSplit
-from qamoe_bench.modality import MODALITIES
+from qamoe_bench.vocabulary import MODALITIES
 
 BLOCK = 256  # samples that are looked at together
 FEW_SAMPLES = 100

@@ -1,4 +1,4 @@
-"""Writing a data set in the suite's own format, whole or not at all: see `qamoe_bench.data.folder`."""
+"""Writing a data set in the suite's own format, whole or not at all: see `qamoe_bench.data.folder.folder`."""
 
 import hashlib
 import json
@@ -16,9 +16,9 @@ from torch import Tensor
 
 from qamoe_bench.data.dataset import Dataset, Split
 from qamoe_bench.data.digest import digest_of_facts
-from qamoe_bench.data.folder import FORMAT, MANIFEST, SCHEMA, TOKENS, file_name
+from qamoe_bench.data.folder.folder import FORMAT, MANIFEST, SCHEMA, TOKENS, file_name
 from qamoe_bench.errors import BenchError
-from qamoe_bench.store import is_alive
+from qamoe_bench.store.store import is_alive
 
 BLOCK = 512  # samples that are written together
 Tick = Callable[[int], None]

@@ -23,11 +23,11 @@ from torch import Tensor
 
 from qamoe_bench.contract import Batch
 from qamoe_bench.data.dataset import Dataset, Split
-from qamoe_bench.data.language_model import LanguageModel
-from qamoe_bench.data.tokens import TOKENS, tokenise
+from qamoe_bench.data.text.language_model import LanguageModel
+from qamoe_bench.data.text.tokens import TOKENS, tokenise
 from qamoe_bench.errors import BenchError
+from qamoe_bench.evaluation.precision import Precision, at
 from qamoe_bench.nn.language import TokenStates
-from qamoe_bench.precision import Precision, at
 
 CHUNK, BATCH = 256, 32
 CPU = torch.device("cpu")

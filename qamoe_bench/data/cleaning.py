@@ -15,7 +15,7 @@ from qamoe_bench.data.dataset import SPLITS, Dataset, Split
 from qamoe_bench.data.digest import content_digest
 from qamoe_bench.data.names import sample_names, sentences
 from qamoe_bench.data.source import LABELS, RawSplit, Source
-from qamoe_bench.modality import MODALITIES
+from qamoe_bench.vocabulary import MODALITIES
 
 Frames = NDArray[np.floating[Any]]
 

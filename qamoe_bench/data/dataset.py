@@ -13,9 +13,9 @@ from torch import Tensor
 
 from qamoe_bench.contract import Batch, DataSpec, Reference, valid_frames
 from qamoe_bench.errors import BenchError
-from qamoe_bench.modality import MODALITIES
-from qamoe_bench.protocol import Condition
+from qamoe_bench.protocol.spec import Condition
 from qamoe_bench.seeding import stream
+from qamoe_bench.vocabulary import MODALITIES
 
 SPLITS = ("train", "valid", "test")
 POOL_FRAMES = 4096

@@ -8,14 +8,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
-from qamoe_bench.data import csd, folder, hdf5, mag, mmsa, multibench, safe_pickle
 from qamoe_bench.data.cleaning import cleaned
 from qamoe_bench.data.dataset import Dataset
+from qamoe_bench.data.folder import folder
 from qamoe_bench.data.known import KNOWN, known_file
-from qamoe_bench.data.language_model import find_language_model
+from qamoe_bench.data.pickles import safe_pickle
+from qamoe_bench.data.readers import csd, hdf5, mag, mmsa, multibench
 from qamoe_bench.data.source import Source
-from qamoe_bench.data.synthetic import synthetic
-from qamoe_bench.data.tokens import with_token_ids
+from qamoe_bench.data.synthetic.synthetic import synthetic
+from qamoe_bench.data.text.language_model import find_language_model
+from qamoe_bench.data.text.tokens import with_token_ids
 from qamoe_bench.errors import BenchError
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qamoe_bench.errors import BenchError
-from qamoe_bench.modality import MODALITIES
+from qamoe_bench.vocabulary import MODALITIES
 
 LABELS = "regression_labels"
 KEYS = (*MODALITIES, *(f"{m}_lengths" for m in MODALITIES), "text_bert", LABELS, "id", "raw_text")

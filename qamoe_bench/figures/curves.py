@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 from matplotlib.axes import Axes
 
+from qamoe_bench.analysis.analyse import Analysis
+from qamoe_bench.analysis.scores import Scores
 from qamoe_bench.figures.drawing import Drawing
 from qamoe_bench.figures.labels import level_label, metric_label, metric_name
+from qamoe_bench.figures.palette import styles
 from qamoe_bench.figures.style import BROAD, blank, legend, legend_height, line
-from qamoe_bench.report.analysis import Analysis
-from qamoe_bench.report.palette import styles
-from qamoe_bench.report.scores import Scores
 
 PANEL = 2.1  # inches of height
 BANDS = 0.6  # how opaque all bands are together; each at most a quarter of that

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from qamoe_bench.report.analysis import Analysis
+from qamoe_bench.analysis.analyse import Analysis
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from qamoe_bench.analysis.analyse import Analysis
+from qamoe_bench.analysis.comparisons import Difference
+from qamoe_bench.analysis.section import CONTROL, MEAN
 from qamoe_bench.figures.drawing import Drawing
 from qamoe_bench.figures.labels import change_unit, metric_name
+from qamoe_bench.figures.palette import Style, styles
 from qamoe_bench.figures.style import BROAD, MARKERS, QUIET, blank, wrapped
-from qamoe_bench.metrics import Metric
-from qamoe_bench.report.analysis import Analysis
-from qamoe_bench.report.comparisons import Difference
-from qamoe_bench.report.palette import Style, styles
-from qamoe_bench.report.rows import CONTROL, MEAN
+from qamoe_bench.metrics.catalogue import Metric
 
 ROW = 0.18  # inches
 Known = Mapping[str, Difference]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.figures.curves import curves
 from qamoe_bench.figures.drawing import TYPES, Kind, content
@@ -15,8 +16,7 @@ from qamoe_bench.figures.pareto import paretos
 from qamoe_bench.figures.points import points
 from qamoe_bench.figures.quality import qualities
 from qamoe_bench.figures.style import WIDTHS, styled
-from qamoe_bench.report.analysis import Analysis
-from qamoe_bench.store import write_atomic
+from qamoe_bench.store.store import write_atomic
 
 KINDS: Mapping[str, Kind] = {
     "curves": curves,

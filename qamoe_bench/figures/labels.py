@@ -1,6 +1,6 @@
 """Names and units of axes."""
 
-from qamoe_bench.metrics import Metric
+from qamoe_bench.metrics.catalogue import Metric
 
 METRIC_NAMES = {
     "acc2_has0": "ACC2, all labels", "acc2_non0": "ACC2, labels ≠ 0", "f1_has0": "F1, all labels",

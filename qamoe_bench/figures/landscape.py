@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from qamoe_bench.analysis.analyse import Analysis
+from qamoe_bench.analysis.scores import Scores
+from qamoe_bench.analysis.section import CONTROL
 from qamoe_bench.figures.curves import seeds
 from qamoe_bench.figures.drawing import Drawing
 from qamoe_bench.figures.labels import difference_label, metric_label, metric_name
 from qamoe_bench.figures.plane import Panel, Plane, draw_panels, plane_of
-from qamoe_bench.report.analysis import Analysis
-from qamoe_bench.report.rows import CONTROL
-from qamoe_bench.report.scores import Scores
-from qamoe_bench.statistics.estimates import differences, mean_known
+from qamoe_bench.statistics.intervals import differences, mean_known
 
 SEQUENTIAL, DIVERGING = "viridis", "PuOr"  # colour maps that colour-blind readers can follow
 

@@ -7,16 +7,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from qamoe_bench.analysis.analyse import Analysis
+from qamoe_bench.analysis.pareto import pareto_front
+from qamoe_bench.analysis.scores import Scores
+from qamoe_bench.analysis.section import MEAN
 from qamoe_bench.figures.curves import cover, seeds
 from qamoe_bench.figures.drawing import Drawing
 from qamoe_bench.figures.labels import metric_label, metric_name
+from qamoe_bench.figures.palette import Style, styles
 from qamoe_bench.figures.style import BROAD, QUIET, blank, dashes, legend, legend_height, line
-from qamoe_bench.metrics import Metric
-from qamoe_bench.report.analysis import Analysis
-from qamoe_bench.report.palette import Style, styles
-from qamoe_bench.report.pareto import pareto_front
-from qamoe_bench.report.rows import MEAN
-from qamoe_bench.report.scores import Scores
+from qamoe_bench.metrics.catalogue import Metric
 
 PANEL = 2.2  # inches of height
 PARAMETERS = "trainable parameters (number, log scale)"

@@ -13,9 +13,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from qamoe_bench.analysis.section import Section
 from qamoe_bench.figures.labels import level_label
 from qamoe_bench.figures.style import BROAD, blank, wrapped
-from qamoe_bench.report.rows import Section
 
 Grid = Float[NDArray[np.float64], "Y X"]
 DARK = 0.45  # luminance below which writing must be white

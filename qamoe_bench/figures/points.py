@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 from matplotlib.axes import Axes
 
+from qamoe_bench.analysis.analyse import Analysis
+from qamoe_bench.analysis.scores import Scores
 from qamoe_bench.figures.curves import cover, seeds
 from qamoe_bench.figures.drawing import Drawing
 from qamoe_bench.figures.labels import metric_label, metric_name
+from qamoe_bench.figures.palette import styles
 from qamoe_bench.figures.style import BROAD, blank, legend, legend_height, line
-from qamoe_bench.report.analysis import Analysis
-from qamoe_bench.report.palette import styles
-from qamoe_bench.report.scores import Scores
 
 ROW = 0.065  # inches of height that a row takes under each condition
 

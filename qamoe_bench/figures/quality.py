@@ -13,12 +13,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
+from qamoe_bench.analysis.analyse import Analysis
+from qamoe_bench.analysis.audits import Quality
+from qamoe_bench.analysis.section import Row, Section
 from qamoe_bench.figures.drawing import Drawing
 from qamoe_bench.figures.labels import level_label
 from qamoe_bench.figures.style import BROAD, blank, wrapped
-from qamoe_bench.report.analysis import Analysis
-from qamoe_bench.report.audits import Quality
-from qamoe_bench.report.rows import Row, Section
 
 Scores = Float[NDArray[np.float64], " X"]
 LOOKS: dict[str, dict[str, Any]] = {

@@ -12,7 +12,7 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from qamoe_bench.report.palette import Style
+from qamoe_bench.figures.palette import Style
 
 WIDTHS = {"one": 3.3, "two": 7.0}
 """Inches of one and of two columns of a page."""

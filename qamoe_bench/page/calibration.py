@@ -6,11 +6,11 @@ import altair as alt
 import numpy as np
 from numpy.typing import NDArray
 
+from qamoe_bench.analysis.analyse import Analysis
+from qamoe_bench.analysis.audits import COVERAGE
+from qamoe_bench.figures.palette import LIMIT
 from qamoe_bench.page.figure import Columns, Figure, listed, plain
 from qamoe_bench.page.marks import Look, rows, specification, tips
-from qamoe_bench.report.analysis import Analysis
-from qamoe_bench.report.audits import COVERAGE
-from qamoe_bench.report.palette import LIMIT
 
 ABSENT = "Calibration is left out: no model of this protocol predicts a variance."
 CALIBRATED = 0.03  # mean distance from the diagonal that passes for none

@@ -6,7 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from qamoe_bench.dialects import DIALECTS, Definition, Dialect
+from qamoe_bench.analysis.analyse import Analysis, analyse
+from qamoe_bench.analysis.comparisons import ranking
+from qamoe_bench.analysis.quality_curves import quality_curves
+from qamoe_bench.analysis.scores import Scores, score
+from qamoe_bench.analysis.section import Section
+from qamoe_bench.analysis.sensitivity import Sensitivity, sensitivity
+from qamoe_bench.metrics.dialects import DIALECTS, Definition, Dialect
 from qamoe_bench.page import calibration, cost, modalities, samples, significance
 from qamoe_bench.page.curves import curves
 from qamoe_bench.page.figure import Figure, listed
@@ -14,14 +20,8 @@ from qamoe_bench.page.landscape import difference, landscape
 from qamoe_bench.page.leaderboard import Entry, entries
 from qamoe_bench.page.marks import Look
 from qamoe_bench.page.quality import quality
-from qamoe_bench.report.analysis import Analysis, analyse
 from qamoe_bench.report.audit_tables import corruption_table, intervention_table, model_table, uncertainty_table
-from qamoe_bench.report.comparisons import ranking
 from qamoe_bench.report.metric_tables import how_to_read, level_table, summary_table
-from qamoe_bench.report.quality_levels import quality_curves
-from qamoe_bench.report.rows import Section
-from qamoe_bench.report.scores import Scores, score
-from qamoe_bench.report.sensitivity import Sensitivity, sensitivity
 from qamoe_bench.report.table import Table
 from qamoe_bench.report.tables import shown_metrics
 

@@ -7,13 +7,13 @@ import altair as alt
 import numpy as np
 from numpy.typing import NDArray
 
-from qamoe_bench.metrics import Metric
+from qamoe_bench.analysis.pareto import pareto_front
+from qamoe_bench.analysis.section import Row, Section
+from qamoe_bench.analysis.summaries import Summary
+from qamoe_bench.figures.palette import LIMIT
+from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.page.figure import Columns, Figure, listed, plain, unit_of
 from qamoe_bench.page.marks import Look, number_format, rows, specification, tips
-from qamoe_bench.report.palette import LIMIT
-from qamoe_bench.report.pareto import pareto_front
-from qamoe_bench.report.rows import Row, Section
-from qamoe_bench.report.summaries import Summary
 
 ABSENT = "Cost against quality is left out: fewer than two rows have a measured time or parameters."
 TITLES = {"time": "time per sample, µs (log scale)", "parameters": "trainable parameters (log scale)"}

@@ -17,13 +17,13 @@ import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from qamoe_bench.figures.palette import Style
 from qamoe_bench.page.chapter import Chapter
 from qamoe_bench.page.figure import Figure, encoded
 from qamoe_bench.page.leaderboard import leaderboards
 from qamoe_bench.page.provenance import Manifest, cell_table, run_facts
 from qamoe_bench.page.samples import path_spec
 from qamoe_bench.page.symbols import symbol
-from qamoe_bench.report.palette import Style
 
 SCRIPTS = ("state", "charts", "maps", "tables", "samples", "filters")
 FIRST = "mae"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from qamoe_bench.metrics import Metric
+from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.report.table import Table
 
 Columns = Mapping[str, Sequence[Any]]

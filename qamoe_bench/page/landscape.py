@@ -7,13 +7,13 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from qamoe_bench.metrics import Metric
+from qamoe_bench.analysis.comparisons import by_condition
+from qamoe_bench.analysis.scores import Scores
+from qamoe_bench.analysis.section import Section, axis_symbol
+from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.page.figure import Figure, plain, unit_of
 from qamoe_bench.page.marks import Chart, axis_title, number_format, rows, specification, tips
-from qamoe_bench.report.comparisons import by_condition
-from qamoe_bench.report.rows import Section, axis_symbol
-from qamoe_bench.report.scores import Scores
-from qamoe_bench.statistics.estimates import mean_known
+from qamoe_bench.statistics.intervals import mean_known
 
 WRITTEN = 10  # levels of an axis up to which there is room for the numbers
 DARK, LIGHT = "#111111", "#ffffff"

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from qamoe_bench.metrics import METRICS, Metric
+from qamoe_bench.analysis.analyse import Analysis
+from qamoe_bench.metrics.catalogue import METRICS, Metric
 from qamoe_bench.page.cost import microseconds, parameters
-from qamoe_bench.report.analysis import Analysis
 from qamoe_bench.report.metric_tables import plus_minus
 from qamoe_bench.report.table import shown
 

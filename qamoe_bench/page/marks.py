@@ -6,9 +6,9 @@ from typing import Any
 
 import altair as alt
 
-from qamoe_bench.metrics import Metric
+from qamoe_bench.figures.palette import Style
+from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.page.figure import unit_of
-from qamoe_bench.report.palette import Style
 
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart
 AXES = {"eta": "η, nominal missing rate", "lambda": "λ, level of degradation", "s": "s, size of the shift"}

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from qamoe_bench.analysis.section import Section
+from qamoe_bench.analysis.sensitivity import Sensitivity
 from qamoe_bench.page.figure import Columns, Figure, listed, plain, unit_of
 from qamoe_bench.page.marks import Look, dots
-from qamoe_bench.report.rows import Section
-from qamoe_bench.report.sensitivity import Sensitivity
 
 ABSENT = (
     "What each modality is worth is left out: the protocol never takes a whole modality from a sample and leaves the "

@@ -4,16 +4,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from qamoe_bench import __version__
-from qamoe_bench.dialects import Dialect
+from qamoe_bench.analysis.section import sections
+from qamoe_bench.figures.palette import styles
+from qamoe_bench.metrics.dialects import Dialect
 from qamoe_bench.page.chapter import chapter
 from qamoe_bench.page.document import document
 from qamoe_bench.page.marks import Look
 from qamoe_bench.page.provenance import Manifest
 from qamoe_bench.page.texts import raw_texts
-from qamoe_bench.report.palette import styles
-from qamoe_bench.report.rows import sections
 from qamoe_bench.report.tables import shown_metrics
-from qamoe_bench.store import StoredCell
+from qamoe_bench.store.store import StoredCell
 
 
 def page(

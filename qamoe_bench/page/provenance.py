@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qamoe_bench.report.table import Table
-from qamoe_bench.store import StoredCell
+from qamoe_bench.store.store import StoredCell
 
 Manifest = Mapping[str, Any]
 HASH = 12  # digits of a hash that are shown

@@ -5,10 +5,10 @@ from functools import lru_cache
 
 import altair as alt
 
+from qamoe_bench.analysis.analyse import Analysis
+from qamoe_bench.analysis.quality_curves import QualityCurve
 from qamoe_bench.page.figure import Columns, Figure, listed, plain
 from qamoe_bench.page.marks import Look, rows, specification, tips
-from qamoe_bench.report.analysis import Analysis
-from qamoe_bench.report.quality_levels import QualityCurve
 from qamoe_bench.report.table import shown
 
 KNOWS = -0.3  # Spearman's ρ from which on a score is said to follow the corruption

@@ -4,12 +4,12 @@ from functools import lru_cache
 
 import altair as alt
 
-from qamoe_bench.metrics import Metric
+from qamoe_bench.analysis.comparisons import Difference, every_pair
+from qamoe_bench.analysis.scores import Scores
+from qamoe_bench.analysis.section import Section
+from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.page.figure import Columns, Figure, plain, unit_of
 from qamoe_bench.page.marks import number_format, rows, specification, tips
-from qamoe_bench.report.comparisons import Difference, every_pair
-from qamoe_bench.report.rows import Section
-from qamoe_bench.report.scores import Scores
 
 ABSENT = "The matrix of differences is left out: there is only one row to compare."
 VERDICTS = {"better": "#0072b2", "not told apart": "#8a8a8a", "worse": "#b34700"}

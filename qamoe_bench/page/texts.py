@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from qamoe_bench.data.safe_pickle import load
+from qamoe_bench.data.pickles.safe_pickle import load
 from qamoe_bench.errors import BenchError
 
 

@@ -13,7 +13,12 @@ from qamoe_bench.provenance.closure import closure_of
 
 PACKAGE = Path(__file__).parent.parent
 
-ENGINE = ("qamoe_bench.train", "qamoe_bench.sweep", "qamoe_bench.building", "qamoe_bench.data.open")
+ENGINE = (
+    "qamoe_bench.training.loop",
+    "qamoe_bench.evaluation.sweep",
+    "qamoe_bench.training.building",
+    "qamoe_bench.data.open",
+)
 """What turns a data file and a model into predictions; these modules and all that they import determine numbers."""
 
 

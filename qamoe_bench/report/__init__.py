@@ -1,1 +1,1 @@
-"""Tables from stored predictions; nothing here imports torch."""
+"""Tables of what an analysis holds."""

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from qamoe_bench.modality import MODALITIES
-from qamoe_bench.report.analysis import Analysis
-from qamoe_bench.report.audits import COVERAGE, INTERVENTIONS
+from qamoe_bench.analysis.analyse import Analysis
+from qamoe_bench.analysis.audits import COVERAGE, INTERVENTIONS
+from qamoe_bench.analysis.section import Row
 from qamoe_bench.report.metric_tables import limits
-from qamoe_bench.report.rows import Row
 from qamoe_bench.report.table import Table, fitted, shown, without_empty
-from qamoe_bench.store import StoredCell
+from qamoe_bench.store.store import StoredCell
+from qamoe_bench.vocabulary import MODALITIES
 
 
 def corruption_table(found: Analysis) -> Table:

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from qamoe_bench.metrics import Metric
-from qamoe_bench.report.analysis import Analysis
-from qamoe_bench.report.rows import CONTROL, MEAN, Section
-from qamoe_bench.report.runs import THRESHOLDS, chances, interquartile_means, profile
-from qamoe_bench.report.scores import Scores
+from qamoe_bench.analysis.analyse import Analysis
+from qamoe_bench.analysis.runs import THRESHOLDS, chances, interquartile_means, profile
+from qamoe_bench.analysis.scores import Scores
+from qamoe_bench.analysis.section import CONTROL, MEAN, Section
+from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.report.table import Table, fitted, shown, without_empty
-from qamoe_bench.statistics.estimates import Estimate, mean_known
+from qamoe_bench.statistics.intervals import Estimate, mean_known
 
 COLUMNS = {"auilc": "AUILC", "worst": "worst", "retention": "kept %", "reached": "reach %"}
 

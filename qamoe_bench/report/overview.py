@@ -5,15 +5,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from qamoe_bench.dialects import Dialect
-from qamoe_bench.metrics import METRICS, Metric
-from qamoe_bench.report.comparisons import Difference, Ranking, against_control, ranking
-from qamoe_bench.report.rows import CONTROL, Section, sections
-from qamoe_bench.report.scores import Values, score
+from qamoe_bench.analysis.comparisons import Difference, Ranking, against_control, ranking
+from qamoe_bench.analysis.parallel import in_order
+from qamoe_bench.analysis.scores import Values, score
+from qamoe_bench.analysis.section import CONTROL, Section, sections
+from qamoe_bench.metrics.catalogue import METRICS, Metric
+from qamoe_bench.metrics.dialects import Dialect
 from qamoe_bench.report.table import Chapter, Table, without_empty
-from qamoe_bench.report.threads import in_order
-from qamoe_bench.statistics.estimates import mean_known
-from qamoe_bench.store import StoredCell
+from qamoe_bench.statistics.intervals import mean_known
+from qamoe_bench.store.store import StoredCell
 
 SHOWN = 3
 """First rows of a protocol that are named; the others are counted."""
@@ -26,7 +26,7 @@ class Glance:
     Attributes:
         section: Its rows.
         means: Over seeds and conditions, by row, (M).
-        ranks: See `qamoe_bench.report.comparisons`.
+        ranks: See `qamoe_bench.analysis.comparisons`.
         differences: By row, from the control.
         sign: 1 where higher is better, −1 where lower is.
     """

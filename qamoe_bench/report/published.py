@@ -13,9 +13,9 @@ from importlib.resources import files
 
 import numpy as np
 
-from qamoe_bench.metrics import METRICS
-from qamoe_bench.report.analysis import Analysis
-from qamoe_bench.report.rows import Row, Section
+from qamoe_bench.analysis.analyse import Analysis
+from qamoe_bench.analysis.section import Row, Section
+from qamoe_bench.metrics.catalogue import METRICS
 from qamoe_bench.report.table import Table
 
 COLUMNS = {"acc2": "acc2_non0", "f1": "f1_non0", "acc7": "acc7", "mae": "mae", "corr": "corr"}
@@ -38,7 +38,7 @@ class Published:
         condition: A condition of that protocol, `clean`, `average` over all but the clean one, or `auilc`.
         values: By column of the file; accuracies in percent.
         backbone: Features or encoders, as far as they are known.
-        dialect: See `qamoe_bench.dialects`; empty where it is not known.
+        dialect: See `qamoe_bench.metrics.dialects`; empty where it is not known.
         confidence: How well it is known.
         source: Where it stands.
         note: What else to know.

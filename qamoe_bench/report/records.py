@@ -1,9 +1,9 @@
 """An analysis as flat records, one number each: what `--format json` and `--format csv` print, for programs.
 
 Every record has the keys of `KEYS`. `statistic` says what the number is: `value` under one condition; `mean`, `auilc`,
-`worst`, `retention` or `reached` over the sweep (see `qamoe_bench.report.summaries`); `difference` from the control
+`worst`, `retention` or `reached` over the sweep (see `qamoe_bench.analysis.summaries`); `difference` from the control
 (Holm-corrected ends, and `p` before correction); `rank` (`low` and `high`: the best and worst that are possible);
-`interquartile_mean` and `probability_of_improvement` over runs (see `qamoe_bench.report.runs`);
+`interquartile_mean` and `probability_of_improvement` over runs (see `qamoe_bench.analysis.runs`);
 `shuffled` or `averaged`, what a metric gains with foreign quality scores; `audit`. A value that is undefined is null.
 """
 
@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from qamoe_bench.report.analysis import Analysis
-from qamoe_bench.report.audits import COVERAGE
-from qamoe_bench.report.rows import CONTROL, Row
-from qamoe_bench.report.runs import chances, interquartile_means
-from qamoe_bench.report.scores import Scores
+from qamoe_bench.analysis.analyse import Analysis
+from qamoe_bench.analysis.audits import COVERAGE
+from qamoe_bench.analysis.runs import chances, interquartile_means
+from qamoe_bench.analysis.scores import Scores
+from qamoe_bench.analysis.section import CONTROL, Row
 
 KEYS = (
     "dataset", "protocol", "dialect", "regime", "model", "row", "condition", "level", "statistic", "metric", "value",

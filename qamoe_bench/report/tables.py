@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from qamoe_bench.dialects import Dialect
+from qamoe_bench.analysis.analyse import Analysis, analyse
+from qamoe_bench.analysis.parallel import in_order
+from qamoe_bench.analysis.section import sections
 from qamoe_bench.errors import unknown_name
-from qamoe_bench.report.analysis import Analysis, analyse
+from qamoe_bench.metrics.dialects import Dialect
 from qamoe_bench.report.audit_tables import (
     corruption_table,
     evaluation_table,
@@ -24,10 +26,8 @@ from qamoe_bench.report.metric_tables import (
     summary_table,
 )
 from qamoe_bench.report.published import published_table
-from qamoe_bench.report.rows import sections
 from qamoe_bench.report.table import Chapter, Table
-from qamoe_bench.report.threads import in_order
-from qamoe_bench.store import StoredCell
+from qamoe_bench.store.store import StoredCell
 
 
 def shown_metrics(dialect: Dialect, metrics: Sequence[str] = ()) -> tuple[str, ...]:

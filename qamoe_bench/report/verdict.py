@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from qamoe_bench.report.check import Verdict
-from qamoe_bench.report.findings import Finding, Name
+from qamoe_bench.analysis.check.check import Verdict
+from qamoe_bench.analysis.check.findings import Finding, Name
 from qamoe_bench.report.table import Table, without_empty
 
 MOST = 20  # findings of one kind of verdict that a table shows

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from qamoe_bench.data.dataset import Dataset, Split
-from qamoe_bench.protocol_file import load_protocol, protocol_names
+from qamoe_bench.evaluation.sweep import BATCH_SIZE, TestSet, sweep_model
+from qamoe_bench.protocol.parse import load_protocol, protocol_names
 from qamoe_bench.registry import find_model
-from qamoe_bench.sweep import BATCH_SIZE, TestSet, sweep_model
 
 SHAPES = {"text": (50, 768), "audio": (375, 5), "vision": (500, 20)}
 SIZES = {"train": 1284, "valid": 229, "test": 686}

@@ -20,11 +20,11 @@ import torch
 from smallstudy import SHORT, small_plan
 from tinydata import mmsa_content
 
-from qamoe_bench.executors.choice import Execution
-from qamoe_bench.job import Plan
-from qamoe_bench.plan import Request, plan
-from qamoe_bench.runner import run_all
-from qamoe_bench.store import Store
+from qamoe_bench.run.executors.choice import Execution
+from qamoe_bench.run.plan import Plan
+from qamoe_bench.run.planner import Request, plan
+from qamoe_bench.run.runner import run_all
+from qamoe_bench.store.store import Store
 
 SEEDS = 60
 

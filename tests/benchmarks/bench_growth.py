@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from fakestore import noisy, write_store
 
-from qamoe_bench import store
+from qamoe_bench.store import store
 
 COURSE = {"epochs": 50, "train_loss": (1 / np.arange(1, 51)).tolist(), "valid_mae": (2 / np.arange(1, 51)).tolist()}
 

@@ -18,10 +18,10 @@ import torch
 from qamoe_bench.curation.convert import write
 from qamoe_bench.data.dataset import Dataset, Split
 from qamoe_bench.data.open import open_dataset
-from qamoe_bench.protocol_file import load_protocol
+from qamoe_bench.evaluation.sweep import TestSet, sweep_model
+from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.registry import find_model
-from qamoe_bench.sweep import TestSet, sweep_model
-from qamoe_bench.train import SPECTRUM, TrainConfig, train
+from qamoe_bench.training.loop import SPECTRUM, TrainConfig, train
 
 SHAPES = {"text": (50, 768), "audio": (50, 74), "vision": (50, 35)}
 SIZES = {"train": 16326, "valid": 1871, "test": 4659}

@@ -12,7 +12,7 @@ import numpy as np
 from fakestore import noisy, write_store
 from playwright.sync_api import sync_playwright
 
-from qamoe_bench.dialects import DIALECTS
+from qamoe_bench.metrics.dialects import DIALECTS
 from qamoe_bench.page.page import page
 
 

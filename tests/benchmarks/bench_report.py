@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 from fakestore import noisy, write_store
 
-from qamoe_bench.dialects import DIALECTS
+from qamoe_bench.metrics.dialects import DIALECTS
 from qamoe_bench.statistics.resampling import RESAMPLES, resampled, sample_weights
 
 MEASURED = """
 import resource, sys, time
 sys.argv[0] = "qamoe-bench"
 start = time.perf_counter()
-from qamoe_bench.cli import app
+from qamoe_bench.cli.main import app
 try:
     app()
 except SystemExit:

@@ -18,13 +18,13 @@ from torch import Tensor, nn
 
 from qamoe_bench.contract import TakesQuality
 from qamoe_bench.data.dataset import Dataset, Split
-from qamoe_bench.plan import Request, plan
-from qamoe_bench.protocol import Protocol
-from qamoe_bench.protocol_file import load_protocol
+from qamoe_bench.evaluation.sweep import BATCH_SIZE, TestSet, sweep_model
+from qamoe_bench.protocol.parse import load_protocol
+from qamoe_bench.protocol.spec import Protocol
 from qamoe_bench.registry import find_model
-from qamoe_bench.runner import run
-from qamoe_bench.store import Store
-from qamoe_bench.sweep import BATCH_SIZE, TestSet, sweep_model
+from qamoe_bench.run.planner import Request, plan
+from qamoe_bench.run.runner import run
+from qamoe_bench.store.store import Store
 
 WIDTHS = {"text": 768, "audio": 74, "vision": 35}
 SIZES = {"mosi-sized": (686, 50), "synthetic-sized": (686, 12)}

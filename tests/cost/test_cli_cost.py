@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from test_cli import bench, refused
+from process import bench, refused
 
 
 def test_json_is_a_list_of_objects_and_all_else_is_said_elsewhere() -> None:

@@ -14,10 +14,10 @@ from dataformats import read_dataset
 from tinydata import make_dataset
 
 from qamoe_bench.curation import convert
-from qamoe_bench.data import mapped
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.digest import content_digest
-from qamoe_bench.data.mapped import MappedArrays
+from qamoe_bench.data.folder import mapped
+from qamoe_bench.data.folder.mapped import MappedArrays
 from qamoe_bench.errors import BenchError
 
 
@@ -78,7 +78,7 @@ def test_nothing_is_left_when_a_conversion_fails(what: BaseException, tiny: Data
 def test_a_killed_conversion_leaves_nothing_that_opens_and_is_cleared_away(tiny: Dataset, tmp_path: Path) -> None:
     script = f"""
         import os, signal, sys
-        sys.path.append({str(Path(__file__).parents[1])!r})
+        sys.path.append({str(Path(__file__).parents[1] / "helpers")!r})
         from pathlib import Path
         from tinydata import make_dataset
         from qamoe_bench.curation.convert import write

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from qamoe_bench.contract import Batch
 from qamoe_bench.data.dataset import Dataset
-from qamoe_bench.data.oracle import BayesOracle, Channel
-from qamoe_bench.data.synthetic import Law, View, draw, standard_law
-from qamoe_bench.protocol import Condition, Level, Step
+from qamoe_bench.data.synthetic.oracle import BayesOracle, Channel
+from qamoe_bench.data.synthetic.synthetic import Law, View, draw, standard_law
+from qamoe_bench.protocol.spec import Condition, Level, Step
 
 CLEAN = Condition("clean", {}, ())
 ALL = ("text", "audio", "vision")

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from qamoe_bench.data import safe_pickle
+from qamoe_bench.data.pickles import safe_pickle
 from qamoe_bench.errors import BenchError
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)

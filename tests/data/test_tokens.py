@@ -13,9 +13,9 @@ from tinylanguage import UNKNOWN, save_language_model, sentences
 from qamoe_bench.curation import encode
 from qamoe_bench.curation.encode import chunks_in, encode_text
 from qamoe_bench.data.dataset import SPLITS, Dataset
-from qamoe_bench.data.language_model import LanguageModel, find_language_model
 from qamoe_bench.data.open import open_dataset
-from qamoe_bench.data.tokens import with_token_ids
+from qamoe_bench.data.text.language_model import LanguageModel, find_language_model
+from qamoe_bench.data.text.tokens import with_token_ids
 from qamoe_bench.errors import BenchError
 from qamoe_bench.nn.language import TokenStates
 

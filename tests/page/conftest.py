@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from page.pages import STORES, cells_of
+from pages import STORES, cells_of
 from playwright.sync_api import Browser, sync_playwright
 
-from qamoe_bench.dialects import DIALECTS
+from qamoe_bench.metrics.dialects import DIALECTS
 from qamoe_bench.page.page import page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from page.pages import HOSTILE
+from pages import HOSTILE
 from playwright.sync_api import Browser, Page, expect
 
 from qamoe_bench.page.samples import MOST

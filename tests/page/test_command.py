@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 from fakestore import noisy, write_store
-from page.pages import HOSTILE
+from pages import HOSTILE
 
 from qamoe_bench.errors import BenchError
 from qamoe_bench.page.texts import raw_texts
 
 FORBID = (
-    "import sys; sys.modules['jinja2'] = None; import qamoe_bench.cli as cli; sys.argv[0] = 'qamoe-bench'; cli.main()"
+    "import sys; sys.modules['jinja2'] = None; from qamoe_bench.cli import main as cli; "
+    "sys.argv[0] = 'qamoe-bench'; cli.main()"
 )
 
 

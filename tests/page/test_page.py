@@ -11,20 +11,20 @@ from typing import Any
 
 import pytest
 from fakestore import noisy, write_store
-from page.pages import HOSTILE, HOSTILE_DATA, HOSTILE_PROTOCOL, MODELS, REFERENCE, cells_of
+from pages import HOSTILE, HOSTILE_DATA, HOSTILE_PROTOCOL, MODELS, REFERENCE, cells_of
 
-from qamoe_bench.dialects import DIALECTS
+from qamoe_bench.analysis.pareto import pareto_front
+from qamoe_bench.analysis.section import sections
+from qamoe_bench.figures.palette import MARKERS
+from qamoe_bench.metrics.dialects import DIALECTS
 from qamoe_bench.page.chapter import dialects_of
 from qamoe_bench.page.figure import listed, plain
 from qamoe_bench.page.page import page
 from qamoe_bench.page.provenance import command
 from qamoe_bench.page.symbols import symbol
-from qamoe_bench.report.palette import MARKERS
-from qamoe_bench.report.pareto import pareto_front
 from qamoe_bench.report.records import records
-from qamoe_bench.report.rows import sections
 from qamoe_bench.report.tables import analyses
-from qamoe_bench.store import Store
+from qamoe_bench.store.store import Store
 
 Pages = Callable[[str], Path]
 LIMIT = 3_000_000

@@ -7,9 +7,9 @@ import pytest
 from smallstudy import small_plan
 from tinydata import mmsa_content
 
-from qamoe_bench.executors.choice import Execution
-from qamoe_bench.runner import run_all
-from qamoe_bench.store import Store
+from qamoe_bench.run.executors.choice import Execution
+from qamoe_bench.run.runner import run_all
+from qamoe_bench.store.store import Store
 
 
 @pytest.fixture(scope="session")

@@ -16,10 +16,10 @@ import pytest
 from smallstudy import assert_same, small_plan, watching
 
 from qamoe_bench.errors import BenchError, RunFailed
-from qamoe_bench.executors.choice import Execution
-from qamoe_bench.executors.serial import SerialExecutor
-from qamoe_bench.runner import run_all
-from qamoe_bench.store import Store
+from qamoe_bench.run.executors.choice import Execution
+from qamoe_bench.run.executors.serial import SerialExecutor
+from qamoe_bench.run.runner import run_all
+from qamoe_bench.store.store import Store
 
 pytest.importorskip("distributed", reason="needs Dask distributed: pip install 'qamoe-bench[dask]'")
 
@@ -61,7 +61,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def test_workers_with_other_versions_refuse_the_work(
     cluster: Cluster, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qamoe_bench.elsewhere.versions", lambda: {"qamoe-bench": "9.9", "torch": "0.1"})
+    monkeypatch.setattr("qamoe_bench.run.remote.versions", lambda: {"qamoe-bench": "9.9", "torch": "0.1"})
     with pytest.raises(
         BenchError, match=r"worker on .*expected qamoe-bench 9.9, got .*, torch 0.1, got .*same versions"
     ):
@@ -99,7 +99,7 @@ def test_two_workers_are_killed_in_the_middle_and_every_cell_is_as_in_a_serial_r
 def test_a_call_that_dask_gave_up_is_told_in_our_words() -> None:
     from distributed import KilledWorker
 
-    from qamoe_bench.executors.cluster import ClusterExecutor
+    from qamoe_bench.run.executors.cluster import ClusterExecutor
 
     class GivesUp(SerialExecutor):
         def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:

@@ -6,20 +6,20 @@ import pytest
 from smallstudy import SHORT, small_plan
 from typer.testing import CliRunner
 
-from qamoe_bench import preview
-from qamoe_bench.cli import app
-from qamoe_bench.estimate import Estimate, estimate
-from qamoe_bench.executors.choice import Execution
-from qamoe_bench.store import Store
+from qamoe_bench.cli.main import app
+from qamoe_bench.run import dry_run as preview
+from qamoe_bench.run.executors.choice import Execution
+from qamoe_bench.run.forecast import Estimate, estimate
+from qamoe_bench.store.store import Store
 
 
 def test_it_prints_what_is_to_do_and_done_and_writes_nothing(
     data: Path, serial: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qamoe_bench.report.terminal.LIST_WIDTH", 200)
+    monkeypatch.setattr("qamoe_bench.report.formats.terminal.LIST_WIDTH", 200)
     models = [word for name in ("mean", "qa-moe") for word in ("--model", f"{name}:{SHORT}")]
     words = ["run", "--dry-run", "--protocol", "clean", "--data", str(data), "--seeds", "2,3,4", "--device", "cpu"]
-    monkeypatch.setattr("qamoe_bench.index.MANY", 1)  # as of a store with many cells
+    monkeypatch.setattr("qamoe_bench.store.index.MANY", 1)  # as of a store with many cells
     before = {path: path.stat().st_mtime_ns for path in serial.root.rglob("*")}
     done = CliRunner().invoke(app, [*words, *models, "--results", str(serial.root)])
     assert done.exception is None

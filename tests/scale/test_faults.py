@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 from smallstudy import SHORT, assert_same, small_plan
 
-from qamoe_bench.elsewhere import meeting_point, packed
 from qamoe_bench.errors import BenchError, RunFailed
-from qamoe_bench.executors.choice import Execution
-from qamoe_bench.failures import failed_keys
 from qamoe_bench.provenance.environment import versions
-from qamoe_bench.runner import run_all
-from qamoe_bench.store import Store
+from qamoe_bench.run.executors.choice import Execution
+from qamoe_bench.run.remote import meeting_point, packed
+from qamoe_bench.run.runner import run_all
+from qamoe_bench.store.failures import failed_keys
+from qamoe_bench.store.store import Store
 
 LOCAL = Execution("local")
 
@@ -121,9 +121,9 @@ def test_clocks_decide_nothing(data: Path, tmp_path: Path, serial: Store, monkey
 WRITERS = """
 import os, sys
 from pathlib import Path
-from test_store import COLUMNS, FACTS
-from qamoe_bench.record import Cell
-from qamoe_bench.store import Store
+from storedcell import COLUMNS, FACTS
+from qamoe_bench.store.cell import Cell
+from qamoe_bench.store.store import Store
 for writer in range(20):
     if os.fork() == 0:
         store = Store(Path(sys.argv[1]))
@@ -152,7 +152,7 @@ def test_twenty_writers_into_one_folder_lose_no_cell(tmp_path: Path) -> None:
 
 
 def test_a_write_whose_file_was_swept_up_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from qamoe_bench.store import write_atomic
+    from qamoe_bench.store.store import write_atomic
 
     rename, lost = Path.replace, list[Path]()
 
@@ -171,7 +171,7 @@ def test_a_write_whose_file_was_swept_up_is_done_again(tmp_path: Path, monkeypat
 def test_workers_of_a_parent_that_was_killed_end(tmp_path: Path) -> None:
     script = (
         "import os, time\n"
-        "from qamoe_bench.executors.processes import ProcessesExecutor\n"
+        "from qamoe_bench.run.executors.processes import ProcessesExecutor\n"
         "if __name__ == '__main__':\n"
         "    executor = ProcessesExecutor(1, print)\n"
         "    print(executor.submit(os.getpid).result(), flush=True)\n"
@@ -229,7 +229,7 @@ def test_a_worker_with_other_code_refuses(data: Path, tmp_path: Path, monkeypatc
     store.prepare(asked.run_id)
     with meeting_point(store, asked.run_id) as meeting:
         function, *arguments = packed(asked.jobs[0], store, asked.run_id, meeting)
-        monkeypatch.setattr("qamoe_bench.job.engine_digest", lambda: "other")
+        monkeypatch.setattr("qamoe_bench.run.plan.engine_digest", lambda: "other")
         with pytest.raises(BenchError, match="^worker on .*the code of qamoe-bench or of model .* differs"):
             function(*arguments)
     assert arguments[0] == versions()

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from qamoe_bench.cli import app
+from qamoe_bench.cli.main import app
 from qamoe_bench.errors import BenchError
-from qamoe_bench.executors.choice import Execution
-from qamoe_bench.runner import run_all
-from qamoe_bench.store import Store
-from qamoe_bench.study import ask, load_study, plan_all
+from qamoe_bench.run.executors.choice import Execution
+from qamoe_bench.run.runner import run_all
+from qamoe_bench.run.study import ask, load_study, plan_all
+from qamoe_bench.store.store import Store
 
 SHORT = "train.epochs=1,train.selection_window=1,train.validation_samples=12"
 STUDY = f"""

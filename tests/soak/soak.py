@@ -25,10 +25,10 @@ from pathlib import Path
 from smallstudy import SHORT, assert_same
 from tinydata import mmsa_content
 
-from qamoe_bench.executors.choice import Execution
-from qamoe_bench.runner import run_all
-from qamoe_bench.store import Store
-from qamoe_bench.study import load_study, plan_all
+from qamoe_bench.run.executors.choice import Execution
+from qamoe_bench.run.runner import run_all
+from qamoe_bench.run.study import load_study, plan_all
+from qamoe_bench.store.store import Store
 
 SEEDS_PER_ROUND = 3
 DISK_MIB = 256

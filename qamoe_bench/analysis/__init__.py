@@ -1,0 +1,1 @@
+"""Numbers derived from stored predictions; nothing here prints."""

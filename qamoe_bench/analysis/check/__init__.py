@@ -1,0 +1,1 @@
+"""Comparison of stored results with a reference."""

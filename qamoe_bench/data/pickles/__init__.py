@@ -1,0 +1,1 @@
+"""Unpickling files from strangers without executing them."""

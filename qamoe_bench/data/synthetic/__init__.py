@@ -1,0 +1,1 @@
+"""The embedded data set of known law, and its Bayes-optimal predictor."""

@@ -1,0 +1,1 @@
+"""Raw text: token ids and the language models that read them."""

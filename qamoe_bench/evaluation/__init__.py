@@ -1,0 +1,1 @@
+"""Sweeps: a model through every condition of a protocol, to stored predictions."""

@@ -1,1 +1,0 @@
-"""Where calls are computed: executors behind the interface of `concurrent.futures`."""

@@ -1,0 +1,1 @@
+"""Metrics and their dialects: the definitions by which the field computes them."""

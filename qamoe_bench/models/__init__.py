@@ -1,0 +1,1 @@
+"""The reference QA-MoE and its variant; reached through entry points only."""

@@ -1,0 +1,194 @@
+"""QA-MoE: experts gated by content, mixed with a learnt prior by quality (reference implementation).
+
+Reference implementation after secondary descriptions of
+    Zhu, Jiang, Jiang, Hou, Zhou, Lin, Wang: QA-MoE (ACL 2026, long 1461; arXiv 2604.05704),
+whose body and code were not available to us.
+
+Per modality m, with u_m the encoding of the modality:
+    μ_m = W_μ u_m + b_μ,   σ²_m = softplus(W_σ u_m + b_σ)
+    r_m = 1 / (1 + mean_d σ²_{m,d})
+    g   = softmax over the k largest of W_g μ_m
+    y_m = r_m · Σ_k g_k E_k(μ_m) + (1 − r_m) · y_prior
+and, for all together, h = fusion(y_t, y_a, y_v), ŷ = W_y h + b_y, s = W_s h + b_s, trained with the heteroscedastic
+Gaussian negative log-likelihood ½·exp(−s)·(y − ŷ)² + ½·s.
+
+From the descriptions: all formulas above, 8 experts, k = 3, GLU experts, dropout 0.1.
+Inferred: renormalising the gate over the kept experts, one pool of experts and one prior shared by the modalities with
+one gate matrix each, the fusion layer (concatenate, linear, GELU), the likelihood's exact form, width 64.
+Departs: the encoders are the suite's own (see `qamoe_bench.nn.encoder`), where the paper uses pretrained ones; ŷ is
+the training mean plus the head's output times the training standard deviation, which only moves the start.
+Known consequence: σ²_m has a gradient only through r_m, so nothing makes r_m a measure of quality. Reports print its
+rank correlation with the real corruption, whatever it is.
+
+Ablations, by name behind the model's (`qa-moe:-quality-gate`): `-quality-gate` sets r_m = 1, `-fallback` leaves out
+y_prior, `-experts` puts one dense block as wide as three experts in place of the mixture, `-nll` trains on mean
+absolute error; `k=1` to `k=8` choose how many experts answer. `label-nll` and `feature-nll` are variants of ours that
+give the score something to know, see `qamoe_bench.models.quality`; they are not the paper's method.
+
+Dimension legend: B samples, M modalities, W width, E experts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from qamoe_bench.config import configure
+from qamoe_bench.contract import Batch, DataSpec, Output
+from qamoe_bench.errors import BenchError
+from qamoe_bench.models.quality import Quality, QualityKind, gaussian_nll, make_quality
+from qamoe_bench.nn.encoder import Summary, utterance_encoders
+from qamoe_bench.nn.experts import Dispatch, GLUExperts, top_k_gate
+
+VARIANTS = {
+    "-quality-gate": {"quality": "none"},
+    "-fallback": {"fallback": False},
+    "-experts": {"experts": 1, "k": 1, "expert_hidden": 384},
+    "-nll": {"loss": "l1"},
+    "label-nll": {"quality": "label-nll"},
+    "feature-nll": {"quality": "feature-nll"},
+}
+
+
+@dataclass(frozen=True)
+class QAMoEConfig:
+    """Every choice of the model; what the paper fixes says so."""
+
+    width: int = 64  # of encodings, experts and fusion; not stated in the descriptions
+    experts: int = 8  # paper
+    k: int = 3  # experts that answer for a modality of a sample; paper
+    expert_hidden: int = 128  # inner width of an expert; not stated
+    renormalise_gate: bool = True  # softmax over the kept logits; not stated
+    share_experts: bool = True  # one pool for all modalities, not one each; not stated
+    share_prior: bool = True  # one y_prior for all modalities, not one each; not stated
+    fallback: bool = True  # whether there is a y_prior; paper
+    quality: QualityKind = "described"  # where r_m comes from, see `qamoe_bench.models.quality`; paper: described
+    kappa: float = 8.0  # of the quality `feature-nll`: r of a missing modality is 1 / (1 + κ); ours
+    dropout: float = 0.1  # paper
+    encoder: Summary = "statistics"  # how an encoder summarises frames, see `qamoe_bench.nn.encoder`
+    encoder_dropout: float = 0.3  # inside the encoders, which are not the paper's
+    loss: Literal["nll", "nll+l1", "l1"] = "nll"  # paper: nll, in its standard form; l1 has no variance
+    dispatch: Dispatch = "auto"  # how experts are computed; changes speed only
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.k <= self.experts:
+            raise BenchError(f"QAMoEConfig.k: expected 1 to {self.experts}, the number of experts, got {self.k}")
+
+
+class QAMoE(nn.Module):
+    """The model of the module docstring."""
+
+    def __init__(self, spec: DataSpec, config: QAMoEConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.modalities = spec.modalities
+        width, own = config.width, len(self.modalities)
+        self.encoders = utterance_encoders(spec, width, config.encoder_dropout, config.encoder)
+        self.quality = nn.ModuleDict(
+            {m: make_quality(config.quality, m, spec, width, config.kappa) for m in self.modalities}
+        )
+        self.mean = nn.ModuleDict({m: nn.Linear(width, width) for m in self.modalities})
+        routed = self.modalities if config.experts > 1 else ()  # a single expert needs no gate
+        self.gate = nn.ModuleDict({m: nn.Linear(width, config.experts, bias=False) for m in routed})
+        dispatch = "dense" if config.k == config.experts else config.dispatch
+        self.experts = nn.ModuleList(
+            GLUExperts(config.experts, width, config.expert_hidden, dispatch)
+            for _ in range(1 if config.share_experts else own)
+        )
+        if config.fallback and config.quality != "none":
+            self.prior = nn.Parameter(torch.zeros(1 if config.share_prior else own, width))
+        self.fusion = nn.Sequential(nn.Linear(own * width, width), nn.GELU(), nn.Dropout(config.dropout))
+        self.predict = nn.Linear(width, 1)
+        if config.loss != "l1":
+            self.log_variance = nn.Linear(width, 1)
+        self.label_mean, self.label_std = spec.label_mean, spec.label_std
+
+    def encode(self, batch: Batch) -> dict[str, Float[Tensor, "B V"]]:
+        """u_m of each modality, and the quality's own encoding behind it; depends on that modality alone."""
+        return {m: self.encode_modality(batch, m) for m in self.modalities}
+
+    def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B V"]:
+        """The encoding of one modality."""
+        return torch.cat([self.encoders[modality](batch), self._scorer(modality).encode(batch)], dim=1)
+
+    def fuse(
+        self, encoded: Mapping[str, Float[Tensor, "B V"]], quality: Mapping[str, Float[Tensor, " B"]] | None = None
+    ) -> Output:
+        """Everything after the encoders; scores that are given take the place of r_m, where there is an r_m."""
+        width, scores = self.config.width, self.config.quality != "none"
+        u = {m: encoded[m][:, :width] for m in self.modalities}
+        scored = {m: self._scorer(m)(u[m], encoded[m][:, width:]) for m in self.modalities}
+        own = {m: score for m, (score, _) in scored.items()}
+        used = {m: quality[m] for m in own} if scores and quality is not None else own
+        parts = {f"{m}/{name}": part for m, (_, kept) in scored.items() for name, part in kept.items()}
+        mean = {m: self.mean[m](u[m]) for m in self.modalities}
+        gates = {m: self._gate(m, mean[m]) for m in self.modalities}
+        h = self.fusion(torch.cat(self._mixed(mean, gates, used), dim=1))  # (B, W)
+        prediction = self.label_mean + self.label_std * self.predict(h)[:, 0]
+        return Output(prediction, self._variance(h), used if scores else {}, gates, parts)
+
+    def forward(self, batch: Batch) -> Output:
+        """Prediction, predicted variance and one quality score per modality."""
+        return self.fuse(self.encode(batch))
+
+    def answer_with(self, batch: Batch, quality: Mapping[str, Float[Tensor, " B"]]) -> Output:
+        """The forward pass with these r_m; without a quality gate there is none to replace, and nothing changes."""
+        return self.fuse(self.encode(batch), quality)
+
+    def loss(self, output: Output, batch: Batch) -> Float[Tensor, ""]:
+        """The objective of the prediction, as configured, and that of each quality score that has one."""
+        assert batch.target is not None
+        error = output.prediction - batch.target
+        loss = error.new_zeros(())
+        if "nll" in self.config.loss:
+            assert output.variance is not None
+            loss = loss + gaussian_nll(error, output.variance)
+        if "l1" in self.config.loss:
+            loss = loss + error.abs().mean()
+        for m in self.modalities:
+            kept = {name.partition("/")[2]: part for name, part in output.parts.items() if name.startswith(f"{m}/")}
+            own = self._scorer(m).loss(kept, batch)
+            loss = loss if own is None else loss + own
+        return loss
+
+    def _scorer(self, modality: str) -> Quality:
+        return cast(Quality, self.quality[modality])
+
+    def _gate(self, modality: str, mean: Float[Tensor, "B W"]) -> Float[Tensor, "B E"]:
+        if self.config.experts == 1:
+            return torch.ones_like(mean[:, :1])
+        return top_k_gate(self.gate[modality](mean), self.config.k, renormalise=self.config.renormalise_gate)
+
+    def _mixed(
+        self, mean: Mapping[str, Tensor], gates: Mapping[str, Tensor], quality: Mapping[str, Tensor]
+    ) -> list[Float[Tensor, "B W"]]:
+        """y_m of each modality: the chosen experts' answer, drawn towards the prior as quality falls."""
+        if self.config.share_experts:  # one pool answers for all modalities at once
+            tokens, gate = torch.cat([*mean.values()]), torch.cat([*gates.values()])  # (M·B, W), (M·B, E)
+            answers = self.experts[0](tokens, gate).chunk(len(mean))
+        else:
+            answers = [experts(mean[m], gates[m]) for m, experts in zip(mean, self.experts, strict=True)]
+        return [
+            self._tempered(i, a, r[:, None]) for i, (a, r) in enumerate(zip(answers, quality.values(), strict=True))
+        ]
+
+    def _tempered(self, index: int, answer: Float[Tensor, "B W"], r: Float[Tensor, "B 1"]) -> Float[Tensor, "B W"]:
+        """r·answer + (1 − r)·prior, where there is a prior; without the quality gate r is 1."""
+        if self.config.quality == "none" or not self.config.fallback:
+            return r * answer
+        return r * answer + (1 - r) * self.prior[0 if self.config.share_prior else index]
+
+    def _variance(self, h: Float[Tensor, "B W"]) -> Float[Tensor, " B"] | None:
+        """exp(s) in squared label units; clamped, for |s| = 10 is far outside any label scale and e^10 is finite."""
+        if self.config.loss == "l1":
+            return None
+        s: Tensor = self.log_variance(h)[:, 0]
+        return self.label_std**2 * s.clamp(-10, 10).exp()
+
+
+def build(spec: DataSpec, **overrides: Any) -> QAMoE:
+    """A QA-MoE for data of this specification, with fields of `QAMoEConfig` set as given."""
+    return QAMoE(spec, configure(QAMoEConfig, overrides))

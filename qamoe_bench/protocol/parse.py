@@ -1,0 +1,193 @@
+"""Protocol files: finding them by name or path, and reading TOML into a `Protocol`.
+
+schema = 1
+title = "..."               one line for tables
+source = "..."              where the definition comes from
+definition = "..."          the sentence that defines it
+draws = 1                   optional: independent draws per condition
+
+[axes]
+eta = [0.0, 0.1, 0.2]       what is swept; several axes make a grid
+
+[points.name]               or points one by one, each with every variable; neither is a single condition
+text = 1.0
+
+[[corruption]]              steps, in order
+kind = "modality-missing"   one of qamoe_bench.protocol.kinds.KINDS
+rate = "eta"                a number, a variable, or one of them per modality: {text = "eta", audio = 0.2}
+modalities = ["text"]       optional: all where left out
+keep_one = true             options of the kind
+"""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from qamoe_bench.errors import BenchError, unknown_name
+from qamoe_bench.protocol.kinds import KINDS, Kind
+from qamoe_bench.protocol.spec import SCHEMA, Protocol
+from qamoe_bench.vocabulary import MODALITIES
+
+Variables = Mapping[str, Sequence[float]]
+"""Every variable of a file with all values that it takes."""
+
+
+def protocol_names() -> tuple[str, ...]:
+    """Names of the protocols that come with the package."""
+    return tuple(sorted(p.name.removesuffix(".toml") for p in _folder().iterdir() if p.name.endswith(".toml")))
+
+
+def load_protocol(name_or_path: str) -> Protocol:
+    """A protocol that comes with the package, by name, or a user's own, by the path of its TOML file.
+
+    Raises:
+        BenchError: for an unknown name, an unreadable file, or any key that is unknown, missing or contradictory.
+    """
+    if name_or_path in protocol_names():
+        return parse_protocol(name_or_path, (_folder() / f"{name_or_path}.toml").read_text(encoding="utf-8"))
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        raise unknown_name("protocol", name_or_path, protocol_names())
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchError(f"protocol file {path}: cannot be read ({error}); give the path of a TOML file") from error
+    return parse_protocol(path.stem, text)
+
+
+def _folder() -> Traversable:
+    """The protocol files: inside an installed package, beside it in a source tree."""
+    package = files("qamoe_bench")
+    installed = package / "protocols"
+    return installed if installed.is_dir() else Path(str(package)).parent / "protocols"
+
+
+def parse_protocol(name: str, text: str) -> Protocol:
+    """A protocol from the text of its file; see the module docstring for the format."""
+    where = f"protocol {name!r}"
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BenchError(f"{where}: not valid TOML ({error}); mend that line") from error
+    _check_keys(where, table, {"schema", "title", "source", "definition", "draws", "axes", "points", "corruption"})
+    if table.get("schema") != SCHEMA:
+        raise BenchError(f"{where}: expected 'schema = {SCHEMA}', got {table.get('schema')!r}; see protocols/README.md")
+    axes, points = _axes(where, table.get("axes", {})), _points(where, table.get("points", {}))
+    if axes and points:
+        raise BenchError(f"{where}: expected [axes] or [points], got both; remove one")
+    named = {v: tuple(p[v] for p in points.values()) for v in next(iter(points.values()), {})}
+    return Protocol(
+        name=name,
+        **_prose(where, table),
+        axes=axes,
+        points=points,
+        corruptions=_corruptions(where, table.get("corruption", []), axes or named),
+        draws=_draws(where, table.get("draws", 1)),
+    )
+
+
+def _check_keys(where: str, table: Mapping[str, Any], known: set[str]) -> None:
+    for key in table:
+        if key not in known:
+            raise BenchError(f"{where}: {unknown_name('key', key, known)}")
+
+
+def _prose(where: str, table: Mapping[str, Any]) -> dict[str, str]:
+    prose = {key: table.get(key) for key in ("title", "source", "definition")}
+    for key, value in prose.items():
+        if not isinstance(value, str) or not value.strip():
+            raise BenchError(f"{where}: expected a sentence in {key!r}, got {value!r}; say it in the file")
+    return {key: str(value).strip() for key, value in prose.items()}
+
+
+def _draws(where: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise BenchError(f"{where}: expected a whole number from 1 up in 'draws', got {value!r}; mend it")
+    return value
+
+
+def _is_level(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
+
+
+def _axes(where: str, table: object) -> dict[str, tuple[float, ...]]:
+    if not isinstance(table, dict):
+        raise BenchError(f"{where}: expected a table [axes], got {table!r}; write 'eta = [0.0, 0.1]' below [axes]")
+    for axis, values in table.items():
+        if not isinstance(values, list) or not values or not all(map(_is_level, values)):
+            raise BenchError(f"{where}: expected a list of levels from 0 up in axis {axis!r}, got {values!r}; mend it")
+        if sorted(set(values)) != values:
+            raise BenchError(f"{where}: expected rising levels in axis {axis!r}, got {values!r}; sort them")
+    return {axis: tuple(float(v) for v in values) for axis, values in table.items()}
+
+
+def _points(where: str, table: object) -> dict[str, dict[str, float]]:
+    if not isinstance(table, dict) or not all(isinstance(p, dict) for p in table.values()):
+        raise BenchError(f"{where}: expected tables [points.NAME], got {table!r}; give each point its own")
+    for name, point in table.items():
+        for variable, value in point.items():
+            if not _is_level(value):
+                raise BenchError(f"{where}: expected a level from 0 up in point {name!r}, got {variable} = {value!r}")
+    variables = dict.fromkeys(v for point in table.values() for v in point)
+    return {name: {v: float(point.get(v, 0)) for v in variables} for name, point in table.items()}
+
+
+def _corruptions(where: str, tables: object, variables: Variables) -> tuple[dict[str, Any], ...]:
+    if not isinstance(tables, list):
+        raise BenchError(f"{where}: expected [[corruption]] tables, got [corruption]; double the brackets")
+    found = tuple(_corruption(f"{where}, corruption {i}", t, variables) for i, t in enumerate(tables, 1))
+    # A kind has one draw per modality, so a second step of it would not be independent of the first.
+    pairs = [(c["kind"], m) for c in found for m in c["levels"]]
+    if twice := [pair for pair in pairs if pairs.count(pair) > 1]:
+        kind, modality = twice[0]
+        raise BenchError(f"{where}: two {kind!r} corruptions of {modality!r} would share their draws; make it one")
+    used = {v for c in found for v in c["levels"].values() if isinstance(v, str)}
+    if idle := set(variables) - used:
+        raise BenchError(f"{where}: {min(idle)!r} is used by no corruption; use it as a level or remove it")
+    return found
+
+
+def _corruption(where: str, table: Mapping[str, Any], variables: Variables) -> dict[str, Any]:
+    kind = KINDS.get(str(table.get("kind")))
+    if kind is None:
+        raise BenchError(f"{where}: {unknown_name('kind', str(table.get('kind')), KINDS)}")
+    _check_keys(where, table, {"kind", "modalities", kind.parameter, *kind.options})
+    options = {name: table.get(name, default) for name, default in kind.options.items()}
+    for name, value in options.items():
+        if not isinstance(value, bool):
+            raise BenchError(f"{where}: expected true or false in {name!r}, got {value!r}; mend it")
+    return {"kind": table["kind"], "levels": _levels(where, kind, table, variables), "options": options}
+
+
+def _levels(where: str, kind: Kind, table: Mapping[str, Any], variables: Variables) -> dict[str, str | float]:
+    if kind.parameter not in table:
+        raise BenchError(f"{where}: expected {kind.parameter!r}, got none; give a number or the name of a variable")
+    value = table[kind.parameter]
+    if kind.joint and (isinstance(value, dict) or "modalities" in table):
+        raise BenchError(f"{where}: this kind decides for all modalities together; give one {kind.parameter!r} for all")
+    if isinstance(value, dict) and "modalities" in table:
+        raise BenchError(f"{where}: {kind.parameter!r} names its modalities already; remove 'modalities'")
+    modalities = table.get("modalities", list(MODALITIES))
+    if not isinstance(modalities, list) or not modalities:
+        raise BenchError(f"{where}: expected a list of modalities, got {modalities!r}; leave it out for all")
+    levels = value if isinstance(value, dict) else {str(m): value for m in modalities}
+    for modality, level in levels.items():
+        if modality not in MODALITIES:
+            raise BenchError(f"{where}: {unknown_name('modality', modality, MODALITIES)}")
+        _check_level(where, kind, level, variables)
+    return {m: v if isinstance(v, str) else float(v) for m, v in levels.items()}
+
+
+def _check_level(where: str, kind: Kind, level: object, variables: Variables) -> None:
+    if isinstance(level, str) and level not in variables:
+        raise BenchError(f"{where}: {unknown_name('variable', level, variables)}")
+    for value in variables[level] if isinstance(level, str) else [level]:
+        if kind.allowed and value not in kind.allowed:
+            raise BenchError(
+                f"{where}: expected {kind.parameter!r} to be one of {kind.allowed}, got {value!r}; mend it"
+            )
+        if not _is_level(value) or value > kind.highest:  # type: ignore[operator]  # a level is a number
+            raise BenchError(f"{where}: expected {kind.parameter!r} from 0 to {kind.highest:g}, got {value!r}; mend it")

@@ -1,0 +1,1 @@
+"""Formats of a report: terminal, plain text, Markdown and LaTeX."""

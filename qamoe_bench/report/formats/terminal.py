@@ -1,0 +1,59 @@
+"""Chapters on a terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from qamoe_bench.report.formats.fitting import fit
+from qamoe_bench.report.table import WIDEST, Chapter, Table
+
+LIST_WIDTH = 120  # of lists in pipes and files, where a line should stay a line
+NARROWEST = 40  # columns below which a terminal's own breaking of lines must do
+
+
+def stdout(width: int = WIDEST) -> Console:
+    """Standard output, as wide as the terminal; else of this width, with no styles; with no colours under NO_COLOR."""
+    console = Console()
+    return console if console.is_terminal else Console(width=width)
+
+
+def print_chapters(chapters: Sequence[Chapter], console: Console) -> None:
+    """Print every chapter."""
+    for chapter in chapters:
+        heading = Padding(Text(chapter.heading, style="bold"), (1, 0, 0, 0))
+        console.print(Group(heading, *(Text(line, style="dim") for line in chapter.lines)))
+        for table in chapter.tables:
+            print_table(table, console)
+
+
+def print_table(table: Table, console: Console) -> None:
+    """Print one table, in as many pieces as it takes to fit."""
+    for part in fit(table, max(console.width, NARROWEST)):
+        console.print(_table(part))
+
+
+def print_rows(rows: Sequence[Mapping[str, object]]) -> None:
+    """Print a list of things with the same properties, which make the columns, to standard output."""
+    table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for index, (name, value) in enumerate(rows[0].items()):
+        justify: Literal["left", "right"] = "right" if isinstance(value, int) else "left"
+        table.add_column(name, no_wrap=not index, justify=justify, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(str(value)) for value in row.values()))
+    stdout(LIST_WIDTH).print(table, highlight=False)
+
+
+def _table(table: Table) -> RenderableType:
+    rich = RichTable(box=SIMPLE_HEAD, pad_edge=False, padding=0)
+    for index, head in enumerate(table.header):
+        rich.add_column(Text(head), justify="right" if index else "left", no_wrap=index > 0)
+    for i, row in enumerate(table.rows):
+        cells = (Text(text, style="bold" if (i, j) in table.best else "") for j, text in enumerate(row))
+        rich.add_row(*cells, style="italic" if row[0] in table.reference else "")
+    title = Padding(Text(table.title), (1, 0, 0, 0))
+    return Group(title, rich, *(Text(note, style="dim") for note in table.notes))

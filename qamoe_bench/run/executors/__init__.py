@@ -1,0 +1,1 @@
+"""Where a run computes: this process, several processes, or a Dask cluster."""

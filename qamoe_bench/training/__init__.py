@@ -1,0 +1,1 @@
+"""One training loop for every model, from a builder to a checkpoint."""

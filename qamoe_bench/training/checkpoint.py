@@ -1,0 +1,41 @@
+"""Trained weights as safetensors files, with the course of the training in their metadata."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+from torch import nn
+
+from qamoe_bench.errors import BenchError
+from qamoe_bench.store.store import write_atomic
+
+
+def save_weights(model: nn.Module, training: Mapping[str, Any], path: Path) -> None:
+    """Write the weights whole or not at all."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    write_atomic(path, save(tensors, {"training": json.dumps(training)}))
+
+
+def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:
+    """Fill a model with stored weights, and say how they were trained.
+
+    Raises:
+        BenchError: for a damaged file, or one of another model.
+    """
+    try:
+        model.load_state_dict(load_file(path))
+        with safe_open(path, framework="pt") as file:
+            training: dict[str, Any] = json.loads((file.metadata() or {}).get("training", "{}"))
+        if not isinstance(training, dict):
+            raise ValueError("its metadata are no object")
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError, RecursionError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        raise BenchError(
+            f"checkpoint {path}: does not fit the model ({lines[-1][:200]}); expected its weights as a safetensors "
+            "file, so name another file, or remove this one and run again"
+        ) from error
+    model.eval()
+    return training

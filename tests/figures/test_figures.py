@@ -1,0 +1,268 @@
+"""Figures from made-up stores: the same bytes, fonts inside, names and units on all axes, nothing overlapping."""
+
+import os
+import re
+import struct
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fakestore import Answer, noisy, write_store
+from matplotlib.figure import Figure
+from typer.testing import CliRunner
+
+from qamoe_bench.analysis.analyse import Analysis
+from qamoe_bench.cli.main import app
+from qamoe_bench.errors import BenchError
+from qamoe_bench.figures.drawing import TYPES, Drawing, content
+from qamoe_bench.figures.forest import forests
+from qamoe_bench.figures.gallery import KINDS, Choice
+from qamoe_bench.figures.palette import styles
+from qamoe_bench.figures.pareto import Deal, draw_pareto, front, paretos
+from qamoe_bench.figures.style import WIDTHS, styled, wrapped
+from qamoe_bench.metrics.catalogue import METRICS
+from qamoe_bench.metrics.dialects import DIALECTS
+from qamoe_bench.report.tables import analyses
+from qamoe_bench.store.store import Store, StoredCell
+
+LONG = "qa-moe:feature-nll,train.levels_per=batch"
+MODELS: dict[str, Answer] = {
+    "mean": lambda label, level, random: np.zeros(len(label)),
+    "late-fusion": noisy(1.0),
+    "good $_$ model": noisy(0.4),
+    LONG: noisy(0.7),
+    "oracle": noisy(0.1),
+}
+SWEEP: list[dict[str, Any]] = [{"name": f"eta={x:g}", "levels": {"eta": x}} for x in (0.0, 0.3, 0.6, 0.9)]
+PLANE: list[dict[str, Any]] = [
+    {"name": f"lambda={x:g},eta={y:g}", "levels": {"lambda": x, "eta": y}} for x in (0.0, 0.5) for y in (0.0, 0.5)
+]
+POINTS: list[dict[str, Any]] = [{"name": name, "levels": {}} for name in ("all", "text", "text+audio", "audio+vision")]
+LAYOUTS = {
+    "curves": SWEEP,
+    "points": POINTS,
+    "landscape": PLANE,
+    "differences": SWEEP,
+    "quality": SWEEP,
+    "pareto": SWEEP,
+}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return write_store(tmp_path_factory.mktemp("store"), MODELS, levels=(0.0, 0.3, 0.6, 0.9), samples=40)
+
+
+def analysed(store: Store, conditions: Sequence[Mapping[str, Any]], *metrics: str) -> Analysis:
+    (found,) = analyses([_under(c, conditions) for c in store.cells()], DIALECTS["mmsa"], metrics)
+    return found
+
+
+def _under(cell: StoredCell, conditions: Sequence[Mapping[str, Any]]) -> StoredCell:
+    parameters = {"mean": 0, "oracle": 0}.get(cell.cell.model, 1000 * len(cell.cell.model))
+    return replace(cell, facts=replace(cell.facts, conditions=conditions, parameters=parameters))
+
+
+@pytest.fixture(scope="module")
+def found(store: Store) -> dict[str, Analysis]:
+    layouts: dict[str, list[dict[str, Any]]] = {"sweep": SWEEP, "plane": PLANE, "points": POINTS}
+    by_layout = {name: analysed(store, conditions, "mae", "corr") for name, conditions in layouts.items()}
+    names = {id(conditions): name for name, conditions in layouts.items()}
+    return {kind: by_layout[names[id(conditions)]] for kind, conditions in LAYOUTS.items()}
+
+
+def drawn(found: Analysis, kind: str, width: str = "one") -> list[Drawing]:
+    with styled():
+        return list(KINDS[kind](found, WIDTHS[width]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_equal_results_give_equal_bytes_without_a_date_and_with_their_fonts(
+    kind: str, found: dict[str, Analysis]
+) -> None:
+    with styled():
+        once, again = ([content(next(KINDS[kind](found[kind], 3.3)).figure, t) for t in TYPES] for _ in range(2))
+    assert once == again
+    png, pdf, svg = once
+    assert struct.unpack(">I", png[16:20]) == (990,)  # 3.3 inches at 300 pixels
+    assert b"tEXt" not in png
+    assert b"/FontFile2" in pdf  # TrueType
+    assert b"/Type3" not in pdf
+    assert b"Date" not in pdf
+    assert b"dc:date" not in svg
+    assert b"<text" not in svg  # paths, which need no font
+    assert b'id="DejaVuSans-' in svg
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_axes_have_names_and_units_and_nothing_overlaps(kind: str, width: str, found: dict[str, Analysis]) -> None:
+    drawings = drawn(found[kind], kind, width)
+    assert drawings
+    for drawing in drawings:
+        figure = drawing.figure
+        assert figure.get_figwidth() == WIDTHS[width]
+        with styled():
+            check_labels(figure)
+            check_places(figure)
+        assert drawing.caption.endswith(".")
+
+
+def check_labels(figure: Figure) -> None:
+    for axes in figure.axes:
+        if axes.get_label() == "<colorbar>":
+            assert "(" in axes.get_xlabel()
+            continue
+        assert any("(" in other.get_xlabel() for other in axes.get_shared_x_axes().get_siblings(axes))
+        siblings = axes.get_shared_y_axes().get_siblings(axes)
+        names = [other.get_ylabel() for other in siblings]
+        assert any(names)
+        words = [t for other in siblings for t in other.get_yticklabels() if re.search(r"[a-z]", t.get_text())]
+        assert words or any("(" in name for name in names)  # names of rows need no unit
+
+
+def check_places(figure: Figure) -> None:
+    """Legends and titles lie inside the figure, and on no panel."""
+    figure.canvas.draw()
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    whole = figure.bbox.padded(1)
+    panels = [box for axes in figure.axes if (box := axes.get_tightbbox(renderer)) is not None]
+    for box in panels:
+        assert whole.x0 <= box.x0
+        assert box.x1 <= whole.x1
+        assert whole.y0 <= box.y0
+        assert box.y1 <= whole.y1
+    for legend in figure.legends:
+        box = legend.get_window_extent(renderer)
+        assert whole.x0 <= box.x0
+        assert box.x1 <= whole.x1
+        assert whole.y0 <= box.y0
+        assert box.y1 <= whole.y1
+        assert not any(box.overlaps(panel) for panel in panels)
+    for i, one in enumerate(panels):
+        for other in panels[:i]:
+            shared = min(one.x1, other.x1) - max(one.x0, other.x0), min(one.y1, other.y1) - max(one.y0, other.y0)
+            assert min(shared) < 2  # pixels
+
+
+@pytest.mark.parametrize("kind", ["curves", "points", "pareto"])
+def test_the_legend_has_every_row_that_is_drawn_and_no_other(kind: str, found: dict[str, Analysis]) -> None:
+    for drawing, metric in zip(drawn(found[kind], kind), ("mae", "corr"), strict=True):
+        (legend,) = drawing.figure.legends
+        names = [t.get_text().replace("\n", "") for t in legend.get_texts()]
+        there = {n for n in MODELS if not (n == "mean" and (metric == "corr" or kind == "pareto"))}
+        expected = {wrapped(n).replace("\n", "") for n in there}
+        if kind == "pareto":
+            expected = expected - {"oracle"} | {"oracle (no cost)", "Pareto front"}
+        assert set(names) == expected
+        assert len(names) == len(expected)
+
+
+def test_curves_are_the_means_and_bands_the_intervals(found: dict[str, Analysis]) -> None:
+    mae = found["curves"].scores[0]
+    axes = drawn(found["curves"], "curves")[0].figure.axes[0]
+    lines = {line.get_label(): line for line in axes.get_lines()}
+    for i, row in enumerate(found["curves"].section.rows):
+        np.testing.assert_allclose(np.asarray(lines[row.name].get_ydata(), np.float64), mae.values[i].mean(0))
+    assert len(axes.collections) == len(lines)
+
+
+def test_sure_differences_are_filled_and_others_hollow(found: dict[str, Analysis]) -> None:
+    with styled():
+        figure = next(forests(found["differences"], 3.3)).figure
+    fills = {line.get_markerfacecolor() for line in figure.axes[0].get_lines() if line.get_marker() not in ("None", "")}
+    assert "white" in fills or len(fills) > 0
+    sure = [d.is_sure for (m, i), d in found["differences"].differences.items()
+            if m == "mae" and found["differences"].section.rows[i].model != "mean"]  # fmt: skip
+    hollow = [line for line in figure.axes[0].get_lines() if line.get_markerfacecolor() == "white"]
+    assert len(hollow) == sure.count(False)
+
+
+def test_the_front_is_what_nothing_cheaper_equals() -> None:
+    deals = {
+        n: Deal(c, v, v, v) for n, c, v in (("a", 1, 5.0), ("b", 2, 6.0), ("c", 3, 4.0), ("d", 3, 3.0), ("o", 0, 0.0))
+    }
+    assert front(deals, METRICS["mae"]) == ["a", "d"]
+    assert front(deals, METRICS["corr"]) == ["a", "b"]
+
+
+def test_twenty_rows_of_long_names_still_fit(tmp_path: Path) -> None:
+    models = {f"{LONG},experts={i}": noisy(0.3 + i / 20) for i in range(18)} | {"late-fusion": noisy(1.0)}
+    store = write_store(tmp_path, models, seeds=(1, 2), levels=(0.0, 0.3, 0.6, 0.9), samples=20)
+    found = analysed(store, SWEEP, "mae")
+    for kind in ("curves", "differences", "pareto"):
+        (drawing,) = drawn(found, kind)
+        with styled():
+            check_places(drawing.figure)
+
+
+# The command
+
+
+def test_the_command_writes_what_it_prints_each_with_a_caption(store: Store, tmp_path: Path) -> None:
+    arguments = ["figures", "--results", str(store.root), "--output", str(tmp_path / "f"), "--metric", "mae"]
+    done = CliRunner().invoke(app, [*arguments, "--kind", "curves", "--type", "svg", "--type", "pdf", "--width", "two"])
+    assert done.exit_code == 0, done.output
+    names = [f"made_up-p-curves-mae-two_column.{type}" for type in ("svg", "pdf")]
+    assert done.stdout.split() == [str(tmp_path / "f" / name) for name in names]
+    assert sorted(p.name for p in (tmp_path / "f").iterdir()) == sorted([*names, "made_up-p-curves-mae-two_column.txt"])
+
+
+def test_another_process_without_torch_draws_the_same_bytes(store: Store, tmp_path: Path) -> None:
+    forbid = (
+        "import sys; sys.modules['torch'] = None; import qamoe_bench.cli.main as cli; sys.argv[0] = 'q'; cli.main()"
+    )
+    common = ["figures", "--results", str(store.root), "--metric", "mae", "--kind", "curves", "--kind", "pareto"]
+    types = [word for type in TYPES for word in ("--type", type)]
+    done = subprocess.run(
+        [sys.executable, "-c", forbid, *common, *types, "--output", str(tmp_path / "a")],
+        env={**os.environ, "PYTHONHASHSEED": "7"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert CliRunner().invoke(app, [*common, *types, "--output", str(tmp_path / "b")]).exit_code == 0
+    files = {p.name: p.read_bytes() for p in (tmp_path / "a").iterdir()}
+    assert files == {p.name: p.read_bytes() for p in (tmp_path / "b").iterdir()}
+    assert len(files) > len(TYPES)
+
+
+def test_a_front_of_one_row_is_seen() -> None:
+    axes = Figure().add_subplot()
+    deals = {"good": Deal(1, 0.5, 0.4, 0.6), "bad": Deal(10, 0.9, 0.8, 1.0)}
+    draw_pareto(axes, deals, METRICS["mae"], styles(deals), "cost (number)")
+    (line,) = [line for line in axes.get_lines() if line.get_label() == "Pareto front"]
+    assert np.ptp(np.asarray(line.get_xdata())) > 0
+
+
+def test_counted_costs_take_the_place_of_parameters(found: dict[str, Analysis]) -> None:
+    with styled():
+        (drawing, _) = paretos(found["pareto"], 3.3, {"late-fusion": 0.2, LONG: 0.4})
+    axes = drawing.figure.axes[0]
+    assert "multiply-adds" in axes.get_xlabel()
+    assert "multiply-adds" in drawing.caption
+    marked = [line for line in axes.get_lines() if line.get_marker() not in ("None", "")]
+    assert {float(x) for line in marked for x in np.asarray(line.get_xdata())} == {0.2, 0.4}  # no cost known, no dot
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--kind", "curvs"], "did you mean 'curves'"),
+        (["--type", "jpg"], "unknown type of file 'jpg'"),
+        (["--width", "three"], "unknown width"),
+        (["--protocol", "q"], "unknown protocol of this store"),
+        (["--kind", "landscape"], "nothing to draw"),
+        (["--costs", "nowhere.json"], "--costs nowhere.json: expected what 'qamoe-bench cost --json' prints"),
+    ],
+)
+def test_mistakes_are_said_in_one_line(store: Store, tmp_path: Path, wrong: list[str], said: str) -> None:
+    arguments = ["figures", "--results", str(store.root), "--output", str(tmp_path), "--metric", "mae", *wrong]
+    done = CliRunner().invoke(app, arguments)
+    assert isinstance(done.exception, BenchError)
+    assert said in str(done.exception)
+    with pytest.raises(BenchError):
+        Choice(kinds=["curvs"])

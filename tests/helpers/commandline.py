@@ -1,0 +1,41 @@
+"""Running the command in this process, which is much faster than in one of its own."""
+
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from qamoe_bench.cli import main as cli
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command came to: exit status, standard output and standard error."""
+
+    code: int
+    out: str
+    err: str
+
+    def refusal(self) -> str:
+        """The one line with which the command refused what the user asked for."""
+        assert self.code == 2, self
+        assert self.out == ""
+        lines = [line for line in self.err.splitlines() if line.startswith("error: ")]
+        assert len(lines) == 1, self.err
+        assert "Traceback" not in self.err
+        assert all(line.startswith(("error: ", "reading ", "qamoe-bench ")) for line in self.err.splitlines()), self.err
+        return lines[0]
+
+
+def bench(arguments: tuple[object, ...], capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> Done:
+    """The command with these arguments."""
+    patch.setattr(sys, "argv", ["qamoe-bench", *map(str, arguments)])
+    patch.setattr(sys, "path", [*sys.path])
+    capsys.readouterr()
+    try:
+        cli.main()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(bool(end.code))
+    printed = capsys.readouterr()
+    return Done(code, printed.out, printed.err)

@@ -1,0 +1,51 @@
+"""Stores whose pages the tests look at."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from fakestore import Answer, noisy, write_store
+
+from qamoe_bench.store.store import Store, StoredCell
+
+HOSTILE = "</script><img src=x onerror=\"window.hacked='model'\">"
+HOSTILE_PROTOCOL = "p'\"><script>window.hacked='protocol'</script>"
+HOSTILE_DATA = 'd"><svg onload="window.hacked=\'data\'">'
+MODELS: Mapping[str, Answer] = {
+    "late-fusion": noisy(1.0),
+    "mean": lambda label, level, random: np.zeros(len(label)),
+    HOSTILE: noisy(0.4),
+    "oracle": noisy(0.1),
+}
+PROTOCOL = "random-missing"
+QUICK = ("mean", "text-only", "late-fusion", "qa-moe", "qa-moe-plus", "oracle")
+REFERENCE = Path(__file__).parents[2] / "results" / "reference"
+
+
+def _hostile(folder: Path) -> Store:
+    return write_store(
+        folder,
+        MODELS,
+        samples=200,
+        levels=(0.0, 0.3, 0.6),
+        noise=(0.0, 0.2, 0.4),
+        dataset=HOSTILE_DATA,
+        protocol=HOSTILE_PROTOCOL,
+    )
+
+
+def _large(folder: Path) -> Store:
+    models = {"late-fusion": noisy(1.0), **{f"model-{i}": noisy(0.5 + 0.1 * i) for i in range(4)}}
+    return write_store(folder, models, seeds=range(1, 6), levels=np.linspace(0, 0.63, 64).round(2).tolist())
+
+
+def _quick(_: Path) -> Store:
+    return Store(REFERENCE)
+
+
+STORES: Mapping[str, Callable[[Path], Store]] = {"hostile": _hostile, "large": _large, "quick": _quick}
+
+
+def cells_of(name: str, store: Store) -> list[StoredCell]:
+    """The cells that the page of this name shows: of the reference, those of `make bench`."""
+    return [c for c in store.cells() if name != "quick" or (c.cell.protocol == PROTOCOL and c.cell.model in QUICK)]

@@ -1,0 +1,54 @@
+"""What the tests of this folder share: a study of 24 cells that is done in seconds, and how stores are compared."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from qamoe_bench.progress import Tick, Watch
+from qamoe_bench.run.plan import Plan
+from qamoe_bench.run.planner import Request, plan
+from qamoe_bench.store.store import Store
+
+SHORT = "train.epochs=2,train.selection_window=1,train.validation_samples=12"
+
+
+def request(data: Path, *models: str, **changes: Any) -> Request:
+    """Four models, three seeds and two protocols make 24 cells of 12 jobs."""
+    names = models or (f"late-fusion:{SHORT}", f"text-only:{SHORT}", f"mm-boosting:{SHORT}", f"mean:{SHORT}")
+    asked = {"protocols": ("clean", "random-missing"), "seeds": (1, 2, 3), **changes}
+    return Request(models=names, data=str(data), device="cpu", **asked)
+
+
+def small_plan(data: Path, *models: str, **changes: Any) -> Plan:
+    """The plan of that request."""
+    return plan(request(data, *models, **changes))
+
+
+def predictions(store: Store) -> dict[str, pd.DataFrame]:
+    """By file."""
+    return {c.cell.file_name: c.predictions for c in store.cells()}
+
+
+def assert_same(a: Store, b: Store) -> None:
+    """The same cells, each in one file, with the same bits."""
+    first, second = predictions(a), predictions(b)
+    assert first.keys() == second.keys()
+    for name in first:
+        pd.testing.assert_frame_equal(first[name], second[name], check_exact=True)
+    for store in (a, b):
+        names = [path.name for path in store.runs.glob("*/predictions/*")]
+        assert sorted(names) == sorted(first)
+        assert not [path for path in store.root.rglob("*") if path.name.endswith(".tmp")]
+
+
+def watching(tick: Tick) -> Watch:
+    """Progress that goes to a function."""
+
+    @contextmanager
+    def progress(_: int) -> Iterator[Tick]:
+        yield tick
+
+    return progress

@@ -1,0 +1,207 @@
+"""The contract that every registered model keeps; models are found by themselves."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tinydata import make_dataset
+from torch import Tensor, nn
+
+import qamoe_bench
+from qamoe_bench.contract import Batch, DataSpec, Output, TakesQuality
+from qamoe_bench.data.dataset import Dataset
+from qamoe_bench.errors import BenchError
+from qamoe_bench.registry import find_model, model_refs
+from qamoe_bench.seeding import seeded
+from qamoe_bench.training.loop import loss_of
+
+VARIANTS = [f"{ref.name}:{variant}" for ref in model_refs().values() for variant in ref.variants()]
+every_model = pytest.mark.parametrize("name", model_refs())
+every_variant = pytest.mark.parametrize("name", VARIANTS)
+every_model_and_variant = pytest.mark.parametrize("name", [*model_refs(), *VARIANTS])
+
+
+def made(name: str, spec: DataSpec) -> nn.Module:
+    ref = find_model(name)
+    with seeded("test", name):
+        model = ref.builder()(spec, **ref.settings)
+    assert isinstance(model, nn.Module)
+    return model.eval()
+
+
+def with_parameters(model: nn.Module) -> nn.Module:
+    if not list(model.parameters()):
+        pytest.skip("without parameters there is nothing to learn")
+    return model
+
+
+def zeroed(batch: Batch, *modalities: str) -> Batch:
+    return replace(batch, features={m: x * (m not in modalities) for m, x in batch.features.items()})
+
+
+def outputs(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    with torch.no_grad():
+        output = model(batch)
+    assert isinstance(output, Output)
+    return output.columns()
+
+
+@every_model
+def test_shapes_and_ranges(name: str, tiny: Dataset, batch: Batch) -> None:
+    found = outputs(made(name, tiny.spec), batch)
+    assert all(t.shape == (20,) and t.isfinite().all() for t in found.values())
+    assert (found.get("variance", torch.ones(1)) > 0).all()
+    assert all(((t >= 0) & (t <= 1)).all() for n, t in found.items() if n.startswith("quality_"))
+
+
+@every_model
+@pytest.mark.parametrize("modalities", [("text",), ("audio", "vision"), ("text", "audio"), ("text", "audio", "vision")])
+def test_any_subset_of_modalities_in_the_data(name: str, modalities: tuple[str, ...]) -> None:
+    data = make_dataset(modalities)
+    assert outputs(made(name, data.spec), data.splits["test"].batch(target=False))["prediction"].isfinite().all()
+
+
+@every_model
+@pytest.mark.parametrize("lost", [("text",), ("audio", "vision"), ("text", "audio", "vision")])
+def test_finite_with_modalities_missing(name: str, lost: tuple[str, ...], tiny: Dataset, batch: Batch) -> None:
+    assert all(t.isfinite().all() for t in outputs(made(name, tiny.spec), zeroed(batch, *lost)).values())
+
+
+@every_model
+@pytest.mark.parametrize("modality", ["text", "audio", "vision"])
+def test_finite_with_every_frame_of_a_modality_corrupted(name: str, modality: str, tiny: Dataset, batch: Batch) -> None:
+    noise = 100 * torch.randn_like(batch.features[modality]) * batch.mask(modality)[..., None]
+    noisy = replace(batch, features={**batch.features, modality: batch.features[modality] + noise})
+    assert all(t.isfinite().all() for t in outputs(made(name, tiny.spec), noisy).values())
+
+
+@every_model
+def test_bfloat16_autocast_stays_near(name: str, tiny: Dataset, batch: Batch) -> None:
+    model = made(name, tiny.spec)
+    with torch.autocast("cpu", torch.bfloat16):
+        low = outputs(model, batch)
+    for key, value in outputs(model, batch).items():  # bfloat16 keeps 8 bits, so one part in 256 per operation
+        torch.testing.assert_close(low[key].float(), value, rtol=0.05, atol=0.05)
+
+
+@every_model
+def test_finite_when_the_data_itself_lacks_a_modality(name: str, tiny: Dataset, batch: Batch) -> None:
+    bare = replace(zeroed(batch, "audio"), lengths={**batch.lengths, "audio": torch.zeros_like(batch.lengths["audio"])})
+    assert all(t.isfinite().all() for t in outputs(made(name, tiny.spec), bare).values())
+
+
+def reach_every_parameter(model: nn.Module, batch: Batch) -> None:
+    """Weights are drawn with a standard deviation of 1/√inputs, so that no tanh saturates and blocks its gradient."""
+    for _ in range(20):  # with sparse routing one batch of a fresh model may leave an expert out
+        for parameter in model.parameters():
+            nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5) if parameter.ndim > 1 else None
+        loss_of(model, model(batch), batch).backward()  # type: ignore[no-untyped-call]
+    untouched = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert not untouched
+
+
+@every_model
+def test_gradients_reach_every_parameter(name: str, tiny: Dataset, batch: Batch) -> None:
+    with seeded("gradients", name):
+        reach_every_parameter(with_parameters(made(name, tiny.spec)).train(), batch)
+
+
+@every_model
+def test_overfits_eight_samples(name: str, tiny: Dataset, batch: Batch) -> None:
+    model, few = with_parameters(made(name, tiny.spec)), batch.rows(slice(8))
+    optimiser = torch.optim.Adam(model.parameters(), 1e-3)
+    assert few.target is not None
+    for _ in range(600):
+        optimiser.zero_grad()
+        loss_of(model, model(few), few).backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+    error, spread = model(few).prediction - few.target, few.target - few.target.mean()
+    assert error.abs().mean().item() < 0.25 * spread.abs().mean().item()
+
+
+@every_model
+def test_padding_has_no_influence(name: str, tiny: Dataset, batch: Batch) -> None:
+    model = made(name, tiny.spec)
+    poisoned = {m: torch.where(batch.mask(m)[..., None], x, 77.0) for m, x in batch.features.items()}
+    for key, value in outputs(model, batch).items():
+        torch.testing.assert_close(outputs(model, replace(batch, features=poisoned))[key], value)
+
+
+@every_model
+def test_permuting_the_batch_permutes_the_output(name: str, tiny: Dataset, batch: Batch) -> None:
+    model, order = made(name, tiny.spec), torch.randperm(20)
+    for key, value in outputs(model, batch).items():
+        torch.testing.assert_close(outputs(model, batch.rows(order))[key], value[order])
+
+
+@every_model
+def test_evaluation_is_deterministic_and_blind_to_labels(name: str, tiny: Dataset, batch: Batch) -> None:
+    model = made(name, tiny.spec)
+    blind = outputs(model, replace(batch, target=None, clean=None, signal=None))
+    for key, value in outputs(model, batch).items():
+        assert torch.equal(blind[key], value)
+
+
+@every_model
+def test_saved_and_loaded_weights_give_the_same_output(name: str, tiny: Dataset, batch: Batch) -> None:
+    model = made(name, tiny.spec)
+    with seeded("another"):
+        twin = find_model(name).builder()(tiny.spec).eval()
+    twin.load_state_dict(model.state_dict())
+    for key, value in outputs(model, batch).items():
+        assert torch.equal(outputs(twin, batch)[key], value)
+
+
+@every_model
+def test_an_unknown_configuration_field_is_refused(name: str, tiny: Dataset) -> None:
+    with pytest.raises(BenchError, match="unknown field"):
+        find_model(name).builder()(tiny.spec, widht=3)
+
+
+@every_model
+def test_the_docstring_says_what_it_is(name: str) -> None:
+    assert len(find_model(name).summary()) > 20
+
+
+def test_every_file_with_a_builder_is_a_registered_model() -> None:
+    """So that no model escapes the tests above, or the users."""
+    package = Path(qamoe_bench.__file__).parent
+    found = {
+        f"{folder.name}.{path.stem}:build"
+        for folder in (package / "qamoe", package.parent / "baselines" / "qamoe_baselines")
+        for path in folder.glob("*.py")
+        if "\ndef build(" in path.read_text(encoding="utf-8")
+    }
+    assert {ref.target.removeprefix("qamoe_bench.") for ref in model_refs().values()} == found
+
+
+@every_variant
+def test_in_every_variant_gradients_reach_every_parameter(name: str, tiny: Dataset, batch: Batch) -> None:
+    ref = find_model(name)
+    with seeded("test", name):
+        model = ref.builder()(tiny.spec, **ref.settings).train()
+        reach_every_parameter(model, batch)
+
+
+@every_model_and_variant
+def test_with_its_own_quality_a_model_answers_as_without(name: str, tiny: Dataset, batch: Batch) -> None:
+    model, some_lost = made(name, tiny.spec), zeroed(batch, "audio")
+    with torch.no_grad():
+        own = model(some_lost)
+        if not own.quality:
+            pytest.skip("it gives no quality")
+        assert isinstance(model, TakesQuality)
+        again = model.answer_with(some_lost, own.quality)
+    for key, value in own.columns().items():
+        assert torch.equal(again.columns()[key], value)
+
+
+def test_unknown_models_are_told_with_the_nearest_name() -> None:
+    with pytest.raises(BenchError, match="did you mean 'qa-moe'"):
+        find_model("qamoe")
+    with pytest.raises(BenchError, match="no module 'no_such.thing'"):
+        find_model("no_such.thing:build").builder()
+    with pytest.raises(BenchError, match="expected a function 'nothing'"):
+        find_model("qamoe_baselines.late_fusion:nothing").builder()

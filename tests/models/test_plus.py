@@ -1,0 +1,102 @@
+"""QA-MoE-plus against hand-worked numbers and a literal transcription of its formulas."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from qamoe_bench.contract import Batch
+from qamoe_bench.data.dataset import Dataset
+from qamoe_bench.errors import BenchError
+from qamoe_bench.models.qa_moe_plus import build, median, shares
+
+ANCHORS = torch.tensor([-1.0, 0.0, 1.0])
+
+
+def test_a_labels_mass_is_split_between_its_nearest_anchors() -> None:
+    found = shares(torch.tensor([0.25, -1.0, 3.0]), ANCHORS)
+    torch.testing.assert_close(found, torch.tensor([[0, 0.75, 0.25], [1, 0, 0], [0, 0, 1]]))
+
+
+def test_the_median_lies_where_half_of_the_mass_is_below() -> None:
+    mass = torch.tensor([[0.25, 0.5, 0.25], [0.4, 0.4, 0.2], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    # Cells reach half a step to both sides. Row 2: .1 of .4 in the middle cell, a quarter from its border at -.5.
+    # Rows 3 and 4: the middle of the first and the last cell.
+    torch.testing.assert_close(median(mass, ANCHORS), torch.tensor([0.0, -0.25, -1.0, 1.0]))
+
+
+def test_forward_equals_the_formulas(tiny: Dataset, batch: Batch) -> None:
+    model = build(tiny.spec, width=8, anchors=5, expert_hidden=6).eval()
+    torch.nn.init.normal_(model.prior)
+    with torch.no_grad():
+        output, encoded = model(batch), {m: model.encoders[m](batch) for m in model.modalities}
+        for i in range(batch.size):
+            score = model.prior.clone()
+            for m in model.modalities:
+                u, r = encoded[m][i], torch.sigmoid(model.score[m](batch)[i])
+                logits = model.gate[m](u)
+                best = logits.argsort(descending=True)[:3]
+                weights = logits[best].exp() / logits[best].exp().sum()
+                answers = model.experts.answers(u[None])[best, 0]
+                score += r * model.evidence[m](u + weights @ answers)
+                torch.testing.assert_close(output.quality[m][i], r)
+            p = score.softmax(0)
+            torch.testing.assert_close(output.prediction[i], median(p[None], model.anchors)[0])
+            variance = p @ model.anchors**2 - (p @ model.anchors) ** 2 + 1.5**2 / 12  # five anchors on [-3, 3]
+            assert output.variance is not None
+            torch.testing.assert_close(output.variance[i], variance)
+
+
+def test_the_loss_is_its_three_parts(tiny: Dataset, batch: Batch) -> None:
+    model = build(tiny.spec, l1_weight=2.0, quality_weight=3.0).eval()
+    signal = {m: torch.full((20,), share) for m, share in (("text", 0.2), ("audio", 0.5), ("vision", 1.0))}
+    batch = replace(batch, signal=signal)
+    output = model(batch)
+    assert batch.target is not None
+    place = shares(batch.target, model.anchors)
+    expected = -(place * output.parts["log_mass"]).sum(1).mean() + 2 * (output.prediction - batch.target).abs().mean()
+    for m in model.modalities:
+        r = model.score[m](batch).sigmoid()
+        expected = expected + F.binary_cross_entropy(r, signal[m])  # 3 / 3 modalities
+    torch.testing.assert_close(model.loss(output, batch), expected)
+
+
+def test_without_any_frame_the_prior_answers(tiny: Dataset, batch: Batch) -> None:
+    model = build(tiny.spec).eval()
+    gone = replace(batch, features={m: 0 * x for m, x in batch.features.items()})
+    output = model(gone)
+    torch.testing.assert_close(output.prediction, median(model.prior.softmax(0)[None], model.anchors).expand(20))
+    assert all((q == 0).all() for q in output.quality.values())
+
+
+def test_a_score_from_outside_replaces_r_even_where_no_frame_is_left(tiny: Dataset, batch: Batch) -> None:
+    model = build(tiny.spec).eval()
+    silent = replace(batch, features={**batch.features, "audio": 0 * batch.features["audio"]})
+    own = model(silent)
+    assert (own.quality["audio"] == 0).all()
+    loud = model.answer_with(silent, {**own.quality, "audio": torch.ones(20)})
+    assert not torch.allclose(loud.prediction, own.prediction, atol=1e-4)
+    nothing = model.answer_with(batch, {m: torch.zeros(20) for m in model.modalities})
+    torch.testing.assert_close(nothing.prediction, median(model.prior.softmax(0)[None], model.anchors).expand(20))
+
+
+def test_without_the_quality_gate_scores_from_outside_change_nothing(tiny: Dataset, batch: Batch) -> None:
+    model = build(tiny.spec, quality_gate=False).eval()
+    given = model.answer_with(batch, {m: torch.rand(20) for m in model.modalities})
+    assert torch.equal(given.prediction, model(batch).prediction)
+
+
+def test_the_mixture_takes_quality_as_a_fact(tiny: Dataset, batch: Batch) -> None:
+    model = build(tiny.spec)
+    model(batch).prediction.sum().backward()
+    assert not any(p.grad is not None and p.grad.any() for p in model.score.parameters())
+
+
+def test_anchors_and_experts_that_make_no_sense_are_refused(tiny: Dataset) -> None:
+    with pytest.raises(BenchError, match="expected at least 2, got 1"):
+        build(tiny.spec, anchors=1)
+    with pytest.raises(BenchError, match="expected 1 to 8"):
+        build(tiny.spec, k=9)
+    assert math.isfinite(build(tiny.spec, experts=0).prior.sum().item())

@@ -1,0 +1,103 @@
+"""What each modality is worth, quality scores by corruption, worst samples and pairs: against numbers by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakestore import noisy, write_store
+
+from qamoe_bench.analysis.comparisons import by_condition, every_pair, ranking
+from qamoe_bench.analysis.hard_samples import errors_of, untouched, worst
+from qamoe_bench.analysis.quality_curves import quality_curves
+from qamoe_bench.analysis.scores import score
+from qamoe_bench.analysis.section import Section, sections
+from qamoe_bench.analysis.sensitivity import sensitivity
+from qamoe_bench.metrics.dialects import DIALECTS
+
+MODELS = {
+    "late-fusion": noisy(1.0),
+    "good": noisy(0.3),
+    "twin": noisy(1.0),
+    "mean": lambda label, level, random: np.zeros(len(label)),
+    "oracle": noisy(0.1),
+}
+
+
+def made(folder: Path, **options: object) -> Section:
+    (section,) = sections(write_store(folder, MODELS, samples=400, **options).cells())  # type: ignore[arg-type]
+    return section
+
+
+def test_what_a_modality_is_worth_is_a_difference_on_the_same_samples(tmp_path: Path) -> None:
+    section = made(tmp_path, levels=(0.0, 0.5, 0.8))
+    found = sensitivity(section, DIALECTS["mmsa"], "mae")
+    assert found is not None
+    assert set(found.sets[-3:]) == {("text",), ("audio",), ("vision",)}
+    by_seed = []
+    for cell in (c for c in section.cells if c.cell.model == "good"):
+        frame = cell.predictions
+        frame["error"] = (frame.prediction - frame.target).abs()
+        lost = frame.missing_text + 2 * frame.missing_audio + 4 * frame.missing_vision
+        means = {of: frame[lost == of].groupby("id").error.mean() for of in (0, 1)}
+        by_seed.append((means[1] - means[0]).mean())  # of the samples that met both, text there and text gone
+    place = found.sets.index(("audio", "vision"))
+    good = [row.name for row in section.rows].index("good")
+    assert found.of_set.value[good, place] == pytest.approx(np.mean(by_seed))
+    idle = [row.name for row in section.rows].index("mean")
+    assert np.abs(found.of_modality.value[idle]).max() == 0  # the same answer whatever is missing
+
+
+def test_nothing_is_worth_saying_where_no_whole_modality_goes(tmp_path: Path) -> None:
+    assert sensitivity(made(tmp_path, levels=(0.0,), noise=(0.0, 0.5)), DIALECTS["mmsa"], "mae") is None
+
+
+def test_quality_scores_are_summed_up_for_each_degree_of_corruption(tmp_path: Path) -> None:
+    curves = quality_curves(made(tmp_path))
+    curve = curves["good", "text"]
+    assert curve.corruption.tolist() == [0, 1]
+    assert curve.mean.tolist() == [1, 0.5]  # they were made so
+    assert curve.count.sum() == 3 * 3 * 400
+    many = quality_curves(made(tmp_path / "noisy", noise=np.linspace(0, 2, 14).tolist()))["good", "text"]
+    assert len(many.corruption) <= 11
+    assert (np.diff(many.corruption) > 0).all()
+    assert ((many.low <= many.mean) & (many.mean <= many.high)).any()
+
+
+def test_the_worst_samples_are_those_whose_error_grows_most(tmp_path: Path) -> None:
+    section = made(tmp_path)
+    assert untouched(section) == 0
+    falls = worst(section, 5)
+    assert not [f for f in falls if section.rows[f.row].is_limit]
+    good = section.find("good")
+    assert good is not None
+    row = section.rows[good]
+    rise = errors_of(row, section) - errors_of(row, section)[:, [0]]  # (S, C, N)
+    own = [f for f in falls if (f.row, f.against) == (good, "clean")]
+    assert [f.error - f.before for f in own] == pytest.approx(np.sort(rise.max((0, 1)))[::-1][:5])
+    assert [f.sample for f in own] == np.argsort(-rise.max((0, 1)))[:5].tolist()
+    first = own[0]
+    assert rise[row.seeds.index(first.seed), first.condition, first.sample] == rise.max()
+    assert {f.against for f in falls if f.row == section.find("late-fusion")} == {"clean"}  # it is the control
+
+
+def test_pairs_say_what_ranks_say(tmp_path: Path) -> None:
+    section = made(tmp_path)
+    scores = score(section, DIALECTS["mmsa"], "mae")
+    pairs, ranks = every_pair(section, scores), ranking(section, scores)
+    assert len(pairs) == 4 * 3 / 2  # the limit is no contestant
+    for i in {i for pair in pairs for i in pair}:
+        lost = sum(d.is_sure and (d.value > 0) == (a == i) for (a, b), d in pairs.items() if i in (a, b))
+        assert ranks.best[i, -1] == 1 + lost  # a row is as many places down as rows are surely better
+
+
+def test_differences_by_condition_are_those_of_the_means(tmp_path: Path) -> None:
+    section = made(tmp_path)
+    scores = score(section, DIALECTS["mmsa"], "mae")
+    found = by_condition(section, scores)
+    good, other, twin = (section.find(name) for name in ("good", "late-fusion", "twin"))
+    means = scores.values.mean(1)
+    sign = 1 if (good, other) in found else -1
+    value, sure = found[min(good, other), max(good, other)]  # type: ignore[type-var, index]
+    assert sign * value == pytest.approx(means[good] - means[other])
+    assert sure[0]
+    assert not found[min(other, twin), max(other, twin)][1].any()  # type: ignore[type-var, index]

@@ -1,0 +1,148 @@
+"""The store: whole files or none, faithful reading, and clear words for what it cannot read."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from storedcell import CELL, COLUMNS, FACTS
+
+from qamoe_bench.errors import BenchError
+from qamoe_bench.store.cell import Cell
+from qamoe_bench.store.store import METADATA_KEY, Store, write_atomic
+
+
+def stored(root: Path) -> Store:
+    store = Store(root)
+    store.prepare("run")
+    store.write_cell("run", CELL, FACTS, COLUMNS)
+    return store
+
+
+def files(root: Path) -> list[str]:
+    return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
+
+
+def test_a_cell_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    store = stored(tmp_path)
+    (found,) = store.cells()
+    assert found.cell == CELL
+    assert found.facts.conditions[0]["levels"] == {"eta": 0.0}
+    assert (found.facts.parameters, found.facts.config, found.facts.training) == (12, {"width": 3}, {"best_epoch": 2})
+    assert found.facts.seconds_per_sample == 0.25
+    assert (found.facts.encodings_asked, found.facts.encodings_computed) == (9, 4)
+    assert found.predictions["prediction"].tolist() == [0, 1, 2]
+    assert found.column("prediction").tolist() == [[[0, 1, 2]]]  # draw, condition, sample
+    assert found.samples == ("a", "b", "c")
+    assert store.find_cell(CELL) == found.path
+
+
+@given(st.sampled_from(list(Cell.__dataclass_fields__)))
+def test_every_field_of_a_cell_is_in_its_key(name: str) -> None:
+    other = 8 if name == "seed" else "other"
+    assert Cell(**{**CELL.__dict__, name: other}).key != CELL.key
+
+
+def test_equal_cells_of_two_runs_are_listed_once(tmp_path: Path) -> None:
+    store = stored(tmp_path)
+    store.prepare("second")
+    store.write_cell("second", CELL, FACTS, COLUMNS)
+    assert len(store.cells()) == 1
+
+
+def test_columns_and_fields_of_a_later_version_are_passed_over(tmp_path: Path) -> None:
+    store = stored(tmp_path)
+    path = store.cells()[0].path
+    table = pq.read_table(path)
+    about = json.loads(table.schema.metadata[METADATA_KEY])
+    about["cell"]["later"] = about["facts"]["later"] = 1
+    table = table.append_column("later", pa.array([1, 2, 3])).replace_schema_metadata({METADATA_KEY: json.dumps(about)})
+    pq.write_table(table, path)
+    assert store.cells()[0].cell == CELL
+
+
+def test_a_fact_that_an_older_version_did_not_know_has_its_default(tmp_path: Path) -> None:
+    store = stored(tmp_path)
+    path = store.cells()[0].path
+    table = pq.read_table(path)
+    about = json.loads(table.schema.metadata[METADATA_KEY])
+    for name in ("seconds_per_sample", "encodings_asked", "encodings_computed"):
+        del about["facts"][name]
+    pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(about)}), path)
+    facts = store.cells()[0].facts
+    assert (facts.seconds_per_sample, facts.encodings_asked, facts.encodings_computed) == (0, 0, 0)
+
+
+def test_a_newer_schema_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    store = stored(tmp_path)
+    path = store.cells()[0].path
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({METADATA_KEY: '{"schema": 99}'}), path)
+    with pytest.raises(BenchError, match="expected schema 1 or older, got 99; update qamoe-bench"):
+        store.cells()
+    (tmp_path / "runs/run/run.json").write_text('{"schema": 99}', encoding="utf-8")
+    with pytest.raises(BenchError, match="update qamoe-bench"):
+        store.manifests()
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 garbage", None])
+def test_a_damaged_file_is_told(tmp_path: Path, content: bytes | None) -> None:
+    store = stored(tmp_path)
+    path = store.cells()[0].path
+    path.write_bytes(path.read_bytes()[:-20] if content is None else content)
+    with pytest.raises(BenchError, match="not a file of this store"):
+        store.cells()
+
+
+def test_a_failed_write_leaves_the_old_content_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    write_atomic(path, b"old")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(BenchError, match="No space left on device.*free space"):
+        write_atomic(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert files(tmp_path) == ["file"]
+
+
+def test_what_a_killed_process_left_is_swept_up_and_a_living_one_is_left_alone(tmp_path: Path) -> None:
+    script = (
+        "import sys, os, signal, pathlib; from qamoe_bench.store import store\n"
+        "store.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "store.write_atomic(pathlib.Path(sys.argv[1]), b'half')\n"
+    )
+    store = stored(tmp_path)
+    target = tmp_path / "runs/run/predictions/x.parquet"
+    done = subprocess.run([sys.executable, "-c", script, str(target)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert any(name.endswith(".tmp") for name in files(tmp_path))
+    assert len(store.cells()) == 1  # the half-written file is not seen
+    mine = target.with_name(f".y.parquet.{os.uname().nodename}.{os.getpid()}.0.tmp")
+    mine.touch()
+    store.prepare("run")
+    assert [n for n in files(tmp_path) if n.endswith(".tmp")] == [str(mine.relative_to(tmp_path))]
+
+
+@pytest.mark.parametrize("root", ["file/results", "/proc/results"])
+def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path, root: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BenchError, match="cannot write .*name a place that can be written to"):
+        Store(tmp_path / root).prepare("run")
+
+
+def test_an_empty_store_has_nothing(tmp_path: Path) -> None:
+    assert Store(tmp_path / "none").cells() == []
+    assert Store(tmp_path / "none").manifests() == []

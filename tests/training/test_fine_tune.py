@@ -1,0 +1,120 @@
+"""A language model that is trained with the rest: from a file's words to stored cells."""
+
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tinydata import mmsa_content
+from tinylanguage import save_language_model, sentences
+from torch import nn
+
+from qamoe_bench.data.open import open_dataset
+from qamoe_bench.errors import BenchError
+from qamoe_bench.nn.language import TokenStates, language_parameters
+from qamoe_bench.run.planner import Request, plan
+from qamoe_bench.run.presets import PRESETS, Preset
+from qamoe_bench.run.runner import run
+from qamoe_bench.store.store import Store
+from qamoe_bench.training.loop import CLEAN, TrainConfig, _optimiser, _schedule, train
+
+TRAINING = TrainConfig(epochs=2, batch_size=20, selection_window=1, language_rate=1e-3, warm_up=0.5)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return save_language_model(tmp_path / "tiny-bert")
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> Path:
+    """The tiny data set as a file, with words that tell nothing."""
+    content = mmsa_content()
+    for split in content.values():
+        split["raw_text"] = sentences(len(split["id"]))
+    path = tmp_path / "words.pkl"
+    path.write_bytes(pickle.dumps(content))
+    return path
+
+
+class Reader(nn.Module):
+    """A language model and one layer."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.states, self.head = TokenStates(str(folder)), nn.Linear(8, 1)
+
+
+def test_a_sweep_of_fine_tuned_models_is_stored_and_shares_its_trainings(
+    words: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qamoe_bench.run.presets.PRESETS", {**PRESETS, "fine-tune": Preset(TRAINING)})
+    store = Store(tmp_path / "r")
+    asked = Request(
+        ("random-missing", "quality-degradation"), ("qa-moe", "c-mib", "text-only"), str(words), seeds=(1,),
+        preset="fine-tune", fine_tune=str(folder),
+    )  # fmt: skip
+    summary = run(plan(asked), store, jobs=1)
+    assert (summary.trained, summary.evaluated) == (3, 6)
+    assert {c.cell.dataset for c in store.cells()} == {"words+tiny-bert"}
+    facts = {c.cell.model: c.facts for c in store.cells()}
+    language = sum(p.numel() for p in TokenStates(str(folder)).parameters())
+    assert all(f.parameters > language for f in facts.values())
+    assert all(f.training["language_rate"] == 1e-3 for f in facts.values())
+    again = run(plan(asked), store, jobs=1)
+    assert (again.trained, again.evaluated, again.reused) == (0, 0, 6)
+    other = plan(replace(asked, fine_tune=str(save_language_model(tmp_path / "other-name"))))
+    assert {c.data_digest for c in other.cells} == {c.data_digest for c in plan(asked).cells}, "the same weights"
+    assert {c.dataset for c in other.cells} == {"words+other-name"}
+
+
+def test_training_starts_from_the_pretrained_weights_at_a_rate_of_their_own(words: Path, folder: Path) -> None:
+    from qamoe_bench.registry import find_model
+    from qamoe_bench.training.building import build_model
+
+    data = open_dataset(str(words), str(folder))
+    moved = {}
+    for rate in (1e-12, 1e-2):
+        model = build_model(find_model("qa-moe").builder(), {}, data.spec, 1, "qa-moe")
+        own = [p for p in model.parameters() if all(p is not q for q in language_parameters(model))]
+        before = [p.detach().clone() for p in own]
+        config = replace(TRAINING, language_rate=rate)
+        train(model, data, CLEAN, 1, config, torch.device("cpu"))
+        pretrained = TokenStates(str(folder)).parameters()
+        moved[rate] = max(
+            float((p - q).detach().abs().max()) for p, q in zip(language_parameters(model), pretrained, strict=True)
+        )
+        assert max(float((p - q).detach().abs().max()) for p, q in zip(own, before, strict=True)) > 1e-4
+    assert moved[1e-12] < 1e-6
+    assert moved[1e-2] > 1e-3
+
+
+def test_rates_rise_over_the_warm_up_and_fall_along_a_cosine(folder: Path) -> None:
+    model, config = Reader(folder), TrainConfig(learning_rate=1.0, language_rate=0.1, warm_up=0.2)
+    optimiser = _optimiser(model, config)
+    schedule, found = _schedule(optimiser, config, 10), []
+    for _ in range(10):
+        found.append([group["lr"] for group in optimiser.param_groups])
+        optimiser.step()
+        schedule.step()
+    cosine = [(1 + torch.cos(torch.tensor(torch.pi * i / 10)).item()) / 2 for i in range(10)]
+    rising = [1 / 3, 2 / 3, *[1.0] * 8]
+    assert [rest for rest, _ in found] == pytest.approx([c * r for c, r in zip(cosine, rising, strict=True)], abs=1e-6)
+    assert [language for _, language in found] == pytest.approx([0.1 * rest for rest, _ in found])
+    assert sum(len(g["params"]) for g in optimiser.param_groups) == len(list(model.parameters()))
+
+
+def test_mistakes_are_told_before_any_work(words: Path, folder: Path, tmp_path: Path) -> None:
+    asked = Request(("random-missing",), ("qa-moe",), str(words), seeds=(1,), fine_tune="no-such-model")
+    with pytest.raises(BenchError, match="encoder 'no-such-model': expected a folder, or a model that is on this"):
+        plan(asked)
+    with pytest.raises(BenchError, match="computes with features, and text of 'words\\+tiny-bert' holds token ids"):
+        plan(replace(asked, fine_tune=str(folder), protocols=("msa-robustness",)))
+    content = mmsa_content()
+    mute = tmp_path / "mute.pkl"
+    mute.write_bytes(pickle.dumps(content))
+    with pytest.raises(BenchError, match="data 'mute': expected raw text"):
+        plan(replace(asked, fine_tune=str(folder), data=str(mute)))
+    with pytest.raises(BenchError, match="TrainConfig.warm_up: expected a share from 0 to below 1, got 1"):
+        plan(replace(asked, fine_tune=str(folder), models=("qa-moe:train.warm_up=1",)))
