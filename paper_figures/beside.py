@@ -186,7 +186,7 @@ def corrupted(found: Analysis) -> list[int]:
     return [i for i in range(len(names)) if i != whole]
 
 
-def plus_minus(numbers: Estimate, row: int, metric: str) -> str:
+def value_with_interval(numbers: Estimate, row: int, metric: str) -> str:
     """A mean with half of its 95 % interval."""
     show, (low, high) = METRICS[metric].show, numbers.interval()
     return f"{show(float(numbers.value[row]))} ± {show(float(high[row] - low[row]) / 2)}"

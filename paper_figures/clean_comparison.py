@@ -10,9 +10,9 @@ from beside import (
     main,
     mark,
     over,
-    plus_minus,
     printed,
     signed,
+    value_with_interval,
 )
 from matplotlib.figure import Figure
 from published_marks import draw_dots, named
@@ -88,7 +88,8 @@ def _ours(found: Analysis) -> Table:
     clean = _clean(found)
     numbers = {s.metric.name: over(found, s, [clean]) for s in found.scores}
     rows = tuple(
-        (row.name, *(plus_minus(numbers[m], i, m) for m in SHOWN.values())) for i, row in enumerate(found.section.rows)
+        (row.name, *(value_with_interval(numbers[m], i, m) for m in SHOWN.values()))
+        for i, row in enumerate(found.section.rows)
     )
     return Table("Ours, synthetic data, measured", ("model", "ACC2 %", "ACC7 %", "MAE", "Corr"), rows)
 

@@ -64,7 +64,7 @@ def _printed(method: str) -> tuple[str, str]:
 
 def _measured(found: Analysis, model: str) -> tuple[str, str]:
     """The same of one of ours."""
-    heads, scores, row = found.section.levels.heads, scores_of(found, "acc7"), row_of(found, model)
+    heads, scores, row = found.section.levels.labels, scores_of(found, "acc7"), row_of(found, model)
     text, whole = (float(over(found, scores, [heads.index(name)]).value[row]) for name in ("text", "all"))
     return f"{100 * text:.1f}", f"{100 * whole:.1f}"
 
@@ -75,7 +75,7 @@ def _figure(found: Analysis) -> Figure:
     draw_points(left, found, scores_of(found, "acc7"))
     left.set_title("ours, synthetic", loc="left")
     left.set_ylabel("modalities that are there")
-    _draw_published(right, found.section.levels.heads)
+    _draw_published(right, found.section.levels.labels)
     right.set_title("published, CMU-MOSI", loc="left")
     right.set_xlabel(left.get_xlabel())
     handles, names = left.get_legend_handles_labels()
@@ -106,7 +106,7 @@ def _lines() -> list[Published]:
 
 
 def _ours(found: Analysis, metric: str) -> Table:
-    scores, heads = scores_of(found, metric), found.section.levels.heads
+    scores, heads = scores_of(found, metric), found.section.levels.labels
     columns = [over(found, scores, [i]) for i in range(len(heads))] + [over(found, scores, corrupted(found))]
     show = METRICS[metric].show
     rows = tuple((row.name, *(show(float(n.value[i])) for n in columns)) for i, row in enumerate(found.section.rows))

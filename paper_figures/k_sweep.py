@@ -9,10 +9,10 @@ from beside import (
     gap,
     main,
     over,
-    plus_minus,
     row_of,
     scores_of,
     signed,
+    value_with_interval,
 )
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -86,7 +86,7 @@ def _ours(found: Analysis, gaps: dict[int, Numbers]) -> Table:
     rows = []
     for k, model in EXPERTS.items():
         i = row_of(found, model)
-        numbers = (plus_minus(over(found, scores_of(found, m), whole), i, m) for m in METRICS)
+        numbers = (value_with_interval(over(found, scores_of(found, m), whole), i, m) for m in METRICS)
         rows.append((str(k), *numbers, signed("mae", gaps[k]) if k in gaps else "–"))
     head = ("k", "ACC7 % over η", "MAE over η", f"Δ MAE from k = {PUBLISHED}")
     return Table("Ours, synthetic data, measured", head, tuple(rows))

@@ -9,10 +9,10 @@ from beside import (
     lines,
     main,
     over,
-    plus_minus,
     printed,
     scores_of,
     signed,
+    value_with_interval,
 )
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
@@ -93,7 +93,7 @@ def _ours(found: Analysis, place: int) -> Table:
     rows = []
     for i, row in enumerate(found.section.rows):
         cells = [
-            plus_minus(over(found, scores_of(found, metric), where), i, metric)
+            value_with_interval(over(found, scores_of(found, metric), where), i, metric)
             for metric in ("acc7", "mae")
             for where in ([place], whole)
         ]

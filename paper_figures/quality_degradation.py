@@ -11,10 +11,10 @@ from beside import (
     main,
     mark,
     over,
-    plus_minus,
     printed,
     scores_of,
     signed,
+    value_with_interval,
 )
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -107,7 +107,7 @@ def _ours(found: Analysis) -> Table:
         columns[f"{metric} clean"] = (over(found, scores, [0]), metric)
         columns[f"{metric} λ > 0"] = (over(found, scores, corrupted(found)), metric)
     rows = tuple(
-        (row.name, *(plus_minus(n, i, metric) for n, metric in columns.values()))
+        (row.name, *(value_with_interval(n, i, metric) for n, metric in columns.values()))
         for i, row in enumerate(found.section.rows)
     )
     return Table("Ours, synthetic data, measured", ("model", *columns), rows)

@@ -69,7 +69,7 @@ def _changes(evidence: Evidence, protocol: str) -> Iterator[Change]:
 
 
 def _shuffled(found: Analysis, row: str) -> tuple[float, float, float]:
-    change = found.interventions[row]["shuffled"]
+    change = found.intervention_effects[row]["shuffled"]
     low, high = change.interval()
     return float(change.value[0]), float(low[0]), float(high[0])
 

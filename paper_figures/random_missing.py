@@ -9,9 +9,9 @@ from beside import (
     main,
     mark,
     over,
-    plus_minus,
     printed,
     scores_of,
+    value_with_interval,
 )
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -92,7 +92,8 @@ def _ours(found: Analysis) -> Table:
     columns = {names[0]: columns[names[0]], names[-1]: columns[names[-1]]}
     columns["mean over η > 0"] = over(found, scores, corrupted(found))
     rows = tuple(
-        (row.name, *(plus_minus(n, i, "acc7") for n in columns.values())) for i, row in enumerate(found.section.rows)
+        (row.name, *(value_with_interval(n, i, "acc7") for n in columns.values()))
+        for i, row in enumerate(found.section.rows)
     )
     return Table("Ours, synthetic data, measured: ACC7 %", ("model", *columns), rows)
 

@@ -198,12 +198,12 @@ class HasEpochs(Protocol):
 
 
 @runtime_checkable
-class EncodesApart(Protocol):
+class TwoStage(Protocol):
     """A model whose forward pass encodes each modality by itself, then fuses: `fuse({m: encode_modality(batch, m)})`.
 
     A sweep encodes the same frames of a sample once, however many conditions and draws they come in, and asks `fuse` in
     the place of the forward pass. So in evaluation an encoding may depend on nothing but that modality of that sample,
-    its frames and their number; random numbers may be drawn in `fuse`, not here. A model that is a `TakesQuality` too
+    its frames and their number; random numbers may be drawn in `fuse`, not here. A model that is a `AcceptsQuality` too
     takes the scores as second argument of `fuse`.
     """
 
@@ -217,9 +217,9 @@ class EncodesApart(Protocol):
 
 
 @runtime_checkable
-class TakesQuality(Protocol):
+class AcceptsQuality(Protocol):
     """A model that answers with quality scores from outside too, so that one can see whether they matter to it."""
 
-    def answer_with(self, batch: Batch, quality: Mapping[str, Float[Tensor, " B"]]) -> Output:
+    def predict_with_quality(self, batch: Batch, quality: Mapping[str, Float[Tensor, " B"]]) -> Output:
         """The forward pass, with these scores in the place of the model's own."""
         ...

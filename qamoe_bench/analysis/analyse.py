@@ -4,18 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from qamoe_bench.analysis.audits import (
-    Quality,
-    Uncertainty,
+    QualityAudit,
+    UncertaintyAudit,
     experts_in_use,
-    interventions,
+    intervention_effects,
     quality,
     realised,
     uncertainty,
 )
-from qamoe_bench.analysis.comparisons import Difference, Ranking, against_control, evaluations, ranking
+from qamoe_bench.analysis.comparisons import Difference, Ranking, differences_from_control, evaluation_effects, ranking
 from qamoe_bench.analysis.scores import Scores, Values, score
 from qamoe_bench.analysis.section import Section
-from qamoe_bench.analysis.summaries import Summary, summaries
+from qamoe_bench.analysis.summaries import SweepSummary, summaries
 from qamoe_bench.metrics.dialects import Dialect
 from qamoe_bench.statistics.intervals import Estimate
 
@@ -31,25 +31,25 @@ class Analysis:
         summaries: Per metric, see `qamoe_bench.analysis.summaries`.
         rankings: Per metric.
         differences: By metric and row, from the control.
-        evaluations: By row and the same weights asked as usual, over the metrics in order.
+        evaluation_effects: By row and the same weights asked as usual, over the metrics in order.
         realised: What the corruption did, by condition.
         uncertainty: By row name, for rows that give a variance.
         quality: By row name and modality, for rows that give quality scores.
-        interventions: By row name and intervention, over the metrics in order.
+        intervention_effects: By row name and intervention, over the metrics in order.
         experts: By row name and modality, the number of experts in use.
     """
 
     section: Section
     dialect: Dialect
     scores: Sequence[Scores]
-    summaries: Mapping[str, Mapping[str, Summary]]
+    summaries: Mapping[str, Mapping[str, SweepSummary]]
     rankings: Mapping[str, Ranking]
     differences: Mapping[tuple[str, int], Difference]
-    evaluations: Mapping[tuple[int, int], Estimate]
+    evaluation_effects: Mapping[tuple[int, int], Estimate]
     realised: Mapping[str, Values]
-    uncertainty: Mapping[str, Uncertainty]
-    quality: Mapping[str, Mapping[str, Quality]]
-    interventions: Mapping[str, Mapping[str, Estimate]]
+    uncertainty: Mapping[str, UncertaintyAudit]
+    quality: Mapping[str, Mapping[str, QualityAudit]]
+    intervention_effects: Mapping[str, Mapping[str, Estimate]]
     experts: Mapping[str, Mapping[str, float]]
 
 
@@ -70,15 +70,15 @@ def analyse(section: Section, dialect: Dialect, metrics: Sequence[str], like: An
         scores,
         {s.metric.name: summaries(section, s) for s in scores},
         {s.metric.name: ranking(section, s) for s in scores},
-        against_control(section, scores),
-        evaluations(section, scores),
+        differences_from_control(section, scores),
+        evaluation_effects(section, scores),
         like.realised if like else realised(section),
         like.uncertainty if like else uncertainty(section),
         like.quality if like else quality(section),
-        interventions(section, dialect, scores),
+        intervention_effects(section, dialect, scores),
         like.experts if like else experts_in_use(section),
     )
-    section.forget()
+    section.clear_cache()
     return found
 
 

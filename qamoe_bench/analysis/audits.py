@@ -15,7 +15,7 @@ from qamoe_bench.analysis.scores import Scores, resample
 from qamoe_bench.analysis.section import Row, Section
 from qamoe_bench.metrics.dialects import Dialect
 from qamoe_bench.protocol.kinds import signal_left
-from qamoe_bench.statistics.intervals import Estimate, estimate, mean_known
+from qamoe_bench.statistics.intervals import Estimate, estimate, mean_of_defined
 from qamoe_bench.statistics.ranks import correlation, mid_ranks, spearman
 from qamoe_bench.statistics.uncertainty import ause, coverage, gaussian_nll
 
@@ -32,7 +32,7 @@ def realised(section: Section) -> Mapping[str, Float[Values, " C"]]:
     `modalities` is the share of modalities of which nothing is left, `frames` the share of valid frames that were
     taken away, and `noise_<modality>` the standard deviation of the noise in units of σ_ref.
     """
-    rows = section.of_seeds
+    rows = section.realised_by_seed
     modalities = rows[0].modalities
     events = [[r.column(f"missing_{m}") for m in modalities] for r in rows]
     missing = np.stack(events).astype(np.float64)  # (S, M, 1, V, C, N)
@@ -43,7 +43,7 @@ def realised(section: Section) -> Mapping[str, Float[Values, " C"]]:
 
 
 @dataclass(frozen=True)
-class Uncertainty:
+class UncertaintyAudit:
     """Of one row, means over seeds and draws.
 
     Attributes:
@@ -59,24 +59,24 @@ class Uncertainty:
     covered: Float[Values, "C L"]
 
 
-def uncertainty(section: Section) -> Mapping[str, Uncertainty]:
+def uncertainty(section: Section) -> Mapping[str, UncertaintyAudit]:
     """Of every row that gives a variance, by its name."""
     return {row.name: _uncertainty_of(row, section.label) for row in section.rows if row.has("variance")}
 
 
-def _uncertainty_of(row: Row, label: Values) -> Uncertainty:
+def _uncertainty_of(row: Row, label: Values) -> UncertaintyAudit:
     error = label - row.column("prediction").astype(np.float64)
     variance = row.column("variance").astype(np.float64)
-    return Uncertainty(
+    return UncertaintyAudit(
         nll=float(gaussian_nll(error, variance).mean()),
-        rank=float(mean_known(spearman(variance, np.abs(error)).ravel())),
+        rank=float(mean_of_defined(spearman(variance, np.abs(error)).ravel())),
         ause=float(ause(error, variance).mean()),
         covered=coverage(error, variance, COVERAGE).mean((0, 1)),
     )
 
 
 @dataclass(frozen=True)
-class Quality:
+class QualityAudit:
     """Of one row and modality, means over seeds.
 
     Attributes:
@@ -89,7 +89,7 @@ class Quality:
     scatter: float
 
 
-def quality(section: Section) -> Mapping[str, Mapping[str, Quality]]:
+def quality(section: Section) -> Mapping[str, Mapping[str, QualityAudit]]:
     """Of every row that gives quality scores, by its name and modality."""
     corruption = cache(lambda seed, m: mid_ranks(_corruption(section, seed, m)))
     return {
@@ -99,25 +99,27 @@ def quality(section: Section) -> Mapping[str, Mapping[str, Quality]]:
     }
 
 
-def _quality_of(row: Row, section: Section, m: str, corruption: Corruption) -> Quality:
+def _quality_of(row: Row, section: Section, m: str, corruption: Corruption) -> QualityAudit:
     r = row.column(f"quality_{m}")  # (S, V, C, N)
     known = correlation(mid_ranks(r.reshape(len(r), -1)), np.stack([corruption(seed, m) for seed in row.seeds]))
     least = section.clean or 0
     scatter = np.full(1, np.nan)
     if row.has(f"scatter_{m}"):
-        own = np.concatenate([section.of_seeds[i].column(f"scatter_{m}") for i in section.places(row)])
+        own = np.concatenate([section.realised_by_seed[i].column(f"scatter_{m}") for i in section.seed_indices(row)])
         scatter = spearman(r[:, :, least], own[:, :, least])
-    return Quality(float(mean_known(known)), float(mean_known(scatter.ravel())))
+    return QualityAudit(float(mean_of_defined(known)), float(mean_of_defined(scatter.ravel())))
 
 
 def _corruption(section: Section, seed: int, m: str) -> Float[Values, " X"]:
     """How corrupted modality m is in every draw, condition and sample of a seed: 1 − the share of its signal left."""
-    row = section.of_seeds[section.seeds.index(seed)]
+    row = section.realised_by_seed[section.seeds.index(seed)]
     left = signal_left(row.column(f"missing_{m}"), row.column(f"noise_{m}"))
     return np.asarray(1 - left, np.float64).ravel()
 
 
-def interventions(section: Section, dialect: Dialect, scores: Sequence[Scores]) -> Mapping[str, Mapping[str, Estimate]]:
+def intervention_effects(
+    section: Section, dialect: Dialect, scores: Sequence[Scores]
+) -> Mapping[str, Mapping[str, Estimate]]:
     """What every metric gains when quality scores are shuffled between samples, or replaced by their mean.
 
     By row name and then intervention; the estimates are arrays over the metrics, in order, of the mean over all
@@ -133,7 +135,7 @@ def interventions(section: Section, dialect: Dialect, scores: Sequence[Scores]) 
 def _changed(
     row: Row, index: int, section: Section, column: str, dialect: Dialect, scores: Sequence[Scores]
 ) -> Estimate:
-    other, places = row.column(column), section.places(row)
+    other, places = row.column(column), section.seed_indices(row)
     values, again = [], []
     for own in scores:
         definition = dialect.definitions[own.metric.name]

@@ -36,12 +36,12 @@ class Difference:
     detectable: float
 
     @property
-    def is_sure(self) -> bool:
+    def is_significant(self) -> bool:
         """Whether the interval excludes zero."""
         return self.low > 0 or self.high < 0
 
 
-def against_control(section: Section, scores: Sequence[Scores]) -> dict[tuple[str, int], Difference]:
+def differences_from_control(section: Section, scores: Sequence[Scores]) -> dict[tuple[str, int], Difference]:
     """Differences by (metric, row) from the control that was trained in the same regime, as one family.
 
     The oracle, which has no regime, is compared with the first control; it is no contestant and not in the family.
@@ -50,7 +50,7 @@ def against_control(section: Section, scores: Sequence[Scores]) -> dict[tuple[st
     pairs = [(i, control) for i, control in controls if control is not None]
     if not pairs:
         return {}
-    contestant = np.array([not section.rows[i].is_limit for i, _ in pairs])
+    contestant = np.array([not section.rows[i].is_oracle for i, _ in pairs])
     trained = np.array([r.is_trained for r in section.rows])
     found = [differences(s.values.mean(-1), s.resampled.mean(-1), pairs, trained) for s in scores]
     p = np.stack([f.two_sided() for f in found])  # (metrics, pairs)
@@ -66,7 +66,7 @@ def against_control(section: Section, scores: Sequence[Scores]) -> dict[tuple[st
     return table
 
 
-def evaluations(section: Section, scores: Sequence[Scores]) -> Mapping[tuple[int, int], Estimate]:
+def evaluation_effects(section: Section, scores: Sequence[Scores]) -> Mapping[tuple[int, int], Estimate]:
     """What settings of the evaluation change: by row and the row of the same weights that were asked as usual.
 
     The estimates are arrays over the metrics, in order, of the difference of the means over all conditions.
@@ -81,7 +81,7 @@ def evaluations(section: Section, scores: Sequence[Scores]) -> Mapping[tuple[int
     return found
 
 
-def every_pair(section: Section, scores: Scores) -> dict[tuple[int, int], Difference]:
+def pairwise_differences(section: Section, scores: Scores) -> dict[tuple[int, int], Difference]:
     """The first row of each pair of contestants minus the second, in the mean over all conditions, as one family.
 
     The same tests as those of the last column of `ranking`.
@@ -97,7 +97,7 @@ def every_pair(section: Section, scores: Scores) -> dict[tuple[int, int], Differ
     return {pair: Difference(*(float(x[k]) for x in numbers)) for k, pair in enumerate(pairs)}
 
 
-def by_condition(
+def differences_by_condition(
     section: Section, scores: Scores
 ) -> dict[tuple[int, int], tuple[Values, Bool[NDArray[np.bool_], " C"]]]:
     """The first row of each pair minus the second under each condition, and where that is sure.
@@ -118,7 +118,7 @@ def _paired(section: Section, values: Values, again: Values, pairs: list[tuple[i
 
 def _contestants(section: Section, scores: Scores) -> list[int]:
     known = np.isfinite(scores.values.mean(-1)).any(1)
-    return [i for i, r in enumerate(section.rows) if not r.is_limit and known[i]]
+    return [i for i, r in enumerate(section.rows) if not r.is_oracle and known[i]]
 
 
 @dataclass(frozen=True)
@@ -147,10 +147,10 @@ class Ranking:
 
 def ranking(section: Section, scores: Scores) -> Ranking:
     """Ranks of the contestants with their ties; all pairs of a column are one family."""
-    shape = len(section.rows), len(section.levels.heads) + 1
+    shape = len(section.rows), len(section.levels.labels) + 1
     best, worst = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     known = np.asarray(np.isfinite(section.levels.with_mean(scores.values)).any(1))  # (M, K)
-    rows = [i for i, r in enumerate(section.rows) if not r.is_limit and known[i].any()]
+    rows = [i for i, r in enumerate(section.rows) if not r.is_oracle and known[i].any()]
     if len(rows) > 1:
         surely = _surely_better(section, scores, rows)  # (M, M, K)
         for k in range(shape[1]):

@@ -42,7 +42,7 @@ class Fall:
 
 def untouched(section: Section) -> int | None:
     """Index of the condition at which nothing happens to any sample."""
-    first = section.of_seeds[0]
+    first = section.realised_by_seed[0]
     names = [f"{what}_{m}" for m in first.modalities for what in ("missing", "noise")]
     calm = ~np.any([first.column(name)[0, 0].any(-1) for name in names], axis=0)  # (C,)
     return int(np.flatnonzero(calm)[0]) if calm.any() else None
@@ -52,7 +52,7 @@ def worst(section: Section, most: int) -> list[Fall]:
     """For each row and comparison the samples whose error rises most, each once, where it rises most."""
     clean, falls = untouched(section), []
     for i, row in enumerate(section.rows):
-        if row.is_limit:
+        if row.is_oracle:
             continue
         error = errors_of(row, section)  # (S, C, N)
         if clean is not None and len(section.conditions) > 1:

@@ -13,7 +13,7 @@ MOST = 4
 """Threads; each holds what one section needs in memory."""
 
 
-def in_order(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+def map_in_order(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
     """The results in the order of the items, none before it is asked for but those that threads work on meanwhile."""
     threads = min(usable_cores(), MOST, len(items))
     if threads < 2:

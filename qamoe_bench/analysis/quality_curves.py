@@ -45,7 +45,7 @@ def quality_curves(section: Section) -> Mapping[tuple[str, str], QualityCurve]:
 
 
 def _curve(section: Section, row: Row, m: str) -> QualityCurve:
-    events = [section.of_seeds[i] for i in section.places(row)]
+    events = [section.realised_by_seed[i] for i in section.seed_indices(row)]
     left = signal_left(*(np.concatenate([e.column(f"{what}_{m}") for e in events]) for what in ("missing", "noise")))
     corruption, score = (1 - left).ravel().astype(np.float64), row.column(f"quality_{m}").ravel().astype(np.float64)
     classes = _classes(corruption)

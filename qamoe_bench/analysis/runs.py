@@ -21,12 +21,12 @@ def interquartile_means(section: Section, scores: Scores) -> list[float]:
     return [float(interquartile_mean(_runs(section, scores, i))) for i in range(len(section.rows))]
 
 
-def chances(section: Section, scores: Scores) -> list[float]:
+def improvement_probabilities(section: Section, scores: Scores) -> list[float]:
     """Of each row, the probability that a run is better than one of its control's; NaN where that cannot be said."""
     return [_chance(section, scores, i) for i in range(len(section.rows))]
 
 
-def profile(section: Section, scores: Scores) -> Float[NDArray[np.float64], "M T"] | None:
+def oracle_profile(section: Section, scores: Scores) -> Float[NDArray[np.float64], "M T"] | None:
     """Share of runs that go further than each threshold from `mean` to the oracle, where both are rows."""
     floor, limit = section.find(MEAN), section.find(ORACLE)
     if floor is None or limit is None:
@@ -34,13 +34,14 @@ def profile(section: Section, scores: Scores) -> Float[NDArray[np.float64], "M T
     start, end = scores.values[floor], scores.values[limit]  # (S, C)
     reached = (scores.values - start) / np.where(end == start, np.nan, end - start)  # (M, S, C)
     shares = [
-        performance_profile(reached[i, section.places(row)], np.array(THRESHOLDS)) for i, row in enumerate(section.rows)
+        performance_profile(reached[i, section.seed_indices(row)], np.array(THRESHOLDS))
+        for i, row in enumerate(section.rows)
     ]
     return np.stack(shares)
 
 
 def _runs(section: Section, scores: Scores, row: int) -> Values:
-    return scores.values[row, section.places(section.rows[row])]
+    return scores.values[row, section.seed_indices(section.rows[row])]
 
 
 def _chance(section: Section, scores: Scores, row: int) -> float:

@@ -50,8 +50,10 @@ def score(section: Section, dialect: Dialect, metric: str) -> Scores:
     values, again = np.full(shape, np.nan), np.empty((*shape, RESAMPLES))
     missing, undefined = np.ones(shape[:2], bool), 0
     for batch in _batches(section):
-        where = tuple(np.array([(i, place) for i in batch for place in section.places(section.rows[i])]).T)
-        answers = np.concatenate([section.rows[i].answer(metric) for i in batch])  # a row's seeds, then the next's
+        where = tuple(np.array([(i, place) for i in batch for place in section.seed_indices(section.rows[i])]).T)
+        answers = np.concatenate(
+            [section.rows[i].predictions_for(metric) for i in batch]
+        )  # a row's seeds, then the next's
         terms = definition.terms(answers.astype(np.float64), section.label)
         of_draws = definition.of(terms)  # (S, V, C)
         undefined += int(np.isnan(of_draws).sum())

@@ -50,7 +50,7 @@ class Row:
         return self.cells[0].cell.regime
 
     @property
-    def is_limit(self) -> bool:
+    def is_oracle(self) -> bool:
         """Whether this is no contestant but the limit."""
         return self.model == ORACLE
 
@@ -83,12 +83,12 @@ class Row:
             self._columns.update({n: np.stack([part[n] for part in parts]) for n in kin})
         return self._columns[name]
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Let go of what was read."""
         self._columns.clear()
 
-    def answer(self, metric: str) -> NDArray[Any]:
-        """The predictions that a metric judges, see `qamoe_bench.metrics.dialects.answer`."""
+    def predictions_for(self, metric: str) -> NDArray[Any]:
+        """The predictions that a metric judges, see `qamoe_bench.metrics.dialects.predictions_for`."""
         own = f"prediction_{metric}"
         return self.column(own if self.has(own) else "prediction")
 
@@ -98,14 +98,14 @@ class Levels:
     """The levels of a protocol's (first) axis, or its points by name.
 
     Attributes:
-        heads: A column head per level.
+        labels: A column head per level.
         members: Indices of the conditions of each level.
         axis: Name of the axis; empty where points have names.
         numbers: The levels; empty where points have names.
         others: Further axes, which each level averages over.
     """
 
-    heads: tuple[str, ...]
+    labels: tuple[str, ...]
     members: tuple[tuple[int, ...], ...]
     axis: str
     numbers: tuple[float, ...]
@@ -184,9 +184,9 @@ class Section:
             return Levels(self.conditions, tuple((i,) for i in range(len(conditions))), "", (), ())
         axis, *others = axes
         numbers = tuple(dict.fromkeys(float(c["levels"][axis]) for c in conditions))
-        heads = [f"{axis_symbol(axis)}={x:g}" if i == 0 else f"{x:g}" for i, x in enumerate(numbers)]
+        labels = [f"{axis_symbol(axis)}={x:g}" if i == 0 else f"{x:g}" for i, x in enumerate(numbers)]
         members = [tuple(i for i, c in enumerate(conditions) if c["levels"][axis] == x) for x in numbers]
-        return Levels(tuple(heads), tuple(members), axis, numbers, tuple(others))
+        return Levels(tuple(labels), tuple(members), axis, numbers, tuple(others))
 
     @cached_property
     def clean(self) -> int | None:
@@ -203,10 +203,10 @@ class Section:
         ordered = sorted(self.cells, key=lambda c: (c.cell.model == ORACLE, order.index(_identity(c)), c.cell.seed))
         return tuple(Row(names[identity], tuple(cells)) for identity, cells in groupby(ordered, _identity))
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Let go of what was read: many sections are more than memory holds."""
-        for row in (*self.rows, *self.of_seeds):
-            row.forget()
+        for row in (*self.rows, *self.realised_by_seed):
+            row.clear_cache()
 
     def find(self, model: str, regime: str | None = None) -> int | None:
         """Index of the first row of a model, trained in a regime if one is given."""
@@ -216,15 +216,15 @@ class Section:
     def control_of(self, index: int) -> int | None:
         """Index of the control that a row is compared with: of its own regime; for the oracle, which has none, any."""
         row = self.rows[index]
-        control = self.find(CONTROL, None if row.is_limit else row.regime)
+        control = self.find(CONTROL, None if row.is_oracle else row.regime)
         return None if control == index else control
 
     @cached_property
-    def of_seeds(self) -> tuple[Row, ...]:
+    def realised_by_seed(self) -> tuple[Row, ...]:
         """A row per seed, of any model: what happened to the samples, which is the same for all."""
         return tuple(Row("", (next(c for c in self.cells if c.cell.seed == seed),)) for seed in self.seeds)
 
-    def places(self, row: Row) -> list[int]:
+    def seed_indices(self, row: Row) -> list[int]:
         """Where the row's seeds stand among those of all rows."""
         return [self.seeds.index(seed) for seed in row.seeds]
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from qamoe_bench.analysis.section import Row, Section
 from qamoe_bench.metrics.catalogue import METRICS, Metric
 from qamoe_bench.metrics.dialects import Definition, Dialect
-from qamoe_bench.statistics.intervals import Estimate, estimate, mean_known
+from qamoe_bench.statistics.intervals import Estimate, estimate, mean_of_defined
 from qamoe_bench.statistics.resampling import RESAMPLES, resampled_terms, sample_weights
 
 Values = NDArray[np.float64]
@@ -51,7 +51,7 @@ class Sensitivity:
 
 def sensitivity(section: Section, dialect: Dialect, metric: str) -> Sensitivity | None:
     """Of one metric; None where no whole modality is ever missing and nothing else done."""
-    modalities = section.of_seeds[0].modalities
+    modalities = section.realised_by_seed[0].modalities
     names = [of for size in range(len(modalities), 0, -1) for of in combinations(modalities, size)]
     there = np.stack([_there(section, modalities, of) for of in names])
     met: NDArray[np.bool_] = np.any(there, axis=(2, 3))  # (P, S, N)
@@ -73,7 +73,7 @@ def sensitivity(section: Section, dialect: Dialect, metric: str) -> Sensitivity 
 def _there(section: Section, modalities: Set, of: Set) -> Bool[NDArray[np.bool_], "S V C N"]:
     """Where exactly these modalities are present and untouched and the others are missing."""
     found = []
-    for row in section.of_seeds:
+    for row in section.realised_by_seed:
         lost = [row.column(f"missing_{m}")[0] == (0 if m in of else 1) for m in modalities]
         calm = [row.column(f"noise_{m}")[0] == 0 for m in modalities]
         found.append(np.logical_and.reduce([*lost, *calm]))
@@ -87,8 +87,8 @@ def _losses(
     values = np.full((len(section.seeds), len(pairs)), np.nan)
     again = np.full((RESAMPLES, *values.shape), np.nan)
     weights, sides = sample_weights(section.samples), np.array(pairs)  # (X, 2)
-    prediction = row.answer(metric).astype(np.float64)
-    for i, place in enumerate(section.places(row)):
+    prediction = row.predictions_for(metric).astype(np.float64)
+    for i, place in enumerate(section.seed_indices(row)):
         shape = prediction[i].shape  # (V, C, N)
         flat = prediction[i].reshape(-1), np.tile(section.label, shape[0] * shape[1])  # one scale for all of the seed
         met: NDArray[np.bool_] = np.any(there[:, place], axis=(1, 2))  # (P, N)
@@ -110,4 +110,4 @@ def _of_samples(term: Float[Values, "V C N"], where: Bool[NDArray[np.bool_], "V 
 
 
 def _mean(values: Float[Values, "... X"], of: Sequence[int]) -> Float[Values, "..."]:
-    return np.full(values.shape[:-1], np.nan) if not of else mean_known(values[..., list(of)], -1)
+    return np.full(values.shape[:-1], np.nan) if not of else mean_of_defined(values[..., list(of)], -1)

@@ -20,7 +20,7 @@ Reduction = Callable[[Values], Values]
 
 
 @dataclass(frozen=True)
-class Summary:
+class SweepSummary:
     """A number for a sweep: its values per row and seed, and those of every resample.
 
     Attributes:
@@ -46,7 +46,7 @@ class Summary:
         return f"{100 * value:.1f}" if np.isfinite(value) else "–"
 
 
-def summaries(section: Section, scores: Scores) -> Mapping[str, Summary]:
+def summaries(section: Section, scores: Scores) -> Mapping[str, SweepSummary]:
     """Every summary that makes sense for the section, by name.
 
     mean       over all conditions
@@ -60,20 +60,20 @@ def summaries(section: Section, scores: Scores) -> Mapping[str, Summary]:
     found = {"mean": _each(scores, "mean over all levels", lambda x: x.mean(-1))}
     if len(levels.numbers) > 1:
         found["auilc"] = _each(scores, "area under the curve", lambda x: _area(levels, levels.means(x)))
-    if len(levels.heads) > 1:
+    if len(levels.labels) > 1:
         found["worst"] = _each(scores, "worst level", lambda x: _worst(metric, levels.means(x)))
-    if section.clean is not None and len(levels.heads) > 1 and metric.range[0] == 0:
+    if section.clean is not None and len(levels.labels) > 1 and metric.range[0] == 0:
         clean = section.clean
         kept = _each(scores, "worst over clean", lambda x: _worst(metric, levels.means(x)) / _nonzero(x[..., clean]))
-        found["retention"] = Summary(kept.title, kept.values, kept.resampled, is_share=True)
+        found["retention"] = SweepSummary(kept.title, kept.values, kept.resampled, is_share=True)
     floor, limit = section.find(MEAN), section.find(ORACLE)
     if floor is not None and limit is not None:
         found["reached"] = _reached(found["mean"], floor, limit)
     return found
 
 
-def _each(scores: Scores, title: str, reduce: Reduction) -> Summary:
-    return Summary(title, reduce(scores.values), reduce(scores.resampled))
+def _each(scores: Scores, title: str, reduce: Reduction) -> SweepSummary:
+    return SweepSummary(title, reduce(scores.values), reduce(scores.resampled))
 
 
 def _area(levels: Levels, values: Float[Values, "*more L"]) -> Float[Values, "*more"]:
@@ -90,9 +90,11 @@ def _nonzero(x: Values) -> Values:
     return np.where(x == 0, np.nan, x)
 
 
-def _reached(mean: Summary, floor: int, limit: int) -> Summary:
+def _reached(mean: SweepSummary, floor: int, limit: int) -> SweepSummary:
     def share(x: Float[Values, "*more M S"]) -> Float[Values, "*more M S"]:
         start, end = x[..., floor, :][..., None, :], x[..., limit, :][..., None, :]
         return (x - start) / _nonzero(end - start)
 
-    return Summary("share of the way from mean to oracle", share(mean.values), share(mean.resampled), is_share=True)
+    return SweepSummary(
+        "share of the way from mean to oracle", share(mean.values), share(mean.resampled), is_share=True
+    )

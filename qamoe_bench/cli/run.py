@@ -15,7 +15,7 @@ from qamoe_bench.store.store import Store
 if TYPE_CHECKING:
     from qamoe_bench.run.executors.choice import Execution
     from qamoe_bench.run.plan import Plan
-    from qamoe_bench.run.runner import Summary
+    from qamoe_bench.run.runner import RunSummary
 
 
 def run(
@@ -95,7 +95,7 @@ def _tell_uncovered(plans: "Sequence[Plan]") -> None:
             talk.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _execute(plans: "Sequence[Plan]", store: Store, execution: "Execution") -> "Summary":
+def _execute(plans: "Sequence[Plan]", store: Store, execution: "Execution") -> "RunSummary":
     from qamoe_bench.progress import showing
     from qamoe_bench.run.runner import run_all
 
@@ -108,7 +108,7 @@ def _execute(plans: "Sequence[Plan]", store: Store, execution: "Execution") -> "
         sys.exit(130)
 
 
-def _tell(plans: "Sequence[Plan]", summary: "Summary", store: Store) -> None:
+def _tell(plans: "Sequence[Plan]", summary: "RunSummary", store: Store) -> None:
     where = ", ".join(str(store.runs / plan.run_id) for plan in plans)
     if not summary.evaluated:
         line = f"nothing to do: all {summary.reused} cells are stored already; trained 0, evaluated 0 ({where})"
@@ -123,9 +123,9 @@ def _tell(plans: "Sequence[Plan]", summary: "Summary", store: Store) -> None:
 def _print_plan(plans: "Sequence[Plan]", store: Store, execution: "Execution") -> None:
     from qamoe_bench.report.formats.terminal import print_rows
     from qamoe_bench.run import dry_run as preview
-    from qamoe_bench.run.forecast import estimate
+    from qamoe_bench.run.forecast import forecast
 
     jobs = [job for plan in plans for job in plan.jobs]
     print_rows(preview.rows(jobs, store))
-    found = estimate(jobs, store, store.cells())
+    found = forecast(jobs, store, store.cells())
     print("\n" + "\n".join(preview.sentences(sum(len(job.cells) for job in jobs), found, execution)))

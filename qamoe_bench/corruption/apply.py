@@ -1,4 +1,4 @@
-"""One pure function per kind of `qamoe_bench.protocol.kinds.KINDS`, and their application in order.
+"""One pure function per kind of `qamoe_bench.protocol.kinds.CORRUPTION_KINDS`, and their application in order.
 
 The functions only threshold, scale or look up draws. The unified degradation of QA-MoE (arXiv 2604.05704, after
 secondary descriptions), ũ = (1 − I_miss)·(u + ε), is the sequence gaussian-noise, modality-missing. Noise is additive
@@ -15,7 +15,7 @@ from qamoe_bench.contract import Batch, Reference
 from qamoe_bench.corruption import frames, modalities, values
 from qamoe_bench.corruption.draws import Draws
 from qamoe_bench.corruption.state import Corrupted, take_away, untouched
-from qamoe_bench.protocol.kinds import KINDS
+from qamoe_bench.protocol.kinds import CORRUPTION_KINDS
 from qamoe_bench.protocol.spec import Condition, Step
 
 
@@ -45,7 +45,7 @@ def _own(draws: Draws, kind: str) -> Draws:
     return lambda purpose, modality: draws(replace(purpose, name=f"{kind}/{purpose.name}"), modality)
 
 
-WRITING = frozenset(name for name, kind in KINDS.items() if kind.numeric) | {"frame-substitution"}
+WRITING = frozenset(name for name, kind in CORRUPTION_KINDS.items() if kind.numeric) | {"frame-substitution"}
 """Kinds that write into frames without asking whether they are still there."""
 
 CHANGING = WRITING | {"temporal-shift"}

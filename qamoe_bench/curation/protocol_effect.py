@@ -16,7 +16,7 @@ from qamoe_bench.analysis.section import axis_symbol
 from qamoe_bench.corruption.state import Corrupted
 from qamoe_bench.evaluation.sweep import BATCH_SIZE, TestSet
 from qamoe_bench.figures.protocol_plot import Picture, Strip
-from qamoe_bench.protocol.kinds import KINDS
+from qamoe_bench.protocol.kinds import CORRUPTION_KINDS
 from qamoe_bench.protocol.spec import Condition, Protocol
 from qamoe_bench.report.table import Chapter, Table
 from qamoe_bench.vocabulary import MODALITIES
@@ -110,7 +110,7 @@ def chapter(test: TestSet, protocol: Protocol) -> Chapter:
 def _steps_table(protocol: Protocol) -> Table:
     rows, notes = [], []
     for i, step in enumerate(protocol.corruptions, 1):
-        kind = KINDS[step["kind"]]
+        kind = CORRUPTION_KINDS[step["kind"]]
         rows.append((f"{i} {step['kind']}", *(_level(step["levels"].get(m)) for m in MODALITIES)))
         notes.append(f"{i} {kind.parameter}{_options(step['options'])}: {kind.meaning}")
     return Table("Steps, in order, with the level of each modality", ("step", *MODALITIES), tuple(rows), tuple(notes))

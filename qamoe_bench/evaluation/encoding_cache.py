@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
-from qamoe_bench.contract import Batch, EncodesApart
+from qamoe_bench.contract import Batch, TwoStage
 from qamoe_bench.corruption.state import Corrupted, lose, untouched
 from qamoe_bench.errors import RunFailed
 
@@ -33,7 +33,7 @@ class Encodings:
         computed: How many of them the model computed.
     """
 
-    def __init__(self, model: EncodesApart, whole: Corrupted, call: Callable[..., Any]) -> None:
+    def __init__(self, model: TwoStage, whole: Corrupted, call: Callable[..., Any]) -> None:
         """Prepare.
 
         Args:

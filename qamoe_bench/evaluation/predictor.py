@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from qamoe_bench.contract import Batch, EncodesApart, Output, TakesQuality
+from qamoe_bench.contract import AcceptsQuality, Batch, Output, TwoStage
 from qamoe_bench.corruption.state import Corrupted, untouched
 from qamoe_bench.errors import RunFailed
 from qamoe_bench.evaluation.encoding_cache import Encodings
@@ -76,19 +76,19 @@ class AsksWhole:
         return self.clock(self.model, given)
 
     def ask_with(self, given: Batch, quality: Mapping[str, Tensor]) -> object:
-        """See `TakesQuality`."""
-        assert isinstance(self.model, TakesQuality)
-        return self.clock.untimed(self.model.answer_with, given, quality)
+        """See `AcceptsQuality`."""
+        assert isinstance(self.model, AcceptsQuality)
+        return self.clock.untimed(self.model.predict_with_quality, given, quality)
 
 
 class AsksApart:
-    """Asks a model that is an `EncodesApart` with encodings, each of which is computed once; attributes as above."""
+    """Asks a model that is an `TwoStage` with encodings, each of which is computed once; attributes as above."""
 
     keeps = True
 
     def __init__(self, model: nn.Module, clock: Clock, samples: Batch, token_ids: Mapping[str, int]) -> None:
         self.model, self.clock = model, clock
-        assert isinstance(model, EncodesApart)
+        assert isinstance(model, TwoStage)
         self._fuse: Callable[..., object] = model.fuse
         self._encodings = Encodings(model, untouched(samples, token_ids), clock)
 
@@ -130,5 +130,5 @@ def check_same(apart: Output, whole: Output) -> None:
     if not torch.allclose(apart.prediction, whole.prediction, rtol=close, atol=close):
         raise RunFailed(
             "fuse answers to what encode_modality returns otherwise than the forward pass answers to the whole batch: "
-            "expected the same; see qamoe_bench.contract.EncodesApart"
+            "expected the same; see qamoe_bench.contract.TwoStage"
         )

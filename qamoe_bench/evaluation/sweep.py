@@ -13,7 +13,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from qamoe_bench.contract import EncodesApart, Output, TakesQuality
+from qamoe_bench.contract import AcceptsQuality, Output, TwoStage
 from qamoe_bench.corruption.apply import corrupt
 from qamoe_bench.corruption.draws import CommonDraws
 from qamoe_bench.corruption.state import Corrupted
@@ -67,7 +67,7 @@ class Sweep:
         columns: Equally long, draw by draw and condition by condition: draw, condition, id, target, prediction, where
             the model gives them variance and quality_<modality>, and per modality what happened: missing_<modality>
             (share of valid frames taken away) and noise_<modality> (size of every other change in units of σ_ref).
-            Of a model that gives quality and takes it (see `TakesQuality`) also what it answers with other scores, in
+            Of a model that gives quality and takes it (see `AcceptsQuality`) also what it answers with other scores, in
             the same state: shuffled_prediction, with those of all modalities permuted together between the samples of
             the condition, and averaged_prediction, with the mean of each modality over these samples. Where the data
             set's law is known scatter_<modality>, the true noise scale of the sample's frames before any corruption
@@ -102,7 +102,7 @@ def sweep_model(
         test: The samples, and the draws of a seed.
         protocol: The conditions.
         batch_size: Samples at a time; it changes nothing but speed, unless the model itself draws random numbers.
-        encode_once: Whether equal inputs of an encoder are encoded once, where the model is an `EncodesApart`. It
+        encode_once: Whether equal inputs of an encoder are encoded once, where the model is an `TwoStage`. It
             changes nothing but speed, and the last bits, since other samples share a batch then.
         precision: Of the model's own arithmetic; corruptions are always made in float32.
 
@@ -129,7 +129,7 @@ def sweep_model(
 
 def _asks(model: nn.Module, test: TestSet, encode_once: bool, precision: Precision) -> Asks:
     clock = Clock(next(iter(test.clean.lengths.values())).device, precision)
-    if encode_once and isinstance(model, EncodesApart):
+    if encode_once and isinstance(model, TwoStage):
         return AsksApart(model, clock, test.clean, test.reference.token_ids)
     return AsksWhole(model, clock)
 
@@ -195,7 +195,7 @@ def _predict(asks: Asks, trial: _Trial) -> tuple[Columns, dict[str, Tensor], lis
         if asks.keeps:
             kept.append((rows, given))
     columns, scores = _stack(parts), _joined(quality)
-    if scores and isinstance(asks.model, TakesQuality):
+    if scores and isinstance(asks.model, AcceptsQuality):
         # What is too large to be kept is made once more.
         again = kept or ((rows, asks.given(c, rows.start, anew=False)) for rows, c in trial.batches())
         columns |= _predict_with_other_scores(asks, trial, again, scores)

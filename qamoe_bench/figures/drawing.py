@@ -25,7 +25,7 @@ class Drawing:
     caption: str
 
 
-Kind = Callable[[Analysis, float], Iterator[Drawing]]
+FigureKind = Callable[[Analysis, float], Iterator[Drawing]]
 """From everything that is known of a section and a width in inches to figures; none where there is nothing to show."""
 
 METADATA: Mapping[str, Mapping[str, Any]] = {

@@ -62,7 +62,7 @@ def draw_differences(axes: Axes, of: Known, names: Sequence[str], looks: Mapping
         axes.plot([low, high], [place, place], color=look.colour, linewidth=1.1, solid_capstyle="butt")
         axes.plot(
             value, place, MARKERS[look.marker], color=look.colour, markeredgecolor=look.colour, markeredgewidth=0.9,
-            markerfacecolor=look.colour if d.is_sure else "white", markersize=4,
+            markerfacecolor=look.colour if d.is_significant else "white", markersize=4,
         )  # fmt: skip
     axes.set_xlabel(f"Δ {metric_name(metric)}\n({change_unit(metric)})\n{_directions(metric)}")
     axes.grid(visible=False, axis="y")

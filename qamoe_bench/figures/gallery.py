@@ -9,7 +9,7 @@ from pathlib import Path
 from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.figures.curves import curves
-from qamoe_bench.figures.drawing import TYPES, Kind, content
+from qamoe_bench.figures.drawing import TYPES, FigureKind, content
 from qamoe_bench.figures.forest import forests
 from qamoe_bench.figures.landscape import landscapes
 from qamoe_bench.figures.pareto import paretos
@@ -18,7 +18,7 @@ from qamoe_bench.figures.quality import qualities
 from qamoe_bench.figures.style import WIDTHS, styled
 from qamoe_bench.store.store import write_atomic
 
-KINDS: Mapping[str, Kind] = {
+FIGURE_KINDS: Mapping[str, FigureKind] = {
     "curves": curves,
     "points": points,
     "landscape": landscapes,
@@ -33,7 +33,7 @@ class Choice:
     """What to draw and how; everything where nothing is said of kinds.
 
     Attributes:
-        kinds: Of `KINDS`.
+        kinds: Of `FIGURE_KINDS`.
         widths: Of `qamoe_bench.figures.style.WIDTHS`.
         types: Of `qamoe_bench.figures.drawing.TYPES`.
         multiply_adds: By model, in G per sample; where they are given, they are the cost in `pareto`.
@@ -47,7 +47,8 @@ class Choice:
     def __post_init__(self) -> None:
         """Refuse what does not exist."""
         for what, names, known in (
-            ("kind of figure", self.kinds, KINDS), ("width", self.widths, WIDTHS), ("type of file", self.types, TYPES),
+            ("kind of figure", self.kinds, FIGURE_KINDS),
+            ("width", self.widths, WIDTHS), ("type of file", self.types, TYPES),
         ):  # fmt: skip
             for name in names:
                 if name not in known:
@@ -67,13 +68,13 @@ def draw(found: Iterable[Analysis], choice: Choice, folder: Path) -> Iterator[Pa
     taken: set[str] = set()
     with styled():
         for analysis in found:
-            for kind in choice.kinds or KINDS:
+            for kind in choice.kinds or FIGURE_KINDS:
                 for width in choice.widths:
                     yield from _drawn(analysis, kind, width, choice, folder, taken)
 
 
 def _drawn(found: Analysis, kind: str, width: str, choice: Choice, folder: Path, taken: set[str]) -> Iterator[Path]:
-    make = partial(paretos, multiply_adds=choice.multiply_adds) if kind == "pareto" else KINDS[kind]
+    make = partial(paretos, multiply_adds=choice.multiply_adds) if kind == "pareto" else FIGURE_KINDS[kind]
     for drawing in make(found, WIDTHS[width]):
         words = (found.section.dataset, found.section.protocol, kind, drawing.name, f"{width}-column")
         name = _free("-".join(re.sub(r"[^\w.]+", "_", word) for word in words if word), taken)

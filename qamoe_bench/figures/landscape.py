@@ -11,7 +11,7 @@ from qamoe_bench.figures.curves import seeds
 from qamoe_bench.figures.drawing import Drawing
 from qamoe_bench.figures.labels import difference_label, metric_label, metric_name
 from qamoe_bench.figures.plane import Panel, Plane, draw_panels, plane_of
-from qamoe_bench.statistics.intervals import differences, mean_known
+from qamoe_bench.statistics.intervals import differences, mean_of_defined
 
 SEQUENTIAL, DIVERGING = "viridis", "PuOr"  # colour maps that colour-blind readers can follow
 
@@ -35,7 +35,7 @@ def landscapes(found: Analysis, width: float) -> Iterator[Drawing]:
 
 def value_panels(found: Analysis, scores: Scores, plane: Plane) -> list[Panel]:
     """A panel of each row that has values."""
-    means = mean_known(scores.values, 1)  # (M, C)
+    means = mean_of_defined(scores.values, 1)  # (M, C)
     return [
         Panel(row.name, plane.grid(scores.metric.scale * means[i]))
         for i, row in enumerate(found.section.rows)

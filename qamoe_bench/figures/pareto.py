@@ -39,7 +39,7 @@ def paretos(found: Analysis, width: float, multiply_adds: Mapping[str, float] | 
     costs: dict[str, float] = {row.name: row.cells[0].facts.parameters for row in rows}
     if multiply_adds is not None:
         costs = {row.name: multiply_adds[row.model] for row in rows if row.model in multiply_adds}
-        costs |= {row.name: 0.0 for row in rows if row.is_limit}
+        costs |= {row.name: 0.0 for row in rows if row.is_oracle}
     what = PARAMETERS if multiply_adds is None else MULTIPLY_ADDS
     for scores in found.scores:
         deals = deals_of(found, scores, costs)

@@ -19,10 +19,10 @@ ROW = 0.065  # inches of height that a row takes under each condition
 def points(found: Analysis, width: float) -> Iterator[Drawing]:
     """One figure per metric, of a protocol of named conditions."""
     levels = found.section.levels
-    if levels.axis or len(levels.heads) < 2:
+    if levels.axis or len(levels.labels) < 2:
         return
     names = [row.name for row in found.section.rows]
-    height = 0.6 + len(levels.heads) * max(0.3, ROW * (len(names) + 2))
+    height = 0.6 + len(levels.labels) * max(0.3, ROW * (len(names) + 2))
     for scores in found.scores:
         figure = blank(width, height + legend_height(names, width) if width < BROAD else height)
         axes = figure.add_subplot()
@@ -39,7 +39,7 @@ def draw_points(axes: Axes, found: Analysis, scores: Scores) -> None:
     looks = styles(row.name for row in section.rows)
     shown = [i for i in range(len(section.rows)) if np.isfinite(numbers.value[i]).any()]
     offsets = np.linspace(-0.38, 0.38, len(shown)) if len(shown) > 1 else np.zeros(1)
-    places = np.arange(len(section.levels.heads))
+    places = np.arange(len(section.levels.labels))
     for i, offset in zip(shown, offsets, strict=True):
         value, reach = numbers.value[i], np.stack([numbers.value[i] - low[i], high[i] - numbers.value[i]])
         look = {**line(looks[section.rows[i].name]), "linestyle": "none", "elinewidth": 0.7}
@@ -49,7 +49,7 @@ def draw_points(axes: Axes, found: Analysis, scores: Scores) -> None:
     for place in places[1:]:
         axes.axhline(place - 0.5, color="0.8", linewidth=0.5)
     axes.grid(visible=False, axis="y")
-    axes.set_yticks(places, section.levels.heads)
+    axes.set_yticks(places, section.levels.labels)
     axes.tick_params(axis="y", length=0)
     axes.set(xlabel=metric_label(metric), ylabel="condition", ylim=(len(places) - 0.5, -0.5))
 

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.analyse import Analysis
-from qamoe_bench.analysis.audits import Quality
+from qamoe_bench.analysis.audits import QualityAudit
 from qamoe_bench.analysis.section import Row, Section
 from qamoe_bench.figures.drawing import Drawing
 from qamoe_bench.figures.labels import level_label
@@ -50,11 +50,11 @@ def qualities(found: Analysis, width: float) -> Iterator[Drawing]:
             axes.set_xlabel(level_label(section.levels.axis))
         figure.suptitle(wrapped(row.name), fontsize=7.5)
         figure.legend(handles=key(section), loc="outside lower center", ncols=3)
-        row.forget()
+        row.clear_cache()
         yield Drawing(row.name, figure, _caption(found, row))
 
 
-def panel_title(modality: str, known: Quality) -> str:
+def panel_title(modality: str, known: QualityAudit) -> str:
     """The modality, and how its score ranks with the corruption."""
     return f"{modality}: ρ = {known.corruption:+.2f}".replace("-", "−") if np.isfinite(known.corruption) else modality
 
@@ -91,14 +91,17 @@ def _violin(
 def scores_of(section: Section, row: Row, modality: str, conditions: Sequence[int]) -> dict[str, Scores]:
     """All scores under some conditions, of samples whose modality is there and whose modality is gone."""
     r = row.column(f"quality_{modality}")[:, :, list(conditions)]  # (S, V, C, N)
-    gone = np.concatenate([section.of_seeds[i].column(f"missing_{modality}") for i in section.places(row)]) == 1
+    gone = (
+        np.concatenate([section.realised_by_seed[i].column(f"missing_{modality}") for i in section.seed_indices(row)])
+        == 1
+    )
     gone = gone[:, :, list(conditions)]
     return {"present": r[~gone].astype(np.float64), "missing": r[gone].astype(np.float64)}
 
 
 def has_missing(section: Section, modality: str) -> bool:
     """Whether any sample loses the whole modality."""
-    return any(bool((row.column(f"missing_{modality}") == 1).any()) for row in section.of_seeds)
+    return any(bool((row.column(f"missing_{modality}") == 1).any()) for row in section.realised_by_seed)
 
 
 def key(section: Section) -> list[Any]:

@@ -255,7 +255,7 @@ def find_dialect(name: str) -> Dialect:
     return DIALECTS[name]
 
 
-def answer(columns: Mapping[str, NDArray[Any]], metric: str) -> Float[Array, "... N"]:
+def judged_predictions(columns: Mapping[str, NDArray[Any]], metric: str) -> Float[Array, "... N"]:
     """The predictions that a metric judges.
 
     A column `prediction_<metric>` takes the place of `prediction` for that metric: a predictor that knows the whole
@@ -267,4 +267,6 @@ def answer(columns: Mapping[str, NDArray[Any]], metric: str) -> Float[Array, "..
 def scores(dialect: Dialect, columns: Mapping[str, NDArray[Any]]) -> dict[str, Array]:
     """Every metric of a dialect from columns `prediction` (..., N) and `target` (N)."""
     label = np.asarray(columns["target"], np.float64)
-    return {name: definition(answer(columns, name), label) for name, definition in dialect.definitions.items()}
+    return {
+        name: definition(judged_predictions(columns, name), label) for name, definition in dialect.definitions.items()
+    }

@@ -134,7 +134,7 @@ class QAMoE(nn.Module):
         """Prediction, predicted variance and one quality score per modality."""
         return self.fuse(self.encode(batch))
 
-    def answer_with(self, batch: Batch, quality: Mapping[str, Float[Tensor, " B"]]) -> Output:
+    def predict_with_quality(self, batch: Batch, quality: Mapping[str, Float[Tensor, " B"]]) -> Output:
         """The forward pass with these r_m; without a quality gate there is none to replace, and nothing changes."""
         return self.fuse(self.encode(batch), quality)
 

@@ -160,7 +160,7 @@ class QAMoEPlus(nn.Module):
         """Prediction, predicted variance and one quality score per modality."""
         return self.fuse(self.encode(batch))
 
-    def answer_with(self, batch: Batch, quality: Mapping[str, Float[Tensor, " B"]]) -> Output:
+    def predict_with_quality(self, batch: Batch, quality: Mapping[str, Float[Tensor, " B"]]) -> Output:
         """The forward pass with these r_m.
 
         They replace r_m entirely: a modality without any frame speaks too, as loudly as the score says, for staying

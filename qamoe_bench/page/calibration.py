@@ -53,8 +53,8 @@ def _spec(names: tuple[str, ...], look: Look) -> dict[str, object]:
 
 
 def _sentence(found: Analysis, covered: dict[str, NDArray[np.float64]]) -> str:
-    limits = {row.name for row in found.section.rows if row.is_limit}
-    words = [f"{name} is {_verdict(of)} ({_told(of)})" for name, of in covered.items() if name not in limits]
+    oracle_rows = {row.name for row in found.section.rows if row.is_oracle}
+    words = [f"{name} is {_verdict(of)} ({_told(of)})" for name, of in covered.items() if name not in oracle_rows]
     return f"{listed(words)}." if words else ""
 
 

@@ -45,7 +45,7 @@ class InDialect:
 
 
 @dataclass(frozen=True)
-class Chapter:
+class PageChapter:
     """One section of the report.
 
     Attributes:
@@ -84,7 +84,7 @@ def dialects_of(section: Section, asked: Dialect, metrics: Sequence[str]) -> lis
 def chapter(
     name: str, section: Section, about: Mapping[str, Any], asked: Dialect, metrics: Sequence[str], look: Look,
     texts: Mapping[str, str],
-) -> Chapter:  # fmt: skip
+) -> PageChapter:  # fmt: skip
     """Compute and draw everything of a section."""
     parts, lines = list[InDialect](), list[Entry]()
     first: Analysis | None = None
@@ -99,8 +99,8 @@ def chapter(
     figures = tuple(_common(first, look))
     kinds = {f.kind for f in (*parts[0].figures, *figures)}
     tables = [corruption_table(first), model_table(first), *([uncertainty_table(first)] if first.uncertainty else [])]
-    section.forget()
-    return Chapter(
+    section.clear_cache()
+    return PageChapter(
         name, section, about, tuple(parts), tuple(lines), figures, tuple(tables), told, _absent(kinds, told is not None)
     )
 
@@ -133,7 +133,7 @@ def _in_dialect(found: Analysis, look: Look, known: _Known, every: Sequence[str]
     scores = [known.score(dialect, m) for m in others]
     more = tuple(curves(found.section, s, ranking(found.section, s), look, dialect.name) for s in scores)
     tables = [summary_table(found, s) for s in found.scores]
-    tables += [intervention_table(found)] if found.interventions else []
+    tables += [intervention_table(found)] if found.intervention_effects else []
     return InDialect(dialect, _headline(found), how_to_read(found), figures, more, tuple(tables))
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from qamoe_bench.analysis.pareto import pareto_front
 from qamoe_bench.analysis.section import Row, Section
-from qamoe_bench.analysis.summaries import Summary
+from qamoe_bench.analysis.summaries import SweepSummary
 from qamoe_bench.figures.palette import LIMIT
 from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.page.figure import Columns, Figure, listed, plain, unit_of
@@ -20,7 +20,7 @@ TITLES = {"time": "time per sample, µs (log scale)", "parameters": "trainable p
 WORDS = {"time": ("µs", ".1f"), "parameters": ("parameters", ",")}
 
 
-def costs(section: Section, metric: Metric, mean: Summary, look: Look, dialect: str) -> list[Figure]:
+def costs(section: Section, metric: Metric, mean: SweepSummary, look: Look, dialect: str) -> list[Figure]:
     """A figure for time and one for parameters, of those that are known."""
     return [
         figure
@@ -41,11 +41,11 @@ def parameters(row: Row) -> float:
 
 
 def _figure(
-    section: Section, metric: Metric, mean: Summary, look: Look, dialect: str, kind: str, cost: list[float]
+    section: Section, metric: Metric, mean: SweepSummary, look: Look, dialect: str, kind: str, cost: list[float]
 ) -> Figure | None:
     numbers = mean.estimate()
     low, high = numbers.interval()
-    kept = [i for i, c in enumerate(cost) if c > 0 and np.isfinite(numbers.value[i]) and not section.rows[i].is_limit]
+    kept = [i for i, c in enumerate(cost) if c > 0 and np.isfinite(numbers.value[i]) and not section.rows[i].is_oracle]
     if len(kept) < 2:
         return None
     best = pareto_front({i: cost[i] for i in kept}, {i: metric.sign * float(numbers.value[i]) for i in kept})

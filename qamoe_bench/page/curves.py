@@ -24,7 +24,7 @@ def curves(
     numbers = scores.estimate(levels.means)  # (M, L)
     low, high = numbers.interval()
     names = tuple(row.name for row in section.rows)
-    places = levels.numbers or levels.heads
+    places = levels.numbers or levels.labels
     columns: Columns = {
         "row": [name for name in names for _ in places],
         "x": list(places) * len(names),
@@ -84,10 +84,10 @@ def _about(section: Section, metric: Metric) -> str:
 
 def _sentence(section: Section, metric: Metric, numbers: Estimate, ranks: Ranking) -> str:
     """Who leads at both ends and whether that is sure, and who loses most and least on the way."""
-    contestants = [i for i, r in enumerate(section.rows) if not r.is_limit and np.isfinite(numbers.value[i]).all()]
+    contestants = [i for i, r in enumerate(section.rows) if not r.is_oracle and np.isfinite(numbers.value[i]).all()]
     if not contestants:
         return f"{metric.name} is undefined for every model somewhere on the way."
-    heads, values = section.levels.heads, numbers.value
+    heads, values = section.levels.labels, numbers.value
     worst = _worst_level(metric, values[contestants])
     first, last = (_best(metric, values[contestants, k]) for k in (0, worst))
     names = [section.rows[i].name for i in contestants]
@@ -123,10 +123,10 @@ def _note(section: Section) -> str:
 
 def _named(section: Section, level: int) -> str:
     """A level as sentences call it."""
-    head, axis = section.levels.heads[level], section.levels.axis
+    head, axis = section.levels.labels[level], section.levels.axis
     if not axis:
         return f"“{head}”"
-    return head if level == 0 else f"{section.levels.heads[0].partition('=')[0]}={head}"
+    return head if level == 0 else f"{section.levels.labels[0].partition('=')[0]}={head}"
 
 
 def _worst_level(metric: Metric, values: NDArray[np.float64]) -> int:

@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from qamoe_bench.figures.palette import Style
-from qamoe_bench.page.chapter import Chapter
+from qamoe_bench.page.chapter import PageChapter
 from qamoe_bench.page.figure import Figure, encoded
 from qamoe_bench.page.leaderboard import leaderboards
 from qamoe_bench.page.provenance import Manifest, cell_table, run_facts
@@ -52,7 +52,9 @@ class Pool:
         return name
 
 
-def document(chapters: Sequence[Chapter], manifests: Sequence[Manifest], styles: dict[str, Style], version: str) -> str:
+def document(
+    chapters: Sequence[PageChapter], manifests: Sequence[Manifest], styles: dict[str, Style], version: str
+) -> str:
     """HTML."""
     pool = Pool()
     drawn = {id(f): pool.add(f, c.name) for c in chapters for f in _figures(c)}
@@ -90,15 +92,15 @@ def _look(colour: str, dash: Sequence[int]) -> dict[str, Any]:
     return {"colour": colour, "dash": list(dash) or [1, 0]}
 
 
-def _figures(chapter: Chapter) -> list[Figure]:
+def _figures(chapter: PageChapter) -> list[Figure]:
     return [*(f for part in chapter.dialects for f in (*part.figures, *part.more)), *chapter.figures]
 
 
-def _about(chapter: Chapter) -> dict[str, Any]:
+def _about(chapter: PageChapter) -> dict[str, Any]:
     return {"regimes": {row.name: row.regime for row in chapter.section.rows}}
 
 
-def _choices(chapters: Sequence[Chapter]) -> dict[str, list[str]]:
+def _choices(chapters: Sequence[PageChapter]) -> dict[str, list[str]]:
     """What can be chosen: of data sets, protocols and regimes all or one, of dialects and metrics one."""
     rows = [(c, row) for c in chapters for row in c.section.rows]
     figures = [f for c in chapters for f in _figures(c)]

@@ -7,13 +7,13 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from qamoe_bench.analysis.comparisons import by_condition
+from qamoe_bench.analysis.comparisons import differences_by_condition
 from qamoe_bench.analysis.scores import Scores
 from qamoe_bench.analysis.section import Section, axis_symbol
 from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.page.figure import Figure, plain, unit_of
 from qamoe_bench.page.marks import Chart, axis_title, number_format, rows, specification, tips
-from qamoe_bench.statistics.intervals import mean_known
+from qamoe_bench.statistics.intervals import mean_of_defined
 
 WRITTEN = 10  # levels of an axis up to which there is room for the numbers
 DARK, LIGHT = "#111111", "#ffffff"
@@ -33,7 +33,7 @@ def landscape(section: Section, scores: Scores, dialect: str) -> Figure | None:
     if found is None:
         return None
     metric = scores.metric
-    values = mean_known(scores.values, 1)  # (M, C)
+    values = mean_of_defined(scores.values, 1)  # (M, C)
     spec = specification(_map(metric, found, values, len(section.levels.numbers)), 260)
     return Figure(
         kind="landscape",
@@ -52,11 +52,11 @@ def landscape(section: Section, scores: Scores, dialect: str) -> Figure | None:
 def difference(section: Section, scores: Scores, dialect: str) -> Figure | None:
     """The difference of two rows, which the reader chooses; where it is sure, a cell has a dot."""
     found = axes(section)
-    pairs = by_condition(section, scores) if found else {}
+    pairs = differences_by_condition(section, scores) if found else {}
     if found is None or not pairs:
         return None
     metric = scores.metric
-    columns = _columns(section, found, metric, mean_known(scores.values, 1))
+    columns = _columns(section, found, metric, mean_of_defined(scores.values, 1))
     names = tuple(row.name for row in section.rows)
     sure = {names[i]: {names[j]: _bits(flags) for (a, j), (_, flags) in pairs.items() if a == i} for i, _ in pairs}
     return Figure(
@@ -76,9 +76,9 @@ def difference(section: Section, scores: Scores, dialect: str) -> Figure | None:
 
 def _pair(section: Section, metric: Metric, scores: Scores) -> list[str]:
     """What is shown first: the best contestant and its control, or the next best."""
-    means = mean_known(metric.sign * scores.values.mean(-1), 1)
+    means = mean_of_defined(metric.sign * scores.values.mean(-1), 1)
     order = [
-        int(i) for i in np.argsort(-means, kind="stable") if not section.rows[i].is_limit and np.isfinite(means[i])
+        int(i) for i in np.argsort(-means, kind="stable") if not section.rows[i].is_oracle and np.isfinite(means[i])
     ]
     best = order[0] if order else 0
     other = section.control_of(best)
@@ -153,7 +153,7 @@ def _sentence(section: Section, metric: Metric, found: tuple[str, str], values: 
         key: next((i for i, of in enumerate(conditions) if (of[found[0]], of[found[1]]) == at), None)
         for key, at in (("clean", (0, 0)), ("first", (tops[0], 0)), ("second", (0, tops[1])), ("both", tuple(tops)))
     }
-    rows_ = [i for i, r in enumerate(section.rows) if not r.is_limit and np.isfinite(values[i]).all()]
+    rows_ = [i for i, r in enumerate(section.rows) if not r.is_oracle and np.isfinite(values[i]).all()]
     if not rows_ or None in corner.values():
         return ""
     best = max(rows_, key=lambda i: metric.sign * values[i, corner["both"]])

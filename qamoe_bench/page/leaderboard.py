@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.metrics.catalogue import METRICS, Metric
 from qamoe_bench.page.cost import microseconds, parameters
-from qamoe_bench.report.metric_tables import plus_minus
+from qamoe_bench.report.metric_tables import value_with_interval
 from qamoe_bench.report.table import shown
 
 NONE = float("nan")
@@ -15,7 +15,7 @@ OTHERS = ("reach %", "parameters", "time, µs", "seeds")
 
 
 @dataclass(frozen=True)
-class Cell:
+class LeaderboardEntry:
     """What stands in a cell: its text, a second line, the number that sorts it, and whether it is surely the best."""
 
     text: str
@@ -35,9 +35,9 @@ class Entry:
     regime: str
     dataset: str
     protocol: str
-    is_limit: bool
-    metrics: Mapping[str, Cell]
-    others: tuple[Cell, ...]
+    is_oracle: bool
+    metrics: Mapping[str, LeaderboardEntry]
+    others: tuple[LeaderboardEntry, ...]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Leaderboard:
 
     dialect: str
     header: tuple[str, ...]
-    lines: tuple[tuple[Entry, tuple[Cell, ...]], ...]
+    lines: tuple[tuple[Entry, tuple[LeaderboardEntry, ...]], ...]
 
 
 def entries(chapter: str, found: Analysis) -> list[Entry]:
@@ -65,7 +65,7 @@ def leaderboards(found: Sequence[Entry]) -> list[Leaderboard]:
 def _board(dialect: str, found: Sequence[Entry]) -> Leaderboard:
     metrics = list(dict.fromkeys(name for e in found for name in e.metrics))
     units = [f"{name}, %" if METRICS[name].unit == "%" else name for name in metrics]
-    lines = tuple((e, (*(e.metrics.get(name, Cell("–")) for name in metrics), *e.others)) for e in found)
+    lines = tuple((e, (*(e.metrics.get(name, LeaderboardEntry("–")) for name in metrics), *e.others)) for e in found)
     return Leaderboard(dialect, (*units, *OTHERS), lines)
 
 
@@ -74,27 +74,27 @@ def _entry(chapter: str, found: Analysis, index: int) -> Entry:
     size, time = parameters(row), microseconds(row)
     others = (
         _reached(found, index),
-        Cell(f"{size:,.0f}" if size else "–", key=size or NONE),
-        Cell(f"{time:.3g}" if time else "–", key=time or NONE),
-        Cell(str(len(row.seeds)), key=len(row.seeds)),
+        LeaderboardEntry(f"{size:,.0f}" if size else "–", key=size or NONE),
+        LeaderboardEntry(f"{time:.3g}" if time else "–", key=time or NONE),
+        LeaderboardEntry(str(len(row.seeds)), key=len(row.seeds)),
     )
     metrics = {s.metric.name: _metric(found, index, s.metric) for s in found.scores}
     return Entry(
-        chapter, found.dialect.name, row.name, row.model, row.regime, section.dataset, section.protocol, row.is_limit,
+        chapter, found.dialect.name, row.name, row.model, row.regime, section.dataset, section.protocol, row.is_oracle,
         metrics, others,
     )  # fmt: skip
 
 
-def _metric(found: Analysis, index: int, metric: Metric) -> Cell:
+def _metric(found: Analysis, index: int, metric: Metric) -> LeaderboardEntry:
     numbers, ranks = found.summaries[metric.name]["mean"].estimate(), found.rankings[metric.name]
     rank = ranks.show(index)
-    return Cell(
-        plus_minus(metric, numbers, index), f"rank {rank}" if rank else "", float(numbers.value[index]),
+    return LeaderboardEntry(
+        value_with_interval(metric, numbers, index), f"rank {rank}" if rank else "", float(numbers.value[index]),
         bool(ranks.is_first()[index, -1]),
     )  # fmt: skip
 
 
-def _reached(found: Analysis, index: int) -> Cell:
+def _reached(found: Analysis, index: int) -> LeaderboardEntry:
     summary = found.summaries.get(REACHED, {}).get("reached")
     value = float(summary.estimate().value[index]) if summary else NONE
-    return Cell(shown(100 * value, ".1f"), key=value)
+    return LeaderboardEntry(shown(100 * value, ".1f"), key=value)

@@ -48,7 +48,7 @@ def modalities(section: Section, found: Sensitivity, look: Look, dialect: str) -
 def _sentence(section: Section, found: Sensitivity) -> str:
     metric, loss = found.metric, found.of_modality.value
     low, _ = found.of_modality.interval()
-    rows = [i for i, r in enumerate(section.rows) if not r.is_limit and np.isfinite(loss[i]).any()]
+    rows = [i for i, r in enumerate(section.rows) if not r.is_oracle and np.isfinite(loss[i]).any()]
     moved = [i for i in rows if np.nanmax(np.abs(loss[i])) > 0]
     if not moved:
         return "No model changes with what is missing."

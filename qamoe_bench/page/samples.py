@@ -22,7 +22,7 @@ def samples(section: Section, texts: Mapping[str, str]) -> dict[str, Any] | None
     if not falls:
         return None
     return {
-        "modalities": section.of_seeds[0].modalities,
+        "modalities": section.realised_by_seed[0].modalities,
         "falls": [_told(section, fall, texts) for fall in falls],
     }
 
@@ -45,9 +45,9 @@ def path_spec() -> dict[str, Any]:
 def _told(section: Section, fall: Fall, texts: Mapping[str, str]) -> dict[str, Any]:
     row, n = section.rows[fall.row], fall.sample
     control = section.control_of(fall.row)
-    limit = next((i for i, r in enumerate(section.rows) if r.is_limit), None)
+    limit = next((i for i, r in enumerate(section.rows) if r.is_oracle), None)
     along = _along(section, fall.condition)
-    events = section.of_seeds[section.seeds.index(fall.seed)]
+    events = section.realised_by_seed[section.seeds.index(fall.seed)]
     others = {"control": control, "limit": limit}
     return {
         "row": row.name,

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import altair as alt
 
-from qamoe_bench.analysis.comparisons import Difference, every_pair
+from qamoe_bench.analysis.comparisons import Difference, pairwise_differences
 from qamoe_bench.analysis.scores import Scores
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.metrics.catalogue import Metric
@@ -19,7 +19,7 @@ STEP = 26
 
 def significance(section: Section, scores: Scores, dialect: str) -> Figure | None:
     """One metric."""
-    pairs = every_pair(section, scores)
+    pairs = pairwise_differences(section, scores)
     if not pairs:
         return None
     metric, names = scores.metric, tuple(row.name for row in section.rows)
@@ -56,7 +56,7 @@ def _turned(d: Difference) -> Difference:
 
 
 def _verdict(metric: Metric, d: Difference) -> str:
-    if not d.is_sure:
+    if not d.is_significant:
         return "not told apart"
     return "better" if metric.sign * d.value > 0 else "worse"
 
@@ -87,7 +87,7 @@ def _spec(metric: Metric, order: tuple[str, ...]) -> dict[str, object]:
 
 
 def _sentence(metric: Metric, pairs: dict[tuple[int, int], Difference], names: tuple[str, ...]) -> str:
-    sure = [(pair, d) for pair, d in pairs.items() if d.is_sure]
+    sure = [(pair, d) for pair, d in pairs.items() if d.is_significant]
     total = f"{len(sure)} of {len(pairs)} pairs are told apart in {metric.name}"
     if not sure:
         return f"No pair of rows is told apart in {metric.name}."

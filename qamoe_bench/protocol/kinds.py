@@ -10,7 +10,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Kind:
+class CorruptionKind:
     """One kind of corruption.
 
     Attributes:
@@ -44,87 +44,87 @@ IMDER_SCHEDULE: Mapping[float, tuple[float, float]] = {
 }
 """IMDer's own table (mdswyz/IMDer @ 1901a92): nominal rate to the shares of samples with two and with one missing."""
 
-KINDS: Mapping[str, Kind] = {
-    "modality-missing": Kind(
+CORRUPTION_KINDS: Mapping[str, CorruptionKind] = {
+    "modality-missing": CorruptionKind(
         "rate",
         "the whole modality becomes zero with this probability, independently per sample and modality; with keep_one a "
         "sample that would lose everything keeps one uniformly chosen modality",
         highest=1,
         options={"keep_one": True},
     ),
-    "gcnet-missing": Kind(
+    "gcnet-missing": CorruptionKind(
         "rate",
         "the rate is the average share of missing modalities: one uniformly chosen modality always stays, each other "
         "one stays with the probability that makes the average right; above 1 − 1/modalities just the one stays",
         highest=1,
         joint=True,
     ),
-    "imder-missing": Kind(
+    "imder-missing": CorruptionKind(
         "rate",
         "IMDer's schedule: fixed shares of samples miss two or one uniformly chosen modalities; 0.7 stands for 2/3",
         allowed=tuple(IMDER_SCHEDULE),
         joint=True,
     ),
-    "mplmm-missing": Kind(
+    "mplmm-missing": CorruptionKind(
         "rate",
         "with this probability a sample gets one of the incomplete patterns, uniformly; the average share of missing "
         "modalities is half the rate",
         highest=1,
         joint=True,
     ),
-    "frame-missing": Kind(
+    "frame-missing": CorruptionKind(
         "rate",
         "each valid frame becomes zero with this probability, independently; keep_ends spares the first and last valid "
         "frame of text ([CLS] and [SEP]); shared_draws lets modalities of equal length lose the same frames",
         highest=1,
         options={"keep_ends": False, "shared_draws": False},
     ),
-    "block-missing": Kind(
+    "block-missing": CorruptionKind(
         "rate", "one contiguous span with this share of the valid frames, uniformly placed, becomes zero", highest=1
     ),
-    "gaussian-noise": Kind(
+    "gaussian-noise": CorruptionKind(
         "level",
         "adds Gaussian noise, fresh for every valid frame and dimension, with a standard deviation of level × σ_ref",
         numeric=True,
     ),
-    "laplace-noise": Kind(
+    "laplace-noise": CorruptionKind(
         "level",
         "adds Laplace noise, fresh for every valid frame and dimension, with a standard deviation of level × σ_ref",
         numeric=True,
     ),
-    "utterance-noise": Kind(
+    "utterance-noise": CorruptionKind(
         "level",
         "adds one Gaussian vector to all valid frames of an utterance, with a standard deviation of level × σ_ref per "
         "dimension; pooling over frames cannot average it away",
         numeric=True,
     ),
-    "salt-and-pepper": Kind(
+    "salt-and-pepper": CorruptionKind(
         "rate",
         "each value of a valid frame becomes an extreme, training mean + 3 σ_ref or − 3 σ_ref, with this probability",
         highest=1,
         numeric=True,
     ),
-    "scalar-noise": Kind(
+    "scalar-noise": CorruptionKind(
         "rate",
         "with this probability all frames of the modality are multiplied by one N(0, 1) number (MSA-Robustness's "
         "g_noise)",
         highest=1,
         numeric=True,
     ),
-    "missing-or-scalar-noise": Kind(
+    "missing-or-scalar-noise": CorruptionKind(
         "rate",
         "with this probability the modality becomes zero, and with this probability again, never both, all its frames "
         "are multiplied by one N(0, 1) number (MSA-Robustness hybrid)",
         highest=0.5,
         numeric=True,
     ),
-    "temporal-shift": Kind(
+    "temporal-shift": CorruptionKind(
         "rate",
         "frames move earlier or later by this share of the valid length, against the other modalities; what leaves the "
         "window is lost, what enters it is zero",
         highest=1,
     ),
-    "frame-substitution": Kind(
+    "frame-substitution": CorruptionKind(
         "rate",
         "each valid frame is replaced, with this probability, by a frame of the same modality from the training split",
         highest=1,

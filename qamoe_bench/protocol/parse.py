@@ -13,7 +13,7 @@ eta = [0.0, 0.1, 0.2]       what is swept; several axes make a grid
 text = 1.0
 
 [[corruption]]              steps, in order
-kind = "modality-missing"   one of qamoe_bench.protocol.kinds.KINDS
+kind = "modality-missing"   one of qamoe_bench.protocol.kinds.CORRUPTION_KINDS
 rate = "eta"                a number, a variable, or one of them per modality: {text = "eta", audio = 0.2}
 modalities = ["text"]       optional: all where left out
 keep_one = true             options of the kind
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from qamoe_bench.errors import BenchError, unknown_name
-from qamoe_bench.protocol.kinds import KINDS, Kind
+from qamoe_bench.protocol.kinds import CORRUPTION_KINDS, CorruptionKind
 from qamoe_bench.protocol.spec import SCHEMA, Protocol
 from qamoe_bench.vocabulary import MODALITIES
 
@@ -151,9 +151,9 @@ def _corruptions(where: str, tables: object, variables: Variables) -> tuple[dict
 
 
 def _corruption(where: str, table: Mapping[str, Any], variables: Variables) -> dict[str, Any]:
-    kind = KINDS.get(str(table.get("kind")))
+    kind = CORRUPTION_KINDS.get(str(table.get("kind")))
     if kind is None:
-        raise BenchError(f"{where}: {unknown_name('kind', str(table.get('kind')), KINDS)}")
+        raise BenchError(f"{where}: {unknown_name('kind', str(table.get('kind')), CORRUPTION_KINDS)}")
     _check_keys(where, table, {"kind", "modalities", kind.parameter, *kind.options})
     options = {name: table.get(name, default) for name, default in kind.options.items()}
     for name, value in options.items():
@@ -162,7 +162,7 @@ def _corruption(where: str, table: Mapping[str, Any], variables: Variables) -> d
     return {"kind": table["kind"], "levels": _levels(where, kind, table, variables), "options": options}
 
 
-def _levels(where: str, kind: Kind, table: Mapping[str, Any], variables: Variables) -> dict[str, str | float]:
+def _levels(where: str, kind: CorruptionKind, table: Mapping[str, Any], variables: Variables) -> dict[str, str | float]:
     if kind.parameter not in table:
         raise BenchError(f"{where}: expected {kind.parameter!r}, got none; give a number or the name of a variable")
     value = table[kind.parameter]
@@ -181,7 +181,7 @@ def _levels(where: str, kind: Kind, table: Mapping[str, Any], variables: Variabl
     return {m: v if isinstance(v, str) else float(v) for m, v in levels.items()}
 
 
-def _check_level(where: str, kind: Kind, level: object, variables: Variables) -> None:
+def _check_level(where: str, kind: CorruptionKind, level: object, variables: Variables) -> None:
     if isinstance(level, str) and level not in variables:
         raise BenchError(f"{where}: {unknown_name('variable', level, variables)}")
     for value in variables[level] if isinstance(level, str) else [level]:

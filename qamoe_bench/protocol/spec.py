@@ -27,7 +27,7 @@ class Step:
     """One corruption with its levels filled in.
 
     Attributes:
-        kind: A name in `qamoe_bench.protocol.kinds.KINDS`.
+        kind: A name in `qamoe_bench.protocol.kinds.CORRUPTION_KINDS`.
         levels: Level per modality; a modality that is not named is left alone.
         options: Every option of the kind.
     """

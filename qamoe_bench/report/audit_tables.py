@@ -8,7 +8,7 @@ import numpy as np
 from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.analysis.audits import COVERAGE, INTERVENTIONS
 from qamoe_bench.analysis.section import Row
-from qamoe_bench.report.metric_tables import limits
+from qamoe_bench.report.metric_tables import oracle_rows
 from qamoe_bench.report.table import Table, fitted, shown, without_empty
 from qamoe_bench.store.store import StoredCell
 from qamoe_bench.vocabulary import MODALITIES
@@ -25,7 +25,7 @@ def corruption_table(found: Analysis) -> Table:
         elif values.any():
             rows.append((f"{name.removeprefix('noise_')} noise σ/σ_ref", *(f"{v:.2f}" for v in values)))
     title = "What the corruption really did (mean over samples and modalities)"
-    return fitted(Table(title, ("", *levels.heads), tuple(rows), levels.notes))
+    return fitted(Table(title, ("", *levels.labels), tuple(rows), levels.notes))
 
 
 def uncertainty_table(found: Analysis) -> Table:
@@ -42,7 +42,7 @@ def uncertainty_table(found: Analysis) -> Table:
         "ρ",
         "AUSE",
         *(f"{100 * c:.0f}" for c in COVERAGE),
-        f"95 at {found.section.levels.heads[-1]}",
+        f"95 at {found.section.levels.labels[-1]}",
     )
     notes = (
         "σ² read as a normal variance; means over levels; ρ: Spearman's of σ² with |error| (1: large errors are "
@@ -81,7 +81,7 @@ def intervention_table(found: Analysis) -> Table:
     metrics = [s.metric for s in found.scores]
     words = {"shuffled": "shuffled", "averaged": "mean"}
     rows, idle = [], []
-    for name, of in found.interventions.items():
+    for name, of in found.intervention_effects.items():
         cells, sure = [name], False
         for intervention in INTERVENTIONS:
             low, high = of[intervention].interval()
@@ -104,7 +104,7 @@ def intervention_table(found: Analysis) -> Table:
 def evaluation_table(found: Analysis) -> Table:
     """What settings of the evaluation change in every metric, and in time."""
     rows, metrics = [], [s.metric for s in found.scores]
-    for (row, usual), change in found.evaluations.items():
+    for (row, usual), change in found.evaluation_effects.items():
         low, high = change.interval()
         marks = ["" if low[k] > 0 or high[k] < 0 else " ≈" for k in range(len(metrics))]
         changes = [f"{m.show_change(float(change.value[k]))}{marks[k]}" for k, m in enumerate(metrics)]
@@ -142,7 +142,7 @@ def model_table(found: Analysis) -> Table:
         for row in found.section.rows
     )
     return Table(
-        "Models", ("model", "regime", "parameters", "best epoch", "seeds"), rows, reference=limits(found.section)
+        "Models", ("model", "regime", "parameters", "best epoch", "seeds"), rows, reference=oracle_rows(found.section)
     )
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 
 from qamoe_bench.analysis.analyse import Analysis
-from qamoe_bench.analysis.runs import THRESHOLDS, chances, interquartile_means, profile
+from qamoe_bench.analysis.runs import THRESHOLDS, improvement_probabilities, interquartile_means, oracle_profile
 from qamoe_bench.analysis.scores import Scores
 from qamoe_bench.analysis.section import CONTROL, MEAN, Section
 from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.report.table import Table, fitted, shown, without_empty
-from qamoe_bench.statistics.intervals import Estimate, mean_known
+from qamoe_bench.statistics.intervals import Estimate, mean_of_defined
 
 COLUMNS = {"auilc": "AUILC", "worst": "worst", "retention": "kept %", "reached": "reach %"}
 
@@ -16,17 +16,17 @@ COLUMNS = {"auilc": "AUILC", "worst": "worst", "retention": "kept %", "reached":
 def level_table(found: Analysis, scores: Scores) -> Table:
     """A metric by level, means over seeds."""
     section, metric = found.section, scores.metric
-    levels = mean_known(section.levels.means(scores.values), 1)  # (M, L)
-    means = mean_known(scores.values.mean(-1), 1)
+    levels = mean_of_defined(section.levels.means(scores.values), 1)  # (M, L)
+    means = mean_of_defined(scores.values.mean(-1), 1)
     rows = tuple((row.name, *map(metric.show, levels[i]), metric.show(means[i])) for i, row in enumerate(section.rows))
     first = found.rankings[metric.name].is_first()
     return fitted(
         Table(
             f"{metric.name}{_unit(metric)} ({metric.better} is better): {metric.title}",
-            ("model", *section.levels.heads, "mean"),
+            ("model", *section.levels.labels, "mean"),
             rows,
             (*section.levels.notes, *_undefined(scores)),
-            limits(section),
+            oracle_rows(section),
             frozenset((int(i), int(k) + 1) for i, k in np.argwhere(first)),
             tuple(tuple(map(float, of)) for of in levels) if len(section.levels.numbers) > 2 else (),
         )
@@ -46,7 +46,7 @@ def summary_table(found: Analysis, scores: Scores) -> Table:
         rows.append(
             (
                 row.name,
-                plus_minus(metric, estimates["mean"], i),
+                value_with_interval(metric, estimates["mean"], i),
                 *others,
                 *_difference(found, metric, i),
                 ranks.show(i),
@@ -54,10 +54,10 @@ def summary_table(found: Analysis, scores: Scores) -> Table:
         )
     first = frozenset((i, 1) for i in range(len(rows)) if ranks.is_first()[i, -1])
     title = f"{metric.name}{_unit(metric)} over the whole sweep"
-    return without_empty(Table(title, head, tuple(rows), _power(found, metric), limits(section), first))
+    return without_empty(Table(title, head, tuple(rows), _power(found, metric), oracle_rows(section), first))
 
 
-def plus_minus(metric: Metric, estimate: Estimate, row: int) -> str:
+def value_with_interval(metric: Metric, estimate: Estimate, row: int) -> str:
     """A row's value with half of its interval."""
     shown = metric.show(float(estimate.value[row]))
     low, high = estimate.interval()
@@ -68,7 +68,7 @@ def _difference(found: Analysis, metric: Metric, row: int) -> tuple[str, str]:
     d = found.differences.get((metric.name, row))
     if d is None or not np.isfinite(d.value):
         return "–", "–"
-    mark = "" if d.is_sure else " ≈"
+    mark = "" if d.is_significant else " ≈"
     value, low, high = (_short(metric.show_change(x)) for x in (d.value, d.low, d.high))
     return f"{value}{mark}", f"{low} … {high}"
 
@@ -117,25 +117,25 @@ def runs_table(found: Analysis) -> Table:
     for s in found.scores:
         head += [s.metric.name, "P"]
         columns.append([s.metric.show(x) for x in interquartile_means(section, s)])
-        columns.append([shown(x, ".2f") for x in chances(section, s)])
+        columns.append([shown(x, ".2f") for x in improvement_probabilities(section, s)])
     note = (
         "in the manner of rliable (Agarwal et al. 2021): mean of the middle half of runs; P: probability that a run "
         f"is better than one of {CONTROL} at the same level, ties half"
     )
     title = "Across runs (seed × level): interquartile means"
-    return without_empty(Table(title, tuple(head), tuple(zip(*columns, strict=True)), (note,), limits(section)))
+    return without_empty(Table(title, tuple(head), tuple(zip(*columns, strict=True)), (note,), oracle_rows(section)))
 
 
 def profile_table(found: Analysis) -> Table | None:
     """Performance profile: the share of runs that goes further than so far from `mean` to the oracle, in MAE."""
     for s in found.scores:
-        shares = profile(found.section, s) if s.metric.name == "mae" else None
+        shares = oracle_profile(found.section, s) if s.metric.name == "mae" else None
         if shares is not None:
             names = [row.name for row in found.section.rows]
             rows = tuple((name, *(f"{100 * x:.0f}" for x in of)) for name, of in zip(names, shares, strict=True))
             head = ("model", *(f">{100 * t:.0f} %" for t in THRESHOLDS))
             title = "Performance profile: % of runs that go further than so much of the way from mean to oracle in MAE"
-            return Table(title, head, rows, (), limits(found.section))
+            return Table(title, head, rows, (), oracle_rows(found.section))
     return None
 
 
@@ -154,18 +154,18 @@ def specialist_table(found: Analysis, scores: Scores) -> Table | None:
     rows = []
     for model, one, many in both:
         gap = scores.values[one] - scores.values[many]  # (S, C)
-        levels = mean_known(section.levels.means(gap))
-        mean = mean_known(gap.mean(-1))
+        levels = mean_of_defined(section.levels.means(gap))
+        mean = mean_of_defined(gap.mean(-1))
         rows.append((model, *map(metric.show_change, levels), metric.show_change(float(mean))))
     better = "positive" if metric.better == "higher" else "negative"
     notes = (f"{better}: one checkpoint is better than a specialist for each level", *section.levels.notes)
     title = f"{metric.name}{', points' if metric.unit == '%' else ''}: spectrum minus matched"
-    return fitted(Table(title, ("model", *section.levels.heads, "mean"), tuple(rows), notes))
+    return fitted(Table(title, ("model", *section.levels.labels, "mean"), tuple(rows), notes))
 
 
-def limits(section: Section) -> tuple[str, ...]:
+def oracle_rows(section: Section) -> tuple[str, ...]:
     """Names of the rows that are no contestants."""
-    return tuple(row.name for row in section.rows if row.is_limit)
+    return tuple(row.name for row in section.rows if row.is_oracle)
 
 
 def _unit(metric: Metric) -> str:

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from qamoe_bench.analysis.comparisons import Difference, Ranking, against_control, ranking
-from qamoe_bench.analysis.parallel import in_order
+from qamoe_bench.analysis.comparisons import Difference, Ranking, differences_from_control, ranking
+from qamoe_bench.analysis.parallel import map_in_order
 from qamoe_bench.analysis.scores import Values, score
 from qamoe_bench.analysis.section import CONTROL, Section, sections
 from qamoe_bench.metrics.catalogue import METRICS, Metric
 from qamoe_bench.metrics.dialects import Dialect
 from qamoe_bench.report.table import Chapter, Table, without_empty
-from qamoe_bench.statistics.intervals import mean_known
+from qamoe_bench.statistics.intervals import mean_of_defined
 from qamoe_bench.store.store import StoredCell
 
 SHOWN = 3
@@ -57,7 +57,7 @@ class _Record:
 def overview(cells: Iterable[StoredCell], dialect: Dialect, metric: str) -> Chapter:
     """Which models lead under which protocol, and how often each is surely better than the control."""
     shown = METRICS[metric]
-    found = list(in_order(lambda section: _glance(section, dialect, metric), sections(cells)))
+    found = list(map_in_order(lambda section: _glance(section, dialect, metric), sections(cells)))
     lines = (
         f"{metric}, mean over all levels of each protocol and over seeds ({shown.better} is better: {shown.title}); "
         f"metric dialect {dialect.name}.",
@@ -71,10 +71,10 @@ def overview(cells: Iterable[StoredCell], dialect: Dialect, metric: str) -> Chap
 
 def _glance(section: Section, dialect: Dialect, metric: str) -> Glance:
     scores = score(section, dialect, metric)
-    differences = {row: d for (_, row), d in against_control(section, [scores]).items()}
-    means = mean_known(scores.values.mean(-1), 1)
+    differences = {row: d for (_, row), d in differences_from_control(section, [scores]).items()}
+    means = mean_of_defined(scores.values.mean(-1), 1)
     found = Glance(section, means, ranking(section, scores), differences, scores.metric.sign)
-    section.forget()
+    section.clear_cache()
     return found
 
 
@@ -111,9 +111,9 @@ def _add(record: _Record, glance: Glance, row: int) -> None:
     record.ranks += [(low + high) / 2] if low else []
     if (d := glance.differences.get(row)) is not None and np.isfinite(d.value):
         gain = glance.sign * d.value
-        record.better += d.is_sure and gain > 0
-        record.worse += d.is_sure and gain < 0
-        record.unsure += not d.is_sure
+        record.better += d.is_significant and gain > 0
+        record.worse += d.is_significant and gain < 0
+        record.unsure += not d.is_significant
 
 
 def _standing(item: tuple[str, _Record]) -> tuple[float, str]:

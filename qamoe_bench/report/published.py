@@ -109,7 +109,7 @@ def _measured(found: Analysis, row: Row, condition: str) -> tuple[str, ...]:
     values = []
     for metric in COLUMNS.values():
         definition = found.dialect.definitions.get(metric)
-        answers = row.answer(metric)[:, :, places].astype(np.float64)
+        answers = row.predictions_for(metric)[:, :, places].astype(np.float64)
         value = float(definition(answers, label).mean()) if definition else np.nan
         values.append(METRICS[metric].show(value))
     return f"{row.name}, measured", condition, *values, found.section.dataset, found.dialect.name, "measured"

@@ -18,7 +18,7 @@ import numpy as np
 
 from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.analysis.audits import COVERAGE
-from qamoe_bench.analysis.runs import chances, interquartile_means
+from qamoe_bench.analysis.runs import improvement_probabilities, interquartile_means
 from qamoe_bench.analysis.scores import Scores
 from qamoe_bench.analysis.section import CONTROL, Row
 
@@ -113,7 +113,7 @@ def _ranks(found: Analysis, scores: Scores) -> Iterator[Record]:
 
 def _across_runs(found: Analysis, scores: Scores) -> Iterator[Record]:
     section, metric = found.section, scores.metric.name
-    means, wins = interquartile_means(section, scores), chances(section, scores)
+    means, wins = interquartile_means(section, scores), improvement_probabilities(section, scores)
     for row, mean, chance in zip(section.rows, means, wins, strict=True):
         yield _record(found, row, "interquartile_mean", metric, mean)
         if np.isfinite(chance):
@@ -130,7 +130,7 @@ def _audits(found: Analysis) -> Iterator[Record]:
         for m, q in of.items():
             audits = {f"spearman_quality_corruption_{m}": q.corruption, f"spearman_quality_scatter_{m}": q.scatter}
             yield from _audit(found, rows[name], audits.items())
-    for name, changes in found.interventions.items():
+    for name, changes in found.intervention_effects.items():
         for statistic, change in changes.items():
             low, high = change.interval()
             for k, s in enumerate(found.scores):

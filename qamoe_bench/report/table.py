@@ -17,7 +17,7 @@ class Table:
         header: Column heads; the first column names the rows.
         rows: As many strings as the header has.
         notes: Sentences to print below.
-        reference: Names of rows that are limits or controls rather than contestants.
+        reference: Names of rows that are oracle_rows or controls rather than contestants.
         best: Places (row, column) whose value is surely better than every other of its column.
         trends: Per row the numbers of its curve, for formats that draw it; empty where there is none.
     """

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from qamoe_bench.analysis.analyse import Analysis, analyse
-from qamoe_bench.analysis.parallel import in_order
+from qamoe_bench.analysis.parallel import map_in_order
 from qamoe_bench.analysis.section import sections
 from qamoe_bench.errors import unknown_name
 from qamoe_bench.metrics.dialects import Dialect
@@ -48,7 +48,7 @@ def analyses(cells: Iterable[StoredCell], dialect: Dialect, metrics: Sequence[st
     An analysis may be as large as 100 MB: keep what you render from one, and let go of it before you take the next.
     """
     shown = shown_metrics(dialect, metrics)
-    return in_order(lambda section: analyse(section, dialect, shown), sections(cells))
+    return map_in_order(lambda section: analyse(section, dialect, shown), sections(cells))
 
 
 def chapters(
@@ -92,9 +92,9 @@ def _tables(found: Analysis) -> Iterator[Table]:
         yield uncertainty_table(found)
     if found.quality:
         yield quality_table(found)
-    if found.interventions:
+    if found.intervention_effects:
         yield intervention_table(found)
-    if found.evaluations:
+    if found.evaluation_effects:
         yield evaluation_table(found)
     if found.experts:
         yield expert_table(found)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from qamoe_bench.run.executors.choice import Execution
-from qamoe_bench.run.forecast import Estimate
+from qamoe_bench.run.forecast import Forecast
 from qamoe_bench.run.plan import Job
 from qamoe_bench.store.store import Store
 
@@ -22,8 +22,8 @@ def rows(jobs: Iterable[Job], store: Store) -> list[dict[str, object]]:
     ]
 
 
-def sentences(cells: int, found: Estimate, execution: Execution) -> list[str]:
-    """The sum, the estimate, and what there is no estimate of."""
+def sentences(cells: int, found: Forecast, execution: Execution) -> list[str]:
+    """The sum, the forecast, and what there is no forecast of."""
     lines = [
         f"{cells} cells: {cells - found.cells} are stored, {found.cells} are left to evaluate, after "
         f"{found.trainings} trainings"
@@ -31,12 +31,12 @@ def sentences(cells: int, found: Estimate, execution: Execution) -> list[str]:
     if found.seconds:
         lines.append(_estimate(found, execution))
     if found.unknown:
-        lines.append(f"no estimate for {', '.join(found.unknown)}: nothing comparable is stored")
+        lines.append(f"no forecast for {', '.join(found.unknown)}: nothing comparable is stored")
     return lines
 
 
-def _estimate(found: Estimate, execution: Execution) -> str:
-    words = f"estimate from stored cells: {_span(sum(found.seconds))} on one core"
+def _estimate(found: Forecast, execution: Execution) -> str:
+    words = f"forecast from stored cells: {_span(sum(found.seconds))} on one core"
     memory = f"a process takes up to {found.memory_mib / 1024:.1f} GiB"
     if execution.name != "dask" and (workers := execution.workers(len(found.seconds))) > 1:
         words += f", {_span(found.wall(workers))} with {workers} processes"

@@ -2,7 +2,7 @@
 
 A training is comparable with one of the same model, regime, settings of the loop, data and kind of device; an
 evaluation with one of the same model, data and device, by conditions and draws. Other machines, and code that changed
-since, are not told apart: it is an estimate.
+since, are not told apart: it is an forecast.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ from qamoe_bench.store.store import Store, StoredCell
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Forecast:
     """What is left of some jobs, and what it will take.
 
     Attributes:
@@ -39,7 +39,7 @@ class Estimate:
         return max(max(self.seconds, default=0.0), sum(self.seconds) / workers)
 
 
-def estimate(jobs: Iterable[Job], store: Store, measured: Sequence[StoredCell]) -> Estimate:
+def forecast(jobs: Iterable[Job], store: Store, measured: Sequence[StoredCell]) -> Forecast:
     """What is left of jobs, given the cells of a store."""
     cells, trainings, memory, seconds, unknown = 0, 0, 0.0, list[float](), dict[str, None]()
     by_kind: dict[tuple[str, str, str], list[StoredCell]] = {}
@@ -60,7 +60,7 @@ def estimate(jobs: Iterable[Job], store: Store, measured: Sequence[StoredCell]) 
             unknown |= {" ".join(filter(None, (cell.model, cell.regime))): None for cell, _ in todo}
         else:
             seconds.append(spent)
-    return Estimate(cells, trainings, tuple(seconds), memory, tuple(unknown))
+    return Forecast(cells, trainings, tuple(seconds), memory, tuple(unknown))
 
 
 def _seconds(job: Job, protocols: Iterable[Protocol], missing: int, alike: Sequence[StoredCell]) -> float | None:

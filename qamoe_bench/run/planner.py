@@ -12,7 +12,7 @@ from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.evaluation.sweep import EvalConfig
-from qamoe_bench.protocol.kinds import KINDS
+from qamoe_bench.protocol.kinds import CORRUPTION_KINDS
 from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.protocol.spec import Protocol
 from qamoe_bench.registry import ModelRef, find_model
@@ -107,7 +107,7 @@ def _recipes(request: Request) -> list[Recipe]:
 def check_tokens(protocol: Protocol, data: Dataset) -> None:
     """Refuse a protocol that computes with numbers where the data hold token ids."""
     for corruption in protocol.corruptions:
-        if KINDS[corruption["kind"]].numeric and (ids := set(corruption["levels"]) & set(data.token_ids)):
+        if CORRUPTION_KINDS[corruption["kind"]].numeric and (ids := set(corruption["levels"]) & set(data.token_ids)):
             raise BenchError(
                 f"protocol {protocol.name!r}: {corruption['kind']!r} computes with features, and {min(ids)} of "
                 f"{data.name!r} holds token ids; use a protocol that loses or replaces tokens"

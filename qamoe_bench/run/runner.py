@@ -25,7 +25,7 @@ SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Summary:
+class RunSummary:
     """What a run did: trainings and cells made, cells that were there already, seconds."""
 
     trained: int
@@ -34,14 +34,16 @@ class Summary:
     seconds: float
 
 
-def run(plan: Plan, store: Store, jobs: int | None = None, progress: Watch = lambda _: nullcontext(ignore)) -> Summary:
+def run(
+    plan: Plan, store: Store, jobs: int | None = None, progress: Watch = lambda _: nullcontext(ignore)
+) -> RunSummary:
     """Finish every cell of a plan on this machine; see `run_all`."""
     return run_all([plan], store, Execution(jobs=jobs), progress)
 
 
 def run_all(
     plans: Sequence[Plan], store: Store, execution: Execution, progress: Watch = lambda _: nullcontext(ignore)
-) -> Summary:
+) -> RunSummary:
     """Finish every cell of some plans.
 
     Args:
@@ -68,7 +70,7 @@ def run_all(
     if failures := [failure for outcome in outcomes for failure in outcome.failures]:
         raise RunFailed(_told(failures, sum(len(plan.cells) for plan in plans), store))
     trained, evaluated = sum(o.trained for o in outcomes), sum(o.evaluated for o in outcomes)
-    return Summary(trained, evaluated, reused, time.perf_counter() - start)
+    return RunSummary(trained, evaluated, reused, time.perf_counter() - start)
 
 
 def _finished(tasks: Sequence[Task], store: Store, opened: Opened, tick: Tick) -> Iterator[Outcome]:

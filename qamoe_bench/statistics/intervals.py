@@ -163,7 +163,7 @@ def differences(
     )
 
 
-def mean_known(x: Values, axis: int = 0) -> Values:
+def mean_of_defined(x: Values, axis: int = 0) -> Values:
     """The mean of what is defined; NaN where nothing is."""
     return _mean(x, np.isfinite(x), axis)
 

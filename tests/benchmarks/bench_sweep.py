@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from qamoe_bench.contract import TakesQuality
+from qamoe_bench.contract import AcceptsQuality
 from qamoe_bench.data.dataset import Dataset, Split
 from qamoe_bench.evaluation.sweep import BATCH_SIZE, TestSet, sweep_model
 from qamoe_bench.protocol.parse import load_protocol
@@ -80,9 +80,9 @@ def bare(model: nn.Module, test: TestSet, protocol: Protocol) -> float:
     for first in range(0, len(test.ids), BATCH_SIZE):
         batch = test.corrupted(condition, slice(first, first + BATCH_SIZE)).batch.to(CPU)  # so that nothing is deferred
         start, answer = time.perf_counter(), model(batch)
-        if isinstance(model, TakesQuality) and answer.quality:
+        if isinstance(model, AcceptsQuality) and answer.quality:
             for _ in ("shuffled", "averaged"):
-                model.answer_with(batch, answer.quality)
+                model.predict_with_quality(batch, answer.quality)
         seconds += time.perf_counter() - start
     return seconds
 

@@ -17,18 +17,18 @@ from qamoe_bench.corruption import draws as draws_module
 from qamoe_bench.corruption.apply import APPLY, corrupt
 from qamoe_bench.corruption.draws import CommonDraws, Draws, FreshDraws
 from qamoe_bench.corruption.state import Corrupted
-from qamoe_bench.protocol.kinds import KINDS
+from qamoe_bench.protocol.kinds import CORRUPTION_KINDS
 from qamoe_bench.protocol.spec import Condition, Level, Step
 from qamoe_bench.vocabulary import MODALITIES
 
-EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
-ADDITIVE = tuple(k for k, kind in KINDS.items() if kind.parameter == "level")
+EVERY_KIND = pytest.mark.parametrize("kind", CORRUPTION_KINDS)
+ADDITIVE = tuple(k for k, kind in CORRUPTION_KINDS.items() if kind.parameter == "level")
 TAKING = ("modality-missing", "gcnet-missing", "imder-missing", "mplmm-missing", "frame-missing", "block-missing")
-JOINT = tuple(k for k, kind in KINDS.items() if kind.joint)
+JOINT = tuple(k for k, kind in CORRUPTION_KINDS.items() if kind.joint)
 few = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-every_kind = pytest.mark.parametrize("kind", KINDS)
+every_kind = pytest.mark.parametrize("kind", CORRUPTION_KINDS)
 
 
 # --- Data: no value is ever zero by itself, so zeros are what a corruption made ---
@@ -77,7 +77,7 @@ EQUAL_REFERENCE = make_reference(EQUAL_WIDTHS)
 
 
 def step_of(kind: str, level: Level, **options: bool) -> Step:
-    return Step(kind, dict.fromkeys(MODALITIES, level), {**KINDS[kind].options, **options})
+    return Step(kind, dict.fromkeys(MODALITIES, level), {**CORRUPTION_KINDS[kind].options, **options})
 
 
 def run(batch: Batch, draws: Draws, *steps: Step, reference: Reference = REFERENCE) -> Corrupted:
@@ -106,7 +106,7 @@ def at_many(kind: str, level: float, seed: int = 1, draw: int = 0, **options: bo
 
 def levels_of(kind: str, *, positive: bool = False) -> st.SearchStrategy[float]:
     """Levels that a protocol file may give this kind."""
-    spec = KINDS[kind]
+    spec = CORRUPTION_KINDS[kind]
     if spec.allowed:
         return st.sampled_from([level for level in spec.allowed if level > 0 or not positive])
     return st.floats(0.01 if positive else 0, min(spec.highest, 3), width=32 if spec.highest > 0.5 else 64)
@@ -114,11 +114,11 @@ def levels_of(kind: str, *, positive: bool = False) -> st.SearchStrategy[float]:
 
 def middle(kind: str) -> float:
     """A level at which chance decides."""
-    return 0.4 if KINDS[kind].allowed else min(KINDS[kind].highest, 1) / 2
+    return 0.4 if CORRUPTION_KINDS[kind].allowed else min(CORRUPTION_KINDS[kind].highest, 1) / 2
 
 
 def options_of(kind: str) -> st.SearchStrategy[dict[str, bool]]:
-    return st.fixed_dictionaries(dict.fromkeys(KINDS[kind].options, st.booleans()))
+    return st.fixed_dictionaries(dict.fromkeys(CORRUPTION_KINDS[kind].options, st.booleans()))
 
 
 def assert_same(first: Corrupted, second: Corrupted, frames: Mapping[str, int] | None = None) -> None:
@@ -136,8 +136,8 @@ def rows_of(found: Corrupted, rows: Tensor) -> Corrupted:
 
 
 def test_every_kind_has_a_function_and_every_function_a_kind() -> None:
-    assert set(APPLY) == set(KINDS)
-    assert set(TAKING) | set(ADDITIVE) | set(JOINT) <= set(KINDS)
+    assert set(APPLY) == set(CORRUPTION_KINDS)
+    assert set(TAKING) | set(ADDITIVE) | set(JOINT) <= set(CORRUPTION_KINDS)
 
 
 # --- What holds for every kind ---
@@ -281,9 +281,9 @@ def test_another_draw_or_seed_is_independent(kind: str) -> None:
                     assert correlation(a, b) < FOUR_STANDARD_ERRORS
 
 
-@pytest.mark.parametrize("kind", [k for k in KINDS if k not in JOINT])
+@pytest.mark.parametrize("kind", [k for k in CORRUPTION_KINDS if k not in JOINT])
 def test_modalities_are_independent_given_the_seed(kind: str) -> None:
-    off = dict.fromkeys(KINDS[kind].options, False)
+    off = dict.fromkeys(CORRUPTION_KINDS[kind].options, False)
     found = at_many(kind, middle(kind), **off)
     for one, other in (("text", "audio"), ("text", "vision"), ("audio", "vision")):
         assert not torch.equal(found.batch.features[one], found.batch.features[other])
@@ -292,7 +292,7 @@ def test_modalities_are_independent_given_the_seed(kind: str) -> None:
                 assert correlation(a, b) < FOUR_STANDARD_ERRORS
 
 
-@pytest.mark.parametrize("kind", [k for k in KINDS if "shared_draws" in KINDS[k].options])
+@pytest.mark.parametrize("kind", [k for k in CORRUPTION_KINDS if "shared_draws" in CORRUPTION_KINDS[k].options])
 def test_shared_draws_lose_the_same_frames_where_lengths_are_equal_and_only_there(kind: str) -> None:
     found = at_many(kind, 0.5, shared_draws=True)
     assert torch.equal(found.gone["text"], found.gone["audio"])
@@ -437,7 +437,7 @@ def test_missing_is_the_share_of_frames_that_became_zero(kind: str, data: st.Dat
         torch.testing.assert_close(found.missing(m), lost_by_features(found, BATCH, m))
 
 
-@pytest.mark.parametrize("kind", [k for k in KINDS if k not in ADDITIVE])
+@pytest.mark.parametrize("kind", [k for k in CORRUPTION_KINDS if k not in ADDITIVE])
 @given(data=st.data())
 @few
 def test_noise_is_the_measured_change_of_what_is_left(kind: str, data: st.DataObject) -> None:
@@ -473,7 +473,7 @@ def test_sizes_of_several_steps_add_up_as_variances_do() -> None:
 def test_fewer_modalities_do_no_harm(kind: str, modalities: tuple[str, ...]) -> None:
     batch = make_batch(varied_lengths(24, modalities))
     draws = CommonDraws(1, IDS, batch).rows(slice(None))
-    for level in KINDS[kind].allowed or (0.0, middle(kind), min(KINDS[kind].highest, 1)):
+    for level in CORRUPTION_KINDS[kind].allowed or (0.0, middle(kind), min(CORRUPTION_KINDS[kind].highest, 1)):
         found = run(batch, draws, step_of(kind, level))
         assert found.batch.modalities == batch.modalities
         for m in modalities:
@@ -503,7 +503,9 @@ def test_samples_that_lack_a_modality_do_no_harm(kind: str, data: st.DataObject)
 @pytest.mark.parametrize("kind", [*JOINT, "modality-missing"])
 def test_a_sample_keeps_something_that_it_has(kind: str) -> None:
     batch = make_batch(varied_lengths(24) | {"text": [0] * 23 + [4]})
-    found = run(batch, CommonDraws(1, IDS, batch).rows(slice(None)), step_of(kind, max(KINDS[kind].allowed or [1.0])))
+    found = run(
+        batch, CommonDraws(1, IDS, batch).rows(slice(None)), step_of(kind, max(CORRUPTION_KINDS[kind].allowed or [1.0]))
+    )
     assert torch.stack([found.batch.features[m].flatten(1).any(1) for m in MODALITIES]).any(0).all()
 
 
@@ -522,7 +524,7 @@ def test_what_was_taken_away_stays_zero_when_another_kind_follows(first: str, se
         torch.testing.assert_close(found.missing(m), lost_by_features(found, BATCH, m))
 
 
-@pytest.mark.parametrize(("first", "second"), list(itertools.combinations(KINDS, 2)))
+@pytest.mark.parametrize(("first", "second"), list(itertools.combinations(CORRUPTION_KINDS, 2)))
 def test_two_kinds_on_one_modality_draw_independently(first: str, second: str) -> None:
     for a in signatures(at_many(first, middle(first)), "audio"):
         for b in signatures(at_many(second, middle(second)), "audio"):

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from tinydata import make_dataset
 from torch import Tensor, nn
 
-from qamoe_bench.contract import Batch, EncodesApart, Output
+from qamoe_bench.contract import Batch, Output, TwoStage
 from qamoe_bench.corruption.apply import APPLY
 from qamoe_bench.corruption.state import Corrupted, lose, untouched
 from qamoe_bench.data.dataset import Dataset, Split
 from qamoe_bench.errors import RunFailed
 from qamoe_bench.evaluation.encoding_cache import emptied_inputs
 from qamoe_bench.evaluation.sweep import Sweep, TestSet, sweep_model
-from qamoe_bench.protocol.kinds import KINDS
+from qamoe_bench.protocol.kinds import CORRUPTION_KINDS
 from qamoe_bench.protocol.parse import load_protocol, parse_protocol, protocol_names
 from qamoe_bench.protocol.spec import Condition, Protocol, Step
 from qamoe_bench.registry import find_model, model_refs
@@ -114,7 +114,9 @@ def test_what_is_reused_is_to_the_bit_what_is_encoded_elsewhere(name: str, tiny:
     assert_close(swept(Counts(), tiny, protocol, 7), swept(Counts(), tiny, protocol, 7, once=False))
 
 
-steps = st.lists(st.tuples(st.sampled_from(sorted(KINDS)), st.sampled_from([0.0, 0.3, 0.5, 1.0])), max_size=3)
+steps = st.lists(
+    st.tuples(st.sampled_from(sorted(CORRUPTION_KINDS)), st.sampled_from([0.0, 0.3, 0.5, 1.0])), max_size=3
+)
 
 
 @given(steps, st.booleans(), st.integers(0, 3))
@@ -137,7 +139,7 @@ def test_intact_and_emptied_samples_are_so_whatever_came_over_them(
 
 
 def some_steps(kind: str, level: float, tokens: bool) -> tuple[Step, ...]:
-    about = KINDS[kind]
+    about = CORRUPTION_KINDS[kind]
     level = min(level, about.highest) if not about.allowed else min(about.allowed, key=lambda a: abs(a - level))
     where = 'modalities = ["audio", "vision"]\n' if tokens and about.numeric else ""
     text = f'{HEAD}[[corruption]]\nkind = "{kind}"\n{about.parameter} = {level}\n{where}'
@@ -146,7 +148,7 @@ def some_steps(kind: str, level: float, tokens: bool) -> tuple[Step, ...]:
 
 
 def test_every_kind_is_known_to_the_test_above() -> None:
-    assert set(KINDS) == set(APPLY)
+    assert set(CORRUPTION_KINDS) == set(APPLY)
 
 
 def test_what_is_left_of_a_lost_modality_is_equal_for_equal_numbers_only() -> None:
@@ -174,14 +176,14 @@ def test_every_model_answers_the_same_with_and_without(name: str, protocol: str,
         assert_close(with_it, swept(model, tiny, asked, 20))
     again = swept(model, tiny, asked, 7)
     assert all(np.array_equal(again.columns[c], with_it.columns[c]) for c in with_it.columns)
-    if isinstance(model, EncodesApart):
+    if isinstance(model, TwoStage):
         assert 0 < with_it.encodings_computed <= with_it.encodings_asked
     else:
         assert with_it.encodings_asked == 0
 
 
 def test_all_built_in_models_but_two_encode_apart(tiny: Dataset) -> None:
-    assert {name for name in model_refs() if not isinstance(made(name, tiny), EncodesApart)} == {"mean", "sam-lml"}
+    assert {name for name in model_refs() if not isinstance(made(name, tiny), TwoStage)} == {"mean", "sam-lml"}
 
 
 def test_a_model_of_its_own_for_each_condition_gets_no_encoding_of_another(tiny: Dataset) -> None:

@@ -35,9 +35,9 @@ class Tells(nn.Module):
         self.noise = noise
 
     def forward(self, batch: Batch) -> Output:
-        return self.answer_with(batch, {m: batch.features[m].mean((1, 2)).sigmoid() for m in batch.modalities})
+        return self.predict_with_quality(batch, {m: batch.features[m].mean((1, 2)).sigmoid() for m in batch.modalities})
 
-    def answer_with(self, batch: Batch, scores: dict[str, Tensor]) -> Output:
+    def predict_with_quality(self, batch: Batch, scores: dict[str, Tensor]) -> Output:
         return Output(scores["text"] + self.noise * torch.randn(batch.size), quality=scores)
 
 
@@ -107,11 +107,11 @@ def test_without_its_gate_qa_moe_plus_answers_the_same_whatever_the_scores(tiny:
 
 def test_an_answer_to_other_scores_is_checked_like_any_other(tiny: Dataset, protocol: Protocol) -> None:
     class Breaks(Tells):
-        def answer_with(self, batch: Batch, scores: dict[str, Tensor]) -> Output:
+        def predict_with_quality(self, batch: Batch, scores: dict[str, Tensor]) -> Output:
             return (
                 Output(scores["text"] / 0, quality=scores)
                 if scores["text"].std() == 0
-                else super().answer_with(batch, scores)
+                else super().predict_with_quality(batch, scores)
             )
 
     with pytest.raises(RunFailed, match="not finite at condition 'eta=0'"):

@@ -66,7 +66,7 @@ class Timed(nn.Module):
         self.clock.now += batch.size * (100 if self.batches % 4 == 0 else 1)
         return Output(torch.zeros(batch.size), quality={"text": torch.ones(batch.size)})
 
-    def answer_with(self, batch: Batch, quality: dict[str, Tensor]) -> Output:
+    def predict_with_quality(self, batch: Batch, quality: dict[str, Tensor]) -> Output:
         self.clock.now += 1000
         return Output(torch.zeros(batch.size), quality=quality)
 

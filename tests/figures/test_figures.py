@@ -21,7 +21,7 @@ from qamoe_bench.cli.main import app
 from qamoe_bench.errors import BenchError
 from qamoe_bench.figures.drawing import TYPES, Drawing, content
 from qamoe_bench.figures.forest import forests
-from qamoe_bench.figures.gallery import KINDS, Choice
+from qamoe_bench.figures.gallery import FIGURE_KINDS, Choice
 from qamoe_bench.figures.palette import styles
 from qamoe_bench.figures.pareto import Deal, draw_pareto, front, paretos
 from qamoe_bench.figures.style import WIDTHS, styled, wrapped
@@ -78,15 +78,15 @@ def found(store: Store) -> dict[str, Analysis]:
 
 def drawn(found: Analysis, kind: str, width: str = "one") -> list[Drawing]:
     with styled():
-        return list(KINDS[kind](found, WIDTHS[width]))
+        return list(FIGURE_KINDS[kind](found, WIDTHS[width]))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FIGURE_KINDS)
 def test_equal_results_give_equal_bytes_without_a_date_and_with_their_fonts(
     kind: str, found: dict[str, Analysis]
 ) -> None:
     with styled():
-        once, again = ([content(next(KINDS[kind](found[kind], 3.3)).figure, t) for t in TYPES] for _ in range(2))
+        once, again = ([content(next(FIGURE_KINDS[kind](found[kind], 3.3)).figure, t) for t in TYPES] for _ in range(2))
     assert once == again
     png, pdf, svg = once
     assert struct.unpack(">I", png[16:20]) == (990,)  # 3.3 inches at 300 pixels
@@ -100,7 +100,7 @@ def test_equal_results_give_equal_bytes_without_a_date_and_with_their_fonts(
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FIGURE_KINDS)
 def test_axes_have_names_and_units_and_nothing_overlaps(kind: str, width: str, found: dict[str, Analysis]) -> None:
     drawings = drawn(found[kind], kind, width)
     assert drawings
@@ -177,7 +177,7 @@ def test_sure_differences_are_filled_and_others_hollow(found: dict[str, Analysis
         figure = next(forests(found["differences"], 3.3)).figure
     fills = {line.get_markerfacecolor() for line in figure.axes[0].get_lines() if line.get_marker() not in ("None", "")}
     assert "white" in fills or len(fills) > 0
-    sure = [d.is_sure for (m, i), d in found["differences"].differences.items()
+    sure = [d.is_significant for (m, i), d in found["differences"].differences.items()
             if m == "mae" and found["differences"].section.rows[i].model != "mean"]  # fmt: skip
     hollow = [line for line in figure.axes[0].get_lines() if line.get_markerfacecolor() == "white"]
     assert len(hollow) == sure.count(False)

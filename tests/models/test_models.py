@@ -9,7 +9,7 @@ from tinydata import make_dataset
 from torch import Tensor, nn
 
 import qamoe_bench
-from qamoe_bench.contract import Batch, DataSpec, Output, TakesQuality
+from qamoe_bench.contract import AcceptsQuality, Batch, DataSpec, Output
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import BenchError
 from qamoe_bench.registry import find_model, model_refs
@@ -192,8 +192,8 @@ def test_with_its_own_quality_a_model_answers_as_without(name: str, tiny: Datase
         own = model(some_lost)
         if not own.quality:
             pytest.skip("it gives no quality")
-        assert isinstance(model, TakesQuality)
-        again = model.answer_with(some_lost, own.quality)
+        assert isinstance(model, AcceptsQuality)
+        again = model.predict_with_quality(some_lost, own.quality)
     for key, value in own.columns().items():
         assert torch.equal(again.columns()[key], value)
 

@@ -76,15 +76,15 @@ def test_a_score_from_outside_replaces_r_even_where_no_frame_is_left(tiny: Datas
     silent = replace(batch, features={**batch.features, "audio": 0 * batch.features["audio"]})
     own = model(silent)
     assert (own.quality["audio"] == 0).all()
-    loud = model.answer_with(silent, {**own.quality, "audio": torch.ones(20)})
+    loud = model.predict_with_quality(silent, {**own.quality, "audio": torch.ones(20)})
     assert not torch.allclose(loud.prediction, own.prediction, atol=1e-4)
-    nothing = model.answer_with(batch, {m: torch.zeros(20) for m in model.modalities})
+    nothing = model.predict_with_quality(batch, {m: torch.zeros(20) for m in model.modalities})
     torch.testing.assert_close(nothing.prediction, median(model.prior.softmax(0)[None], model.anchors).expand(20))
 
 
 def test_without_the_quality_gate_scores_from_outside_change_nothing(tiny: Dataset, batch: Batch) -> None:
     model = build(tiny.spec, quality_gate=False).eval()
-    given = model.answer_with(batch, {m: torch.rand(20) for m in model.modalities})
+    given = model.predict_with_quality(batch, {m: torch.rand(20) for m in model.modalities})
     assert torch.equal(given.prediction, model(batch).prediction)
 
 

@@ -84,17 +84,17 @@ def test_with_scores_from_outside_the_formulas_take_these(tiny: Dataset, batch: 
     torch.nn.init.normal_(model.prior)
     given = {m: torch.rand(20) for m in reversed(model.modalities)}  # whatever their order
     with torch.no_grad():
-        output, (prediction, variance, _) = model.answer_with(batch, given), literal(model, batch, given)
+        output, (prediction, variance, _) = model.predict_with_quality(batch, given), literal(model, batch, given)
     torch.testing.assert_close(output.prediction, prediction)
     torch.testing.assert_close(output.variance, variance)
     assert all(output.quality[m] is given[m] for m in model.modalities)
     permuted = {m: r.roll(1) for m, r in given.items()}
-    assert not torch.allclose(model.answer_with(batch, permuted).prediction, prediction, atol=1e-3)
+    assert not torch.allclose(model.predict_with_quality(batch, permuted).prediction, prediction, atol=1e-3)
 
 
 def test_without_a_quality_gate_scores_from_outside_change_nothing(tiny: Dataset, batch: Batch) -> None:
     model = build(tiny.spec, quality="none").eval()
-    given = model.answer_with(batch, {m: torch.rand(20) for m in model.modalities})
+    given = model.predict_with_quality(batch, {m: torch.rand(20) for m in model.modalities})
     assert torch.equal(given.prediction, model(batch).prediction)
     assert given.quality == {}
 

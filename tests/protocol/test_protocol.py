@@ -6,7 +6,7 @@ import pytest
 
 from qamoe_bench.corruption.apply import APPLY
 from qamoe_bench.errors import BenchError
-from qamoe_bench.protocol.kinds import KINDS
+from qamoe_bench.protocol.kinds import CORRUPTION_KINDS
 from qamoe_bench.protocol.parse import load_protocol, parse_protocol, protocol_names
 
 GOOD = """
@@ -68,7 +68,7 @@ def test_the_digest_follows_meaning_and_not_prose() -> None:
 
 
 def test_every_kind_can_be_applied() -> None:
-    assert APPLY.keys() == KINDS.keys()
+    assert APPLY.keys() == CORRUPTION_KINDS.keys()
 
 
 MISTAKES = [

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from qamoe_bench.analysis import parallel as threads
-from qamoe_bench.analysis.parallel import in_order
+from qamoe_bench.analysis.parallel import map_in_order
 from qamoe_bench.analysis.selection import select
 from qamoe_bench.cli.main import app
 from qamoe_bench.errors import BenchError
@@ -129,7 +129,7 @@ def test_threads_keep_the_order_pass_on_what_fails_and_do_not_run_ahead(monkeypa
             raise ValueError("five")
         return 10 * item
 
-    found = in_order(work, range(10))
+    found = map_in_order(work, range(10))
     assert began == []
     assert next(found) == 0
     assert max(began) < 4
@@ -141,9 +141,9 @@ def test_threads_keep_the_order_pass_on_what_fails_and_do_not_run_ahead(monkeypa
 
 def test_one_core_or_one_section_needs_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "usable_cores", lambda: 1)
-    assert set(in_order(lambda _: threading.current_thread(), range(3))) == {threading.main_thread()}
+    assert set(map_in_order(lambda _: threading.current_thread(), range(3))) == {threading.main_thread()}
     monkeypatch.setattr(threads, "usable_cores", lambda: 8)
-    assert set(in_order(lambda _: threading.current_thread(), [0])) == {threading.main_thread()}
+    assert set(map_in_order(lambda _: threading.current_thread(), [0])) == {threading.main_thread()}
 
 
 def test_json_is_laid_out_as_the_standard_encoder_does(store: Store) -> None:

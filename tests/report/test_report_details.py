@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fakestore import noisy, write_store
 
-from qamoe_bench.analysis.comparisons import by_condition, every_pair, ranking
+from qamoe_bench.analysis.comparisons import differences_by_condition, pairwise_differences, ranking
 from qamoe_bench.analysis.hard_samples import errors_of, untouched, worst
 from qamoe_bench.analysis.quality_curves import quality_curves
 from qamoe_bench.analysis.scores import score
@@ -67,7 +67,7 @@ def test_the_worst_samples_are_those_whose_error_grows_most(tmp_path: Path) -> N
     section = made(tmp_path)
     assert untouched(section) == 0
     falls = worst(section, 5)
-    assert not [f for f in falls if section.rows[f.row].is_limit]
+    assert not [f for f in falls if section.rows[f.row].is_oracle]
     good = section.find("good")
     assert good is not None
     row = section.rows[good]
@@ -83,17 +83,17 @@ def test_the_worst_samples_are_those_whose_error_grows_most(tmp_path: Path) -> N
 def test_pairs_say_what_ranks_say(tmp_path: Path) -> None:
     section = made(tmp_path)
     scores = score(section, DIALECTS["mmsa"], "mae")
-    pairs, ranks = every_pair(section, scores), ranking(section, scores)
+    pairs, ranks = pairwise_differences(section, scores), ranking(section, scores)
     assert len(pairs) == 4 * 3 / 2  # the limit is no contestant
     for i in {i for pair in pairs for i in pair}:
-        lost = sum(d.is_sure and (d.value > 0) == (a == i) for (a, b), d in pairs.items() if i in (a, b))
+        lost = sum(d.is_significant and (d.value > 0) == (a == i) for (a, b), d in pairs.items() if i in (a, b))
         assert ranks.best[i, -1] == 1 + lost  # a row is as many places down as rows are surely better
 
 
 def test_differences_by_condition_are_those_of_the_means(tmp_path: Path) -> None:
     section = made(tmp_path)
     scores = score(section, DIALECTS["mmsa"], "mae")
-    found = by_condition(section, scores)
+    found = differences_by_condition(section, scores)
     good, other, twin = (section.find(name) for name in ("good", "late-fusion", "twin"))
     means = scores.values.mean(1)
     sign = 1 if (good, other) in found else -1

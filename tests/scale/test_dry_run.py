@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from qamoe_bench.cli.main import app
 from qamoe_bench.run import dry_run as preview
 from qamoe_bench.run.executors.choice import Execution
-from qamoe_bench.run.forecast import Estimate, estimate
+from qamoe_bench.run.forecast import Forecast, forecast
 from qamoe_bench.store.store import Store
 
 
@@ -40,7 +40,7 @@ def test_the_estimate_adds_up_what_comparable_cells_took(data: Path, serial: Sto
     facts = [c.facts for c in measured]
     assert all(f.seconds_per_condition > 0 and f.peak_memory_mib > 50 for f in facts)
     asked = small_plan(data, name, seeds=(1, 4, 5))
-    found = estimate(asked.jobs, serial, measured)
+    found = forecast(asked.jobs, serial, measured)
     assert (found.cells, found.trainings, found.unknown) == (4, 2, ())
     per_condition = sorted(f.seconds_per_condition for f in facts)
     trainings = sorted(f.training["seconds"] for f in facts)
@@ -52,7 +52,7 @@ def test_the_estimate_adds_up_what_comparable_cells_took(data: Path, serial: Sto
 
 def test_rows_that_share_weights_are_comparable(data: Path, serial: Store) -> None:
     asked = small_plan(data, f"late-fusion:{SHORT},eval.precision=bfloat16")
-    found = estimate(asked.jobs, serial, serial.cells())
+    found = forecast(asked.jobs, serial, serial.cells())
     assert (found.cells, found.trainings, len(found.seconds), found.unknown) == (
         6,
         0,
@@ -60,7 +60,7 @@ def test_rows_that_share_weights_are_comparable(data: Path, serial: Store) -> No
         (f"{asked.cells[0].model} spectrum",),
     )
     both = small_plan(data, f"late-fusion:{SHORT}", f"late-fusion:{SHORT},eval.precision=bfloat16")
-    found = estimate(both.jobs, serial, serial.cells())
+    found = forecast(both.jobs, serial, serial.cells())
     assert (found.cells, found.trainings, len(found.seconds), found.unknown) == (6, 0, 3, ())
 
 
@@ -70,18 +70,18 @@ def test_what_was_trained_otherwise_is_not_comparable(data: Path, serial: Store)
         small_plan(data, f"late-fusion:{longer}"),
         small_plan(data, f"late-fusion:{SHORT}", regimes=("clean",)),
     ):
-        found = estimate(asked.jobs, serial, serial.cells())
+        found = forecast(asked.jobs, serial, serial.cells())
         assert (found.cells, found.seconds, len(found.unknown)) == (6, (), 1)
 
 
 def test_the_estimate_in_words() -> None:
-    found = Estimate(9, 4, (60.0, 60.0, 300.0), 512.0, ("a spectrum",))
+    found = Forecast(9, 4, (60.0, 60.0, 300.0), 512.0, ("a spectrum",))
     assert preview.sentences(10, found, Execution("processes", jobs=3)) == [
         "10 cells: 1 are stored, 9 are left to evaluate, after 4 trainings",
         "estimate from stored cells: 7.0 min on one core, 5.0 min with 3 processes; "
         "a process takes up to 0.5 GiB, all together 1.5 GiB",
         "no estimate for a spectrum: nothing comparable is stored",
     ]
-    assert preview.sentences(1, Estimate(0, 0, (), 0, ()), Execution()) == [
+    assert preview.sentences(1, Forecast(0, 0, (), 0, ()), Execution()) == [
         "1 cells: 1 are stored, 0 are left to evaluate, after 0 trainings"
     ]

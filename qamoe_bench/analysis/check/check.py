@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from qamoe_bench.analysis.check.findings import Finding, Kind, Limits, Name, Pairs
+from qamoe_bench.analysis.check.findings import Finding, FindingKind, Limits, Name, Pairs
 from qamoe_bench.analysis.check.regressions import moved, slower
 from qamoe_bench.analysis.selection import select
 from qamoe_bench.errors import BenchError
@@ -148,7 +148,7 @@ def _changed(
     for before, now in pairs:
         old, new = (getattr(c.cell, f"{what}_digest") for c in (before, now))
         if old != new:
-            kind: Kind = "changed data" if what == "data" else "changed protocol"
+            kind: FindingKind = "changed data" if what == "data" else "changed protocol"
             return Finding(kind, name, detail=f"digest {old[:12]} became {new[:12]}")
     return None
 

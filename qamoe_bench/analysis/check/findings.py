@@ -6,7 +6,7 @@ from typing import Literal
 
 from qamoe_bench.store.store import StoredCell
 
-Kind = Literal["worse", "undefined", "lost", "changed protocol", "changed data", "slower", "better"]
+FindingKind = Literal["worse", "undefined", "lost", "changed protocol", "changed data", "slower", "better"]
 Name = tuple[str, str, str, str]
 """Data set, protocol, model, regime: what a row is called on both sides."""
 Pairs = Mapping[Name, tuple[Sequence[StoredCell], Sequence[StoredCell]]]
@@ -39,7 +39,7 @@ class Finding:
         detail: Numbers: reference, now, and the interval of the difference.
     """
 
-    kind: Kind
+    kind: FindingKind
     name: Name
     what: str = ""
     where: str = ""

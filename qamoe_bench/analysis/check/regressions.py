@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from qamoe_bench.analysis.check.findings import Finding, Kind, Limits, Name, Pairs
-from qamoe_bench.analysis.parallel import in_order
+from qamoe_bench.analysis.check.findings import Finding, FindingKind, Limits, Name, Pairs
+from qamoe_bench.analysis.parallel import map_in_order
 from qamoe_bench.analysis.scores import Scores, Values, score
 from qamoe_bench.analysis.section import CONTROL, Section
 from qamoe_bench.metrics.catalogue import METRICS, Metric
@@ -35,7 +35,7 @@ class _Moved:
     """A metric of the rows of one section on both sides; `change` is what is now minus what was."""
 
     names: tuple[Name, ...]
-    heads: tuple[str, ...]
+    labels: tuple[str, ...]
     metric: Metric
     before: Float[Values, "M K"]
     now: Float[Values, "M K"]
@@ -58,7 +58,7 @@ def moved(
     Rows that are the same to the bit need no test.
     """
     numbers = sum(len(pairs) * _places(pairs) * len(metrics) for pairs in sections)
-    sides = [m for found in in_order(lambda pairs: _section(pairs, dialect, metrics), sections) for m in found]
+    sides = [m for found in map_in_order(lambda pairs: _section(pairs, dialect, metrics), sections) for m in found]
     if not sides:
         return [], numbers
     findings: list[Finding] = []
@@ -77,15 +77,15 @@ def _section(pairs: Pairs, dialect: Dialect, metrics: Sequence[str]) -> list[_Mo
         return []
     old, new = (Section(tuple(c for both in changed.values() for c in both[side])) for side in (0, 1))
     found = [_moved(changed, old, new, dialect, m) for m in metrics]
-    old.forget()
-    new.forget()
+    old.clear_cache()
+    new.clear_cache()
     return found
 
 
 def _places(pairs: Pairs) -> int:
     """Levels of the protocol, and the mean."""
     ((cell, *_), _), *_ = pairs.values()
-    return len(Section((cell,)).levels.heads) + 1
+    return len(Section((cell,)).levels.labels) + 1
 
 
 def _same(before: Sequence[StoredCell], now: Sequence[StoredCell]) -> bool:
@@ -117,7 +117,7 @@ def _moved(pairs: Pairs, old: Section, new: Section, dialect: Dialect, metric: s
         trained,
     )
     found = replace(found, freedom=np.full_like(found.freedom, MANY))
-    return _Moved(tuple(pairs), (*old.levels.heads, "mean"), METRICS[metric], before[0].mean(1), now[0].mean(1), found)
+    return _Moved(tuple(pairs), (*old.levels.labels, "mean"), METRICS[metric], before[0].mean(1), now[0].mean(1), found)
 
 
 def _aligned(section: Section, scores: Scores, pairs: Pairs) -> tuple[Float[Values, "M S K"], Float[Values, "R M S K"]]:
@@ -128,7 +128,7 @@ def _aligned(section: Section, scores: Scores, pairs: Pairs) -> tuple[Float[Valu
     return levels.with_mean(scores.values[order]), levels.with_mean(scores.resampled[:, order])
 
 
-def _findings(kind: Kind, m: _Moved, where: NDArray[np.bool_], alpha: Values) -> list[Finding]:
+def _findings(kind: FindingKind, m: _Moved, where: NDArray[np.bool_], alpha: Values) -> list[Finding]:
     """What a mask marks; the interval is two-sided, and its nearer end is what the one-sided test at alpha judged."""
     show, change = m.metric.show, m.metric.show_change
     low, high = m.change.interval(np.clip(2 * alpha, SMALLEST, 1))
@@ -136,7 +136,7 @@ def _findings(kind: Kind, m: _Moved, where: NDArray[np.bool_], alpha: Values) ->
     for i, k in np.argwhere(where):
         detail = f"{show(m.before[i, k])} became {show(m.now[i, k])}"
         detail += f" ({change(low[i, k])} … {change(high[i, k])})" if kind != "undefined" else ""
-        found.append(Finding(kind, m.names[i], m.metric.name, m.heads[k], detail))
+        found.append(Finding(kind, m.names[i], m.metric.name, m.labels[k], detail))
     return found
 
 
