@@ -18,11 +18,12 @@ from matplotlib.figure import Figure
 from published_marks import draw_dots, named
 
 from qamoe_bench.analysis.analyse import Analysis
-from qamoe_bench.figures.labels import METRIC_NAMES, unit
+from qamoe_bench.figures.labels import unit
 from qamoe_bench.figures.palette import styles
 from qamoe_bench.figures.style import MARKERS, QUIET, blank
 from qamoe_bench.report.published import COLUMNS, Published
 from qamoe_bench.report.table import Table
+from qamoe_bench.vocabulary import METRIC_LABELS
 
 BASELINES = ("TFN", "LMF", "MulT", "MISA", "MMIM", "EMOE", "MMA", "C-MIB", "MM-Boosting", "SAM-LML", "QA-MoE")
 """The methods of the paper's clean table, as far as numbers of theirs are known."""
@@ -75,7 +76,7 @@ def _figure(found: Analysis, known: list[Published]) -> Figure:
         there = [k for k, p in enumerate(known) if column in p.values]
         draw_dots(axes, [known[k].values[column] for k in there], [len(rows) + k for k in there])
         axes.axhline(len(rows) - 0.5, color=QUIET, linewidth=0.8)
-        axes.set_xlabel(f"{METRIC_NAMES[metric]}\n({unit(scores.metric)}; {scores.metric.better} is better)")
+        axes.set_xlabel(f"{METRIC_LABELS[metric]}\n({unit(scores.metric)}; {scores.metric.better} is better)")
         axes.grid(visible=True, axis="y")
         axes.tick_params(axis="y", length=0)
     panels[0].set_yticks(np.arange(len(rows) + len(known)), [*names, *map(named, known)])

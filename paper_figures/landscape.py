@@ -20,11 +20,12 @@ from matplotlib.figure import Figure
 
 from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.errors import BenchError
-from qamoe_bench.figures.labels import level_label, metric_label
+from qamoe_bench.figures.labels import metric_label
 from qamoe_bench.figures.landscape import DIVERGING, SEQUENTIAL, difference_panels, value_panels
 from qamoe_bench.figures.plane import Plane, draw_panel, plane_of
 from qamoe_bench.figures.style import blank
 from qamoe_bench.report.table import Table
+from qamoe_bench.vocabulary import axis_label
 
 MODELS = ("qa-moe", "sam-lml")
 POINT = "lambda=0.3,eta=0.2"
@@ -77,8 +78,8 @@ def _figure(found: Analysis, plane: Plane) -> Figure:
         x, y = plane.across.index(0.3) + 0.5, plane.up.index(0.2) + 0.5
         axes.plot(x, y, "s", markerfacecolor="none", markeredgecolor="white", markersize=7, markeredgewidth=2.2)
         axes.plot(x, y, "s", markerfacecolor="none", markeredgecolor="black", markersize=7, markeredgewidth=0.9)
-        axes.set_xlabel(level_label(plane.names[0]).replace(" (", "\n("))
-    panels[0].set_ylabel(level_label(plane.names[1]))
+        axes.set_xlabel(axis_label(plane.names[0]).replace(" (", "\n("))
+    panels[0].set_ylabel(axis_label(plane.names[1]))
     for norm, colours, group, label in (
         (norms[0], SEQUENTIAL, list(panels[:-1]), metric_label(scores.metric)),
         (norms[1], DIVERGING, [panels[-1]], "Δ ACC7 (points)"),

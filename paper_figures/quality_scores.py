@@ -5,10 +5,10 @@ from beside import BROAD, SOURCE, Evidence, Exhibit, main
 from matplotlib.figure import Figure
 
 from qamoe_bench.analysis.analyse import Analysis
-from qamoe_bench.figures.labels import level_label
 from qamoe_bench.figures.quality import draw_scores, key, panel_title
 from qamoe_bench.figures.style import blank
 from qamoe_bench.report.table import Table
+from qamoe_bench.vocabulary import axis_label
 
 ROWS = ("qa-moe", "qa-moe:feature-nll", "qa-moe-plus")
 PROTOCOLS = ("quality-degradation", "random-missing")
@@ -55,7 +55,7 @@ def _figure(found: Analysis) -> Figure:
             axes.set_title(panel_title(modality, found.quality[row.name][modality]), loc="left")
         line[0].set_ylabel(f"{row.name}\nscore r (0 to 1)")
     for axes in panels[-1]:
-        axes.set_xlabel(level_label(found.section.levels.axis))
+        axes.set_xlabel(axis_label(found.section.levels.axis))
     figure.legend(handles=key(found.section), loc="outside lower center", ncols=3)
     return figure
 

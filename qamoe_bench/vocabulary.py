@@ -1,3 +1,62 @@
-"""The three modalities, in the order in which everything lists them."""
+"""What everything is called: modalities, axes of corruption and metrics, with the labels that people read.
+
+One table each, for tables, figures and the page alike. An axis or metric that is not listed is called by its name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 MODALITIES = ("text", "audio", "vision")
+"""In the order in which everything lists them."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis of corruption, along which a protocol has levels.
+
+    Attributes:
+        symbol: Its symbol in table heads and legends.
+        meaning: What its level says.
+        unit: Unit of the level, or `no unit`.
+    """
+
+    symbol: str
+    meaning: str
+    unit: str
+
+
+AXES: Mapping[str, Axis] = {
+    "eta": Axis("η", "nominal missing rate", "share"),
+    "lambda": Axis("λ", "nominal corruption level", "no unit"),
+    "s": Axis("s", "shift", "share of the length"),
+}
+
+METRIC_LABELS: Mapping[str, str] = {
+    "acc2_has0": "ACC2, all labels",
+    "acc2_non0": "ACC2, labels ≠ 0",
+    "f1_has0": "F1, all labels",
+    "f1_non0": "F1, labels ≠ 0",
+    "acc3": "ACC3",
+    "acc5": "ACC5",
+    "acc7": "ACC7",
+    "mae": "MAE",
+    "corr": "Pearson correlation",
+}
+
+
+def axis_symbol(axis: str) -> str:
+    """The symbol of an axis, such as η."""
+    return AXES[axis].symbol if axis in AXES else axis
+
+
+def axis_label(axis: str) -> str:
+    """An axis with meaning, symbol and unit, for the axis of a chart."""
+    if axis not in AXES:
+        return f"{axis} (level, no unit)"
+    known = AXES[axis]
+    return f"{known.meaning} {known.symbol} ({known.unit})"
+
+
+def metric_label(metric: str) -> str:
+    """A metric as people write it."""
+    return METRIC_LABELS.get(metric, metric)

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from qamoe_bench.store.cell import ORACLE
 from qamoe_bench.store.store import StoredCell
-from qamoe_bench.vocabulary import MODALITIES
+from qamoe_bench.vocabulary import MODALITIES, axis_symbol
 
-SYMBOLS = {"eta": "η", "lambda": "λ"}
 EVENTS = ("missing_", "noise_", "scatter_")
 """What the names of columns begin with that say what happened to the samples, and not what a model answered."""
 SHARED = frozenset({"id", "draw", "condition", "target"})
@@ -247,11 +246,6 @@ def _by_model(identity: tuple[str, str, str]) -> tuple[str, ...]:
 
 def _identity(cell: StoredCell) -> tuple[str, str, str]:
     return cell.cell.model, cell.cell.regime, cell.cell.recipe
-
-
-def axis_symbol(axis: str) -> str:
-    """An axis as short as it can be."""
-    return SYMBOLS.get(axis, axis)
 
 
 def sections(cells: Iterable[StoredCell]) -> list[Section]:

@@ -12,14 +12,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from qamoe_bench.analysis.section import axis_symbol
 from qamoe_bench.corruption.state import Corrupted
 from qamoe_bench.evaluation.sweep import BATCH_SIZE, TestSet
 from qamoe_bench.figures.protocol_plot import Picture, Strip
 from qamoe_bench.protocol.kinds import CORRUPTION_KINDS
 from qamoe_bench.protocol.spec import Condition, Protocol
 from qamoe_bench.report.table import Chapter, Table
-from qamoe_bench.vocabulary import MODALITIES
+from qamoe_bench.vocabulary import MODALITIES, axis_symbol
 
 MOST_COLUMNS = 8
 

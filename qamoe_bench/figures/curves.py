@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.analysis.scores import Scores
 from qamoe_bench.figures.drawing import Drawing
-from qamoe_bench.figures.labels import level_label, metric_label, metric_name
+from qamoe_bench.figures.labels import metric_label, metric_name
 from qamoe_bench.figures.palette import styles
 from qamoe_bench.figures.style import BROAD, blank, legend, legend_height, line
+from qamoe_bench.vocabulary import axis_label
 
 PANEL = 2.1  # inches of height
 BANDS = 0.6  # how opaque all bands are together; each at most a quarter of that
@@ -43,7 +44,7 @@ def draw_curves(axes: Axes, found: Analysis, scores: Scores) -> None:
         ends = metric.scale * low[i], metric.scale * high[i]
         axes.fill_between(levels.numbers, *ends, color=look["color"], alpha=opacity, linewidth=0)
         axes.plot(levels.numbers, metric.scale * numbers.value[i], label=row.name, **look)
-    axes.set(xlabel=level_label(levels.axis), ylabel=metric_label(metric), xticks=levels.numbers)
+    axes.set(xlabel=axis_label(levels.axis), ylabel=metric_label(metric), xticks=levels.numbers)
     axes.margins(x=0.02)
 
 

@@ -1,22 +1,12 @@
-"""Names and units of axes."""
+"""Labels of metrics and of their differences, with units and directions."""
 
+from qamoe_bench import vocabulary
 from qamoe_bench.metrics.catalogue import Metric
-
-METRIC_NAMES = {
-    "acc2_has0": "ACC2, all labels", "acc2_non0": "ACC2, labels ≠ 0", "f1_has0": "F1, all labels",
-    "f1_non0": "F1, labels ≠ 0", "acc3": "ACC3", "acc5": "ACC5", "acc7": "ACC7", "mae": "MAE",
-    "corr": "Pearson correlation",
-}  # fmt: skip
-LEVEL_NAMES = {
-    "eta": "nominal missing rate η (share)",
-    "lambda": "nominal corruption level λ (no unit)",
-    "s": "shift s (share of the length)",
-}
 
 
 def metric_name(metric: Metric) -> str:
     """A metric as people call it."""
-    return METRIC_NAMES.get(metric.name, metric.name)
+    return vocabulary.metric_label(metric.name)
 
 
 def unit(metric: Metric) -> str:
@@ -37,8 +27,3 @@ def difference_label(metric: Metric, other: str) -> str:
 def change_unit(metric: Metric) -> str:
     """The unit of a difference: of shares, points."""
     return "points" if metric.unit == "%" else unit(metric)
-
-
-def level_label(axis: str) -> str:
-    """The axis of a sweep."""
-    return LEVEL_NAMES.get(axis, f"{axis} (level, no unit)")

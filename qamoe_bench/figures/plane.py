@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.section import Section
-from qamoe_bench.figures.labels import level_label
 from qamoe_bench.figures.style import BROAD, blank, wrapped
+from qamoe_bench.vocabulary import axis_label
 
 Grid = Float[NDArray[np.float64], "Y X"]
 DARK = 0.45  # luminance below which writing must be white
@@ -91,9 +91,9 @@ def draw_panels(
     for index, axes in enumerate(shown[: len(panels)]):
         if index + columns >= len(panels):
             axes.tick_params(labelbottom=True)
-            axes.set_xlabel(level_label(plane.names[0]).replace(" (", "\n("))
+            axes.set_xlabel(axis_label(plane.names[0]).replace(" (", "\n("))
         if index % columns == 0:
-            axes.set_ylabel(level_label(plane.names[1]).replace(" (", "\n("))
+            axes.set_ylabel(axis_label(plane.names[1]).replace(" (", "\n("))
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=shown[: len(panels)], location="top", aspect=40, pad=0.02)
     bar.set_label(label)
     bar.outline.set_linewidth(0.5)

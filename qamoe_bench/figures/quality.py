@@ -17,8 +17,8 @@ from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.analysis.audits import QualityAudit
 from qamoe_bench.analysis.section import Row, Section
 from qamoe_bench.figures.drawing import Drawing
-from qamoe_bench.figures.labels import level_label
 from qamoe_bench.figures.style import BROAD, blank, wrapped
+from qamoe_bench.vocabulary import axis_label
 
 Scores = Float[NDArray[np.float64], " X"]
 LOOKS: dict[str, dict[str, Any]] = {
@@ -47,7 +47,7 @@ def qualities(found: Analysis, width: float) -> Iterator[Drawing]:
         for axes in panels[:, 0]:
             axes.set_ylabel("score r (0 to 1)")
         for axes in panels[-1]:
-            axes.set_xlabel(level_label(section.levels.axis))
+            axes.set_xlabel(axis_label(section.levels.axis))
         figure.suptitle(wrapped(row.name), fontsize=7.5)
         figure.legend(handles=key(section), loc="outside lower center", ncols=3)
         row.clear_cache()

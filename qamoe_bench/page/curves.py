@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 
 from qamoe_bench.analysis.comparisons import Ranking
 from qamoe_bench.analysis.scores import Scores
-from qamoe_bench.analysis.section import Section, axis_symbol
+from qamoe_bench.analysis.section import Section
 from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.page.figure import Columns, Figure, listed, plain, unit_of
 from qamoe_bench.page.marks import Look, axis_title, dots, number_format, rows, specification, tips
 from qamoe_bench.report.table import Table
 from qamoe_bench.statistics.intervals import Estimate
+from qamoe_bench.vocabulary import axis_symbol
 
 
 def curves(

@@ -9,11 +9,12 @@ import numpy as np
 
 from qamoe_bench.analysis.comparisons import differences_by_condition
 from qamoe_bench.analysis.scores import Scores
-from qamoe_bench.analysis.section import Section, axis_symbol
+from qamoe_bench.analysis.section import Section
 from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.page.figure import Figure, plain, unit_of
 from qamoe_bench.page.marks import Chart, axis_title, number_format, rows, specification, tips
 from qamoe_bench.statistics.intervals import mean_of_defined
+from qamoe_bench.vocabulary import axis_symbol
 
 WRITTEN = 10  # levels of an axis up to which there is room for the numbers
 DARK, LIGHT = "#111111", "#ffffff"

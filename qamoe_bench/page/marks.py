@@ -9,9 +9,9 @@ import altair as alt
 from qamoe_bench.figures.palette import Style
 from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.page.figure import unit_of
+from qamoe_bench.vocabulary import axis_label
 
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart
-AXES = {"eta": "η, nominal missing rate", "lambda": "λ, level of degradation", "s": "s, size of the shift"}
 ROWS = "rows"
 HEIGHT = 280
 ROW_STEP, GAP = 9, 14
@@ -58,7 +58,7 @@ def tips(*fields: tuple[str, str, str]) -> list[alt.Tooltip]:
 
 def axis_title(axis: str) -> str:
     """The axis of a protocol in words."""
-    return AXES.get(axis, axis or "condition")
+    return axis_label(axis) if axis else "condition"
 
 
 def specification(chart: Chart, height: int = HEIGHT) -> dict[str, Any]:

@@ -7,9 +7,10 @@ import altair as alt
 import numpy as np
 
 from qamoe_bench.analysis.hard_samples import Fall, worst
-from qamoe_bench.analysis.section import Row, Section, axis_symbol
+from qamoe_bench.analysis.section import Row, Section
 from qamoe_bench.page.figure import listed, plain
 from qamoe_bench.page.marks import axis_title, rows, specification, tips
+from qamoe_bench.vocabulary import axis_symbol
 
 ABSENT = "Single samples are left out: there is neither an untouched condition nor a control to compare with."
 MOST = 8  # samples for each row and comparison
