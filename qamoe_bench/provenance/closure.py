@@ -45,7 +45,7 @@ class Closure:
     def versions(self) -> dict[str, str]:
         """Versions of the distributions that the installed packages come from, by name of the distribution."""
         names = {name for package in self.installed for name in _distributions().get(package, ())}
-        return {name: version(name) for name in sorted(names)}
+        return {name: _version(name) for name in sorted(names)}
 
     @property
     def uncovered(self) -> tuple[str, ...]:
@@ -121,12 +121,16 @@ def _place(package: str) -> Literal["source", "installed", "standard"]:
         return "standard"
     folders = [Path(folder) for folder in spec.submodule_search_locations or ()]  # a namespace package has no file
     path = source_of(package) or next(iter(folders), None)
-    if path is None:
-        return "standard"
-    if _lies_in(path, _installations()):
+    return "standard" if path is None else _place_of(path)
+
+
+@cache
+def _place_of(path: Path) -> Literal["source", "installed", "standard"]:
+    folders = path.resolve().parents
+    if _installations() & {*folders}:
         return "installed"
     # Without a virtual environment, installed distributions lie inside the standard library's folder.
-    return "standard" if _lies_in(path, _standard_library()) else "source"
+    return "standard" if _standard_library() & {*folders} else "source"
 
 
 def _imported(module: str, meaning: Meaning) -> list[str]:
@@ -177,21 +181,22 @@ def _stands_for(imported: Import, tokens: Mapping[str, str]) -> str:
 
 
 @cache
+def _version(distribution: str) -> str:
+    return version(distribution)
+
+
+@cache
 def _distributions() -> Mapping[str, list[str]]:
     return packages_distributions()
 
 
 @cache
-def _standard_library() -> tuple[Path, ...]:
-    return tuple(Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "platstdlib"))
+def _standard_library() -> frozenset[Path]:
+    return frozenset(Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "platstdlib"))
 
 
 @cache
-def _installations() -> tuple[Path, ...]:
+def _installations() -> frozenset[Path]:
     """Folders that distributions are installed into."""
     folders = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *site.getsitepackages()]
-    return tuple(Path(folder).resolve() for folder in [*folders, site.getusersitepackages()])
-
-
-def _lies_in(path: Path, folders: Iterable[Path]) -> bool:
-    return any(folder in path.resolve().parents for folder in folders)
+    return frozenset(Path(folder).resolve() for folder in [*folders, site.getusersitepackages()])
