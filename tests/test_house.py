@@ -5,7 +5,7 @@ import io
 import re
 import tokenize
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -80,7 +80,7 @@ def nodes() -> Iterator[tuple[Path, ast.AST]]:
             yield path, node
 
 
-def places(matches: list[tuple[Path, ast.AST]]) -> str:
+def places(matches: Sequence[tuple[Path, ast.AST]]) -> str:
     return "\n".join(f"{path.relative_to(PACKAGE.parent)}:{getattr(node, 'lineno', 0)}" for path, node in matches)
 
 
@@ -133,9 +133,10 @@ def test_no_public_name_means_two_things() -> None:
 
 
 def test_no_variable_is_called_found() -> None:
-    names = [(path, node) for path, node in nodes() if isinstance(node, ast.Name) and node.id == "found"]
-    names += [(path, node) for path, node in nodes() if isinstance(node, ast.arg) and node.arg == "found"]
-    assert not names, places(names)
+    variables = [(path, node) for path, node in nodes() if isinstance(node, ast.Name) and node.id == "found"]
+    parameters = [(path, node) for path, node in nodes() if isinstance(node, ast.arg) and node.arg == "found"]
+    assert not variables, places(variables)
+    assert not parameters, places(parameters)
 
 
 def texts(path: Path) -> Iterator[str]:
