@@ -171,7 +171,7 @@ def test_every_file_with_a_builder_is_a_registered_model() -> None:
     package = Path(qamoe_bench.__file__).parent
     found = {
         f"{folder.name}.{path.stem}:build"
-        for folder in (package / "qamoe", package.parent / "baselines" / "qamoe_baselines")
+        for folder in (package / "models", package.parent / "baselines" / "qamoe_baselines")
         for path in folder.glob("*.py")
         if "\ndef build(" in path.read_text(encoding="utf-8")
     }
