@@ -17,14 +17,20 @@ from qamoe_bench.corruption import draws as draws_module
 from qamoe_bench.corruption.apply import APPLY, corrupt
 from qamoe_bench.corruption.draws import CommonDraws, Draws, FreshDraws
 from qamoe_bench.corruption.state import Corrupted
-from qamoe_bench.protocol.kinds import CORRUPTION_KINDS
+from qamoe_bench.protocol.kinds import CORRUPTION_KINDS, CorruptionKind
 from qamoe_bench.protocol.spec import Condition, Level, Step
 from qamoe_bench.vocabulary import MODALITIES
 
 EVERY_KIND = pytest.mark.parametrize("kind", CORRUPTION_KINDS)
-ADDITIVE = tuple(k for k, kind in CORRUPTION_KINDS.items() if kind.parameter == "level")
-TAKING = ("modality-missing", "gcnet-missing", "imder-missing", "mplmm-missing", "frame-missing", "block-missing")
+ADDITIVE = tuple(k for k, kind in CORRUPTION_KINDS.items() if kind.noise is not None)
+FRESH = tuple(k for k, kind in CORRUPTION_KINDS.items() if kind.noise is not None and kind.noise.per == "frame")
+CONSTANT = tuple(k for k, kind in CORRUPTION_KINDS.items() if kind.noise is not None and kind.noise.per == "utterance")
+REPLACING = tuple(k for k, kind in CORRUPTION_KINDS.items() if "replaces" in kind.effects)
+SCALING = tuple(k for k, kind in CORRUPTION_KINDS.items() if "scales" in kind.effects)
+CHANGING = tuple(k for k, kind in CORRUPTION_KINDS.items() if kind.changes_content)
 JOINT = tuple(k for k, kind in CORRUPTION_KINDS.items() if kind.joint)
+ERASING_ALONE = tuple(k for k, kind in CORRUPTION_KINDS.items() if kind.effects == {"erases"} and not kind.joint)
+KEEPING_ONE = tuple(k for k, kind in CORRUPTION_KINDS.items() if kind.joint or "keep_one" in kind.options)
 few = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -136,7 +142,33 @@ def rows_of(found: Corrupted, rows: Tensor) -> Corrupted:
 
 def test_every_kind_has_a_function_and_every_function_a_kind() -> None:
     assert set(APPLY) == set(CORRUPTION_KINDS)
-    assert set(TAKING) | set(ADDITIVE) | set(JOINT) <= set(CORRUPTION_KINDS)
+
+
+def test_the_traits_of_every_kind_are_stated() -> None:
+    for kind in CORRUPTION_KINDS.values():
+        assert kind.effects
+        assert (kind.parameter == "level") == (kind.noise is not None)
+    assert ADDITIVE == ("gaussian-noise", "laplace-noise", "utterance-noise")
+    assert JOINT == ("gcnet-missing", "imder-missing", "mplmm-missing")
+    assert ERASING_ALONE == ("modality-missing", "frame-missing", "block-missing")
+    assert set(CORRUPTION_KINDS) == {*JOINT, *ERASING_ALONE, *CHANGING}
+
+
+@EVERY_KIND
+def test_a_kind_has_the_effects_that_it_states(kind: str) -> None:
+    """No value of the batch is zero, and none is equal to another; a level in the middle hits some frames."""
+    effects, changed = CORRUPTION_KINDS[kind].effects, at(kind, middle(kind))
+    after, mask = changed.batch.features["audio"], BATCH.mask("audio")
+    erased = (after == 0).all(-1) & mask
+    assert bool(erased.any()) == ("erases" in effects)
+    assert torch.equal(erased, changed.gone["audio"])
+    rewritten = ((after != BATCH.features["audio"]).any(-1) & ~erased).any()
+    assert bool(rewritten) == (effects != {"erases"})
+
+
+def test_a_kind_that_adds_states_its_noise() -> None:
+    with pytest.raises(ValueError, match="expected a noise of every kind that adds"):
+        CorruptionKind("level", "adds something", frozenset({"adds"}))
 
 
 # --- What holds for every kind ---
@@ -243,7 +275,7 @@ def test_what_is_lost_or_replaced_is_nested_as_the_level_grows(kind: str, data: 
     less, more = at(kind, low, seed, **options), at(kind, high, seed, **options)
     for m in MODALITIES:
         assert not (less.gone[m] & ~more.gone[m]).any()
-        if kind in ("frame-substitution", "salt-and-pepper"):
+        if kind in REPLACING:
             changed, changed_more = (found.batch.features[m] != BATCH.features[m] for found in (less, more))
             assert not (changed & ~changed_more).any()
 
@@ -335,10 +367,12 @@ def test_noise_has_the_stated_size_per_dimension(kind: str) -> None:
         assert noise.std(0).tolist() == pytest.approx([1] * 4, abs=0.2)  # 4 standard errors for Laplace
         assert np.abs(np.corrcoef(noise.T) - np.eye(4)).max() < FOUR_STANDARD_ERRORS
         kurtosis = float((noise**4).mean() / (noise**2).mean() ** 2)
-        assert (kurtosis > 4) == (kind == "laplace-noise")  # 6 for Laplace, 3 for Gaussian
+        noise_of_kind = CORRUPTION_KINDS[kind].noise
+        assert noise_of_kind is not None
+        assert (kurtosis > 4) == (noise_of_kind.law == "laplace")  # 6 for Laplace, 3 for Gaussian
 
 
-@pytest.mark.parametrize("kind", ["gaussian-noise", "laplace-noise"])
+@pytest.mark.parametrize("kind", FRESH)
 def test_noise_differs_between_any_two_frames_and_dimensions(kind: str) -> None:
     found = at(kind, 1.0)
     for m in MODALITIES:
@@ -349,8 +383,9 @@ def test_noise_differs_between_any_two_frames_and_dimensions(kind: str) -> None:
     assert np.abs(np.corrcoef(many_noise.T) - np.eye(5)).max() < FOUR_STANDARD_ERRORS
 
 
-def test_utterance_noise_is_constant_over_frames_and_differs_between_dimensions() -> None:
-    found = at("utterance-noise", 1.0)
+@pytest.mark.parametrize("kind", CONSTANT)
+def test_utterance_noise_is_constant_over_frames_and_differs_between_dimensions(kind: str) -> None:
+    found = at(kind, 1.0)
     for m in MODALITIES:
         noise = (found.batch.features[m] - BATCH.features[m]) / REFERENCE.std[m]
         for row, length in zip(noise, BATCH.lengths[m].tolist(), strict=True):
@@ -397,7 +432,7 @@ def test_frame_substitution_takes_every_frame_of_the_pool_equally_often() -> Non
     np.testing.assert_allclose(counts / counts.sum(), 1 / 9, atol=0.023)  # 5 standard errors
 
 
-@pytest.mark.parametrize("kind", ["scalar-noise", "missing-or-scalar-noise"])
+@pytest.mark.parametrize("kind", SCALING)
 @given(data=st.data())
 @few
 def test_scalar_noise_multiplies_all_frames_by_one_factor(kind: str, data: st.DataObject) -> None:
@@ -478,7 +513,7 @@ def test_fewer_modalities_do_no_harm(kind: str, modalities: tuple[str, ...]) -> 
             assert found.batch.features[m].shape == batch.features[m].shape
             assert not found.batch.features[m][~batch.mask(m)].any()
             assert found.batch.features[m].isfinite().all()
-        if kind in JOINT or kind == "modality-missing":
+        if kind in KEEPING_ONE:
             assert (torch.stack([found.missing(m) < 1 for m in modalities]).any(0)).all()
 
 
@@ -498,7 +533,7 @@ def test_samples_that_lack_a_modality_do_no_harm(kind: str, data: st.DataObject)
         assert (found.missing(m)[batch.lengths[m] == 0] == 1).all()
 
 
-@pytest.mark.parametrize("kind", [*JOINT, "modality-missing"])
+@pytest.mark.parametrize("kind", KEEPING_ONE)
 def test_a_sample_keeps_something_that_it_has(kind: str) -> None:
     batch = make_batch(varied_lengths(24) | {"text": [0] * 23 + [4]})
     found = run(
@@ -510,11 +545,8 @@ def test_a_sample_keeps_something_that_it_has(kind: str) -> None:
 # --- Several kinds on one modality ---
 
 
-CHANGE = (*ADDITIVE, "salt-and-pepper", "frame-substitution", "scalar-noise", "temporal-shift")
-
-
-@pytest.mark.parametrize("first", ["modality-missing", "frame-missing", "block-missing"])
-@pytest.mark.parametrize("second", CHANGE)
+@pytest.mark.parametrize("first", ERASING_ALONE)
+@pytest.mark.parametrize("second", CHANGING)
 def test_what_was_taken_away_stays_zero_when_another_kind_follows(first: str, second: str) -> None:
     found = run(BATCH, common(1).rows(slice(None)), step_of(first, 0.4), step_of(second, 0.4))
     for m in MODALITIES:
