@@ -62,7 +62,7 @@ def test_level_zero_is_the_identity_to_the_bit() -> None:
 def test_masks_are_nested_as_the_rate_grows(a: float, b: float, seed: int) -> None:
     low, high = sorted([a, b])
     assert not (present(at(seed, eta=high)) & ~present(at(seed, eta=low))).any()
-    less, more = at(seed, lam=low).gone["text"], at(seed, lam=high).gone["text"]
+    less, more = at(seed, lam=low).erased["text"], at(seed, lam=high).erased["text"]
     assert not (less & ~more).any()
 
 
@@ -209,7 +209,7 @@ def test_what_is_gone_stays_gone_whatever_comes_after() -> None:
         ).conditions
         found = corrupt(CLEAN, condition, CommonDraws(1, SPLIT.ids, CLEAN).rows(slice(None)), REFERENCE)
         for m in CLEAN.modalities:
-            assert (found.batch.features[m][found.gone[m]] == 0).all()
+            assert (found.batch.features[m][found.erased[m]] == 0).all()
             assert 0.3 < found.missing(m).mean().item() < 0.7
 
 
@@ -220,7 +220,7 @@ def test_lost_frames_move_along_with_a_shift() -> None:
     found = corrupt(CLEAN, condition, CommonDraws(1, SPLIT.ids, CLEAN).rows(slice(None)), REFERENCE)
     for m in CLEAN.modalities:
         zero = (found.batch.features[m] == 0).all(-1) & CLEAN.mask(m)
-        assert torch.equal(zero, found.gone[m])
+        assert torch.equal(zero, found.erased[m])
 
 
 def test_shared_draws_are_shared_in_training_too() -> None:

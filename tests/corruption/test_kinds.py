@@ -131,13 +131,13 @@ def assert_same(first: Corrupted, second: Corrupted, frames: Mapping[str, int] |
     for m in first.batch.modalities:
         count = (frames or {}).get(m)
         assert torch.equal(first.batch.features[m][:, :count], second.batch.features[m][:, :count])
-        assert torch.equal(first.gone[m][:, :count], second.gone[m][:, :count])
+        assert torch.equal(first.erased[m][:, :count], second.erased[m][:, :count])
         torch.testing.assert_close(first.noise[m], second.noise[m], rtol=1e-6, atol=1e-6)
 
 
 def rows_of(found: Corrupted, rows: Tensor) -> Corrupted:
-    gone, noise = ({m: x[rows] for m, x in part.items()} for part in (found.gone, found.noise))
-    return replace(found, batch=found.batch.rows(rows), gone=gone, noise=noise)
+    gone, noise = ({m: x[rows] for m, x in part.items()} for part in (found.erased, found.noise))
+    return replace(found, batch=found.batch.rows(rows), erased=gone, noise=noise)
 
 
 def test_every_kind_has_a_function_and_every_function_a_kind() -> None:
@@ -161,7 +161,7 @@ def test_a_kind_has_the_effects_that_it_states(kind: str) -> None:
     after, mask = changed.batch.features["audio"], BATCH.mask("audio")
     erased = (after == 0).all(-1) & mask
     assert bool(erased.any()) == ("erases" in effects)
-    assert torch.equal(erased, changed.gone["audio"])
+    assert torch.equal(erased, changed.erased["audio"])
     rewritten = ((after != BATCH.features["audio"]).any(-1) & ~erased).any()
     assert bool(rewritten) == (effects != {"erases"})
 
@@ -195,7 +195,7 @@ def test_lengths_and_padding_are_untouched(kind: str, data: st.DataObject) -> No
         assert found.batch.features[m].shape == BATCH.features[m].shape
         assert found.batch.features[m].dtype == torch.float32
         assert not found.batch.features[m][~BATCH.mask(m)].any()
-        assert not found.gone[m][~BATCH.mask(m)].any()
+        assert not found.erased[m][~BATCH.mask(m)].any()
 
 
 @every_kind
@@ -262,7 +262,7 @@ def test_one_level_per_sample_gives_each_sample_what_a_scalar_gives(kind: str, d
         alone, mine = rows_of(at(kind, levels[i], **options), row), rows_of(found, row)
         for m in MODALITIES:
             torch.testing.assert_close(mine.batch.features[m], alone.batch.features[m], rtol=1e-6, atol=1e-6)
-            assert torch.equal(mine.gone[m], alone.gone[m])
+            assert torch.equal(mine.erased[m], alone.erased[m])
             torch.testing.assert_close(mine.noise[m], alone.noise[m], rtol=1e-6, atol=1e-6)
 
 
@@ -274,7 +274,7 @@ def test_what_is_lost_or_replaced_is_nested_as_the_level_grows(kind: str, data: 
     options, seed = data.draw(options_of(kind)), data.draw(st.integers(0, 3))
     less, more = at(kind, low, seed, **options), at(kind, high, seed, **options)
     for m in MODALITIES:
-        assert not (less.gone[m] & ~more.gone[m]).any()
+        assert not (less.erased[m] & ~more.erased[m]).any()
         if kind in REPLACING:
             changed, changed_more = (found.batch.features[m] != BATCH.features[m] for found in (less, more))
             assert not (changed & ~changed_more).any()
@@ -325,16 +325,16 @@ def test_modalities_are_independent_given_the_seed(kind: str) -> None:
 @pytest.mark.parametrize("kind", [k for k in CORRUPTION_KINDS if "shared_draws" in CORRUPTION_KINDS[k].options])
 def test_shared_draws_lose_the_same_frames_where_lengths_are_equal_and_only_there(kind: str) -> None:
     found = at_many(kind, 0.5, shared_draws=True)
-    assert torch.equal(found.gone["text"], found.gone["audio"])
-    assert torch.equal(found.gone["text"], found.gone["vision"])
+    assert torch.equal(found.erased["text"], found.erased["audio"])
+    assert torch.equal(found.erased["text"], found.erased["vision"])
     shorter = SAME_CONTENT.features["audio"].clone()
     shorter[:, 4] = 0
     lengths = {**SAME_CONTENT.lengths, "audio": torch.full((MANY,), 4)}
     apart = Batch({**SAME_CONTENT.features, "audio": shorter}, lengths)
     draws = CommonDraws(1, MANY_IDS, apart).rows(slice(None))
     other = run(apart, draws, step_of(kind, 0.5, shared_draws=True), reference=EQUAL_REFERENCE)
-    assert torch.equal(other.gone["text"], found.gone["text"])
-    agreement = (other.gone["text"][:, :4] == other.gone["audio"][:, :4]).float().mean()
+    assert torch.equal(other.erased["text"], found.erased["text"])
+    agreement = (other.erased["text"][:, :4] == other.erased["audio"][:, :4]).float().mean()
     assert float(agreement) == pytest.approx(0.5, abs=0.04)  # 5 standard errors
 
 
@@ -477,7 +477,7 @@ def test_noise_is_the_measured_change_of_what_is_left(kind: str, data: st.DataOb
     found = at(kind, data.draw(levels_of(kind)), data.draw(st.integers(0, 3)), **data.draw(options_of(kind)))
     for m in MODALITIES:
         change = ((found.batch.features[m] - BATCH.features[m]) / REFERENCE.std[m]) ** 2
-        left = BATCH.mask(m) & ~found.gone[m]
+        left = BATCH.mask(m) & ~found.erased[m]
         expected = ((change.mean(-1) * left).sum(1) / BATCH.lengths[m]).sqrt()
         torch.testing.assert_close(found.noise[m], expected, rtol=1e-5, atol=1e-6)
 
@@ -550,7 +550,7 @@ def test_a_sample_keeps_something_that_it_has(kind: str) -> None:
 def test_what_was_taken_away_stays_zero_when_another_kind_follows(first: str, second: str) -> None:
     found = run(BATCH, common(1).rows(slice(None)), step_of(first, 0.4), step_of(second, 0.4))
     for m in MODALITIES:
-        assert not found.batch.features[m][found.gone[m]].any()
+        assert not found.batch.features[m][found.erased[m]].any()
         torch.testing.assert_close(found.missing(m), lost_by_features(found, BATCH, m))
 
 

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from qamoe_bench.contract import Batch, Output, TwoStage
 from qamoe_bench.corruption.apply import APPLY
-from qamoe_bench.corruption.state import Corrupted, lose, untouched
+from qamoe_bench.corruption.state import Corrupted, erase_modalities, uncorrupted
 from qamoe_bench.data.dataset import Dataset, Split
 from qamoe_bench.errors import RunFailed
 from qamoe_bench.evaluation.encoding_cache import emptied_inputs
-from qamoe_bench.evaluation.sweep import Sweep, TestSet, sweep_model
+from qamoe_bench.evaluation.sweep import Sweep, sweep_model
+from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.protocol.kinds import CORRUPTION_KINDS
 from qamoe_bench.protocol.parse import load_protocol, parse_protocol, protocol_names
 from qamoe_bench.protocol.spec import Condition, Protocol, Step
@@ -100,7 +101,7 @@ def test_under_random_missing_each_sample_is_encoded_once_and_each_kind_of_nothi
     emptied = 0
     for m in data.spec.modalities:
         gone = found.columns[f"missing_{m}"].reshape(-1, 20).any(0)
-        emptied += len(set(emptied_inputs(untouched(whole, data.token_ids), m)[torch.from_numpy(gone)].tolist()))
+        emptied += len(set(emptied_inputs(uncorrupted(whole, data.token_ids), m)[torch.from_numpy(gone)].tolist()))
     assert found.encodings_asked == 3 * 20 * 24
     assert found.encodings_computed == len(model.seen) == 3 * 20 + emptied
     # The first condition is the clean one; after it nothing is encoded that was encoded before.
@@ -129,7 +130,7 @@ def test_intact_and_emptied_samples_are_so_whatever_came_over_them(
     condition = Condition("c", {}, tuple(s for kind, level in drawn for s in some_steps(kind, level, tokens)))
     found, clean = test.corrupted(condition), test.clean
     everything = {m: torch.ones(20, dtype=torch.bool) for m in clean.modalities}
-    nothing = lose(untouched(clean, data.token_ids), everything).batch
+    nothing = erase_modalities(uncorrupted(clean, data.token_ids), everything).batch
     for m in clean.modalities:
         x, intact, emptied = found.batch.features[m], found.intact(m), found.emptied(m)
         assert torch.equal(x[intact], clean.features[m][intact])
@@ -153,8 +154,8 @@ def test_every_kind_is_known_to_the_test_above() -> None:
 
 def test_what_is_left_of_a_lost_modality_is_equal_for_equal_numbers_only() -> None:
     data = with_tokens()
-    whole = untouched(data.splits["test"].batch(), data.token_ids)
-    nothing = lose(whole, {m: torch.ones(20, dtype=torch.bool) for m in data.spec.modalities}).batch
+    whole = uncorrupted(data.splits["test"].batch(), data.token_ids)
+    nothing = erase_modalities(whole, {m: torch.ones(20, dtype=torch.bool) for m in data.spec.modalities}).batch
     for m in data.spec.modalities:
         numbers = emptied_inputs(whole, m)
         for i in range(20):
@@ -208,7 +209,7 @@ def test_a_model_whose_parts_do_not_make_its_whole_is_told(tiny: Dataset) -> Non
         def encode_modality(self, batch: Batch, modality: str) -> Tensor:
             return batch.features[modality].sum()
 
-    with pytest.raises(RunFailed, match="otherwise than the forward pass"):
+    with pytest.raises(RunFailed, match="and the forward pass predict differently"):
         swept(Differs(), tiny, MISSING)
     with pytest.raises(RunFailed, match=r"encode_modality returned shape \(\).*each of 20"):
         swept(Pools(), tiny, MISSING)
@@ -241,14 +242,14 @@ def test_speed_is_that_of_whole_passes_only(tiny: Dataset, monkeypatch: pytest.M
             clock.now += len(encoded["text"])
             return super().fuse(encoded)
 
-    monkeypatch.setattr("qamoe_bench.evaluation.predictor.time", clock)
+    monkeypatch.setattr("qamoe_bench.evaluation.clock.time", clock)
     for name in ("random-missing", "fixed-missing"):  # the second begins with lost modalities
         assert swept(Slow(), tiny, load_protocol(name), 7).seconds_per_sample == 4
 
 
 def test_nothing_is_said_of_a_corruption_that_is_not_sure() -> None:
     batch = make_dataset().splits["test"].batch()
-    assert isinstance(untouched(batch, {}), Corrupted)
-    written = replace(untouched(batch, {}), written=frozenset({"text"}))
+    assert isinstance(uncorrupted(batch, {}), Corrupted)
+    written = replace(uncorrupted(batch, {}), written=frozenset({"text"}))
     assert not written.intact("text").any()
     assert written.intact("audio").all()

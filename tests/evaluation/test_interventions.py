@@ -12,7 +12,8 @@ from qamoe_bench.contract import Batch, Output
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import RunFailed
 from qamoe_bench.evaluation.interventions import averaged, shuffled
-from qamoe_bench.evaluation.sweep import TestSet, sweep_model
+from qamoe_bench.evaluation.sweep import sweep_model
+from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.protocol.spec import Protocol
 from qamoe_bench.registry import find_model

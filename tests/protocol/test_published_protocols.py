@@ -368,7 +368,7 @@ def compare(found: Corrupted, i: int, modality: str, sample: Sample, where: str)
     count, width = len(sample.frames[modality]), found.batch.features[modality].shape[2]
     expected = np.array(sample.frames[modality]).reshape(count, width)
     features = found.batch.features[modality][i].numpy()
-    gone = found.gone[modality][i].tolist()
+    gone = found.erased[modality][i].tolist()
     assert gone[:count] == sample.gone[modality], where
     assert not any(gone[count:]), where
     np.testing.assert_array_equal(features[:count] == 0, expected == 0, where)

@@ -17,7 +17,10 @@ from qamoe_bench.run.planner import Request, plan
 from qamoe_bench.run.presets import PRESETS, Preset
 from qamoe_bench.run.runner import run
 from qamoe_bench.store.store import Store
-from qamoe_bench.training.loop import CLEAN, TrainConfig, _optimiser, _schedule, train
+from qamoe_bench.training.config import TrainConfig
+from qamoe_bench.training.exposure import CLEAN
+from qamoe_bench.training.loop import train
+from qamoe_bench.training.optimiser import make_optimiser, make_schedule
 
 TRAINING = TrainConfig(epochs=2, batch_size=20, selection_window=1, language_rate=1e-3, warm_up=0.5)
 
@@ -92,8 +95,8 @@ def test_training_starts_from_the_pretrained_weights_at_a_rate_of_their_own(word
 
 def test_rates_rise_over_the_warm_up_and_fall_along_a_cosine(folder: Path) -> None:
     model, config = Reader(folder), TrainConfig(learning_rate=1.0, language_rate=0.1, warm_up=0.2)
-    optimiser = _optimiser(model, config)
-    schedule, found = _schedule(optimiser, config, 10), []
+    optimiser = make_optimiser(model, config)
+    schedule, found = make_schedule(optimiser, config, 10), []
     for _ in range(10):
         found.append([group["lr"] for group in optimiser.param_groups])
         optimiser.step()

@@ -13,7 +13,9 @@ from qamoe_bench.errors import RunFailed
 from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.registry import find_model
 from qamoe_bench.seeding import seeded
-from qamoe_bench.training.loop import CLEAN, SPECTRUM, Exposure, TrainConfig, Trained, best_epoch, train
+from qamoe_bench.training.config import TrainConfig
+from qamoe_bench.training.exposure import CLEAN, SPECTRUM, Exposure
+from qamoe_bench.training.loop import Trained, best_epoch, train
 
 SHORT = TrainConfig(epochs=4, batch_size=16, selection_window=2)
 CPU = torch.device("cpu")
@@ -172,6 +174,6 @@ def test_validation_is_the_same_when_it_is_made_again_for_every_epoch(
 ) -> None:
     config, courses = replace(SHORT, epochs=2, selection_window=1, validation_samples=30), []
     for kept in (2**29, 0):
-        monkeypatch.setattr("qamoe_bench.training.loop.KEPT_BYTES", kept)
+        monkeypatch.setattr("qamoe_bench.training.batches.KEPT_BYTES", kept)
         courses.append(fit(tiny, config=config)[1].valid_mae)
     assert courses[0] == pytest.approx(courses[1], rel=1e-6)
