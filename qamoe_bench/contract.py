@@ -1,4 +1,4 @@
-"""The contract between data, engine and models: the only door for a model, built-in or a stranger's.
+"""The contract between data, engine and models: the only interface of a model, built-in or provided by a user.
 
 A model is a `torch.nn.Module` that takes a `Batch` and returns an `Output`; a builder makes it from a `DataSpec`.
 
@@ -15,9 +15,10 @@ from torch import Tensor
 
 from qamoe_bench.vocabulary import MODALITIES
 
-FeatureMap = Mapping[str, Float[Tensor, "B _ _"]]
+FeatureMap = Mapping[str, Float[Tensor, "B _ _"]]  # (B, T, D) per modality; T and D differ between them
+
 AnyBatch = TypeVar("AnyBatch", bound="Batch")
-"""`Batch` or `TrainingBatch`; not `typing.Self`, which the type checker of the test run rejects in single methods."""
+"""`Batch` or `TrainingBatch`. Not `typing.Self`, which the type checker of the test run rejects in single methods."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class DataSpec:
         label_mean: Mean training label.
         label_std: Standard deviation of the training labels.
         token_ids: Modalities whose frames are token ids (D = 1, ids as floats) and not features, each with the id that
-            stands for a lost token ([UNK] or [MASK]). Their first and last valid frame are [CLS] and [SEP].
+            replaces a lost token ([UNK] or [MASK]). Their first and last valid frame are [CLS] and [SEP].
         pretrained: Modalities of token ids whose language model has pretrained weights, each with the folder that
             holds them.
     """
@@ -43,8 +44,8 @@ class DataSpec:
     name: str
     widths: Mapping[str, int]
     lengths: Mapping[str, int]
-    feature_mean: Mapping[str, Float[Tensor, "..."]]
-    feature_std: Mapping[str, Float[Tensor, "..."]]
+    feature_mean: Mapping[str, Float[Tensor, "..."]]  # (D,) per modality
+    feature_std: Mapping[str, Float[Tensor, "..."]]  # (D,) per modality
     label_range: tuple[float, float]
     label_mean: float
     label_std: float
@@ -136,49 +137,54 @@ def _map_values(change: Callable[[Tensor], Tensor], tensors: Mapping[str, Tensor
 
 def concatenate(batches: Sequence[Batch]) -> Batch:
     """Features and lengths of batches that are padded to equal lengths, one batch after the other."""
-    return Batch(
-        {m: torch.cat([b.features[m] for b in batches]) for m in batches[0].modalities},
-        {m: torch.cat([b.lengths[m] for b in batches]) for m in batches[0].modalities},
-    )
+    features = {}
+    lengths = {}
+    for m in batches[0].modalities:
+        features[m] = torch.cat([b.features[m] for b in batches])  # (ΣB, T, D)
+        lengths[m] = torch.cat([b.lengths[m] for b in batches])  # (ΣB,)
+    return Batch(features, lengths)
 
 
 def valid_frames(lengths: Int[Tensor, " B"], frames: int) -> Bool[Tensor, "B T"]:
     """True at the first `lengths` of `frames` positions."""
-    return torch.arange(frames, device=lengths.device) < lengths[:, None]
+    return torch.arange(frames, device=lengths.device) < lengths[:, None]  # (T,) < (B, 1)
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What a corruption may take from the training split.
+    """Statistics and frames of the training split that corruptions use.
 
     Attributes:
         mean: Mean of each dimension over valid frames, per modality.
         std: σ_ref, the standard deviation of each dimension over valid frames, per modality; never 0.
-        pool: Some valid frames per modality, to replace others by.
+        pool: Some valid frames per modality, which replace others.
         token_ids: See `DataSpec`.
     """
 
-    mean: Mapping[str, Float[Tensor, "..."]]
-    std: Mapping[str, Float[Tensor, "..."]]
-    pool: Mapping[str, Float[Tensor, "..."]]
+    mean: Mapping[str, Float[Tensor, "..."]]  # (D,)
+    std: Mapping[str, Float[Tensor, "..."]]  # (D,)
+    pool: Mapping[str, Float[Tensor, "..."]]  # (P, D)
     token_ids: Mapping[str, int] = field(default_factory=dict)
 
     def to(self, device: torch.device | str) -> "Reference":
         """The same on another device."""
-        mean, std, pool = ({m: x.to(device) for m, x in part.items()} for part in (self.mean, self.std, self.pool))
-        return Reference(mean, std, pool, self.token_ids)
+
+        def moved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {m: x.to(device) for m, x in tensors.items()}
+
+        return Reference(moved(self.mean), moved(self.std), moved(self.pool), self.token_ids)
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a model says of a batch.
+    """The output of a model for a batch.
 
     Attributes:
         prediction: Sentiment, in label units.
         variance: Predicted variance of the label around the prediction, in squared label units, if the model has one.
         quality: Per modality a reliability score r_m in [0, 1], if the model has them.
-        routing: Per modality the weight of each expert, 0 for one that was not asked, if the model has experts.
-        parts: Whatever the model's own `loss` needs beside these; neither read nor stored by the engine.
+        routing: Per modality the weight of each expert, 0 for one that was not used, if the model has experts.
+        parts: Whatever else the model's own `loss` needs; neither read nor stored by the engine.
     """
 
     prediction: Float[Tensor, " B"]
@@ -188,14 +194,18 @@ class Output:
     parts: Mapping[str, Tensor] = field(default_factory=dict)
 
     def columns(self) -> dict[str, Tensor]:
-        """What a store keeps of every sample, by the name of its column."""
-        variance = {} if self.variance is None else {"variance": self.variance}
-        return {"prediction": self.prediction, **variance, **{f"quality_{m}": q for m, q in self.quality.items()}}
+        """What is stored for every sample, by the name of its column."""
+        columns = {"prediction": self.prediction}
+        if self.variance is not None:
+            columns["variance"] = self.variance
+        for m, score in self.quality.items():
+            columns[f"quality_{m}"] = score
+        return columns
 
 
 @runtime_checkable
 class HasLoss(Protocol):
-    """A model that brings its own training objective; without one the engine trains on mean absolute error."""
+    """A model with its own training objective; without one the engine trains on mean absolute error."""
 
     def loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
         """The objective to minimise, averaged over the batch."""

@@ -80,7 +80,8 @@ def frame_substitution(state: Corrupted, step: Step, draws: Draws, reference: Re
 
     Donors come from the training split, so the result does not depend on the other samples of the batch.
     """
-    features, square = {}, {}
+    features = {}
+    square = {}
     for m, level in step.levels.items():
         x = state.batch.features[m]  # (B, T, D)
         draw = draws(FRAME, m)  # (B, T)

@@ -29,7 +29,10 @@ def realised_corruption(corrupted: Corrupted) -> Columns:
 
 def stack(parts: Sequence[Columns]) -> Columns:
     """Columns of the same names, one part after the other."""
-    return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+    stacked = Columns()
+    for name in parts[0]:
+        stacked[name] = np.concatenate([part[name] for part in parts])
+    return stacked
 
 
 def assemble(test: TestSet, blocks: Sequence[tuple[int, Condition]], parts: Sequence[Columns]) -> Columns:

@@ -139,4 +139,7 @@ def _predict_with_other_scores(
 
 def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Tensors by modality, one batch after the other."""
-    return {m: torch.cat([part[m] for part in parts]) for m in parts[0]}
+    joined = {}
+    for m in parts[0]:
+        joined[m] = torch.cat([part[m] for part in parts])
+    return joined

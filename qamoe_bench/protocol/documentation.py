@@ -33,7 +33,7 @@ def with_tables(text: str) -> str:
     for name, table in (("kinds", kinds_table()), ("protocols", protocols_table())):
         start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
         before, opening, rest = text.partition(start)
-        _, closing, after = rest.partition(end)
+        _, closing, after = rest.partition(end)  # the old table is dropped
         if not opening or not closing:
             raise ValueError(f"expected the lines {start.strip()!r} and {end.strip()!r}; add them around the table")
         text = f"{before}{start}\n{table}\n{end}{after}"
@@ -52,6 +52,7 @@ def _conditions(protocol: Protocol) -> str:
     """The axes with their levels, the names of the points, or the single condition."""
     if protocol.points:
         return ", ".join(protocol.points)
+    # Without axes there is a single condition.
     axes = [f"{axis} = {_numbers(levels)}" for axis, levels in protocol.axes.items()]
     return "; ".join(axes) or "1"
 
