@@ -66,7 +66,7 @@ class Batch:
         features: Per modality, frames padded at the end with exact zeros. A frame that a corruption removed is exactly
             zero too; a missing modality is all zeros.
         lengths: Number of valid frames per sample, 0 where the data set itself lacks the modality for that sample.
-            Corruption does not change it, so a model is not informed of what is missing.
+            Corruption does not change it, so a model is not informed about missing frames.
     """
 
     features: FeatureMap
@@ -194,7 +194,7 @@ class Output:
     parts: Mapping[str, Tensor] = field(default_factory=dict)
 
     def columns(self) -> dict[str, Tensor]:
-        """What is stored for every sample, by the name of its column."""
+        """The values that are stored for every sample, by the name of their column."""
         columns = {"prediction": self.prediction}
         if self.variance is not None:
             columns["variance"] = self.variance

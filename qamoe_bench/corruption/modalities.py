@@ -93,7 +93,7 @@ def mplmm_missing(state: Corrupted, step: Step, draws: Draws, _: Reference) -> C
 def _except_kept(
     missing: Mapping[str, Tensor], lost_all: Bool[Tensor, " B"], kept: Int[Tensor, " B"]
 ) -> dict[str, Tensor]:
-    """What is missing, without the kept modality (an index into `missing`) of samples that would lose everything."""
+    """The missing modalities, without the kept one (an index into `missing`) of samples that would lose everything."""
     return {m: lost & ~(lost_all & (kept == i)) for i, (m, lost) in enumerate(missing.items())}
 
 

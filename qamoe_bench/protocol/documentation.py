@@ -31,7 +31,8 @@ def protocols_table() -> str:
 def with_tables(text: str) -> str:
     """The text with the table below each marker, such as `<!-- kinds -->`, replaced by the current one."""
     for name, table in (("kinds", kinds_table()), ("protocols", protocols_table())):
-        start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
+        start = f"<!-- {name} -->\n"
+        end = f"<!-- end of {name} -->\n"
         before, opening, rest = text.partition(start)
         _, closing, after = rest.partition(end)  # the old table is dropped
         if not opening or not closing:

@@ -7,7 +7,7 @@ definition = "..."          the sentence that defines it
 draws = 1                   optional: independent draws per condition
 
 [axes]
-eta = [0.0, 0.1, 0.2]       what is swept; several axes make a grid
+eta = [0.0, 0.1, 0.2]       the swept levels; several axes form a grid
 
 [points.name]               or points one by one, each with every variable; neither is a single condition
 text = 1.0

@@ -160,21 +160,21 @@ def test_other_samples_and_further_padding_change_nothing() -> None:
     padded = Batch({m: torch.nn.functional.pad(x, (0, 0, 0, 3)) for m, x in alone.features.items()}, alone.lengths)
     point = {"lambda": 0.5, "eta": 0.3}
     condition = Condition("c", point, MIXED.steps(point))
-    found = corrupt(padded, condition, CommonDraws(1, SPLIT.ids[few], padded).rows(slice(None)), REFERENCE).batch
+    result = corrupt(padded, condition, CommonDraws(1, SPLIT.ids[few], padded).rows(slice(None)), REFERENCE).batch
     whole = at(lam=0.5, eta=0.3).batch
     for m in CLEAN.modalities:
-        assert torch.equal(found.features[m][:, :-3], whole.features[m][few])
+        assert torch.equal(result.features[m][:, :-3], whole.features[m][few])
 
 
 def test_one_level_per_sample_gives_each_sample_its_own() -> None:
     levels = np.linspace(0, 1, 60, dtype=np.float32)
     point = {"lambda": levels, "eta": np.zeros(60, np.float32)}
     draws = CommonDraws(1, SPLIT.ids, CLEAN).rows(slice(None))
-    found = corrupt(CLEAN, Condition("c", {}, MIXED.steps(point)), draws, REFERENCE)
+    result = corrupt(CLEAN, Condition("c", {}, MIXED.steps(point)), draws, REFERENCE)
     for i in (0, 30, 59):
         alone = at(lam=float(levels[i]))
         for m in CLEAN.modalities:
-            torch.testing.assert_close(found.batch.features[m][i], alone.batch.features[m][i])
+            torch.testing.assert_close(result.batch.features[m][i], alone.batch.features[m][i])
 
 
 def test_fresh_draws_respect_padding_and_follow_their_generator() -> None:
@@ -195,9 +195,9 @@ def test_lost_tokens_become_the_unknown_id_and_the_ends_stay() -> None:
     for name in ("frame-missing", "random-missing", "token-substitution"):
         steps = load_protocol(name).steps({"eta": 1.0, "lambda": 1.0})
         keep_none = tuple(replace(s, options={**s.options, "keep_one": False}) for s in steps)
-        found = corrupt(batch, Condition("c", {}, keep_none), draws, reference).batch.features["text"][..., 0]
+        result = corrupt(batch, Condition("c", {}, keep_none), draws, reference).batch.features["text"][..., 0]
         new = 55 if name == "token-substitution" else 100
-        assert found.tolist() == [[101, new, new, 102, 0], [101, new, 102, 0, 0]], name
+        assert result.tolist() == [[101, new, new, 102, 0], [101, new, 102, 0, 0]], name
 
 
 def test_what_is_gone_stays_gone_whatever_comes_after() -> None:
@@ -207,20 +207,20 @@ def test_what_is_gone_stays_gone_whatever_comes_after() -> None:
         (condition,) = parse_protocol(
             "p", f'{head}{lose}[[corruption]]\nkind = "{kind}"\n{parameter} = 0.7\n'
         ).conditions
-        found = corrupt(CLEAN, condition, CommonDraws(1, SPLIT.ids, CLEAN).rows(slice(None)), REFERENCE)
+        result = corrupt(CLEAN, condition, CommonDraws(1, SPLIT.ids, CLEAN).rows(slice(None)), REFERENCE)
         for m in CLEAN.modalities:
-            assert (found.batch.features[m][found.erased[m]] == 0).all()
-            assert 0.3 < found.missing(m).mean().item() < 0.7
+            assert (result.batch.features[m][result.erased[m]] == 0).all()
+            assert 0.3 < result.missing(m).mean().item() < 0.7
 
 
 def test_lost_frames_move_along_with_a_shift() -> None:
     head = 'schema = 1\ntitle = "t"\nsource = "s"\ndefinition = "d"\n'
     lose = '[[corruption]]\nkind = "frame-missing"\nrate = 0.5\n'
     (condition,) = parse_protocol("p", f'{head}{lose}[[corruption]]\nkind = "temporal-shift"\nrate = 0.4\n').conditions
-    found = corrupt(CLEAN, condition, CommonDraws(1, SPLIT.ids, CLEAN).rows(slice(None)), REFERENCE)
+    result = corrupt(CLEAN, condition, CommonDraws(1, SPLIT.ids, CLEAN).rows(slice(None)), REFERENCE)
     for m in CLEAN.modalities:
-        zero = (found.batch.features[m] == 0).all(-1) & CLEAN.mask(m)
-        assert torch.equal(zero, found.erased[m])
+        zero = (result.batch.features[m] == 0).all(-1) & CLEAN.mask(m)
+        assert torch.equal(zero, result.erased[m])
 
 
 def test_shared_draws_are_shared_in_training_too() -> None:

@@ -1,4 +1,4 @@
-"""Sweeps: what their columns say beside the predictions."""
+"""Sweeps: their columns other than the predictions."""
 
 from dataclasses import replace
 from typing import Any
