@@ -9,7 +9,8 @@ from torch import nn
 
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.open import open_dataset
-from qamoe_bench.evaluation.sweep import TestSet, sweep_model
+from qamoe_bench.evaluation.sweep import sweep_model
+from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.metrics.dialects import find_dialect, scores
 from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.protocol.spec import Protocol

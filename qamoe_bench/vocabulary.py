@@ -1,13 +1,13 @@
-"""What everything is called: modalities, axes of corruption and metrics, with the labels that people read.
+"""Names of modalities, axes of corruption and metrics, with the labels that tables, figures and the page show.
 
-One table each, for tables, figures and the page alike. An axis or metric that is not listed is called by its name.
+An axis or metric that is not listed is shown by its name.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 MODALITIES = ("text", "audio", "vision")
-"""In the order in which everything lists them."""
+"""In canonical order."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Axis:
 
     Attributes:
         symbol: Its symbol in table heads and legends.
-        meaning: What its level says.
+        meaning: What its level measures.
         unit: Unit of the level, or `no unit`.
     """
 
@@ -53,10 +53,10 @@ def axis_label(axis: str) -> str:
     """An axis with meaning, symbol and unit, for the axis of a chart."""
     if axis not in AXES:
         return f"{axis} (level, no unit)"
-    known = AXES[axis]
+    known = AXES[axis]  # such as: shift s (share of the length)
     return f"{known.meaning} {known.symbol} ({known.unit})"
 
 
 def metric_label(metric: str) -> str:
-    """A metric as people write it."""
+    """The label of a metric, such as `ACC2, all labels`."""
     return METRIC_LABELS.get(metric, metric)

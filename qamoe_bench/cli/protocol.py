@@ -36,7 +36,7 @@ def show(
 
     from qamoe_bench.curation.protocol_effect import chapter, picture
     from qamoe_bench.data.open import open_dataset
-    from qamoe_bench.evaluation.sweep import TestSet
+    from qamoe_bench.evaluation.test_set import TestSet
     from qamoe_bench.figures.protocol_plot import draw_picture
     from qamoe_bench.report.formats.plain import plain_text
     from qamoe_bench.report.formats.terminal import print_chapters, stdout

@@ -6,7 +6,7 @@ with a standard deviation of level × σ_ref, where σ_ref is the standard devia
 frames of the training split (the choice of σ_ref is inferred).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -14,13 +14,15 @@ import numpy as np
 from qamoe_bench.contract import Batch, Reference
 from qamoe_bench.corruption import frames, modalities, values
 from qamoe_bench.corruption.draws import Draws
-from qamoe_bench.corruption.state import Corrupted, take_away, untouched
-from qamoe_bench.protocol.kinds import CORRUPTION_KINDS
+from qamoe_bench.corruption.state import Corrupted, erase_frames, uncorrupted
+from qamoe_bench.protocol.kinds import CORRUPTION_KINDS, CorruptionKind
 from qamoe_bench.protocol.spec import Condition, Step
+
+CorruptionFunction = Callable[[Corrupted, Step, Draws, Reference], Corrupted]
 
 
 def corrupt(batch: Batch, condition: Condition, draws: Draws, reference: Reference) -> Corrupted:
-    """Apply the steps of a condition in order; labels, lengths and padding are never touched.
+    """Apply the steps of a condition in order; lengths and padding do not change.
 
     Args:
         batch: Uncorrupted samples.
@@ -28,30 +30,32 @@ def corrupt(batch: Batch, condition: Condition, draws: Draws, reference: Referen
         draws: Draws for exactly these samples.
         reference: Statistics and frames of the training split.
     """
-    state = untouched(batch, reference.token_ids)
+    state = uncorrupted(batch, reference.token_ids)
     for step in condition.steps:
+        # A level of 0 is the identity, to the bit, so the modality is skipped.
         levels = {m: v for m, v in step.levels.items() if m in batch.modalities and np.any(v)}
-        if levels:  # a level of 0 is the identity, to the bit
-            state = APPLY[step.kind](state, replace(step, levels=levels), _own(draws, step.kind), reference)
-            # What is gone stays gone, whatever a later step wrote there.
-            state = take_away(state, {m: state.gone[m] for m in levels if step.kind in WRITING and state.gone[m].any()})
-            if step.kind in CHANGING:
-                state = replace(state, written=state.written.union(levels))
+        if levels:
+            state = APPLY[step.kind](state, replace(step, levels=levels), _separate(draws, step.kind), reference)
+            state = _apply_traits(state, CORRUPTION_KINDS[step.kind], levels)
     return state
 
 
-def _own(draws: Draws, kind: str) -> Draws:
-    """The same draws with purposes of the kind's own, so that two kinds in one protocol are independent."""
+def _apply_traits(state: Corrupted, kind: CorruptionKind, modalities: Iterable[str]) -> Corrupted:
+    """What follows from the traits of a kind, after a step of this kind on these modalities."""
+    if kind.writes:
+        # An erased frame stays erased, whatever the step wrote there.
+        state = erase_frames(state, {m: state.erased[m] for m in modalities if state.erased[m].any()})
+    if kind.changes_content:
+        state = replace(state, written=state.written.union(modalities))
+    return state
+
+
+def _separate(draws: Draws, kind: str) -> Draws:
+    """The same draws under purposes that include the kind, so that two kinds in one protocol are independent."""
     return lambda purpose, modality: draws(replace(purpose, name=f"{kind}/{purpose.name}"), modality)
 
 
-WRITING = frozenset(name for name, kind in CORRUPTION_KINDS.items() if kind.numeric) | {"frame-substitution"}
-"""Kinds that write into frames without asking whether they are still there."""
-
-CHANGING = WRITING | {"temporal-shift"}
-"""Kinds that do anything else to frames than to take them away."""
-
-APPLY: Mapping[str, Callable[[Corrupted, Step, Draws, Reference], Corrupted]] = {
+APPLY: Mapping[str, CorruptionFunction] = {
     "modality-missing": modalities.modality_missing,
     "gcnet-missing": modalities.gcnet_missing,
     "imder-missing": modalities.imder_missing,
@@ -67,3 +71,4 @@ APPLY: Mapping[str, Callable[[Corrupted, Step, Draws, Reference], Corrupted]] = 
     "temporal-shift": frames.temporal_shift,
     "frame-substitution": frames.frame_substitution,
 }
+"""The function of each kind; everything else about a kind is in `CORRUPTION_KINDS`."""

@@ -1,8 +1,10 @@
 """The random draws of corruptions: common to every model and condition in evaluation, fresh in training.
 
-A condition only thresholds or scales draws. In evaluation each (seed, draw, sample id, modality, purpose) owns a
-stream, so masks are nested as a rate grows, noise keeps its direction as a level grows, and two models always see the
-very same corrupted sample, whatever the batch size, order, worker or device.
+A condition only thresholds or scales draws. In evaluation each (seed, draw, sample id, modality, purpose) has its own
+stream of random numbers, so masks are nested as a rate grows, noise keeps its direction as a level grows, and two
+models always see the same corrupted sample, whatever the batch size, order, worker or device.
+
+Dimension legend: B samples, T frames, D feature width.
 """
 
 from collections.abc import Sequence
@@ -19,12 +21,12 @@ from qamoe_bench.contract import Batch
 from qamoe_bench.seeding import stream
 
 CACHE_BYTES = 2**29
-"""A draw for a whole split is kept if it is no larger than this, else made again for each chunk and condition."""
+"""A draw for a whole split is cached up to this size; a larger one is recomputed for each chunk and condition."""
 
 
 @dataclass(frozen=True)
 class Purpose:
-    """What a draw is for.
+    """What a draw is used for.
 
     Attributes:
         name: Separates its stream from others.
@@ -55,13 +57,15 @@ class FreshDraws:
     """Draws that are new at every call, for training."""
 
     def __init__(self, batch: Batch, generator: torch.Generator) -> None:
-        self._batch, self._generator = batch, generator
+        self._batch = batch
+        self._generator = generator
         self._shared: dict[Purpose, dict[str, Tensor]] = {}
 
     def __call__(self, purpose: Purpose, modality: str) -> Tensor:
         """See `Draws`."""
         values = self._new(purpose, modality)
         if purpose.shared:
+            # Modalities drawn before; a sample of equal length takes over their numbers.
             before = self._shared.setdefault(purpose, {})
             for other, drawn in before.items():
                 equal = self._batch.lengths[other] == self._batch.lengths[modality]
@@ -71,21 +75,23 @@ class FreshDraws:
         return values
 
     def _new(self, purpose: Purpose, modality: str) -> Tensor:
-        shape, device = _shape(purpose, self._batch, modality), self._generator.device
+        shape = _shape(purpose, self._batch, modality)
+        device = self._generator.device
         if purpose.law == "normal":
             values = torch.randn(shape, generator=self._generator, device=device)
         else:
             values = torch.rand(shape, generator=self._generator, device=device)
         if purpose.law == "laplace":
+            # The same NumPy function as for common draws; it needs the values on the CPU.
             values = torch.from_numpy(_laplace(values.cpu().numpy())).to(device)
-        if purpose.per in ("frame", "value"):
+        if purpose.per in ("frame", "value"):  # padding gets 0
             mask = self._batch.mask(modality)
             values = values * (mask if purpose.per == "frame" else mask[..., None])
         return values
 
 
 class CommonDraws:
-    """The draws of a whole split under one seed, each made when first asked for and kept unless it is too large."""
+    """The draws of a whole split under one seed, each computed on first use and cached unless it is too large."""
 
     def __init__(self, seed: int, ids: Sequence[str], samples: Batch, draw: int = 0) -> None:
         """Prepare.
@@ -96,32 +102,44 @@ class CommonDraws:
             samples: The samples, for lengths, shapes and device.
             draw: Which of several independent draws under one seed.
         """
-        self._seed, self._ids, self._samples, self._draw = seed, ids, samples, draw
-        self._kept: dict[tuple[Purpose, str], Tensor] = {}
+        self._seed = seed
+        self._ids = ids
+        self._samples = samples
+        self._draw = draw
+        self._cache: dict[tuple[Purpose, str], Tensor] = {}
 
     def rows(self, rows: Int[Tensor, " B"] | slice) -> Draws:
         """The draws of some samples."""
         return lambda purpose, modality: self._some(purpose, modality, rows)
 
     def _some(self, purpose: Purpose, modality: str, rows: Int[Tensor, " B"] | slice) -> Tensor:
+        # Draws are float32, so 4 bytes a number.
         if 4 * _shape(purpose, self._samples, modality).numel() > CACHE_BYTES:
             return self._make(purpose, modality, np.arange(len(self._ids))[_numpy(rows)])
+        # A joint draw is the same for all modalities, so it is cached once.
         key = (purpose, "" if purpose.joint else modality)
-        if key not in self._kept:
-            self._kept[key] = self._make(purpose, modality, np.arange(len(self._ids)))
-        return self._kept[key][rows]
+        if key not in self._cache:
+            self._cache[key] = self._make(purpose, modality, np.arange(len(self._ids)))
+        return self._cache[key][rows]
 
     def _make(self, purpose: Purpose, modality: str, rows: NDArray[np.int64]) -> Tensor:
         draws = np.zeros((len(rows), *_shape(purpose, self._samples, modality)[1:]), np.float32)
-        targets = draws[:, None] if purpose.per == "sample" else draws
+        targets = draws[:, None] if purpose.per == "sample" else draws  # a view of each row that can be written to
         lengths = self._samples.lengths[modality].tolist()
         for target, row in zip(targets, rows.tolist(), strict=True):
-            # Only valid frames are drawn: how far a batch happens to be padded must not move the stream.
+            # Only valid frames are drawn, because the padded length of a batch must not move the stream.
             count = lengths[row] if purpose.per in ("frame", "value") else None
-            whose = "all" if purpose.joint else lengths[row] if purpose.shared else modality
-            words = (self._seed, self._draw, self._ids[row], whose, purpose.name)
+            owner = _stream_owner(purpose, modality, lengths[row])
+            words = (self._seed, self._draw, self._ids[row], owner, purpose.name)
             _fill(stream("corruption", *words), purpose, target[:count])
         return torch.from_numpy(draws).to(self._samples.features[modality].device)
+
+
+def _stream_owner(purpose: Purpose, modality: str, length: int) -> str | int:
+    """The part of a stream's address that separates modalities, or makes them share the stream."""
+    if purpose.joint:
+        return "all"
+    return length if purpose.shared else modality
 
 
 def _fill(generator: np.random.Generator, purpose: Purpose, target: NDArray[np.float32]) -> None:
@@ -134,15 +152,17 @@ def _fill(generator: np.random.Generator, purpose: Purpose, target: NDArray[np.f
 
 
 def _laplace(uniform: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Inverse of the distribution function, with variance 1; the clip stands for the half-open end of the uniform."""
+    """Laplace numbers of variance 1 by the inverse distribution function."""
     centred = uniform - np.float32(0.5)
+    # A uniform of exactly 0 would give infinity; 2^-24 is the resolution of the float32 uniform.
     tail = np.clip(1 - 2 * np.abs(centred), np.float32(2**-24), None)
     return np.asarray(-np.sign(centred) * np.log(tail) / np.sqrt(2), np.float32)
 
 
 def _shape(purpose: Purpose, samples: Batch, modality: str) -> torch.Size:
     b, t, d = samples.features[modality].shape
-    return torch.Size({"sample": (b,), "frame": (b, t), "dimension": (b, d), "value": (b, t, d)}[purpose.per])
+    shapes = {"sample": (b,), "frame": (b, t), "dimension": (b, d), "value": (b, t, d)}
+    return torch.Size(shapes[purpose.per])
 
 
 def _numpy(rows: Tensor | slice) -> NDArray[np.int64] | slice:

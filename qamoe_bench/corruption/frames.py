@@ -1,4 +1,7 @@
-"""Kinds that take away, move or replace frames."""
+"""Kinds that erase, move or replace frames.
+
+Dimension legend: B samples, T frames, D feature width, P frames in the pool of the training split.
+"""
 
 from dataclasses import replace
 
@@ -9,12 +12,12 @@ from qamoe_bench.contract import Reference
 from qamoe_bench.corruption.draws import Draws, Purpose
 from qamoe_bench.corruption.state import (
     Corrupted,
-    exchange,
-    exchange_measured,
+    erase_frames,
     inner,
     per_sample,
+    replace_features,
+    replace_measured,
     size_of_change,
-    take_away,
 )
 from qamoe_bench.protocol.spec import Step
 
@@ -25,54 +28,70 @@ DONOR = Purpose("donor", "frame")
 
 
 def frame_missing(state: Corrupted, step: Step, draws: Draws, _: Reference) -> Corrupted:
-    """A frame goes when its uniform draw is below the rate."""
+    """A frame is erased when its uniform draw is below the rate."""
     purpose = SHARED_FRAME if step.options["shared_draws"] else FRAME
-    gone = {}
+    erased = {}
     for m, level in step.levels.items():
-        draw, mask = draws(purpose, m), state.batch.mask(m)
-        gone[m] = (draw < per_sample(level, draw)[:, None]) & mask
+        draw = draws(purpose, m)  # (B, T)
+        # Draws of padding are 0 and below every rate, so the mask is needed.
+        erased[m] = (draw < per_sample(level, draw)[:, None]) & state.batch.mask(m)
         if step.options["keep_ends"] and m == "text":
-            gone[m] &= inner(state.batch, m)
-    return take_away(state, gone)
+            erased[m] &= inner(state.batch, m)
+    return erase_frames(state, erased)
 
 
 def block_missing(state: Corrupted, step: Step, draws: Draws, _: Reference) -> Corrupted:
-    """A span of round(rate·n) frames at a uniform start; spans are nested as the rate grows."""
-    gone = {}
+    """Erases a span of round(rate·n) frames at a uniform start; spans are nested as the rate grows."""
+    erased = {}
     for m, level in step.levels.items():
-        draw, mask, length = draws(PLACE, m), state.batch.mask(m), state.batch.lengths[m]
-        size = (per_sample(level, draw) * length + 0.5).floor().long()
+        draw = draws(PLACE, m)  # (B,)
+        mask = state.batch.mask(m)  # (B, T)
+        length = state.batch.lengths[m]  # (B,)
+        size = (per_sample(level, draw) * length + 0.5).floor().long()  # halves are rounded up
         start = (draw * (length - size + 1)).floor().long()
-        position = torch.arange(mask.shape[1], device=mask.device)
-        gone[m] = mask & (position >= start[:, None]) & (position < (start + size)[:, None])
-    return take_away(state, gone)
+        position = torch.arange(mask.shape[1], device=mask.device)  # (T,)
+        erased[m] = mask & (position >= start[:, None]) & (position < (start + size)[:, None])
+    return erase_frames(state, erased)
 
 
 def temporal_shift(state: Corrupted, step: Step, draws: Draws, reference: Reference) -> Corrupted:
-    """Frame t becomes frame t − s, for a shift s of ±round(rate·n); the sign is drawn. Lost frames move along."""
-    features, gone = dict(state.batch.features), dict(state.gone)
+    """Frame t becomes frame t − s, for a shift s of ±round(rate·n) with a drawn sign; erased frames move as well."""
+    features = dict(state.batch.features)
+    erased = dict(state.erased)
     for m, level in step.levels.items():
-        x, draw, mask = features[m], draws(PLACE, m), state.batch.mask(m)
-        shift = (per_sample(level, draw) * state.batch.lengths[m] + 0.5).floor().long()
-        source = torch.arange(mask.shape[1], device=mask.device) - (shift * torch.where(draw < 0.5, -1, 1))[:, None]
-        inside = mask & (source >= 0) & (source < state.batch.lengths[m][:, None])
+        draw = draws(PLACE, m)  # (B,)
+        mask = state.batch.mask(m)  # (B, T)
+        length = state.batch.lengths[m]  # (B,)
+        shift = (per_sample(level, draw) * length + 0.5).floor().long()
+        shift = shift * torch.where(draw < 0.5, -1, 1)
+        source = torch.arange(mask.shape[1], device=mask.device) - shift[:, None]  # (B, T), the frame that moves here
+        inside = mask & (source >= 0) & (source < length[:, None])
         source = source.clamp(0, mask.shape[1] - 1)
+        x = features[m]  # (B, T, D)
+        # Frames whose source is outside keep their content here and are erased below.
         features[m] = x.gather(1, source[..., None].expand_as(x)).where(inside[..., None], x)
-        gone[m] = mask & (gone[m].gather(1, source) | ~inside)
-    state = replace(exchange(state, features, reference), gone=gone)
-    return take_away(state, {m: gone[m] for m in step.levels})
+        erased[m] = mask & (erased[m].gather(1, source) | ~inside)
+    state = replace(replace_features(state, features, reference), erased=erased)
+    return erase_frames(state, {m: erased[m] for m in step.levels})
 
 
 def frame_substitution(state: Corrupted, step: Step, draws: Draws, reference: Reference) -> Corrupted:
-    """The donor comes from the training split, so that it does not matter which other samples are there."""
-    features, square = {}, {}
+    """Replaces a frame by a donor when its uniform draw is below the rate.
+
+    Donors come from the training split, so the result does not depend on the other samples of the batch.
+    """
+    features = {}
+    square = {}
     for m, level in step.levels.items():
-        x, draw, pool = state.batch.features[m], draws(FRAME, m), reference.pool[m]
-        places = inner(state.batch, m) if m in state.token_ids else state.batch.mask(m)
-        hit = (draw < per_sample(level, draw)[:, None]) & places
-        donor = (draws(DONOR, m) * len(pool)).long().clamp(max=len(pool) - 1)
+        x = state.batch.features[m]  # (B, T, D)
+        draw = draws(FRAME, m)  # (B, T)
+        pool = reference.pool[m]  # (P, D)
+        replaceable = inner(state.batch, m) if m in state.token_ids else state.batch.mask(m)
+        hit = (draw < per_sample(level, draw)[:, None]) & replaceable
+        # float32 may round draw × P up to P.
+        donor = (draws(DONOR, m) * len(pool)).long().clamp(max=len(pool) - 1)  # (B, T)
         new = F.embedding(donor, pool)  # (B, T, D)
-        # With weights of 0 and 1 lerp gives exactly one or the other, several times faster than a choice.
+        # With weights of 0 and 1 lerp gives exactly one or the other, several times faster than torch.where.
         features[m] = torch.lerp(x, new, hit[..., None].to(x.dtype))
         square[m] = size_of_change(new.sub_(x), m, reference) * hit
-    return exchange_measured(state, features, square)
+    return replace_measured(state, features, square)

@@ -1,4 +1,7 @@
-"""Kinds that change the values of frames."""
+"""Kinds that change the values of frames.
+
+Dimension legend: B samples, T frames, D feature width.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +13,7 @@ from torch import Tensor
 from qamoe_bench.contract import Reference
 from qamoe_bench.corruption.draws import Draws, Purpose
 from qamoe_bench.corruption.modalities import PRESENCE
-from qamoe_bench.corruption.state import Corrupted, exchange, lose, per_sample
+from qamoe_bench.corruption.state import Corrupted, erase_modalities, per_sample, replace_features
 from qamoe_bench.protocol.spec import Step
 
 GAUSSIAN = Purpose("gaussian", "value", "normal")
@@ -26,13 +29,16 @@ def additive(purpose: Purpose) -> Callable[[Corrupted, Step, Draws, Reference], 
     """X + level × σ_ref × draw at valid frames."""
 
     def apply(state: Corrupted, step: Step, draws: Draws, reference: Reference) -> Corrupted:
-        features, noise = dict(state.batch.features), dict(state.noise)
+        features = dict(state.batch.features)
+        noise = dict(state.noise)
         for m, level in step.levels.items():
-            scale, draw = per_sample(level, features[m]), draws(purpose, m)
+            scale = per_sample(level, features[m])  # (B,) or (1,)
+            draw = draws(purpose, m)  # (B, T, D) or (B, D)
             if purpose.per == "dimension":
-                draw = draw[:, None] * state.batch.mask(m)[..., None]
+                # Draws of values are 0 at padding already; this one must be masked to leave padding at zero.
+                draw = draw[:, None] * state.batch.mask(m)[..., None]  # (B, T, D)
             features[m] = torch.addcmul(features[m], draw, scale[:, None, None] * reference.std[m])
-            noise[m] = (noise[m] ** 2 + scale**2).sqrt()
+            noise[m] = (noise[m] ** 2 + scale**2).sqrt()  # independent noises add up as variances do
         return replace(state, batch=replace(state.batch, features=features), noise=noise)
 
     return apply
@@ -42,33 +48,36 @@ def salt_and_pepper(state: Corrupted, step: Step, draws: Draws, reference: Refer
     """A draw below rate/2 gives the low extreme, one from there to rate the high one."""
     features = dict(state.batch.features)
     for m, level in step.levels.items():
-        draw, mask = draws(EXTREME, m), state.batch.mask(m)[..., None]
+        draw = draws(EXTREME, m)  # (B, T, D)
+        mask = state.batch.mask(m)[..., None]  # (B, T, 1)
         rate = per_sample(level, draw)[:, None, None]
-        side = torch.copysign(torch.ones_like(rate), draw - rate / 2)  # arithmetic is faster than a broadcast choice
+        side = torch.copysign(torch.ones_like(rate), draw - rate / 2)  # ±1; faster than a broadcast torch.where
         extreme = torch.addcmul(reference.mean[m], side, SALT_AND_PEPPER_EXTREME * reference.std[m])
         features[m] = torch.where(draw < rate, extreme, features[m]) * mask.to(draw.dtype)
-    return exchange(state, features, reference)
+    return replace_features(state, features, reference)
 
 
 def scalar_noise(state: Corrupted, step: Step, draws: Draws, reference: Reference) -> Corrupted:
-    """A sample is hit when its uniform draw is below the rate."""
+    """A sample is multiplied by its factor when its uniform draw is below the rate."""
     features = dict(state.batch.features)
     for m, level in step.levels.items():
-        draw = draws(PRESENCE, m)
+        draw = draws(PRESENCE, m)  # (B,)
         features[m] = _multiplied(features[m], draw < per_sample(level, draw), draws(SCALAR, m))
-    return exchange(state, features, reference)
+    return replace_features(state, features, reference)
 
 
 def missing_or_scalar_noise(state: Corrupted, step: Step, draws: Draws, reference: Reference) -> Corrupted:
-    """Gone below the rate, multiplied from there to twice the rate."""
-    features, missing = dict(state.batch.features), {}
+    """A sample is erased when its draw is below the rate, and multiplied from there to twice the rate."""
+    features = dict(state.batch.features)
+    missing = {}
     for m, level in step.levels.items():
-        draw = draws(PRESENCE, m)
+        draw = draws(PRESENCE, m)  # (B,)
         rate = per_sample(level, draw)
         missing[m] = draw < rate
         features[m] = _multiplied(features[m], (draw >= rate) & (draw < 2 * rate), draws(SCALAR, m))
-    return lose(exchange(state, features, reference), missing)
+    return erase_modalities(replace_features(state, features, reference), missing)
 
 
 def _multiplied(x: Float[Tensor, "B T D"], hit: Bool[Tensor, " B"], factor: Float[Tensor, " B"]) -> Tensor:
+    """The frames of the hit samples times one factor per sample."""
     return x * torch.where(hit, factor, 1.0)[:, None, None]

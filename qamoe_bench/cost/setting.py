@@ -67,7 +67,7 @@ def make_setting(preset: str, data: str | None) -> Setting:
             )
         return Setting(paper_spec(), paper_batch, fields, {TEXT_ENCODER: TextEncoder})
     found = open_dataset(data or DATA)
-    samples = found.splits[SPLIT].batch(target=False)
+    samples = found.splits[SPLIT].batch()
     return Setting(found.spec, lambda size: samples.rows(torch.arange(size) % samples.size), fields)
 
 

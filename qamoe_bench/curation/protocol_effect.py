@@ -13,7 +13,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from qamoe_bench.corruption.state import Corrupted
-from qamoe_bench.evaluation.sweep import BATCH_SIZE, TestSet
+from qamoe_bench.evaluation.sweep import BATCH_SIZE
+from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.figures.protocol_plot import Picture, Strip
 from qamoe_bench.protocol.kinds import CORRUPTION_KINDS
 from qamoe_bench.protocol.spec import Condition, Protocol
@@ -60,7 +61,7 @@ def _sums(test: TestSet, protocol: Protocol) -> Iterator[dict[str, Any]]:
             for start in range(0, len(test.ids), BATCH_SIZE):
                 rows = slice(start, start + BATCH_SIZE)
                 corrupted = test.corrupted(condition, rows, draw)
-                fully = int((~torch.stack([gone.any(1) for gone in corrupted.gone.values()]).any(0)).sum())
+                fully = int((~torch.stack([gone.any(1) for gone in corrupted.erased.values()]).any(0)).sum())
                 for m in corrupted.batch.modalities:
                     yield {
                         "condition": condition.name,
@@ -72,7 +73,7 @@ def _sums(test: TestSet, protocol: Protocol) -> Iterator[dict[str, Any]]:
 
 def _counts(test: TestSet, corrupted: Corrupted, rows: slice, m: str) -> dict[str, float]:
     clean, mean, std = test.clean.features[m][rows], test.reference.mean[m], test.reference.std[m]
-    left = corrupted.batch.mask(m) & ~corrupted.gone[m]
+    left = corrupted.batch.mask(m) & ~corrupted.erased[m]
     missing = corrupted.missing(m)
     return {
         "samples": len(missing),
@@ -195,7 +196,7 @@ def _column(condition: Condition) -> str:
 def _strip(test: TestSet, views: list[Corrupted], m: str) -> Strip:
     features = torch.cat([v.batch.features[m] for v in views])
     values = (features - test.reference.mean[m]) / test.reference.std[m]
-    lost = torch.cat([v.gone[m] for v in views])
+    lost = torch.cat([v.erased[m] for v in views])
     return Strip(values.cpu().numpy(), lost.cpu().numpy(), int(views[0].batch.lengths[m]))
 
 
@@ -213,7 +214,7 @@ def _touched(test: TestSet, condition: Condition, rows: slice) -> Int[Tensor, " 
     """In how many modalities something happened to each sample."""
     corrupted, clean = test.corrupted(condition, rows), test.clean.rows(rows)
     happened = [
-        corrupted.gone[m].any(1) | (corrupted.batch.features[m] != clean.features[m]).any(-1).any(-1)
+        corrupted.erased[m].any(1) | (corrupted.batch.features[m] != clean.features[m]).any(-1).any(-1)
         for m in clean.modalities
     ]
     return torch.stack(happened).sum(0)

@@ -1,1 +1,6 @@
-"""Sweeps: a model through every condition of a protocol, to stored predictions."""
+"""Evaluation: a model through every condition of a protocol, to columns of predictions.
+
+`sweep` runs all conditions and draws, `trial` one of them, batch by batch. `predictor` runs the model on whole batches
+or, for two-stage models, on encodings from `encoding_cache`. `test_set` makes the corrupted samples, `interventions`
+the quality scores that replace a model's own, and `columns` the arrays that a store keeps.
+"""

@@ -1,13 +1,13 @@
-"""Encodings of a sweep: the same frames of a sample are encoded once, in however many conditions and draws they come.
+"""A cache of encodings: a sweep encodes the same frames of a sample once for all conditions and draws.
 
-Whether frames are the same is not guessed from their content: a corruption says which samples it left as they are and
-which lost a whole modality (see `Corrupted.intact` and `Corrupted.emptied`), and nothing else is reused. What is left
-of a lost modality depends on its length alone (and, of token ids, on the ends), so samples share it.
+Whether frames are the same is not guessed from their content. A corruption records which samples it left as they are
+and which lost a whole modality (see `Corrupted.intact` and `Corrupted.emptied`), and only their encodings are reused.
+What remains of a lost modality depends on its length alone (and, of token ids, on the ends), so samples share it.
 
-That bounds the memory: at most two encodings per modality of a sample are kept. A reused encoding equals a new one but
-for the last bits, which depend on what else was in the batch.
+The cache holds at most two encodings per modality of a sample, which bounds its memory. A cached encoding equals a
+recomputed one up to the last bits, which depend on the other samples of the batch.
 
-Dimension legend: N samples of the split, B of them in a batch.
+Dimension legend: N samples of the split, B of them in a batch, K of these encoded.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,113 +18,137 @@ from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from qamoe_bench.contract import Batch, TwoStage
-from qamoe_bench.corruption.state import Corrupted, lose, untouched
+from qamoe_bench.corruption.state import Corrupted, erase_modalities, uncorrupted
 from qamoe_bench.errors import RunFailed
 
-OTHER = -1
-"""The place of an input that is kept nowhere."""
+UNCACHED = -1
+"""The slot of an input whose encoding is not cached."""
 
 
-class Encodings:
+class EncodingCache:
     """The encodings of one model for the samples of one split.
 
     Attributes:
-        asked: How many were asked for, modality by modality and sample by sample.
+        requested: How many encodings were requested, counted per modality and sample.
         computed: How many of them the model computed.
     """
 
     def __init__(self, model: TwoStage, whole: Corrupted, call: Callable[..., Any]) -> None:
-        """Prepare.
+        """Create an empty cache.
 
         Args:
             model: The model, in evaluation mode.
             whole: The split before corruption.
             call: Calls a function with arguments; every call of the model goes through it.
         """
-        self._model, self._call = model, call
-        self._shelves = {m: _Shelf(emptied_inputs(whole, m)) for m in whole.batch.modalities}
-        self.asked = self.computed = 0
+        self._model = model
+        self._call = call
+        self._modalities = {m: _ModalityCache(emptied_inputs(whole, m)) for m in whole.batch.modalities}
+        self.requested = 0
+        self.computed = 0
 
-    def of(self, corrupted: Corrupted, start: int, *, anew: bool = False) -> dict[str, Tensor]:
-        """The encodings of consecutive samples, `start` being the first; `anew`, all of them are computed."""
-        return {m: self._of(corrupted, m, start, anew) for m in self._shelves}
+    def lookup(self, corrupted: Corrupted, start: int, *, refresh: bool = False) -> dict[str, Tensor]:
+        """The encodings of consecutive samples, `start` being the first; with `refresh`, all are computed again."""
+        return {m: self._lookup(corrupted, m, start, refresh) for m in self._modalities}
 
-    def _of(self, corrupted: Corrupted, modality: str, start: int, anew: bool) -> Shaped[Tensor, "B ..."]:
-        shelf = self._shelves[modality]
-        places = shelf.places(corrupted, modality, start)
-        lacking = list(range(len(places))) if anew else shelf.lacking(places)
-        self.asked += len(places)
-        self.computed += len(lacking)
-        encoded = self._encode(corrupted.batch, modality, lacking) if lacking else None
-        return shelf.filled(places, lacking, encoded)
+    def _lookup(self, corrupted: Corrupted, modality: str, start: int, refresh: bool) -> Shaped[Tensor, "B ..."]:
+        cache = self._modalities[modality]
+        slots = cache.slots(corrupted, modality, start)
+        missing = list(range(len(slots))) if refresh else cache.missing(slots)
+        self.requested += len(slots)
+        self.computed += len(missing)
+        encoded = self._encode(corrupted.batch, modality, missing) if missing else None
+        return cache.complete(slots, missing, encoded)
 
     def _encode(self, batch: Batch, modality: str, rows: Sequence[int]) -> Shaped[Tensor, "K ..."]:
-        """Only these rows of this modality, so that nothing else can have an influence."""
-        x, lengths = batch.features[modality], batch.lengths[modality]
+        """Encode some rows; the model gets only these rows of this modality, so nothing else can have an effect."""
+        x = batch.features[modality]  # (B, T, D)
+        lengths = batch.lengths[modality]  # (B,)
         if len(rows) < batch.size:
             index = torch.tensor(rows, device=lengths.device)
-            x, lengths = x[index], lengths[index]
+            x = x[index]  # (K, T, D)
+            lengths = lengths[index]  # (K,)
         encoded = self._call(self._model.encode_modality, Batch({modality: x}, {modality: lengths}), modality)
         if not isinstance(encoded, Tensor) or encoded.shape[:1] != (len(rows),):
-            found = f"shape {tuple(encoded.shape)}" if isinstance(encoded, Tensor) else type(encoded).__name__
-            raise RunFailed(f"encode_modality returned {found}: expected a tensor with a row for each of {len(rows)}")
+            got = f"shape {tuple(encoded.shape)}" if isinstance(encoded, Tensor) else type(encoded).__name__
+            raise RunFailed(f"encode_modality returned {got}: expected a tensor with a row for each of {len(rows)}")
         return encoded
 
 
 def emptied_inputs(whole: Corrupted, modality: str) -> Int[Tensor, " N"]:
-    """Numbers from 0 for what is left of each sample when it loses a modality: equal numbers, equal inputs."""
+    """A number from 0 for what remains of each sample without a modality; equal numbers mean equal inputs."""
     lengths = whole.batch.lengths[modality]
-    inputs = lengths[:, None]
+    inputs = lengths[:, None]  # (N, 1)
     if modality in whole.token_ids:
-        only = untouched(Batch({modality: whole.batch.features[modality]}, {modality: lengths}), whole.token_ids)
-        left = lose(only, {modality: torch.ones_like(lengths, dtype=torch.bool)}).batch.features[modality]
-        inputs = torch.cat([inputs, left[..., 0].long()], dim=1)
+        # Of token ids [CLS] and [SEP] remain, so the whole sequence of ids is compared.
+        only = uncorrupted(Batch({modality: whole.batch.features[modality]}, {modality: lengths}), whole.token_ids)
+        emptied = erase_modalities(only, {modality: torch.ones_like(lengths, dtype=torch.bool)})
+        ids = emptied.batch.features[modality][..., 0].long()  # (N, T)
+        inputs = torch.cat([inputs, ids], dim=1)  # (N, 1 + T)
     numbers: Tensor = torch.unique(inputs, dim=0, return_inverse=True)[1]
     return numbers
 
 
-class _Shelf:
-    """The kept encodings of one modality: a place for each sample as it is, then one for each emptied input."""
+class _ModalityCache:
+    """The encodings of one modality: N slots for intact samples, then one slot for each distinct emptied input."""
 
     def __init__(self, emptied: Int[Tensor, " N"]) -> None:
-        self._emptied = emptied + len(emptied)
-        self._size = int(self._emptied.max()) + 1
-        self._taken = set[int]()
-        self._rows: Tensor | None = None
+        self._emptied_slots = emptied + len(emptied)  # (N,)
+        self._size = int(self._emptied_slots.max()) + 1
+        self._filled = set[int]()
+        self._encodings: Tensor | None = None  # (slots, ...), allocated with the shape of the first encoding
 
-    def places(self, corrupted: Corrupted, modality: str, start: int) -> list[int]:
-        """The place of each input of a batch, or `OTHER`."""
-        intact, emptied = corrupted.intact(modality), corrupted.emptied(modality)
+    def slots(self, corrupted: Corrupted, modality: str, start: int) -> list[int]:
+        """The slot of each input of a batch, or `UNCACHED`."""
+        intact = corrupted.intact(modality)  # (B,)
         sample = torch.arange(start, start + len(intact), device=intact.device)
-        place = torch.where(intact, sample, OTHER).where(~emptied, self._emptied[sample])
-        places: list[int] = place.tolist()
-        return places
+        slot = torch.where(intact, sample, UNCACHED)
+        # A sample that has no frames in the data is both intact and emptied; the emptied slot is the shared one.
+        slot = slot.where(~corrupted.emptied(modality), self._emptied_slots[sample])
+        slots: list[int] = slot.tolist()
+        return slots
 
-    def lacking(self, places: Sequence[int]) -> list[int]:
-        """The rows that must be computed: the first of every place that is empty, and all that have no place."""
-        rows, seen = [], set(self._taken)
-        for row, place in enumerate(places):
-            if place not in seen:
+    def missing(self, slots: Sequence[int]) -> list[int]:
+        """The rows to compute: the first row of every empty slot, and all rows without a slot."""
+        rows = []
+        known = set(self._filled)
+        for row, slot in enumerate(slots):
+            if slot == UNCACHED:
                 rows.append(row)
-                seen |= {place} - {OTHER}
+            elif slot not in known:
+                rows.append(row)
+                known.add(slot)
         return rows
 
-    def filled(self, places: Sequence[int], fresh: Sequence[int], encoded: Tensor | None) -> Shaped[Tensor, "B ..."]:
-        """The encodings of all places, after the fresh ones were put on the shelf."""
+    def complete(
+        self, slots: Sequence[int], computed: Sequence[int], encoded: Tensor | None
+    ) -> Shaped[Tensor, "B ..."]:
+        """The encodings of all rows, after the computed ones were stored.
+
+        Args:
+            slots: The slot of each row.
+            computed: The rows that were computed.
+            encoded: Their encodings (K, ...); None where there are none.
+        """
         if encoded is not None:
-            self._keep({places[row]: i for i, row in enumerate(fresh) if places[row] != OTHER}, encoded)
-        if encoded is not None and len(fresh) == len(places):
-            return encoded
-        assert self._rows is not None
-        rows = self._rows[torch.tensor(places, device=self._rows.device).clamp(min=0)]
+            self._store(slots, computed, encoded)
+            if len(computed) == len(slots):
+                return encoded
+        assert self._encodings is not None
+        # Rows without a slot read slot 0 and are overwritten below.
+        index = torch.tensor(slots, device=self._encodings.device).clamp(min=0)
+        rows = self._encodings[index]  # (B, ...)
         if encoded is not None:
-            rows[torch.tensor(fresh, device=rows.device)] = encoded
+            rows[torch.tensor(computed, device=rows.device)] = encoded
         return rows
 
-    def _keep(self, index: dict[int, int], encoded: Shaped[Tensor, "K ..."]) -> None:
-        if self._rows is None:
-            self._rows = encoded.new_zeros(self._size, *encoded.shape[1:])
-        if index:
-            places, rows = (torch.tensor([*part], device=encoded.device) for part in (index, index.values()))
-            self._rows[places] = encoded[rows]
-            self._taken |= index.keys()
+    def _store(self, slots: Sequence[int], computed: Sequence[int], encoded: Shaped[Tensor, "K ..."]) -> None:
+        if self._encodings is None:
+            self._encodings = encoded.new_zeros(self._size, *encoded.shape[1:])
+        # With `refresh` several rows of a batch may share a slot; the last of them stays.
+        position = {slots[row]: i for i, row in enumerate(computed) if slots[row] != UNCACHED}
+        if position:
+            target = torch.tensor(list(position), device=encoded.device)
+            source = torch.tensor(list(position.values()), device=encoded.device)
+            self._encodings[target] = encoded[source]
+            self._filled |= position.keys()

@@ -1,7 +1,7 @@
-"""Interventions on quality scores: what a model is given in the place of r_m, to see whether r_m matters.
+"""Interventions on quality scores: scores that replace a model's own r_m, to measure whether r_m matters.
 
-A score that tells something of its sample is missed when it comes from another sample, or is the same for all. Where
-the answers stay as good without it, the model has no use for it.
+If a score is informative about its sample, predictions get worse when it comes from another sample or is the same for
+all. If predictions stay as good, the model does not use it.
 
 Dimension legend: N samples of one condition.
 """
@@ -17,10 +17,11 @@ from qamoe_bench.seeding import stream
 
 def shuffled(quality: Mapping[str, Float[Tensor, " N"]], *words: object) -> dict[str, Float[Tensor, " N"]]:
     """The scores permuted between samples, those of all modalities together; the words address the permutation."""
-    order = torch.from_numpy(stream("shuffled quality", *words).permutation(len(next(iter(quality.values())))))
+    samples = len(next(iter(quality.values())))
+    order = torch.from_numpy(stream("shuffled quality", *words).permutation(samples))  # (N,)
     return {m: r[order.to(r.device)] for m, r in quality.items()}
 
 
 def averaged(quality: Mapping[str, Float[Tensor, " N"]]) -> dict[str, Float[Tensor, " N"]]:
-    """For every sample the mean over all of them, modality by modality."""
+    """The mean over all samples for every sample, modality by modality."""
     return {m: r.mean().expand_as(r) for m, r in quality.items()}

@@ -1,4 +1,4 @@
-"""The numbers that a model computes with: float32, or bfloat16 where a processor has units for it."""
+"""Precision of a model's arithmetic: float32, or bfloat16, which some processors compute faster."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +13,8 @@ Precision = Literal["float32", "bfloat16"]
 
 @contextmanager
 def at(precision: Precision, device: torch.device) -> Iterator[None]:
-    """No gradients, and autocast where the precision is not the weights' own."""
-    # In inference mode autocast would not keep the converted weights.
+    """A context without gradients, with autocast where the precision is not float32, that of the weights."""
+    # Autocast caches converted weights only outside inference mode.
     with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         yield
 

@@ -1,12 +1,36 @@
-"""The known kinds of corruption, as data: what their level is called, what it may be, and what they do.
+"""The known kinds of corruption, as data: one entry states every trait of a kind.
 
-`qamoe_bench.corruption` has one function per kind. A *joint* kind decides for all modalities of a sample together, so
-its level is one number and not one per modality.
+`qamoe_bench.corruption` has one function per kind. Everything else that distinguishes kinds is derived from the traits
+here: how steps combine, what the Bayes-optimal predictor covers, what a protocol file may say, and the table in
+`protocols/README.md`. Nothing here needs torch.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+Effect = Literal["erases", "moves", "replaces", "scales", "adds"]
+"""What a kind does to valid frames.
+
+erases      sets frames to zero, or token ids to the id of a lost token
+moves       takes the content of another frame of the sample
+replaces    sets frames or values to content from elsewhere
+scales      multiplies frames by a factor
+adds        adds noise, see `AdditiveNoise`
+"""
+
+
+@dataclass(frozen=True)
+class AdditiveNoise:
+    """Noise whose standard deviation is level × σ_ref in each dimension.
+
+    Attributes:
+        law: Distribution of the draws, with mean 0 and variance 1.
+        per: Whether every frame gets a fresh draw, or one draw is constant over the utterance.
+    """
+
+    law: Literal["gaussian", "laplace"]
+    per: Literal["frame", "utterance"]
 
 
 @dataclass(frozen=True)
@@ -16,21 +40,57 @@ class CorruptionKind:
     Attributes:
         parameter: What a protocol file calls its level: a `rate` is a share or probability, a `level` a size.
         meaning: What it does at that level, in a sentence.
+        effects: What it does to valid frames.
+        noise: The noise of a kind that adds some.
         highest: The largest level that makes sense.
         allowed: The only levels that are defined, where the definition is a table.
-        joint: Whether it decides for all modalities together.
+        joint: Whether it decides for all modalities of a sample together; its level is then one number and not one per
+            modality.
         numeric: Whether it computes with the values of frames, which has no meaning for token ids.
         options: Its options with their defaults.
     """
 
-    parameter: str
+    parameter: Literal["rate", "level"]
     meaning: str
+    effects: frozenset[Effect]
+    noise: AdditiveNoise | None = None
     highest: float = float("inf")
     allowed: tuple[float, ...] = ()
     joint: bool = False
     numeric: bool = False
     options: Mapping[str, bool] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if ("adds" in self.effects) != (self.noise is not None):
+            raise ValueError("expected a noise of every kind that adds, and of no other; set both or neither")
+
+    @property
+    def writes(self) -> bool:
+        """Whether it gives frames new values without checking whether an earlier step erased them."""
+        return not self.effects.isdisjoint({"replaces", "scales", "adds"})
+
+    @property
+    def changes_content(self) -> bool:
+        """Whether it does anything else to frames than to erase them."""
+        return self.effects != {"erases"}
+
+    @property
+    def only_erases(self) -> bool:
+        """Whether it erases frames whatever they hold, and at most moves the others.
+
+        A predictor that uses only the values of the remaining frames, not their positions, loses nothing else.
+        """
+        return "erases" in self.effects and self.effects <= {"erases", "moves"}
+
+    @property
+    def adds_gaussian_noise(self) -> bool:
+        """Whether it only adds Gaussian noise, so that Gaussian frames stay Gaussian."""
+        return self.noise is not None and self.noise.law == "gaussian" and self.effects == {"adds"}
+
+
+ERASES: frozenset[Effect] = frozenset({"erases"})
+REPLACES: frozenset[Effect] = frozenset({"replaces"})
+ADDS: frozenset[Effect] = frozenset({"adds"})
 
 IMDER_SCHEDULE: Mapping[float, tuple[float, float]] = {
     0.0: (0.0, 0.0),
@@ -49,19 +109,22 @@ CORRUPTION_KINDS: Mapping[str, CorruptionKind] = {
         "rate",
         "the whole modality becomes zero with this probability, independently per sample and modality; with keep_one a "
         "sample that would lose everything keeps one uniformly chosen modality",
+        effects=ERASES,
         highest=1,
         options={"keep_one": True},
     ),
     "gcnet-missing": CorruptionKind(
         "rate",
         "the rate is the average share of missing modalities: one uniformly chosen modality always stays, each other "
-        "one stays with the probability that makes the average right; above 1 − 1/modalities just the one stays",
+        "one stays with the probability that makes the average right; above 1 − 1/modalities only that one stays",
+        effects=ERASES,
         highest=1,
         joint=True,
     ),
     "imder-missing": CorruptionKind(
         "rate",
-        "IMDer's schedule: fixed shares of samples miss two or one uniformly chosen modalities; 0.7 stands for 2/3",
+        "IMDer's schedule: fixed shares of samples miss two or one uniformly chosen modalities; 0.7 means 2/3",
+        effects=ERASES,
         allowed=tuple(IMDER_SCHEDULE),
         joint=True,
     ),
@@ -69,6 +132,7 @@ CORRUPTION_KINDS: Mapping[str, CorruptionKind] = {
         "rate",
         "with this probability a sample gets one of the incomplete patterns, uniformly; the average share of missing "
         "modalities is half the rate",
+        effects=ERASES,
         highest=1,
         joint=True,
     ),
@@ -76,31 +140,42 @@ CORRUPTION_KINDS: Mapping[str, CorruptionKind] = {
         "rate",
         "each valid frame becomes zero with this probability, independently; keep_ends spares the first and last valid "
         "frame of text ([CLS] and [SEP]); shared_draws lets modalities of equal length lose the same frames",
+        effects=ERASES,
         highest=1,
         options={"keep_ends": False, "shared_draws": False},
     ),
     "block-missing": CorruptionKind(
-        "rate", "one contiguous span with this share of the valid frames, uniformly placed, becomes zero", highest=1
+        "rate",
+        "one contiguous span with this share of the valid frames, uniformly placed, becomes zero",
+        effects=ERASES,
+        highest=1,
     ),
     "gaussian-noise": CorruptionKind(
         "level",
         "adds Gaussian noise, fresh for every valid frame and dimension, with a standard deviation of level × σ_ref",
+        effects=ADDS,
+        noise=AdditiveNoise("gaussian", per="frame"),
         numeric=True,
     ),
     "laplace-noise": CorruptionKind(
         "level",
         "adds Laplace noise, fresh for every valid frame and dimension, with a standard deviation of level × σ_ref",
+        effects=ADDS,
+        noise=AdditiveNoise("laplace", per="frame"),
         numeric=True,
     ),
     "utterance-noise": CorruptionKind(
         "level",
         "adds one Gaussian vector to all valid frames of an utterance, with a standard deviation of level × σ_ref per "
         "dimension; pooling over frames cannot average it away",
+        effects=ADDS,
+        noise=AdditiveNoise("gaussian", per="utterance"),
         numeric=True,
     ),
     "salt-and-pepper": CorruptionKind(
         "rate",
         "each value of a valid frame becomes an extreme, training mean + 3 σ_ref or − 3 σ_ref, with this probability",
+        effects=REPLACES,
         highest=1,
         numeric=True,
     ),
@@ -108,25 +183,29 @@ CORRUPTION_KINDS: Mapping[str, CorruptionKind] = {
         "rate",
         "with this probability all frames of the modality are multiplied by one N(0, 1) number (MSA-Robustness's "
         "g_noise)",
+        effects=frozenset({"scales"}),
         highest=1,
         numeric=True,
     ),
     "missing-or-scalar-noise": CorruptionKind(
         "rate",
-        "with this probability the modality becomes zero, and with this probability again, never both, all its frames "
-        "are multiplied by one N(0, 1) number (MSA-Robustness hybrid)",
+        "with this probability the modality becomes zero; with the same probability, never both, all its frames are "
+        "multiplied by one N(0, 1) number (MSA-Robustness hybrid)",
+        effects=frozenset({"erases", "scales"}),
         highest=0.5,
         numeric=True,
     ),
     "temporal-shift": CorruptionKind(
         "rate",
-        "frames move earlier or later by this share of the valid length, against the other modalities; what leaves the "
-        "window is lost, what enters it is zero",
+        "frames move earlier or later by this share of the valid length, against the other modalities; frames that "
+        "leave the window are lost, frames that enter it are zero",
+        effects=frozenset({"erases", "moves"}),
         highest=1,
     ),
     "frame-substitution": CorruptionKind(
         "rate",
         "each valid frame is replaced, with this probability, by a frame of the same modality from the training split",
+        effects=REPLACES,
         highest=1,
     ),
 }
@@ -135,7 +214,11 @@ CORRUPTION_KINDS: Mapping[str, CorruptionKind] = {
 def signal_left(missing: Any, noise: Any) -> Any:
     """Share of a modality's signal that a corruption left: (1 − missing) / (1 + noise²).
 
-    Numbers, arrays or tensors: the share of frames taken away, and the size of every other change in units of σ_ref, so
-    that 1 / (1 + noise²) is the share of the variance that is still signal. 1 is untouched, 0 is missing.
+    1 is uncorrupted, 0 is missing.
+
+    Args:
+        missing: Share of frames that were erased; a number, array or tensor.
+        noise: Size of every other change in units of σ_ref, so that 1 / (1 + noise²) is the share of the variance that
+            is still signal.
     """
     return (1 - missing) / (1 + noise**2)

@@ -7,7 +7,7 @@ definition = "..."          the sentence that defines it
 draws = 1                   optional: independent draws per condition
 
 [axes]
-eta = [0.0, 0.1, 0.2]       what is swept; several axes make a grid
+eta = [0.0, 0.1, 0.2]       the swept levels; several axes form a grid
 
 [points.name]               or points one by one, each with every variable; neither is a single condition
 text = 1.0
@@ -19,8 +19,10 @@ modalities = ["text"]       optional: all where left out
 keep_one = true             options of the kind
 """
 
+import itertools
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -59,7 +61,7 @@ def load_protocol(name_or_path: str) -> Protocol:
 
 
 def _folder() -> Traversable:
-    """The protocol files: inside an installed package, beside it in a source tree."""
+    """The folder of the protocol files: inside an installed package, next to it in a source tree."""
     package = files("qamoe_bench")
     installed = package / "protocols"
     return installed if installed.is_dir() else Path(str(package)).parent / "protocols"
@@ -71,22 +73,32 @@ def parse_protocol(name: str, text: str) -> Protocol:
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise BenchError(f"{where}: not valid TOML ({error}); mend that line") from error
+        raise BenchError(f"{where}: not valid TOML ({error}); correct that line") from error
     _check_keys(where, table, {"schema", "title", "source", "definition", "draws", "axes", "points", "corruption"})
     if table.get("schema") != SCHEMA:
         raise BenchError(f"{where}: expected 'schema = {SCHEMA}', got {table.get('schema')!r}; see protocols/README.md")
-    axes, points = _axes(where, table.get("axes", {})), _points(where, table.get("points", {}))
+    axes = _axes(where, table.get("axes", {}))
+    points = _points(where, table.get("points", {}))
     if axes and points:
         raise BenchError(f"{where}: expected [axes] or [points], got both; remove one")
-    named = {v: tuple(p[v] for p in points.values()) for v in next(iter(points.values()), {})}
+    variables: Variables = axes or _values_of_points(points)
     return Protocol(
         name=name,
         **_prose(where, table),
         axes=axes,
         points=points,
-        corruptions=_corruptions(where, table.get("corruption", []), axes or named),
+        corruptions=_corruptions(where, table.get("corruption", []), variables),
         draws=_draws(where, table.get("draws", 1)),
     )
+
+
+def _values_of_points(points: Mapping[str, Mapping[str, float]]) -> dict[str, list[float]]:
+    """Every variable of the points with all values that it takes."""
+    values: dict[str, list[float]] = {}
+    for point in points.values():
+        for variable, value in point.items():
+            values.setdefault(variable, []).append(value)
+    return values
 
 
 def _check_keys(where: str, table: Mapping[str, Any], known: set[str]) -> None:
@@ -99,17 +111,19 @@ def _prose(where: str, table: Mapping[str, Any]) -> dict[str, str]:
     prose = {key: table.get(key) for key in ("title", "source", "definition")}
     for key, value in prose.items():
         if not isinstance(value, str) or not value.strip():
-            raise BenchError(f"{where}: expected a sentence in {key!r}, got {value!r}; say it in the file")
+            raise BenchError(f"{where}: expected a sentence in {key!r}, got {value!r}; write one in the file")
     return {key: str(value).strip() for key, value in prose.items()}
 
 
 def _draws(where: str, value: object) -> int:
+    # TOML has booleans, which are integers in Python.
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise BenchError(f"{where}: expected a whole number from 1 up in 'draws', got {value!r}; mend it")
+        raise BenchError(f"{where}: expected a whole number from 1 up in 'draws', got {value!r}; correct it")
     return value
 
 
 def _is_level(value: object) -> bool:
+    # The comparison with infinity refuses `inf` and `nan`, which TOML allows.
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
 
 
@@ -118,10 +132,12 @@ def _axes(where: str, table: object) -> dict[str, tuple[float, ...]]:
         raise BenchError(f"{where}: expected a table [axes], got {table!r}; write 'eta = [0.0, 0.1]' below [axes]")
     for axis, values in table.items():
         if not isinstance(values, list) or not values or not all(map(_is_level, values)):
-            raise BenchError(f"{where}: expected a list of levels from 0 up in axis {axis!r}, got {values!r}; mend it")
-        if sorted(set(values)) != values:
+            raise BenchError(
+                f"{where}: expected a list of levels from 0 up in axis {axis!r}, got {values!r}; correct it"
+            )
+        if sorted(set(values)) != values:  # equal levels would be two conditions of one name
             raise BenchError(f"{where}: expected rising levels in axis {axis!r}, got {values!r}; sort them")
-    return {axis: tuple(float(v) for v in values) for axis, values in table.items()}
+    return {axis: tuple(map(float, values)) for axis, values in table.items()}
 
 
 def _points(where: str, table: object) -> dict[str, dict[str, float]]:
@@ -131,23 +147,39 @@ def _points(where: str, table: object) -> dict[str, dict[str, float]]:
         for variable, value in point.items():
             if not _is_level(value):
                 raise BenchError(f"{where}: expected a level from 0 up in point {name!r}, got {variable} = {value!r}")
-    variables = dict.fromkeys(v for point in table.values() for v in point)
-    return {name: {v: float(point.get(v, 0)) for v in variables} for name, point in table.items()}
+    variables = dict.fromkeys(itertools.chain(*table.values()))  # in the order of the file
+    # A variable that a point does not mention is 0 there.
+    return {name: _all_variables(point, variables) for name, point in table.items()}
+
+
+def _all_variables(point: Mapping[str, float], variables: Iterable[str]) -> dict[str, float]:
+    return {v: float(point.get(v, 0)) for v in variables}
 
 
 def _corruptions(where: str, tables: object, variables: Variables) -> tuple[dict[str, Any], ...]:
     if not isinstance(tables, list):
         raise BenchError(f"{where}: expected [[corruption]] tables, got [corruption]; double the brackets")
-    found = tuple(_corruption(f"{where}, corruption {i}", t, variables) for i, t in enumerate(tables, 1))
+    steps = tuple(_corruption(f"{where}, corruption {i}", table, variables) for i, table in enumerate(tables, 1))
+    _check_repeated(where, steps)
+    _check_unused(where, steps, variables)
+    return steps
+
+
+def _check_repeated(where: str, steps: Sequence[Mapping[str, Any]]) -> None:
     # A kind has one draw per modality, so a second step of it would not be independent of the first.
-    pairs = [(c["kind"], m) for c in found for m in c["levels"]]
-    if twice := [pair for pair in pairs if pairs.count(pair) > 1]:
-        kind, modality = twice[0]
-        raise BenchError(f"{where}: two {kind!r} corruptions of {modality!r} would share their draws; make it one")
-    used = {v for c in found for v in c["levels"].values() if isinstance(v, str)}
-    if idle := set(variables) - used:
-        raise BenchError(f"{where}: {min(idle)!r} is used by no corruption; use it as a level or remove it")
-    return found
+    pairs = Counter((step["kind"], m) for step in steps for m in step["levels"])
+    for (kind, modality), count in pairs.items():
+        if count > 1:
+            raise BenchError(f"{where}: two {kind!r} corruptions of {modality!r} would share their draws; make it one")
+
+
+def _check_unused(where: str, steps: Sequence[Mapping[str, Any]], variables: Variables) -> None:
+    unused = set(variables)
+    for step in steps:
+        # Levels may be numbers, which are in no set of names.
+        unused.difference_update(step["levels"].values())
+    if unused:
+        raise BenchError(f"{where}: {min(unused)!r} is used by no corruption; use it as a level or remove it")
 
 
 def _corruption(where: str, table: Mapping[str, Any], variables: Variables) -> dict[str, Any]:
@@ -155,10 +187,11 @@ def _corruption(where: str, table: Mapping[str, Any], variables: Variables) -> d
     if kind is None:
         raise BenchError(f"{where}: {unknown_name('kind', str(table.get('kind')), CORRUPTION_KINDS)}")
     _check_keys(where, table, {"kind", "modalities", kind.parameter, *kind.options})
+    # Defaults are written out, so that stating one does not change the digest.
     options = {name: table.get(name, default) for name, default in kind.options.items()}
     for name, value in options.items():
         if not isinstance(value, bool):
-            raise BenchError(f"{where}: expected true or false in {name!r}, got {value!r}; mend it")
+            raise BenchError(f"{where}: expected true or false in {name!r}, got {value!r}; correct it")
     return {"kind": table["kind"], "levels": _levels(where, kind, table, variables), "options": options}
 
 
@@ -184,10 +217,13 @@ def _levels(where: str, kind: CorruptionKind, table: Mapping[str, Any], variable
 def _check_level(where: str, kind: CorruptionKind, level: object, variables: Variables) -> None:
     if isinstance(level, str) and level not in variables:
         raise BenchError(f"{where}: {unknown_name('variable', level, variables)}")
-    for value in variables[level] if isinstance(level, str) else [level]:
+    values = variables[level] if isinstance(level, str) else [level]
+    for value in values:
         if kind.allowed and value not in kind.allowed:
             raise BenchError(
-                f"{where}: expected {kind.parameter!r} to be one of {kind.allowed}, got {value!r}; mend it"
+                f"{where}: expected {kind.parameter!r} to be one of {kind.allowed}, got {value!r}; correct it"
             )
         if not _is_level(value) or value > kind.highest:  # type: ignore[operator]  # a level is a number
-            raise BenchError(f"{where}: expected {kind.parameter!r} from 0 to {kind.highest:g}, got {value!r}; mend it")
+            raise BenchError(
+                f"{where}: expected {kind.parameter!r} from 0 to {kind.highest:g}, got {value!r}; correct it"
+            )

@@ -1,7 +1,7 @@
 """Protocols: named lists of conditions on the reliability spectrum.
 
-A protocol is a set of corruption steps whose levels are numbers or names of *variables*, and a list of points that say
-what the variables are: the grid of its axes, or points given one by one. A `Condition` is one point with every number
+A protocol is a set of corruption steps whose levels are numbers or names of *variables*, and a list of points that set
+the variables: the grid of its axes, or points given one by one. A `Condition` is one point with every number
 filled in. `protocols/README.md` describes the files, `qamoe_bench.protocol.parse` reads them. Nothing here needs torch.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-SCHEMA = 1
+SCHEMA = 1  # of protocol files; part of every digest
 
 Level = float | NDArray[np.float32]
 """A level for all samples, or one per sample (training on the spectrum)."""
@@ -28,7 +28,7 @@ class Step:
 
     Attributes:
         kind: A name in `qamoe_bench.protocol.kinds.CORRUPTION_KINDS`.
-        levels: Level per modality; a modality that is not named is left alone.
+        levels: Level per modality; a modality that is not named is not corrupted.
         options: Every option of the kind.
     """
 
@@ -39,7 +39,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Condition:
-    """One point of a protocol: its name, its place on the axes (none where points are named), and its steps."""
+    """One point of a protocol.
+
+    Attributes:
+        name: Its name, unique within the protocol.
+        levels: Its level on each axis; empty where points are named.
+        steps: The corruptions, in order.
+    """
 
     name: str
     levels: Mapping[str, float]
@@ -47,8 +53,9 @@ class Condition:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what is done to samples; the name does not count. Levels must be numbers."""
-        return hashlib.sha256(json.dumps([asdict(s) for s in self.steps], sort_keys=True).encode()).hexdigest()
+        """SHA-256 of the steps, without the name; levels must be numbers."""
+        steps = [asdict(step) for step in self.steps]
+        return hashlib.sha256(json.dumps(steps, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -77,10 +84,12 @@ class Protocol:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of all that determines the corrupted samples; prose and name do not count."""
+        """SHA-256 of everything that determines the corrupted samples, without prose and name."""
+        # The digest is part of every stored result: a change here makes all of them stale.
         meaning = {
             "schema": SCHEMA,
             "axes": dict(self.axes),
+            # The names of points are left out: renaming one changes no sample.
             "points": [dict(variables) for variables in self.points.values()],
             "corruptions": [dict(c) for c in self.corruptions],
             "draws": self.draws,
@@ -89,7 +98,7 @@ class Protocol:
 
     @cached_property
     def conditions(self) -> tuple[Condition, ...]:
-        """Every point; of a grid the first axis is the slowest."""
+        """Every point; in a grid the first axis changes slowest."""
         if self.points:
             return tuple(Condition(name, {}, self.steps(variables)) for name, variables in self.points.items())
         grid = [dict(zip(self.axes, values, strict=True)) for values in itertools.product(*self.axes.values())]
@@ -97,15 +106,14 @@ class Protocol:
 
     def steps(self, variables: Mapping[str, Level]) -> tuple[Step, ...]:
         """The steps at a point; a variable may be an array with one level per sample."""
-        return tuple(
-            Step(
-                kind=c["kind"],
-                levels={m: variables[v] if isinstance(v, str) else v for m, v in c["levels"].items()},
-                options=c["options"],
-            )
-            for c in self.corruptions
-        )
+        steps = []
+        for corruption in self.corruptions:
+            # A string is the name of a variable, anything else a level.
+            levels = {m: variables[v] if isinstance(v, str) else v for m, v in corruption["levels"].items()}
+            steps.append(Step(corruption["kind"], levels, corruption["options"]))
+        return tuple(steps)
 
 
 def _name(point: Mapping[str, float]) -> str:
+    """The name of a point of a grid, such as `lambda=0.1,eta=0.2`; `clean` without axes."""
     return ",".join(f"{axis}={value:g}" for axis, value in point.items()) or "clean"

@@ -16,7 +16,8 @@ from qamoe_bench.protocol.spec import Condition, Protocol
 from qamoe_bench.provenance.environment import engine_digest, versions
 from qamoe_bench.registry import ModelRef
 from qamoe_bench.store.cell import ORACLE, Cell, digest_of
-from qamoe_bench.training.loop import CLEAN, SPECTRUM, Exposure, TrainConfig
+from qamoe_bench.training.config import TrainConfig
+from qamoe_bench.training.exposure import CLEAN, SPECTRUM, Exposure
 
 AS_USUAL = EvalConfig()
 

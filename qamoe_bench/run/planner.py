@@ -21,7 +21,8 @@ from qamoe_bench.run.presets import find_preset
 from qamoe_bench.store.cell import GIVEN, ORACLE, Cell
 from qamoe_bench.training.building import build_model
 from qamoe_bench.training.checkpoint import load_weights
-from qamoe_bench.training.loop import REGIMES, TrainConfig
+from qamoe_bench.training.config import TrainConfig
+from qamoe_bench.training.exposure import REGIMES
 
 
 @dataclass(frozen=True)

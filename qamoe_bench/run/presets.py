@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qamoe_bench.errors import unknown_name
-from qamoe_bench.training.loop import TrainConfig
+from qamoe_bench.training.config import TrainConfig
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from qamoe_bench.registry import find_model, model_refs
 from qamoe_bench.run.plan import Plan, lay_out
 from qamoe_bench.run.planner import Request, find_device, plan
 from qamoe_bench.run.presets import find_preset
-from qamoe_bench.training.loop import REGIMES
+from qamoe_bench.training.exposure import REGIMES
 
 SCHEMA = 1
 

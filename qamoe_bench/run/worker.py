@@ -21,7 +21,9 @@ from torch import nn
 
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.errors import BenchError, RunFailed
-from qamoe_bench.evaluation.sweep import TestSet, as_arrow, sweep_model, sweep_oracle
+from qamoe_bench.evaluation.columns import as_arrow
+from qamoe_bench.evaluation.sweep import sweep_model, sweep_oracle
+from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.progress import Tick
 from qamoe_bench.protocol.spec import Condition, Protocol
 from qamoe_bench.provenance.environment import peak_memory_mib

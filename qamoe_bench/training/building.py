@@ -18,17 +18,18 @@ def build_model(
     Args:
         builder: The function that makes it, `builder(spec, **settings)`.
         settings: Fields of its configuration.
-        spec: What it may know of the data.
+        spec: Specification of the data.
         seed: Of its initial weights.
-        name: What to call it in errors.
+        name: Its name in error messages.
 
     Raises:
-        BenchError: for a setting that the model does not have, or a builder that gives something else than a module.
+        BenchError: for a setting that the model does not have, or a builder that returns something else than a module.
     """
     with seeded("build", seed):
         try:
             model = builder(spec, **settings)
         except TypeError as error:
+            # Python's message is the only sign that the builder does not know a setting; other errors are bugs of it.
             if settings and "unexpected keyword argument" in str(error):
                 raise BenchError(f"model {name!r}: {_called(builder)} takes no such setting ({error})") from error
             raise

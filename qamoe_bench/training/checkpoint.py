@@ -1,4 +1,7 @@
-"""Trained weights as safetensors files, with the course of the training in their metadata."""
+"""Trained weights as safetensors files, with the course of the training in their metadata.
+
+Loading an untrusted checkpoint cannot execute code, because safetensors files hold only arrays and JSON.
+"""
 
 import json
 from collections.abc import Mapping
@@ -14,13 +17,13 @@ from qamoe_bench.store.store import write_atomic
 
 
 def save_weights(model: nn.Module, training: Mapping[str, Any], path: Path) -> None:
-    """Write the weights whole or not at all."""
+    """Write the weights atomically, with the course of the training as metadata."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     write_atomic(path, save(tensors, {"training": json.dumps(training)}))
 
 
 def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:
-    """Fill a model with stored weights, and say how they were trained.
+    """Load stored weights into a model; returns the course of their training.
 
     Raises:
         BenchError: for a damaged file, or one of another model.
@@ -30,8 +33,9 @@ def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             training: dict[str, Any] = json.loads((file.metadata() or {}).get("training", "{}"))
         if not isinstance(training, dict):
-            raise ValueError("its metadata are no object")
+            raise ValueError("its metadata is not a JSON object")
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError, RecursionError) as error:
+        # torch lists every mismatched tensor; the last line names one.
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         raise BenchError(
             f"checkpoint {path}: does not fit the model ({lines[-1][:200]}); expected its weights as a safetensors "

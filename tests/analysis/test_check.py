@@ -31,7 +31,8 @@ from qamoe_bench.run.runner import run
 from qamoe_bench.seeding import seeded
 from qamoe_bench.store.store import METADATA_KEY, Store
 from qamoe_bench.training.checkpoint import save_weights
-from qamoe_bench.training.loop import SPECTRUM, train
+from qamoe_bench.training.exposure import SPECTRUM
+from qamoe_bench.training.loop import train
 
 METRICS = ("acc2_non0", "acc7", "mae", "corr")
 MODELS: dict[str, Answer] = {"late-fusion": noisy(1.0), "ours": noisy(0.5), "oracle": noisy(0.1)}

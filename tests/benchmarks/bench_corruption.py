@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from qamoe_bench.data.dataset import Dataset, Split
-from qamoe_bench.evaluation.sweep import BATCH_SIZE, TestSet, sweep_model
+from qamoe_bench.evaluation.sweep import BATCH_SIZE, sweep_model
+from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.protocol.parse import load_protocol, protocol_names
 from qamoe_bench.registry import find_model
 

@@ -7,10 +7,13 @@ import torch
 from bench_corruption import peak_mib
 
 from qamoe_bench.data.dataset import Dataset, Split
-from qamoe_bench.evaluation.sweep import TestSet, sweep_model
+from qamoe_bench.evaluation.sweep import sweep_model
+from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.registry import find_model
-from qamoe_bench.training.loop import SPECTRUM, TrainConfig, train
+from qamoe_bench.training.config import TrainConfig
+from qamoe_bench.training.exposure import SPECTRUM
+from qamoe_bench.training.loop import train
 
 SHAPES = {"text": (50, 768), "audio": (50, 74), "vision": (50, 35)}
 SIZES = {"train": 16326, "valid": 1871, "test": 4659}

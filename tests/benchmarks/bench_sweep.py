@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from qamoe_bench.contract import AcceptsQuality
 from qamoe_bench.data.dataset import Dataset, Split
-from qamoe_bench.evaluation.sweep import BATCH_SIZE, TestSet, sweep_model
+from qamoe_bench.evaluation.sweep import BATCH_SIZE, sweep_model
+from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.protocol.spec import Protocol
 from qamoe_bench.registry import find_model

@@ -21,7 +21,7 @@ from qamoe_bench.protocol.parse import load_protocol, parse_protocol
 from qamoe_bench.protocol.spec import Condition
 
 SPLIT = make_split("corruption", 60)
-CLEAN = SPLIT.batch(target=True)
+CLEAN = SPLIT.batch()
 STD = {"text": torch.ones(5), "audio": torch.tensor([1.0, 2.0, 3.0]), "vision": torch.full((4,), 0.5)}
 REFERENCE = Reference(
     mean={m: torch.full_like(s, 0.25) for m, s in STD.items()},
@@ -62,7 +62,7 @@ def test_level_zero_is_the_identity_to_the_bit() -> None:
 def test_masks_are_nested_as_the_rate_grows(a: float, b: float, seed: int) -> None:
     low, high = sorted([a, b])
     assert not (present(at(seed, eta=high)) & ~present(at(seed, eta=low))).any()
-    less, more = at(seed, lam=low).gone["text"], at(seed, lam=high).gone["text"]
+    less, more = at(seed, lam=low).erased["text"], at(seed, lam=high).erased["text"]
     assert not (less & ~more).any()
 
 
@@ -76,9 +76,8 @@ def test_noise_at_one_level_is_a_multiple_of_noise_at_another(a: float, b: float
 
 @given(st.floats(0, 1), st.floats(0, 1))
 @settings(max_examples=25, deadline=None)
-def test_labels_lengths_and_padding_are_untouched(lam: float, eta: float) -> None:
+def test_lengths_and_padding_are_untouched(lam: float, eta: float) -> None:
     corrupted = at(lam=lam, eta=eta).batch
-    assert torch.equal(corrupted.target, CLEAN.target)  # type: ignore[arg-type]
     for m in CLEAN.modalities:
         assert torch.equal(corrupted.lengths[m], CLEAN.lengths[m])
         assert (corrupted.features[m][~CLEAN.mask(m)] == 0).all()
@@ -109,7 +108,7 @@ def test_a_modality_that_the_data_lacks_is_not_the_one_that_is_kept() -> None:
 def test_missing_rates_and_the_kept_modality_follow_their_definition() -> None:
     # η = 0.7 with one kept: a modality is missing with 0.7 − 0.7³/3 = 0.5857
     split = make_split("many", 6000)
-    clean = split.batch(target=False)
+    clean = split.batch()
     draws = CommonDraws(5, split.ids, clean).rows(slice(None))
     corrupted = corrupt(clean, MISSING.conditions[-1], draws, REFERENCE)
     rates = [float((corrupted.missing(m) == 1).float().mean()) for m in clean.modalities]
@@ -120,7 +119,7 @@ def test_missing_rates_and_the_kept_modality_follow_their_definition() -> None:
 
 def test_noise_has_the_stated_size_and_differs_between_frames_and_dimensions() -> None:
     split = make_split("noise", 4000)
-    clean = split.batch(target=False)
+    clean = split.batch()
     draws = CommonDraws(5, split.ids, clean).rows(slice(None))
     corrupted = corrupt(clean, NOISE.conditions[5], draws, REFERENCE)
     mask = clean.mask("audio")
@@ -137,7 +136,7 @@ def test_noise_has_the_stated_size_and_differs_between_frames_and_dimensions() -
 
 def test_modalities_and_seeds_draw_independently() -> None:
     split = make_split("many", 6000)
-    draws = [CommonDraws(seed, split.ids, split.batch(target=False)).rows(slice(None)) for seed in (1, 2)]
+    draws = [CommonDraws(seed, split.ids, split.batch()).rows(slice(None)) for seed in (1, 2)]
     columns = [d(PRESENCE, m) for d in draws for m in ("text", "audio", "vision")]
     correlation = np.corrcoef(torch.stack(columns))
     assert np.abs(correlation - np.eye(6)).max() < 0.05
@@ -161,21 +160,21 @@ def test_other_samples_and_further_padding_change_nothing() -> None:
     padded = Batch({m: torch.nn.functional.pad(x, (0, 0, 0, 3)) for m, x in alone.features.items()}, alone.lengths)
     point = {"lambda": 0.5, "eta": 0.3}
     condition = Condition("c", point, MIXED.steps(point))
-    found = corrupt(padded, condition, CommonDraws(1, SPLIT.ids[few], padded).rows(slice(None)), REFERENCE).batch
+    result = corrupt(padded, condition, CommonDraws(1, SPLIT.ids[few], padded).rows(slice(None)), REFERENCE).batch
     whole = at(lam=0.5, eta=0.3).batch
     for m in CLEAN.modalities:
-        assert torch.equal(found.features[m][:, :-3], whole.features[m][few])
+        assert torch.equal(result.features[m][:, :-3], whole.features[m][few])
 
 
 def test_one_level_per_sample_gives_each_sample_its_own() -> None:
     levels = np.linspace(0, 1, 60, dtype=np.float32)
     point = {"lambda": levels, "eta": np.zeros(60, np.float32)}
     draws = CommonDraws(1, SPLIT.ids, CLEAN).rows(slice(None))
-    found = corrupt(CLEAN, Condition("c", {}, MIXED.steps(point)), draws, REFERENCE)
+    result = corrupt(CLEAN, Condition("c", {}, MIXED.steps(point)), draws, REFERENCE)
     for i in (0, 30, 59):
         alone = at(lam=float(levels[i]))
         for m in CLEAN.modalities:
-            torch.testing.assert_close(found.batch.features[m][i], alone.batch.features[m][i])
+            torch.testing.assert_close(result.batch.features[m][i], alone.batch.features[m][i])
 
 
 def test_fresh_draws_respect_padding_and_follow_their_generator() -> None:
@@ -196,9 +195,9 @@ def test_lost_tokens_become_the_unknown_id_and_the_ends_stay() -> None:
     for name in ("frame-missing", "random-missing", "token-substitution"):
         steps = load_protocol(name).steps({"eta": 1.0, "lambda": 1.0})
         keep_none = tuple(replace(s, options={**s.options, "keep_one": False}) for s in steps)
-        found = corrupt(batch, Condition("c", {}, keep_none), draws, reference).batch.features["text"][..., 0]
+        result = corrupt(batch, Condition("c", {}, keep_none), draws, reference).batch.features["text"][..., 0]
         new = 55 if name == "token-substitution" else 100
-        assert found.tolist() == [[101, new, new, 102, 0], [101, new, 102, 0, 0]], name
+        assert result.tolist() == [[101, new, new, 102, 0], [101, new, 102, 0, 0]], name
 
 
 def test_what_is_gone_stays_gone_whatever_comes_after() -> None:
@@ -208,20 +207,20 @@ def test_what_is_gone_stays_gone_whatever_comes_after() -> None:
         (condition,) = parse_protocol(
             "p", f'{head}{lose}[[corruption]]\nkind = "{kind}"\n{parameter} = 0.7\n'
         ).conditions
-        found = corrupt(CLEAN, condition, CommonDraws(1, SPLIT.ids, CLEAN).rows(slice(None)), REFERENCE)
+        result = corrupt(CLEAN, condition, CommonDraws(1, SPLIT.ids, CLEAN).rows(slice(None)), REFERENCE)
         for m in CLEAN.modalities:
-            assert (found.batch.features[m][found.gone[m]] == 0).all()
-            assert 0.3 < found.missing(m).mean().item() < 0.7
+            assert (result.batch.features[m][result.erased[m]] == 0).all()
+            assert 0.3 < result.missing(m).mean().item() < 0.7
 
 
 def test_lost_frames_move_along_with_a_shift() -> None:
     head = 'schema = 1\ntitle = "t"\nsource = "s"\ndefinition = "d"\n'
     lose = '[[corruption]]\nkind = "frame-missing"\nrate = 0.5\n'
     (condition,) = parse_protocol("p", f'{head}{lose}[[corruption]]\nkind = "temporal-shift"\nrate = 0.4\n').conditions
-    found = corrupt(CLEAN, condition, CommonDraws(1, SPLIT.ids, CLEAN).rows(slice(None)), REFERENCE)
+    result = corrupt(CLEAN, condition, CommonDraws(1, SPLIT.ids, CLEAN).rows(slice(None)), REFERENCE)
     for m in CLEAN.modalities:
-        zero = (found.batch.features[m] == 0).all(-1) & CLEAN.mask(m)
-        assert torch.equal(zero, found.gone[m])
+        zero = (result.batch.features[m] == 0).all(-1) & CLEAN.mask(m)
+        assert torch.equal(zero, result.erased[m])
 
 
 def test_shared_draws_are_shared_in_training_too() -> None:

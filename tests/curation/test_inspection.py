@@ -18,7 +18,7 @@ from qamoe_bench.curation.protocol_effect import chapter, measure, picture, tell
 from qamoe_bench.data.dataset import Dataset, Split
 from qamoe_bench.data.synthetic.synthetic import synthetic
 from qamoe_bench.errors import BenchError
-from qamoe_bench.evaluation.sweep import TestSet
+from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.figures.protocol_plot import draw_picture
 from qamoe_bench.protocol.parse import load_protocol, parse_protocol
 from qamoe_bench.protocol.spec import Protocol

@@ -1,4 +1,4 @@
-"""Encodings are computed once, for exactly the inputs that are the same, and no answer changes by it."""
+"""Encodings are computed once for equal inputs, and predictions do not change."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from qamoe_bench.contract import Batch, Output, TwoStage
 from qamoe_bench.corruption.apply import APPLY
-from qamoe_bench.corruption.state import Corrupted, lose, untouched
+from qamoe_bench.corruption.state import Corrupted, erase_modalities, uncorrupted
 from qamoe_bench.data.dataset import Dataset, Split
 from qamoe_bench.errors import RunFailed
 from qamoe_bench.evaluation.encoding_cache import emptied_inputs
-from qamoe_bench.evaluation.sweep import Sweep, TestSet, sweep_model
+from qamoe_bench.evaluation.sweep import Sweep, sweep_model
+from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.protocol.kinds import CORRUPTION_KINDS
 from qamoe_bench.protocol.parse import load_protocol, parse_protocol, protocol_names
 from qamoe_bench.protocol.spec import Condition, Protocol, Step
@@ -31,7 +32,7 @@ HEAD = 'schema = 1\ntitle = "t"\nsource = "s"\ndefinition = "d"\n'
 
 
 class Counts(nn.Module):
-    """Answers with the sum of all frames, and writes down what its encoder was given."""
+    """Predicts the sum of all frames, and records the inputs of its encoder."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,13 +57,13 @@ def swept(model: nn.Module, data: Dataset, protocol: Protocol, batch_size: int =
     return sweep_model(model, TestSet(data, 1, CPU), protocol, batch_size, encode_once=once)
 
 
-def assert_close(found: Sweep, expected: Sweep) -> None:
-    assert found.columns.keys() == expected.columns.keys()
+def assert_close(result: Sweep, expected: Sweep) -> None:
+    assert result.columns.keys() == expected.columns.keys()
     for name, values in expected.columns.items():
         if values.dtype == np.float32:
-            np.testing.assert_allclose(found.columns[name], values, rtol=1e-5, atol=1e-5, err_msg=name)
+            np.testing.assert_allclose(result.columns[name], values, rtol=1e-5, atol=1e-5, err_msg=name)
         else:
-            np.testing.assert_array_equal(found.columns[name], values)
+            np.testing.assert_array_equal(result.columns[name], values)
 
 
 def made(name: str, data: Dataset) -> nn.Module:
@@ -74,7 +75,7 @@ def made(name: str, data: Dataset) -> nn.Module:
 
 
 def with_tokens() -> Dataset:
-    """The tiny data with ids from 1 to 9 for text, between 101 and 102; 100 stands for a lost one."""
+    """The tiny data with ids from 1 to 9 for text, between 101 and 102; 100 replaces a lost one."""
     data = make_dataset()
 
     def tokens(split: Split) -> Split:
@@ -95,17 +96,17 @@ def test_under_random_missing_each_sample_is_encoded_once_and_each_kind_of_nothi
     data: Dataset, batch_size: int
 ) -> None:
     model = Counts()
-    found = swept(model, data, MISSING, batch_size)
-    whole = data.splits["test"].batch(target=False)
+    result = swept(model, data, MISSING, batch_size)
+    whole = data.splits["test"].batch()
     emptied = 0
     for m in data.spec.modalities:
-        gone = found.columns[f"missing_{m}"].reshape(-1, 20).any(0)
-        emptied += len(set(emptied_inputs(untouched(whole, data.token_ids), m)[torch.from_numpy(gone)].tolist()))
-    assert found.encodings_asked == 3 * 20 * 24
-    assert found.encodings_computed == len(model.seen) == 3 * 20 + emptied
+        gone = result.columns[f"missing_{m}"].reshape(-1, 20).any(0)
+        emptied += len(set(emptied_inputs(uncorrupted(whole, data.token_ids), m)[torch.from_numpy(gone)].tolist()))
+    assert result.encodings_asked == 3 * 20 * 24
+    assert result.encodings_computed == len(model.seen) == 3 * 20 + emptied
     # The first condition is the clean one; after it nothing is encoded that was encoded before.
     assert len(set(model.seen[60:])) == emptied
-    assert_close(found, swept(Counts(), data, MISSING, batch_size, once=False))
+    assert_close(result, swept(Counts(), data, MISSING, batch_size, once=False))
 
 
 @pytest.mark.parametrize("name", protocol_names())
@@ -127,11 +128,11 @@ def test_intact_and_emptied_samples_are_so_whatever_came_over_them(
     data = with_tokens() if tokens else make_dataset()
     test = TestSet(data, seed, CPU)
     condition = Condition("c", {}, tuple(s for kind, level in drawn for s in some_steps(kind, level, tokens)))
-    found, clean = test.corrupted(condition), test.clean
+    result, clean = test.corrupted(condition), test.clean
     everything = {m: torch.ones(20, dtype=torch.bool) for m in clean.modalities}
-    nothing = lose(untouched(clean, data.token_ids), everything).batch
+    nothing = erase_modalities(uncorrupted(clean, data.token_ids), everything).batch
     for m in clean.modalities:
-        x, intact, emptied = found.batch.features[m], found.intact(m), found.emptied(m)
+        x, intact, emptied = result.batch.features[m], result.intact(m), result.emptied(m)
         assert torch.equal(x[intact], clean.features[m][intact])
         assert torch.equal(x[emptied], nothing.features[m][emptied])
         if not condition.steps:
@@ -151,10 +152,10 @@ def test_every_kind_is_known_to_the_test_above() -> None:
     assert set(CORRUPTION_KINDS) == set(APPLY)
 
 
-def test_what_is_left_of_a_lost_modality_is_equal_for_equal_numbers_only() -> None:
+def test_remainders_of_a_lost_modality_are_equal_for_equal_numbers_only() -> None:
     data = with_tokens()
-    whole = untouched(data.splits["test"].batch(target=False), data.token_ids)
-    nothing = lose(whole, {m: torch.ones(20, dtype=torch.bool) for m in data.spec.modalities}).batch
+    whole = uncorrupted(data.splits["test"].batch(), data.token_ids)
+    nothing = erase_modalities(whole, {m: torch.ones(20, dtype=torch.bool) for m in data.spec.modalities}).batch
     for m in data.spec.modalities:
         numbers = emptied_inputs(whole, m)
         for i in range(20):
@@ -166,9 +167,9 @@ def test_what_is_left_of_a_lost_modality_is_equal_for_equal_numbers_only() -> No
 
 @pytest.mark.parametrize("protocol", ["random-missing", "mixed", "frame-missing"])
 @pytest.mark.parametrize("name", [*model_refs(), *VARIANTS])
-def test_every_model_answers_the_same_with_and_without(name: str, protocol: str, tiny: Dataset) -> None:
-    found = load_protocol(protocol)
-    asked = replace(found, axes={axis: levels[:: max(1, len(levels) - 1)] for axis, levels in found.axes.items()})
+def test_every_model_predicts_the_same_with_and_without(name: str, protocol: str, tiny: Dataset) -> None:
+    result = load_protocol(protocol)
+    asked = replace(result, axes={axis: levels[:: max(1, len(levels) - 1)] for axis, levels in result.axes.items()})
     model = made(name, tiny)
     with_it = swept(model, tiny, asked, 7)
     assert_close(with_it, swept(model, tiny, asked, 7, once=False))
@@ -192,14 +193,14 @@ def test_a_model_of_its_own_for_each_condition_gets_no_encoding_of_another(tiny:
     for i, model in enumerate(models.values()):
         with seeded(i):
             nn.init.normal_(next(model.parameters()))
-    found = [
+    result = [
         sweep_model(lambda c: models[c.name], TestSet(tiny, 1, CPU), protocol, encode_once=once)
         for once in (True, False)
     ]
-    assert_close(*found)
+    assert_close(*result)
 
 
-def test_a_model_whose_parts_do_not_make_its_whole_is_told(tiny: Dataset) -> None:
+def test_a_model_whose_stages_differ_from_its_forward_pass_is_refused(tiny: Dataset) -> None:
     class Differs(Counts):
         def forward(self, batch: Batch) -> Output:
             return Output(super().forward(batch).prediction + 1)
@@ -208,7 +209,7 @@ def test_a_model_whose_parts_do_not_make_its_whole_is_told(tiny: Dataset) -> Non
         def encode_modality(self, batch: Batch, modality: str) -> Tensor:
             return batch.features[modality].sum()
 
-    with pytest.raises(RunFailed, match="otherwise than the forward pass"):
+    with pytest.raises(RunFailed, match="and the forward pass predict differently"):
         swept(Differs(), tiny, MISSING)
     with pytest.raises(RunFailed, match=r"encode_modality returned shape \(\).*each of 20"):
         swept(Pools(), tiny, MISSING)
@@ -217,8 +218,8 @@ def test_a_model_whose_parts_do_not_make_its_whole_is_told(tiny: Dataset) -> Non
 def test_noise_leaves_nothing_to_reuse(tiny: Dataset) -> None:
     head = HEAD + "[axes]\nlambda = [0.1, 0.2]\n"
     protocol = parse_protocol("p", head + '[[corruption]]\nkind = "gaussian-noise"\nlevel = "lambda"\n')
-    found = swept(Counts(), tiny, protocol)
-    assert found.encodings_computed == found.encodings_asked == 3 * 20 * 2
+    result = swept(Counts(), tiny, protocol)
+    assert result.encodings_computed == result.encodings_asked == 3 * 20 * 2
 
 
 def test_speed_is_that_of_whole_passes_only(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,14 +242,14 @@ def test_speed_is_that_of_whole_passes_only(tiny: Dataset, monkeypatch: pytest.M
             clock.now += len(encoded["text"])
             return super().fuse(encoded)
 
-    monkeypatch.setattr("qamoe_bench.evaluation.predictor.time", clock)
+    monkeypatch.setattr("qamoe_bench.evaluation.clock.time", clock)
     for name in ("random-missing", "fixed-missing"):  # the second begins with lost modalities
         assert swept(Slow(), tiny, load_protocol(name), 7).seconds_per_sample == 4
 
 
-def test_nothing_is_said_of_a_corruption_that_is_not_sure() -> None:
-    batch = make_dataset().splits["test"].batch(target=False)
-    assert isinstance(untouched(batch, {}), Corrupted)
-    written = replace(untouched(batch, {}), written=frozenset({"text"}))
+def test_a_modality_that_may_have_been_rewritten_is_not_intact() -> None:
+    batch = make_dataset().splits["test"].batch()
+    assert isinstance(uncorrupted(batch, {}), Corrupted)
+    written = replace(uncorrupted(batch, {}), written=frozenset({"text"}))
     assert not written.intact("text").any()
     assert written.intact("audio").all()

@@ -12,7 +12,8 @@ from qamoe_bench.contract import Batch, Output
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import RunFailed
 from qamoe_bench.evaluation.interventions import averaged, shuffled
-from qamoe_bench.evaluation.sweep import TestSet, sweep_model
+from qamoe_bench.evaluation.sweep import sweep_model
+from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.protocol.spec import Protocol
 from qamoe_bench.registry import find_model
@@ -47,23 +48,23 @@ def swept(model: nn.Module, data: Dataset, protocol: Protocol, seed: int = 1, ba
 
 def test_one_permutation_serves_all_modalities() -> None:
     quality = {"text": torch.arange(50.0), "audio": -torch.arange(50.0)}
-    found = shuffled(quality, 1, "eta=0")
-    assert torch.equal(found["text"], -found["audio"])
-    assert torch.equal(found["text"].sort().values, quality["text"])
-    assert not torch.equal(found["text"], quality["text"])
-    assert torch.equal(found["text"], shuffled(quality, 1, "eta=0")["text"])
-    assert not torch.equal(found["text"], shuffled(quality, 2, "eta=0")["text"])
+    result = shuffled(quality, 1, "eta=0")
+    assert torch.equal(result["text"], -result["audio"])
+    assert torch.equal(result["text"].sort().values, quality["text"])
+    assert not torch.equal(result["text"], quality["text"])
+    assert torch.equal(result["text"], shuffled(quality, 1, "eta=0")["text"])
+    assert not torch.equal(result["text"], shuffled(quality, 2, "eta=0")["text"])
 
 
 def test_the_mean_is_taken_modality_by_modality() -> None:
-    found = averaged({"text": torch.tensor([0.0, 1.0]), "audio": torch.tensor([0.5, 0.25])})
-    assert {m: r.tolist() for m, r in found.items()} == {"text": [0.5, 0.5], "audio": [0.375, 0.375]}
+    result = averaged({"text": torch.tensor([0.0, 1.0]), "audio": torch.tensor([0.5, 0.25])})
+    assert {m: r.tolist() for m, r in result.items()} == {"text": [0.5, 0.5], "audio": [0.375, 0.375]}
 
 
 def test_a_sweep_permutes_and_averages_over_the_samples_of_each_condition(tiny: Dataset, protocol: Protocol) -> None:
-    found = swept(Tells(), tiny, protocol, batch_size=7)
+    result = swept(Tells(), tiny, protocol, batch_size=7)
     orders = []
-    for _, part in found.groupby(["draw", "condition"], sort=False):
+    for _, part in result.groupby(["draw", "condition"], sort=False):
         own, other = part["prediction"].to_numpy(), part["shuffled_prediction"].to_numpy()
         np.testing.assert_array_equal(np.sort(other), np.sort(own))
         np.testing.assert_allclose(part["averaged_prediction"], own.mean(), atol=1e-6)
@@ -80,32 +81,32 @@ def test_only_the_scores_differ_where_a_model_draws_random_numbers(tiny: Dataset
 
 
 @pytest.mark.parametrize("name", ["qa-moe", "qa-moe-plus"])
-def test_batch_size_does_not_move_the_answers(name: str, tiny: Dataset, protocol: Protocol) -> None:
+def test_batch_size_does_not_change_predictions(name: str, tiny: Dataset, protocol: Protocol) -> None:
     with seeded("test", name):
         model = find_model(name).builder()(tiny.spec)
     whole = swept(model, tiny, protocol)
     for size in (1, 7):
-        found = swept(model, tiny, protocol, batch_size=size)
+        result = swept(model, tiny, protocol, batch_size=size)
         for column in ("prediction", "shuffled_prediction", "averaged_prediction"):
-            np.testing.assert_allclose(found[column], whole[column], atol=1e-5)
+            np.testing.assert_allclose(result[column], whole[column], atol=1e-5)
     pd.testing.assert_frame_equal(swept(model, tiny, protocol), whole, check_exact=True)
 
 
 def test_a_model_that_is_not_asked_again_has_no_such_columns(tiny: Dataset, protocol: Protocol) -> None:
     for name in ("late-fusion", "qa-moe:-quality-gate"):
         ref = find_model(name)
-        found = swept(ref.builder()(tiny.spec, **ref.settings), tiny, protocol)
-        assert not {"shuffled_prediction", "averaged_prediction"} & set(found)
+        result = swept(ref.builder()(tiny.spec, **ref.settings), tiny, protocol)
+        assert not {"shuffled_prediction", "averaged_prediction"} & set(result)
 
 
-def test_without_its_gate_qa_moe_plus_answers_the_same_whatever_the_scores(tiny: Dataset, protocol: Protocol) -> None:
+def test_without_its_gate_qa_moe_plus_predicts_the_same_for_all_scores(tiny: Dataset, protocol: Protocol) -> None:
     ref = find_model("qa-moe-plus:-quality-gate")
-    found = swept(ref.builder()(tiny.spec, **ref.settings), tiny, protocol)
+    result = swept(ref.builder()(tiny.spec, **ref.settings), tiny, protocol)
     for name in ("shuffled_prediction", "averaged_prediction"):
-        np.testing.assert_array_equal(found[name], found["prediction"])
+        np.testing.assert_array_equal(result[name], result["prediction"])
 
 
-def test_an_answer_to_other_scores_is_checked_like_any_other(tiny: Dataset, protocol: Protocol) -> None:
+def test_a_prediction_with_other_scores_is_checked_like_any_other(tiny: Dataset, protocol: Protocol) -> None:
     class Breaks(Tells):
         def predict_with_quality(self, batch: Batch, scores: dict[str, Tensor]) -> Output:
             return (

@@ -1,4 +1,4 @@
-"""Sweeps: what their columns say beside the predictions."""
+"""Sweeps: their columns other than the predictions."""
 
 from dataclasses import replace
 from typing import Any
@@ -14,7 +14,8 @@ from qamoe_bench.corruption.apply import corrupt
 from qamoe_bench.corruption.state import Corrupted
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.synthetic.synthetic import draw, standard_law
-from qamoe_bench.evaluation.sweep import TestSet, sweep_model, sweep_oracle
+from qamoe_bench.evaluation.sweep import sweep_model, sweep_oracle
+from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.protocol.spec import Protocol
 from qamoe_bench.registry import find_model
@@ -80,8 +81,8 @@ def test_speed_is_that_of_the_models_own_passes_and_of_most_batches(
         clock.now += 1000
         return corrupt(*arguments)
 
-    monkeypatch.setattr("qamoe_bench.evaluation.sweep.corrupt", slowly)
-    monkeypatch.setattr("qamoe_bench.evaluation.predictor.time", clock)
+    monkeypatch.setattr("qamoe_bench.evaluation.test_set.corrupt", slowly)
+    monkeypatch.setattr("qamoe_bench.evaluation.clock.time", clock)
     sweep = sweep_model(Timed(clock), TestSet(tiny, 1, CPU), protocol, batch_size=3)  # of 20 samples, so the last are 2
     assert sweep.seconds_per_sample == 1
 

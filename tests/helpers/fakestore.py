@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qamoe_bench.evaluation.sweep import as_arrow
+from qamoe_bench.evaluation.columns import as_arrow
 from qamoe_bench.store.cell import ORACLE, Cell, CellFacts
 from qamoe_bench.store.store import Store
 

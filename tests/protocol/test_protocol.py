@@ -1,4 +1,4 @@
-"""Protocol files: what they mean, and how mistakes in them are told."""
+"""Protocol files: their meaning, and messages for mistakes in them."""
 
 from pathlib import Path
 
@@ -95,14 +95,14 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("old", "new", "message"), MISTAKES, ids=[m[2][:40] for m in MISTAKES])
-def test_a_mistake_is_told_in_one_line(old: str, new: str, message: str) -> None:
+def test_a_mistake_is_reported_in_one_line(old: str, new: str, message: str) -> None:
     assert old in GOOD
     with pytest.raises(BenchError, match=message) as caught:
         parse_protocol("p", GOOD.replace(old, new))
     assert "\n" not in str(caught.value)
 
 
-def test_an_unknown_name_and_an_unreadable_file_are_told() -> None:
+def test_an_unknown_name_and_an_unreadable_file_are_reported() -> None:
     with pytest.raises(BenchError, match="did you mean 'random-missing'"):
         load_protocol("random-mising")
     with pytest.raises(BenchError, match="cannot be read"):

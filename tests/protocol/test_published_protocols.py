@@ -317,11 +317,11 @@ def training() -> Training:
 
 
 def samples_of(split: Split) -> list[Sample]:
-    found = []
+    result = []
     for i, name in enumerate(split.ids):
         valid = {m: split.features[m][i, : int(split.lengths[m][i])].numpy() for m in MODALITIES}
-        found.append(Sample(name, {m: [np.array(frame) for frame in frames] for m, frames in valid.items()}))
-    return found
+        result.append(Sample(name, {m: [np.array(frame) for frame in frames] for m, frames in valid.items()}))
+    return result
 
 
 @functools.cache
@@ -339,7 +339,7 @@ def incomplete_split(samples: int, *, lacking: bool) -> Split:
 
 
 def corrupted_by_package(split: Split, condition: Condition) -> Corrupted:
-    clean = split.batch(target=False)
+    clean = split.batch()
     draws = CommonDraws(SEED, split.ids, clean, DRAW)
     return corrupt(clean, condition, draws.rows(slice(None)), dataset().reference)
 
@@ -357,18 +357,18 @@ def test_samples_are_those_of_the_transcription_when_the_random_numbers_are_the_
     # The kinds that decide for all modalities together take no notice of what a sample lacks.
     split = incomplete_split(36, lacking=protocol not in JOINT)
     for condition in load_protocol(protocol).conditions:
-        found = corrupted_by_package(split, condition)
+        result = corrupted_by_package(split, condition)
         for i, sample in enumerate(samples_of(split)):
             TRANSCRIPTIONS[protocol](sample, point_of(protocol, condition), training())
             for m in MODALITIES:
-                compare(found, i, m, sample, f"{protocol} at {condition.name}: {m} of sample {i}")
+                compare(result, i, m, sample, f"{protocol} at {condition.name}: {m} of sample {i}")
 
 
-def compare(found: Corrupted, i: int, modality: str, sample: Sample, where: str) -> None:
-    count, width = len(sample.frames[modality]), found.batch.features[modality].shape[2]
+def compare(result: Corrupted, i: int, modality: str, sample: Sample, where: str) -> None:
+    count, width = len(sample.frames[modality]), result.batch.features[modality].shape[2]
     expected = np.array(sample.frames[modality]).reshape(count, width)
-    features = found.batch.features[modality][i].numpy()
-    gone = found.gone[modality][i].tolist()
+    features = result.batch.features[modality][i].numpy()
+    gone = result.erased[modality][i].tolist()
     assert gone[:count] == sample.gone[modality], where
     assert not any(gone[count:]), where
     np.testing.assert_array_equal(features[:count] == 0, expected == 0, where)
@@ -384,11 +384,11 @@ def test_values_are_the_same_to_the_bit_when_nothing_is_added(protocol: str) -> 
     else:
         modalities = MODALITIES
     split, condition = incomplete_split(36, lacking=False), load_protocol(protocol).conditions[-1]
-    found = corrupted_by_package(split, condition)
+    result = corrupted_by_package(split, condition)
     for i, sample in enumerate(samples_of(split)):
         TRANSCRIPTIONS[protocol](sample, point_of(protocol, condition), training())
         for m in modalities:
-            features = found.batch.features[m][i, : len(sample.frames[m])].numpy()
+            features = result.batch.features[m][i, : len(sample.frames[m])].numpy()
             np.testing.assert_array_equal(features, np.array(sample.frames[m]))
 
 
@@ -398,12 +398,12 @@ def test_fixed_missing_leaves_exactly_the_modalities_that_a_condition_names() ->
     subsets = ["text", "audio", "vision", "text+audio", "text+vision", "audio+vision"]
     assert sorted(conditions) == sorted(["all", *subsets])
     for name, condition in conditions.items():
-        found = corrupted_by_package(split, condition)
+        result = corrupted_by_package(split, condition)
         for m in MODALITIES:
             if name == "all" or m in name.split("+"):
-                assert torch.equal(found.batch.features[m], split.features[m])
+                assert torch.equal(result.batch.features[m], split.features[m])
             else:
-                assert not found.batch.features[m].any()
+                assert not result.batch.features[m].any()
 
 
 def test_msa_robustness_touches_one_modality_and_its_share_of_samples() -> None:
@@ -411,10 +411,10 @@ def test_msa_robustness_touches_one_modality_and_its_share_of_samples() -> None:
     split, share = make_split("msa", 2000), 0.3
     for condition in load_protocol("msa-robustness").conditions[1:]:
         modality, change = condition.name.split()
-        found = corrupted_by_package(split, condition)
+        result = corrupted_by_package(split, condition)
         changed, zero = {}, {}
         for m in MODALITIES:
-            x = found.batch.features[m]
+            x = result.batch.features[m]
             changed[m] = float((x != split.features[m]).flatten(1).any(1).float().mean())
             zero[m] = float((x == 0).flatten(1).all(1).float().mean())
         assert all(changed[m] == 0 for m in MODALITIES if m != modality)
@@ -426,8 +426,8 @@ def test_msa_robustness_touches_one_modality_and_its_share_of_samples() -> None:
 def test_scalar_noise_is_standard_normal_in_msa_robustness() -> None:
     split = make_split("msa", 2000)
     condition = {c.name: c for c in load_protocol("msa-robustness").conditions}["audio noise"]
-    found = corrupted_by_package(split, condition).batch.features["audio"]
-    before, after = split.features["audio"][:, 0, 0], found[:, 0, 0]
+    result = corrupted_by_package(split, condition).batch.features["audio"]
+    before, after = split.features["audio"][:, 0, 0], result[:, 0, 0]
     factors = (after / before)[after != before]
     assert stats.kstest(factors.numpy(), "norm").pvalue > 0.01
 
@@ -452,14 +452,14 @@ def one_frame_split() -> Split:
 def package_patterns(protocol: str) -> Mapping[float, Patterns]:
     """By nominal rate, over all samples and seeds."""
     split = one_frame_split()
-    clean = split.batch(target=False)
-    found: dict[float, Patterns] = {}
+    clean = split.batch()
+    result: dict[float, Patterns] = {}
     for seed in range(SEEDS):
         draws = CommonDraws(seed, split.ids, clean)  # kept, so that every rate uses the same
         for condition in load_protocol(protocol).conditions:
             batch = corrupt(clean, condition, draws.rows(slice(None)), dataset().reference).batch
-            found.setdefault(condition.levels["eta"], Counter()).update(patterns_of(batch))
-    return found
+            result.setdefault(condition.levels["eta"], Counter()).update(patterns_of(batch))
+    return result
 
 
 def patterns_of(batch: Batch) -> list[tuple[bool, ...]]:
@@ -509,7 +509,7 @@ def imder_original(rate: float, batches: int, generator: random.Random) -> Patte
     Samples of one batch share their pattern, so larger batches change the scatter of the frequencies only.
     """
     two, one = TWO_AND_ONE[rate]
-    lost_two, lost_one, found = 0, 0, Patterns()
+    lost_two, lost_one, result = 0, 0, Patterns()
     for _ in range(batches):
         if 100 * lost_two < two * batches:
             lost_two += 1
@@ -519,18 +519,18 @@ def imder_original(rate: float, batches: int, generator: random.Random) -> Patte
             lost = generator.sample(range(3), 1)
         else:
             lost = []
-        found[tuple(i not in lost for i in range(3))] += 1
-    return found
+        result[tuple(i not in lost for i in range(3))] += 1
+    return result
 
 
 def mplmm_original(rate: float, samples: int, generator: random.Random) -> Patterns:
     """With probability `rate` a pattern 0 … 5: without t, a, v, t and a, t and v, a and v; else pattern 6, complete."""
     modes = [{0}, {1}, {2}, {0, 1}, {0, 2}, {1, 2}, set[int]()]
-    found = Patterns()
+    result = Patterns()
     for _ in range(samples):
         mode = generator.randint(0, 5) if generator.random() < rate else 6
-        found[tuple(i not in modes[mode] for i in range(3))] += 1
-    return found
+        result[tuple(i not in modes[mode] for i in range(3))] += 1
+    return result
 
 
 def agreement(first: Patterns, second: Patterns) -> float:
@@ -590,20 +590,20 @@ HALF_A_POINT = 0.005
 
 @pytest.mark.parametrize("protocol", ["gcnet-missing", "imder-missing"])
 def test_realised_rate_is_the_nominal_one_and_two_thirds_at_most(protocol: str) -> None:
-    found = {rate: missing_rate(patterns) for rate, patterns in package_patterns(protocol).items()}
+    result = {rate: missing_rate(patterns) for rate, patterns in package_patterns(protocol).items()}
     expected = {0.0: 0.0, **{rate: rate for rate in RATES[:6]}, 0.7: 2 / 3}
-    assert found == pytest.approx(expected, abs=HALF_A_POINT)
-    assert found[0.7] == pytest.approx(2 / 3, abs=1e-9)
+    assert result == pytest.approx(expected, abs=HALF_A_POINT)
+    assert result[0.7] == pytest.approx(2 / 3, abs=1e-9)
 
 
 def test_realised_rate_is_half_the_nominal_one_in_mplmm() -> None:
-    found = {rate: missing_rate(patterns) for rate, patterns in package_patterns("mplmm-missing").items()}
-    assert found == pytest.approx({rate: rate / 2 for rate in (0.0, *RATES)}, abs=HALF_A_POINT)
-    assert found[0.7] == pytest.approx(0.35, abs=HALF_A_POINT)
+    result = {rate: missing_rate(patterns) for rate, patterns in package_patterns("mplmm-missing").items()}
+    assert result == pytest.approx({rate: rate / 2 for rate in (0.0, *RATES)}, abs=HALF_A_POINT)
+    assert result[0.7] == pytest.approx(0.35, abs=HALF_A_POINT)
 
 
 def test_realised_rate_of_random_missing_falls_short_by_what_is_given_back() -> None:
     """All three are lost with η³, and then one of three comes back: η − η³/3."""
-    found = {rate: missing_rate(patterns) for rate, patterns in package_patterns("random-missing").items()}
-    assert found == pytest.approx({rate: rate - rate**3 / 3 for rate in (0.0, *RATES)}, abs=HALF_A_POINT)
-    assert found[0.7] == pytest.approx(0.5857, abs=HALF_A_POINT)
+    result = {rate: missing_rate(patterns) for rate, patterns in package_patterns("random-missing").items()}
+    assert result == pytest.approx({rate: rate - rate**3 / 3 for rate in (0.0, *RATES)}, abs=HALF_A_POINT)
+    assert result[0.7] == pytest.approx(0.5857, abs=HALF_A_POINT)

@@ -21,7 +21,8 @@ from qamoe_bench.analysis.scores import score
 from qamoe_bench.analysis.section import Section, sections
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.errors import BenchError
-from qamoe_bench.evaluation.sweep import TestSet, sweep_model, sweep_oracle
+from qamoe_bench.evaluation.sweep import sweep_model, sweep_oracle
+from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.metrics.catalogue import METRICS
 from qamoe_bench.metrics.dialects import DIALECTS, scores
 from qamoe_bench.protocol.parse import load_protocol
@@ -384,7 +385,9 @@ def test_interrupted_it_says_how_to_go_on(write_pickle: Callable[..., Path], tmp
 
 
 def test_no_trained_model_beats_the_oracle_beyond_sampling_error() -> None:
-    from qamoe_bench.training.loop import SPECTRUM, TrainConfig, train
+    from qamoe_bench.training.config import TrainConfig
+    from qamoe_bench.training.exposure import SPECTRUM
+    from qamoe_bench.training.loop import train
 
     data = open_dataset("synthetic")
     test, protocol = TestSet(data, 1, CPU), load_protocol("random-missing")

@@ -17,7 +17,10 @@ from qamoe_bench.run.planner import Request, plan
 from qamoe_bench.run.presets import PRESETS, Preset
 from qamoe_bench.run.runner import run
 from qamoe_bench.store.store import Store
-from qamoe_bench.training.loop import CLEAN, TrainConfig, _optimiser, _schedule, train
+from qamoe_bench.training.config import TrainConfig
+from qamoe_bench.training.exposure import CLEAN
+from qamoe_bench.training.loop import train
+from qamoe_bench.training.optimiser import make_optimiser, make_schedule
 
 TRAINING = TrainConfig(epochs=2, batch_size=20, selection_window=1, language_rate=1e-3, warm_up=0.5)
 
@@ -51,21 +54,21 @@ def test_a_sweep_of_fine_tuned_models_is_stored_and_shares_its_trainings(
 ) -> None:
     monkeypatch.setattr("qamoe_bench.run.presets.PRESETS", {**PRESETS, "fine-tune": Preset(TRAINING)})
     store = Store(tmp_path / "r")
-    asked = Request(
+    request = Request(
         ("random-missing", "quality-degradation"), ("qa-moe", "c-mib", "text-only"), str(words), seeds=(1,),
         preset="fine-tune", fine_tune=str(folder),
     )  # fmt: skip
-    summary = run(plan(asked), store, jobs=1)
+    summary = run(plan(request), store, jobs=1)
     assert (summary.trained, summary.evaluated) == (3, 6)
     assert {c.cell.dataset for c in store.cells()} == {"words+tiny-bert"}
     facts = {c.cell.model: c.facts for c in store.cells()}
     language = sum(p.numel() for p in TokenStates(str(folder)).parameters())
     assert all(f.parameters > language for f in facts.values())
     assert all(f.training["language_rate"] == 1e-3 for f in facts.values())
-    again = run(plan(asked), store, jobs=1)
+    again = run(plan(request), store, jobs=1)
     assert (again.trained, again.evaluated, again.reused) == (0, 0, 6)
-    other = plan(replace(asked, fine_tune=str(save_language_model(tmp_path / "other-name"))))
-    assert {c.data_digest for c in other.cells} == {c.data_digest for c in plan(asked).cells}, "the same weights"
+    other = plan(replace(request, fine_tune=str(save_language_model(tmp_path / "other-name"))))
+    assert {c.data_digest for c in other.cells} == {c.data_digest for c in plan(request).cells}, "the same weights"
     assert {c.dataset for c in other.cells} == {"words+other-name"}
 
 
@@ -92,29 +95,29 @@ def test_training_starts_from_the_pretrained_weights_at_a_rate_of_their_own(word
 
 def test_rates_rise_over_the_warm_up_and_fall_along_a_cosine(folder: Path) -> None:
     model, config = Reader(folder), TrainConfig(learning_rate=1.0, language_rate=0.1, warm_up=0.2)
-    optimiser = _optimiser(model, config)
-    schedule, found = _schedule(optimiser, config, 10), []
+    optimiser = make_optimiser(model, config)
+    schedule, rates = make_schedule(optimiser, config, 10), []
     for _ in range(10):
-        found.append([group["lr"] for group in optimiser.param_groups])
+        rates.append([group["lr"] for group in optimiser.param_groups])
         optimiser.step()
         schedule.step()
     cosine = [(1 + torch.cos(torch.tensor(torch.pi * i / 10)).item()) / 2 for i in range(10)]
     rising = [1 / 3, 2 / 3, *[1.0] * 8]
-    assert [rest for rest, _ in found] == pytest.approx([c * r for c, r in zip(cosine, rising, strict=True)], abs=1e-6)
-    assert [language for _, language in found] == pytest.approx([0.1 * rest for rest, _ in found])
+    assert [rest for rest, _ in rates] == pytest.approx([c * r for c, r in zip(cosine, rising, strict=True)], abs=1e-6)
+    assert [language for _, language in rates] == pytest.approx([0.1 * rest for rest, _ in rates])
     assert sum(len(g["params"]) for g in optimiser.param_groups) == len(list(model.parameters()))
 
 
 def test_mistakes_are_told_before_any_work(words: Path, folder: Path, tmp_path: Path) -> None:
-    asked = Request(("random-missing",), ("qa-moe",), str(words), seeds=(1,), fine_tune="no-such-model")
+    request = Request(("random-missing",), ("qa-moe",), str(words), seeds=(1,), fine_tune="no-such-model")
     with pytest.raises(BenchError, match="encoder 'no-such-model': expected a folder, or a model that is on this"):
-        plan(asked)
+        plan(request)
     with pytest.raises(BenchError, match="computes with features, and text of 'words\\+tiny-bert' holds token ids"):
-        plan(replace(asked, fine_tune=str(folder), protocols=("msa-robustness",)))
+        plan(replace(request, fine_tune=str(folder), protocols=("msa-robustness",)))
     content = mmsa_content()
     mute = tmp_path / "mute.pkl"
     mute.write_bytes(pickle.dumps(content))
     with pytest.raises(BenchError, match="data 'mute': expected raw text"):
-        plan(replace(asked, fine_tune=str(folder), data=str(mute)))
+        plan(replace(request, fine_tune=str(folder), data=str(mute)))
     with pytest.raises(BenchError, match="TrainConfig.warm_up: expected a share from 0 to below 1, got 1"):
-        plan(replace(asked, fine_tune=str(folder), models=("qa-moe:train.warm_up=1",)))
+        plan(replace(request, fine_tune=str(folder), models=("qa-moe:train.warm_up=1",)))

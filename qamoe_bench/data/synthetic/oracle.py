@@ -17,26 +17,15 @@ better other than by luck.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from qamoe_bench.contract import Batch
+from qamoe_bench.protocol.kinds import CORRUPTION_KINDS
 from qamoe_bench.protocol.spec import Condition
-
-ERASING = frozenset(
-    {
-        "modality-missing", "gcnet-missing", "imder-missing", "mplmm-missing",
-        "frame-missing", "block-missing", "temporal-shift",
-    }
-)  # fmt: skip
-"""Kinds that turn frames into zeros, whatever the frames hold; where the others stand does not matter."""
-
-FRESH, CONSTANT = "gaussian-noise", "utterance-noise"
-"""Kinds that add noise to valid frames: a new draw for every frame, and one draw for the whole utterance."""
-
-NOISES = (FRESH, CONSTANT)
 
 
 @dataclass(frozen=True)
@@ -76,16 +65,21 @@ class BayesOracle:
         A frame that was zeroed first and made noisy afterwards cannot be told from a kept one by being zero. Nor is
         noise of one kind on top of itself covered: corruptions share their draws, so it need not be independent.
         """
-        touched: dict[str, set[str]] = {}
+        erased: set[str] = set()
+        noisy: set[tuple[str, str]] = set()  # kind and modality
         for step in condition.steps:
+            kind = CORRUPTION_KINDS[step.kind]
             active = {m for m, level in step.levels.items() if np.any(np.asarray(level) > 0)}
-            if step.kind in NOISES:
-                before = set().union(*(touched.get(kind, set()) for kind in (*ERASING, step.kind)))
-                if active & before or not all(map(np.isscalar, step.levels.values())):
+            if kind.only_erases:
+                erased |= active
+            elif kind.adds_gaussian_noise:
+                one_level = all(map(np.isscalar, step.levels.values()))
+                repeated = noisy & {(step.kind, m) for m in active}
+                if not one_level or repeated or active & erased:
                     return False
-            elif step.kind not in ERASING:
+                noisy |= {(step.kind, m) for m in active}
+            else:
                 return False
-            touched[step.kind] = touched.get(step.kind, set()) | active
         return True
 
     def predict(self, split: str, corrupted: Batch, condition: Condition) -> dict[str, NDArray[np.float64]]:
@@ -130,7 +124,8 @@ class BayesOracle:
                 raise ValueError(f"expected all {len(tau)} samples of {split!r}, got {corrupted.size}; pass them all")
             mean, count = _kept_frames(corrupted, modality)
             seen = np.flatnonzero(count)
-            fresh, constant = (_noise_variance(condition, kind, modality) for kind in (FRESH, CONSTANT))
+            fresh = _noise_variance(condition, "frame", modality)
+            constant = _noise_variance(condition, "utterance", modality)
             square = self.reference[modality] ** 2
             score[seen] += _log_likelihood(
                 channel, mean[seen], count[seen], tau[seen], fresh * square, constant * square
@@ -148,10 +143,14 @@ def _kept_frames(batch: Batch, modality: str) -> tuple[NDArray[np.float64], NDAr
     return total / np.maximum(count, 1)[:, None], count
 
 
-def _noise_variance(condition: Condition, kind: str, modality: str) -> float:
-    """λ² of the one step of this kind that matters for the modality, in units of σ_ref²; 0 where there is none."""
-    levels = (step.levels.get(modality, 0.0) for step in condition.steps if step.kind == kind)
-    return sum((float(level) ** 2 for level in levels), 0.0)
+def _noise_variance(condition: Condition, per: Literal["frame", "utterance"], modality: str) -> float:
+    """Variance λ² of the modality's noise of one kind of draw, in units of σ_ref²; 0 without such noise."""
+    variance = 0.0
+    for step in condition.steps:
+        noise = CORRUPTION_KINDS[step.kind].noise
+        if noise is not None and noise.per == per:
+            variance += float(step.levels.get(modality, 0.0)) ** 2
+    return variance
 
 
 def _log_likelihood(

@@ -1,0 +1,115 @@
+"""Corrupted batches for training and validation.
+
+Dimension legend: B samples of a batch.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from qamoe_bench.contract import Batch, TrainingBatch, concatenate
+from qamoe_bench.corruption.apply import corrupt
+from qamoe_bench.corruption.draws import CommonDraws, FreshDraws
+from qamoe_bench.data.dataset import Dataset
+from qamoe_bench.protocol.spec import Condition, Level
+from qamoe_bench.seeding import stream, torch_seed
+from qamoe_bench.training.config import TrainConfig
+from qamoe_bench.training.exposure import Exposure
+
+VALIDATION_BATCH = 256
+KEPT_BYTES = 2**29
+"""Corrupted validation samples are kept for all epochs up to this size; larger ones are recomputed for each."""
+
+
+class ValidationBatch(NamedTuple):
+    """Samples of the validation split, and the labels that predictions are compared with."""
+
+    samples: Batch
+    target: Float[Tensor, " B"]
+
+
+class CorruptedBatches:
+    """The batches of an exposure: new corruptions at every training step, the same ones at every validation."""
+
+    def __init__(self, data: Dataset, exposure: Exposure, seed: int, config: TrainConfig, device: torch.device) -> None:
+        self._train = data.splits["train"].batch().to(device)
+        self._target = data.splits["train"].target.to(device)
+        self._valid = data.splits["valid"]
+        self._reference = data.reference.to(device)
+        self._exposure = exposure
+        self._seed = seed
+        self._config = config
+        self._device = device
+        # Separate streams, so that levels, corruptions and the order of samples are independent.
+        self._levels = stream("train", seed, "levels")
+        self._generator = torch.Generator(device).manual_seed(torch_seed("train", seed, "corruption"))
+        self._order = torch.Generator().manual_seed(torch_seed("train", seed, "order"))
+        self._kept = self._joined() if self._valid_bytes() <= KEPT_BYTES else None
+
+    def train_batches(self) -> Iterator[TrainingBatch]:
+        """One epoch in a new order."""
+        # The order is drawn on the CPU, so that it is the same on every device.
+        order = torch.randperm(self._train.size, generator=self._order).to(self._device)
+        for rows in torch.split(order, self._config.batch_size):
+            clean = self._train.rows(rows)
+            condition = self._exposure.draw(clean.size, self._levels, self._config)
+            corrupted = corrupt(clean, condition, FreshDraws(clean, self._generator), self._reference)
+            yield TrainingBatch(
+                corrupted.batch.features,
+                corrupted.batch.lengths,
+                target=self._target[rows],
+                clean=clean.features,
+                signal={m: corrupted.signal(m) for m in clean.modalities},
+            )
+
+    def valid_batches(self) -> Iterable[ValidationBatch]:
+        """The same samples, corruptions and order at every call."""
+        return self._corrupt_validation() if self._kept is None else self._kept
+
+    def _copies(self) -> int:
+        """How often the validation split is corrupted, each time with other draws."""
+        return 1 if self._exposure.is_clean else max(1, round(self._config.validation_samples / len(self._valid)))
+
+    def _valid_bytes(self) -> int:
+        # Corrupted features are float32, so 4 bytes a number.
+        return 4 * self._copies() * sum(x.numel() for x in self._valid.features.values())
+
+    def _joined(self) -> list[ValidationBatch]:
+        """All validation samples, regrouped so that only the last batch may be smaller."""
+        samples, targets = zip(*self._corrupt_validation(), strict=True)
+        batches = concatenate(samples).split(VALIDATION_BATCH)
+        labels = torch.split(torch.cat(targets), VALIDATION_BATCH)
+        return [ValidationBatch(*pair) for pair in zip(batches, labels, strict=True)]
+
+    def _corrupt_validation(self) -> Iterator[ValidationBatch]:
+        """Corrupted batches, computed one by one because the split may be larger than memory."""
+        clean = self._valid.batch().to(self._device)
+        target = self._valid.target.to(self._device)
+        for copy_index in range(self._copies()):
+            draws = CommonDraws(torch_seed("valid", self._seed, copy_index), self._valid.ids, clean)
+            levels = stream("valid", self._seed, copy_index, "levels")
+            condition = self._exposure.draw(clean.size, levels, self._config)
+            for start in range(0, clean.size, VALIDATION_BATCH):
+                rows = slice(start, start + VALIDATION_BATCH)
+                of_rows = _condition_of(condition, rows)
+                corrupted = corrupt(clean.rows(rows), of_rows, draws.rows(rows), self._reference)
+                yield ValidationBatch(corrupted.batch, target[rows])
+
+
+def _condition_of(condition: Condition, rows: slice) -> Condition:
+    """The condition of some samples, where it has a level for each."""
+    steps = []
+    for step in condition.steps:
+        levels = {m: _level_of(level, rows) for m, level in step.levels.items()}
+        steps.append(replace(step, levels=levels))
+    return replace(condition, steps=tuple(steps))
+
+
+def _level_of(level: Level, rows: slice) -> Level:
+    # An array of length 1 is one level for the whole batch.
+    return level[rows] if isinstance(level, np.ndarray) and len(level) > 1 else level

@@ -1,0 +1,31 @@
+"""The optimiser and the schedule of its learning rates."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from qamoe_bench.nn.language import language_parameters
+from qamoe_bench.training.config import TrainConfig
+
+
+def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW with a separate learning rate for the parameters of language models."""
+    language = language_parameters(model)
+    known = set(language)
+    groups: list[dict[str, Any]] = [{"params": [p for p in model.parameters() if p not in known]}]
+    if language:
+        groups.append({"params": language, "lr": config.language_rate})
+    return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+
+
+def make_schedule(
+    optimiser: torch.optim.Optimizer, config: TrainConfig, steps: int
+) -> torch.optim.lr_scheduler.ChainedScheduler:
+    """One cosine from 1 to 0 over all steps, times a linear rise to 1 over the warm-up."""
+    factors: list[torch.optim.lr_scheduler.LRScheduler] = [torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)]
+    warm_up_steps = round(config.warm_up * steps)
+    if warm_up_steps:
+        # The rise starts one step above zero, because a rate of 0 would waste the first step.
+        factors.append(torch.optim.lr_scheduler.LinearLR(optimiser, 1 / (warm_up_steps + 1), total_iters=warm_up_steps))
+    return torch.optim.lr_scheduler.ChainedScheduler(factors)
