@@ -63,6 +63,16 @@ VARIANTS = {
     "graph": {"fusion": "graph"},
     "poe": {"fusion": "poe"},
 }
+CARD = {
+    "groups": ("paper",),
+    "published": {"C-MIB": "", "E-MIB": "e-mib", "L-MIB": "l-mib", "B-MIB": "b-mib"},
+    "stages": {
+        "text encoder": ("branches.text",),
+        "other encoders": ("branches",),
+        "heads": ("decoder", "multimodal"),
+    },
+    "style": 2,
+}
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,13 @@ from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output
 from qamoe_bench.nn.encoder import Summary, utterance_encoders
 
+CARD = {
+    "groups": ("quick",),
+    "presets": {"paper": {"width": 128}},  # as QA-MoE has it there
+    "style": 1,
+    "role": "control",
+}
+
 
 @dataclass(frozen=True)
 class LateFusionConfig:

@@ -13,6 +13,12 @@ from torch import nn
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output
 
+CARD = {
+    "groups": ("quick",),
+    "style": 7,
+    "role": "floor",
+}
+
 
 @dataclass(frozen=True)
 class MeanConfig:

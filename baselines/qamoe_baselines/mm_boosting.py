@@ -50,6 +50,11 @@ VARIANTS = {
     "-complementary": {"complementary": False},
     "-multimodal": {"multimodal": False},
 }
+CARD = {
+    "groups": ("paper",),
+    "published": {"MM-Boosting": ""},
+    "style": 5,
+}
 
 
 @dataclass(frozen=True)

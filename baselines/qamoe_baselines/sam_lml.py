@@ -56,6 +56,12 @@ VARIANTS = {
     "-task-ranking": {"task_ranking": 0.0},
     "-decomposition": {"reconstruction": 0.0, "orthogonality": 0.0, "variance": 0.0},
 }
+CARD = {
+    "groups": ("paper",),
+    "published": {"SAM-LML": ""},
+    "stages": {"text encoder": ("frame.text",), "other encoders": ("frame",)},
+    "style": 6,
+}
 
 
 @dataclass(frozen=True)

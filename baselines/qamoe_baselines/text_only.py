@@ -18,6 +18,11 @@ from qamoe_bench.nn.encoder import Summary, UtteranceEncoder
 
 MODALITY = "text"
 
+CARD = {
+    "groups": ("quick",),
+    "style": 4,
+}
+
 
 @dataclass(frozen=True)
 class TextOnlyConfig:

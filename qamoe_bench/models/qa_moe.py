@@ -51,6 +51,13 @@ VARIANTS = {
     "label-nll": {"quality": "label-nll"},
     "feature-nll": {"quality": "feature-nll"},
 }
+CARD = {
+    "groups": ("quick", "paper"),
+    "published": {"QA-MoE": ""},
+    "presets": {"paper": {"width": 128, "expert_hidden": 256}},  # inferred, like all of that preset but λ and η
+    "stages": {"heads": ("log_variance",)},
+    "style": 0,
+}
 
 
 @dataclass(frozen=True)

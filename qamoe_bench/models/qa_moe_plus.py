@@ -45,6 +45,11 @@ VARIANTS = {
     "-quality-gate": {"quality_gate": False},
     "-experts": {"experts": 0},
 }
+CARD = {
+    "groups": ("quick",),
+    "stages": {"heads": ("evidence",)},
+    "style": 3,
+}
 
 
 @dataclass(frozen=True)
