@@ -6,8 +6,8 @@ Dimension legend, used in every shape of this package: B samples, T frames (time
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -16,6 +16,8 @@ from torch import Tensor
 from qamoe_bench.vocabulary import MODALITIES
 
 FeatureMap = Mapping[str, Float[Tensor, "B _ _"]]
+AnyBatch = TypeVar("AnyBatch", bound="Batch")
+"""`Batch` or `TrainingBatch`; not `typing.Self`, which the type checker of the test run rejects in single methods."""
 
 
 @dataclass(frozen=True)
@@ -57,24 +59,17 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples as a model sees them.
+    """Samples as a model sees them; a batch has no labels, so no model can read them in evaluation.
 
     Attributes:
-        features: Per modality, frames padded at the back with exact zeros. A frame that a corruption took away is
-            exactly zero too; a missing modality is all zeros.
+        features: Per modality, frames padded at the end with exact zeros. A frame that a corruption removed is exactly
+            zero too; a missing modality is all zeros.
         lengths: Number of valid frames per sample, 0 where the data set itself lacks the modality for that sample.
-            Corruption does not change it: a model is not told what is missing.
-        target: Labels in training; None in evaluation, so that no model can look.
-        clean: The frames before corruption, in training only: what a model that predicts them can learn from.
-        signal: Per modality, the share of a sample's signal that corruption left, in training only; see
-            `qamoe_bench.protocol.kinds.signal_left`. 1 is untouched, 0 is missing.
+            Corruption does not change it, so a model is not informed of what is missing.
     """
 
     features: FeatureMap
     lengths: Mapping[str, Int[Tensor, " B"]]
-    target: Float[Tensor, " B"] | None = None
-    clean: FeatureMap | None = None
-    signal: Mapping[str, Float[Tensor, " B"]] | None = None
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -90,41 +85,60 @@ class Batch:
         """True at valid frames, False at padding."""
         return valid_frames(self.lengths[modality], self.features[modality].shape[1])
 
-    def rows(self, rows: Int[Tensor, " K"] | slice) -> "Batch":
+    def rows(self: AnyBatch, rows: Int[Tensor, " K"] | slice) -> AnyBatch:
         """Some of the samples, with features in float32."""
-        return self._each(lambda x: x[rows].float() if x.is_floating_point() else x[rows])
+        return self._map(lambda x: x[rows].float() if x.is_floating_point() else x[rows])
 
-    def split(self, size: int) -> Iterator["Batch"]:
+    def split(self: AnyBatch, size: int) -> Iterator[AnyBatch]:
         """The samples in order, at most `size` at a time."""
         return (self.rows(slice(start, start + size)) for start in range(0, self.size, size))
 
-    def to(self, device: torch.device | str) -> "Batch":
+    def to(self: AnyBatch, device: torch.device | str) -> AnyBatch:
         """The same samples on another device."""
-        here = {x.device for x in self.lengths.values()} == {torch.device(device)}
-        return self if here else self._each(lambda x: x.to(device))  # features stay mapped where they are
+        # Nothing is copied on the same device, so features that are mapped from a file stay mapped.
+        on_device = {x.device for x in self.lengths.values()} == {torch.device(device)}
+        return self if on_device else self._map(lambda x: x.to(device))
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+    def _map(self: AnyBatch, change: Callable[[Tensor], Tensor]) -> AnyBatch:
         """The batch with every tensor changed in the same way."""
+        return replace(self, features=_map_values(change, self.features), lengths=_map_values(change, self.lengths))
 
-        def every(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-            return {m: change(x) for m, x in tensors.items()}
 
-        return Batch(
-            every(self.features),
-            every(self.lengths),
-            None if self.target is None else change(self.target),
-            None if self.clean is None else every(self.clean),
-            None if self.signal is None else every(self.signal),
+@dataclass(frozen=True)
+class TrainingBatch(Batch):
+    """Samples of a training step, with everything that an objective may learn from.
+
+    Attributes:
+        target: Labels.
+        clean: The features before corruption, for objectives that predict them.
+        signal: Per modality, the share of a sample's signal that corruption left; see
+            `qamoe_bench.protocol.kinds.signal_left`. 1 is untouched, 0 is missing.
+    """
+
+    target: Float[Tensor, " B"]
+    clean: FeatureMap
+    signal: Mapping[str, Float[Tensor, " B"]]
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "TrainingBatch":
+        """The batch with every tensor changed in the same way."""
+        return TrainingBatch(
+            _map_values(change, self.features),
+            _map_values(change, self.lengths),
+            target=change(self.target),
+            clean=_map_values(change, self.clean),
+            signal=_map_values(change, self.signal),
         )
 
 
+def _map_values(change: Callable[[Tensor], Tensor], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {m: change(x) for m, x in tensors.items()}
+
+
 def concatenate(batches: Sequence[Batch]) -> Batch:
-    """Features, lengths and labels of batches that are padded to equal lengths, one batch after the other."""
-    targets = [b.target for b in batches if b.target is not None]
+    """Features and lengths of batches that are padded to equal lengths, one batch after the other."""
     return Batch(
         {m: torch.cat([b.features[m] for b in batches]) for m in batches[0].modalities},
         {m: torch.cat([b.lengths[m] for b in batches]) for m in batches[0].modalities},
-        torch.cat(targets) if targets else None,
     )
 
 
@@ -183,43 +197,60 @@ class Output:
 class HasLoss(Protocol):
     """A model that brings its own training objective; without one the engine trains on mean absolute error."""
 
-    def loss(self, output: Output, batch: Batch) -> Float[Tensor, ""]:
-        """The objective to minimise, averaged over the batch; `batch.target` is present."""
+    def loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
+        """The objective to minimise, averaged over the batch."""
         ...
 
 
 @runtime_checkable
 class HasEpochs(Protocol):
-    """A model whose training changes with time, such as one with a warm-up."""
+    """A model whose training changes over time, such as one with a warm-up."""
 
     def start_epoch(self, epoch: int) -> None:
-        """Called before each epoch of training, which count from 1."""
+        """Called before each epoch of training; epochs count from 1."""
         ...
 
 
 @runtime_checkable
 class TwoStage(Protocol):
-    """A model whose forward pass encodes each modality by itself, then fuses: `fuse({m: encode_modality(batch, m)})`.
+    """A model whose forward pass is `fuse({m: encode_modality(batch, m)})`: it encodes each modality by itself.
 
-    A sweep encodes the same frames of a sample once, however many conditions and draws they come in, and asks `fuse` in
-    the place of the forward pass. So in evaluation an encoding may depend on nothing but that modality of that sample,
-    its frames and their number; random numbers may be drawn in `fuse`, not here. A model that is a `AcceptsQuality` too
-    takes the scores as second argument of `fuse`.
+    A sweep encodes the same frames of a sample once for all conditions and draws, and calls `fuse` instead of the
+    forward pass. In evaluation an encoding may therefore depend only on the frames of that modality of that sample and
+    on their number; `fuse` may draw random numbers, `encode_modality` may not. `qamoe_bench.nn.two_stage` has a base
+    class.
     """
 
     def encode_modality(self, batch: Batch, modality: str) -> Shaped[Tensor, "B ..."]:
-        """One modality of a batch, which may hold that modality only; a row per sample, of any shape."""
+        """The encoding of one modality, one row per sample, of any shape; the batch may hold that modality only."""
         ...
 
     def fuse(self, encoded: Mapping[str, Shaped[Tensor, "B ..."]]) -> Output:
-        """The answer to the encodings of all modalities."""
+        """The prediction from the encodings of all modalities."""
         ...
 
 
 @runtime_checkable
 class AcceptsQuality(Protocol):
-    """A model that answers with quality scores from outside too, so that one can see whether they matter to it."""
+    """A model that also predicts with given quality scores, so that one can measure whether they matter to it."""
 
     def predict_with_quality(self, batch: Batch, quality: Mapping[str, Float[Tensor, " B"]]) -> Output:
-        """The forward pass, with these scores in the place of the model's own."""
+        """The forward pass, with these scores instead of the model's own."""
+        ...
+
+
+@runtime_checkable
+class TwoStageWithQuality(AcceptsQuality, Protocol):
+    """A `TwoStage` model that accepts quality scores, as the second argument of `fuse`."""
+
+    def encode_modality(self, batch: Batch, modality: str) -> Shaped[Tensor, "B ..."]:
+        """See `TwoStage`."""
+        ...
+
+    def fuse(
+        self,
+        encoded: Mapping[str, Shaped[Tensor, "B ..."]],
+        quality: Mapping[str, Float[Tensor, " B"]] | None = None,
+    ) -> Output:
+        """The prediction from the encodings, with the model's own scores or with the given ones."""
         ...

@@ -2,15 +2,14 @@
 
 import pickle
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tinydata import make_dataset, mmsa_content
+from tinydata import make_dataset, mmsa_content, training_batch
 
-from qamoe_bench.contract import Batch
+from qamoe_bench.contract import TrainingBatch
 from qamoe_bench.data.dataset import Dataset
 
 torch.set_num_threads(1)  # as workers do; two threads under a parallel test run are many times slower than one
@@ -23,10 +22,9 @@ def tiny() -> Dataset:
 
 
 @pytest.fixture
-def batch(tiny: Dataset) -> Batch:
+def batch(tiny: Dataset) -> TrainingBatch:
     """The 20 test samples as training has them, with labels and nothing corrupted."""
-    plain = tiny.splits["test"].batch(target=True)
-    return replace(plain, clean=plain.features, signal={m: torch.ones(plain.size) for m in plain.modalities})
+    return training_batch(tiny.splits["test"])
 
 
 @pytest.fixture

@@ -45,11 +45,12 @@ from qamoe_baselines.cmib_bottleneck import Bottleneck, Gaussian, Squeezed
 from qamoe_baselines.cmib_fusion import Fusion, make_fusion, product_of_experts
 from qamoe_baselines.pooling import MeanPool, StatisticsPool
 from qamoe_bench.config import configure
-from qamoe_bench.contract import Batch, DataSpec, Output
+from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
 from qamoe_bench.errors import BenchError
 from qamoe_bench.nn.frames import blanked, observed_frames
 from qamoe_bench.nn.language import TokenStates
 from qamoe_bench.nn.transformer import Dropouts, TransformerEncoder
+from qamoe_bench.nn.two_stage import TwoStageModel
 
 VARIANTS = {
     "e-mib": {"variant": "e"},
@@ -172,7 +173,7 @@ class Branch(nn.Module):
         return states
 
 
-class CMIB(nn.Module):
+class CMIB(TwoStageModel):
     """The model of the module docstring."""
 
     def __init__(self, spec: DataSpec, config: CMIBConfig) -> None:
@@ -188,17 +189,13 @@ class CMIB(nn.Module):
         self.multimodal = Bottleneck(width, hidden) if config.variant in ("c", "e") else None
         self.decoder = nn.Linear(width, 1) if self.multimodal is None else None
 
-    def encode(self, batch: Batch) -> dict[str, Float[Tensor, "B W"]]:
-        """x_m of each modality; depends on that modality alone."""
-        return {m: self.encode_modality(batch, m) for m in self.modalities}
-
     def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B W"]:
-        """The encoding of one modality."""
+        """x_m."""
         encoded: Tensor = self.branches[modality](batch)
         return encoded
 
     def fuse(self, encoded: Mapping[str, Float[Tensor, "B W"]]) -> Output:
-        """Everything after the encoders, with the parts that the loss needs."""
+        """The prediction, with neither variance nor quality, and the parts that the loss needs."""
         sample = self.training or self.config.sample_in_evaluation
         squeezed = {m: bottleneck(encoded[m], sample=sample) for m, bottleneck in self.unimodal.items()}
         parts = {f"prediction_{m}": s.prediction for m, s in squeezed.items()}
@@ -214,13 +211,8 @@ class CMIB(nn.Module):
         final = self.multimodal(fused, sample=sample)
         return Output(final.prediction, parts=parts | {"divergence": final.code.divergence()})
 
-    def forward(self, batch: Batch) -> Output:
-        """A prediction, with neither variance nor quality."""
-        return self.fuse(self.encode(batch))
-
-    def loss(self, output: Output, batch: Batch) -> Float[Tensor, ""]:
+    def loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
         """The objective of the variant, see the module docstring."""
-        assert batch.target is not None
         target, parts = batch.target, output.parts
         error = (output.prediction - target).abs().mean()
         divergences = [v for name, v in parts.items() if name.startswith("divergence")]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output
 from qamoe_bench.nn.encoder import Summary, utterance_encoders
+from qamoe_bench.nn.two_stage import TwoStageModel
 
 CARD = {
     "groups": ("quick",),
@@ -34,7 +35,7 @@ class LateFusionConfig:
     encoder_dropout: float = 0.3  # inside the encoders; as QA-MoE has it
 
 
-class LateFusion(nn.Module):
+class LateFusion(TwoStageModel):
     """The model of the module docstring."""
 
     def __init__(self, spec: DataSpec, config: LateFusionConfig) -> None:
@@ -50,23 +51,15 @@ class LateFusion(nn.Module):
         )
         self.label_mean, self.label_std = spec.label_mean, spec.label_std
 
-    def encode(self, batch: Batch) -> dict[str, Float[Tensor, "B W"]]:
-        """u_m of each modality; depends on that modality alone."""
-        return {m: self.encode_modality(batch, m) for m in self.modalities}
-
     def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B W"]:
-        """The encoding of one modality."""
+        """u_m."""
         encoded: Tensor = self.encoders[modality](batch)
         return encoded
 
     def fuse(self, encoded: Mapping[str, Float[Tensor, "B W"]]) -> Output:
-        """Everything after the encoders."""
+        """The prediction, with neither variance nor quality."""
         h = torch.cat([encoded[m] for m in self.modalities], dim=1)  # (B, M·W)
         return Output(self.label_mean + self.label_std * self.head(h)[:, 0])
-
-    def forward(self, batch: Batch) -> Output:
-        """A prediction, with neither variance nor quality."""
-        return self.fuse(self.encode(batch))
 
 
 def build(spec: DataSpec, **overrides: Any) -> LateFusion:

@@ -39,8 +39,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from qamoe_bench.config import configure
-from qamoe_bench.contract import Batch, DataSpec, Output
+from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
 from qamoe_bench.nn.encoder import Summary, utterance_encoders
+from qamoe_bench.nn.two_stage import TwoStageModel
 
 MULTIMODAL = "multimodal"
 """Name of learner m; the others bear their modality's."""
@@ -73,7 +74,7 @@ class MMBoostingConfig:
     warm_up: int = 5  # epochs of training with uniform α; notes
 
 
-class MMBoosting(nn.Module):
+class MMBoosting(TwoStageModel):
     """The model of the module docstring."""
 
     def __init__(self, spec: DataSpec, config: MMBoostingConfig) -> None:
@@ -96,17 +97,13 @@ class MMBoosting(nn.Module):
         """Begin or end the warm-up; epochs count from 1."""
         self.warming_up = epoch <= self.config.warm_up
 
-    def encode(self, batch: Batch) -> dict[str, Float[Tensor, "B W"]]:
-        """h_k of each modality; depends on that modality alone."""
-        return {m: self.encode_modality(batch, m) for m in self.modalities}
-
     def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B W"]:
-        """The encoding of one modality."""
+        """h_m."""
         encoded: Tensor = self.encoders[modality](batch)
         return encoded
 
     def fuse(self, encoded: Mapping[str, Float[Tensor, "B W"]]) -> Output:
-        """Everything after the encoders; `parts` has ŷ_k, α and, if there are contributions, c, each (B, K)."""
+        """The prediction; `parts` has ŷ_k, α and, if there are contributions, c, each (B, K)."""
         h = self._features(encoded)
         raw = torch.cat([self.predict[k](h[k]) for k in self.learners], dim=1)  # (B, K)
         parts = {"predictions": self.label_mean + self.label_std * raw}
@@ -118,13 +115,8 @@ class MMBoosting(nn.Module):
                 parts["weights"] = (c / self.config.temperature).softmax(1)
         return Output((parts["weights"] * parts["predictions"]).sum(1), parts=parts)
 
-    def forward(self, batch: Batch) -> Output:
-        """A prediction, with neither variance nor quality."""
-        return self.fuse(self.encode(batch))
-
-    def loss(self, output: Output, batch: Batch) -> Float[Tensor, ""]:
+    def loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
         """L of the module docstring, in label units (the contributions' share of it has none)."""
-        assert batch.target is not None
         config = self.config
         losses = (output.parts["predictions"] - batch.target[:, None]).abs()  # (B, K)
         total = (output.prediction - batch.target).abs().mean()

@@ -45,7 +45,7 @@ from torch import Tensor, nn
 from qamoe_baselines.pooling import StatisticsPool
 from qamoe_baselines.sam_lml_losses import Decomposition, anchor_loss, noisy_versions, ranking_loss, task_ranking_loss
 from qamoe_bench.config import configure
-from qamoe_bench.contract import Batch, DataSpec, Output
+from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
 from qamoe_bench.errors import BenchError
 from qamoe_bench.nn.attention import MaskedAttention
 from qamoe_bench.nn.frames import StandardisedLinear, blanked, masked_mean, observed_frames
@@ -145,9 +145,8 @@ class SAMLML(nn.Module):
             found.append(self.pool[f"{m}_{n}"](frames[m] + seen, observed[m]))  # (B, W)
         return torch.stack(found, dim=1)
 
-    def loss(self, output: Output, batch: Batch) -> Float[Tensor, ""]:
+    def loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
         """L of the module docstring, in label units as far as it has any; draws from torch's global generator."""
-        assert batch.target is not None
         total = (output.prediction - batch.target).abs().mean()
         if self.config.ranking or self.config.anchor:
             total = total + self._noise_loss(output, batch)
@@ -162,7 +161,7 @@ class SAMLML(nn.Module):
     ) -> Float[Tensor, "B T W"]:
         return blanked(self.frame[modality](x), observed)
 
-    def _noise_loss(self, output: Output, batch: Batch) -> Float[Tensor, ""]:
+    def _noise_loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
         """Rankings and anchor for one modality, over the samples that have it."""
         n = self.modalities[int(torch.randint(len(self.modalities), ()))]
         scores, rows = output.parts["scores"], output.parts[f"observed_{n}"].any(1).nonzero()[:, 0]
@@ -197,7 +196,7 @@ class SAMLML(nn.Module):
         ranking = task_ranking_loss(output.parts["scores"], errors, gap, self.config.margin)
         return self.config.task_ranking * ranking + self.config.own * errors.mean()
 
-    def _decomposition_loss(self, output: Output, batch: Batch) -> Float[Tensor, ""]:
+    def _decomposition_loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
         config, total = self.config, output.prediction.new_zeros(())
         for m in self.modalities:
             layer, decompose, observed = self.frame[m], self.decompose[m], output.parts[f"observed_{m}"]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output
 from qamoe_bench.nn.encoder import Summary, UtteranceEncoder
+from qamoe_bench.nn.two_stage import TwoStageModel
 
 MODALITY = "text"
 
@@ -34,12 +35,13 @@ class TextOnlyConfig:
     encoder_dropout: float = 0.3  # inside the encoder
 
 
-class TextOnly(nn.Module):
+class TextOnly(TwoStageModel):
     """The model of the module docstring."""
 
     def __init__(self, spec: DataSpec, config: TextOnlyConfig) -> None:
         super().__init__()
         self.config = config
+        self.modalities = spec.modalities
         self.has_text = MODALITY in spec.modalities
         if self.has_text:
             self.encoder = UtteranceEncoder(MODALITY, spec, config.width, config.encoder_dropout, config.encoder)
@@ -56,13 +58,9 @@ class TextOnly(nn.Module):
         return encoded
 
     def fuse(self, encoded: Mapping[str, Float[Tensor, "B W"]]) -> Output:
-        """Everything after the encoder."""
+        """The prediction, with neither variance nor quality."""
         h = encoded[MODALITY] if self.has_text else next(iter(encoded.values()))  # (B, W)
         return Output(self.label_mean + self.label_std * self.head(h)[:, 0])
-
-    def forward(self, batch: Batch) -> Output:
-        """A prediction, with neither variance nor quality."""
-        return self.fuse({m: self.encode_modality(batch, m) for m in batch.modalities})
 
 
 def build(spec: DataSpec, **overrides: Any) -> TextOnly:

@@ -75,7 +75,7 @@ def make_setting(preset: str, data: str | None) -> Setting:
             )
         return Setting(paper_spec(), paper_batch, preset, {TEXT_ENCODER: TextEncoder})
     dataset = open_dataset(data or DATA)
-    samples = dataset.splits[SPLIT].batch(target=False)
+    samples = dataset.splits[SPLIT].batch()
     return Setting(dataset.spec, lambda size: samples.rows(torch.arange(size) % samples.size), preset)
 
 

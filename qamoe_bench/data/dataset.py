@@ -51,9 +51,9 @@ class Split:
         """The modalities in canonical order."""
         return tuple(m for m in MODALITIES if m in self.features)
 
-    def batch(self, *, target: bool) -> Batch:
-        """All samples as they are stored, with their labels only where asked for."""
-        return Batch(self.features, self.lengths, self.target if target else None)
+    def batch(self) -> Batch:
+        """All samples as they are stored, without their labels."""
+        return Batch(self.features, self.lengths)
 
     def frames(self, modality: str) -> Iterator[Float[Tensor, "T D"]]:
         """The frames of sample after sample; never more than a few samples of a mapped file are held."""

@@ -39,7 +39,7 @@ class TestSet:
         split = data.splits[SPLIT]
         self.data, self.ids, self.target = data, split.ids, split.target.numpy()
         self.scatter = data.reliability.get(SPLIT, {})
-        self.clean = split.batch(target=False).to(device)
+        self.clean = split.batch().to(device)
         self.seed = seed
         self.reference = data.reference.to(device)
 

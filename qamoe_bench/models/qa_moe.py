@@ -37,11 +37,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from qamoe_bench.config import configure
-from qamoe_bench.contract import Batch, DataSpec, Output
+from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
 from qamoe_bench.errors import BenchError
 from qamoe_bench.models.quality import Quality, QualityKind, gaussian_nll, make_quality
 from qamoe_bench.nn.encoder import Summary, utterance_encoders
 from qamoe_bench.nn.experts import Dispatch, GLUExperts, top_k_gate
+from qamoe_bench.nn.two_stage import QualityAwareModel
 
 VARIANTS = {
     "-quality-gate": {"quality": "none"},
@@ -85,7 +86,7 @@ class QAMoEConfig:
             raise BenchError(f"QAMoEConfig.k: expected 1 to {self.experts}, the number of experts, got {self.k}")
 
 
-class QAMoE(nn.Module):
+class QAMoE(QualityAwareModel):
     """The model of the module docstring."""
 
     def __init__(self, spec: DataSpec, config: QAMoEConfig) -> None:
@@ -113,18 +114,17 @@ class QAMoE(nn.Module):
             self.log_variance = nn.Linear(width, 1)
         self.label_mean, self.label_std = spec.label_mean, spec.label_std
 
-    def encode(self, batch: Batch) -> dict[str, Float[Tensor, "B V"]]:
-        """u_m of each modality, and the quality's own encoding behind it; depends on that modality alone."""
-        return {m: self.encode_modality(batch, m) for m in self.modalities}
-
     def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B V"]:
-        """The encoding of one modality."""
+        """u_m, followed by the quality score's own encoding of the modality."""
         return torch.cat([self.encoders[modality](batch), self._scorer(modality).encode(batch)], dim=1)
 
     def fuse(
         self, encoded: Mapping[str, Float[Tensor, "B V"]], quality: Mapping[str, Float[Tensor, " B"]] | None = None
     ) -> Output:
-        """Everything after the encoders; scores that are given take the place of r_m, where there is an r_m."""
+        """Prediction, predicted variance and one quality score per modality.
+
+        Given scores replace r_m; without a quality gate there is no r_m, and they change nothing.
+        """
         width, scores = self.config.width, self.config.quality != "none"
         u = {m: encoded[m][:, :width] for m in self.modalities}
         scored = {m: self._scorer(m)(u[m], encoded[m][:, width:]) for m in self.modalities}
@@ -137,17 +137,8 @@ class QAMoE(nn.Module):
         prediction = self.label_mean + self.label_std * self.predict(h)[:, 0]
         return Output(prediction, self._variance(h), used if scores else {}, gates, parts)
 
-    def forward(self, batch: Batch) -> Output:
-        """Prediction, predicted variance and one quality score per modality."""
-        return self.fuse(self.encode(batch))
-
-    def predict_with_quality(self, batch: Batch, quality: Mapping[str, Float[Tensor, " B"]]) -> Output:
-        """The forward pass with these r_m; without a quality gate there is none to replace, and nothing changes."""
-        return self.fuse(self.encode(batch), quality)
-
-    def loss(self, output: Output, batch: Batch) -> Float[Tensor, ""]:
+    def loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
         """The objective of the prediction, as configured, and that of each quality score that has one."""
-        assert batch.target is not None
         error = output.prediction - batch.target
         loss = error.new_zeros(())
         if "nll" in self.config.loss:

@@ -35,11 +35,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qamoe_bench.config import configure
-from qamoe_bench.contract import Batch, DataSpec, Output
+from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
 from qamoe_bench.errors import BenchError
 from qamoe_bench.nn.encoder import Summary, utterance_encoders
 from qamoe_bench.nn.experts import Dispatch, GLUExperts, top_k_gate
 from qamoe_bench.nn.frames import FrameStatistics, StandardisedLinear, frame_counts, observed_frames
+from qamoe_bench.nn.two_stage import QualityAwareModel
 
 VARIANTS = {
     "-quality-gate": {"quality_gate": False},
@@ -109,7 +110,7 @@ class SignalScore(nn.Module):
         return observed if self.lost is None else observed & (batch.features[self.modality][..., 0] != self.lost)
 
 
-class QAMoEPlus(nn.Module):
+class QAMoEPlus(QualityAwareModel):
     """The model of the module docstring."""
 
     anchors: Tensor
@@ -129,19 +130,19 @@ class QAMoEPlus(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.prior = nn.Parameter(torch.zeros(config.anchors))
 
-    def encode(self, batch: Batch) -> dict[str, Float[Tensor, "B V"]]:
-        """u_m, the logit of r_m, and whether any frame is left, side by side; depends on that modality alone."""
-        return {m: self.encode_modality(batch, m) for m in self.modalities}
-
     def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B V"]:
-        """The encoding of one modality."""
+        """u_m, the logit of r_m, and whether any frame is left, side by side."""
         left = observed_frames(batch, modality).any(1)
         return torch.cat([self.encoders[modality](batch), self.score[modality](batch)[:, None], left[:, None]], dim=1)
 
     def fuse(
         self, encoded: Mapping[str, Float[Tensor, "B V"]], quality: Mapping[str, Float[Tensor, " B"]] | None = None
     ) -> Output:
-        """Everything after the encoders; scores that are given take the place of r_m."""
+        """Prediction, predicted variance and one quality score per modality.
+
+        Given scores replace r_m entirely: a modality without any frame then contributes as much as its score says,
+        because leaving it out is part of r_m. Without the quality gate, scores change nothing.
+        """
         u = {m: encoded[m][:, :-2] for m in self.modalities}
         logits, left = ({m: encoded[m][:, i] for m in self.modalities} for i in (-2, -1))
         own = {m: logits[m].sigmoid().detach() * left[m] for m in self.modalities}
@@ -161,22 +162,8 @@ class QAMoEPlus(nn.Module):
         parts = {"log_mass": log_mass, **{f"logit_{m}": logit for m, logit in logits.items()}}
         return Output(median(mass, self.anchors), variance, used, gates, parts)
 
-    def forward(self, batch: Batch) -> Output:
-        """Prediction, predicted variance and one quality score per modality."""
-        return self.fuse(self.encode(batch))
-
-    def predict_with_quality(self, batch: Batch, quality: Mapping[str, Float[Tensor, " B"]]) -> Output:
-        """The forward pass with these r_m.
-
-        They replace r_m entirely: a modality without any frame speaks too, as loudly as the score says, for staying
-        out is something that r_m knows. Without the quality gate nothing listens to r_m, and the answer stays.
-        """
-        return self.fuse(self.encode(batch), quality)
-
-    def loss(self, output: Output, batch: Batch) -> Float[Tensor, ""]:
+    def loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
         """Cross-entropies of the distribution over anchors and of the scores, and the error of the median."""
-        assert batch.target is not None
-        assert batch.signal is not None
         place = shares(batch.target, self.anchors)  # (B, N)
         loss = -(place * output.parts["log_mass"]).sum(1).mean()
         loss = loss + self.config.l1_weight * F.l1_loss(output.prediction, batch.target)

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qamoe_bench.contract import Batch, DataSpec
+from qamoe_bench.contract import Batch, DataSpec, TrainingBatch
 from qamoe_bench.errors import BenchError
 from qamoe_bench.nn.frames import FrameStatistics, frame_counts, masked_mean, observed_frames
 
@@ -45,7 +45,7 @@ class Quality(nn.Module):
         """The score (B,) in [0, 1], and what `loss` needs."""
         return u.new_ones(len(u)), {}
 
-    def loss(self, parts: dict[str, Tensor], batch: Batch) -> Float[Tensor, ""] | None:
+    def loss(self, parts: dict[str, Tensor], batch: TrainingBatch) -> Float[Tensor, ""] | None:
         """What the score itself is trained on; None where it is trained by the prediction alone."""
         return None
 
@@ -75,9 +75,8 @@ class LabelQuality(DescribedQuality):
         score, _ = super().forward(u, code)
         return score, {"score": score, "label": self.label_mean + self.label_std * self.predict(u)[:, 0]}
 
-    def loss(self, parts: dict[str, Tensor], batch: Batch) -> Float[Tensor, ""] | None:
+    def loss(self, parts: dict[str, Tensor], batch: TrainingBatch) -> Float[Tensor, ""] | None:
         """The unimodal likelihood, in units of the label's standard deviation."""
-        assert batch.target is not None
         variance = (1 - parts["score"]).clamp(min=1e-4)
         return gaussian_nll((batch.target - parts["label"]) / self.label_std, variance)
 
@@ -129,9 +128,8 @@ class FeatureQuality(Quality):
         variance = log_variance.clamp(-10, 10).exp()
         return 1 / (1 + self.kappa * variance.mean(1)).detach(), {"mean": mean, "variance": variance}
 
-    def loss(self, parts: dict[str, Tensor], batch: Batch) -> Float[Tensor, ""] | None:
+    def loss(self, parts: dict[str, Tensor], batch: TrainingBatch) -> Float[Tensor, ""] | None:
         """The likelihood of the clean features."""
-        assert batch.clean is not None
         target = masked_mean(self._projected(batch.clean[self.modality]), batch.mask(self.modality))  # (B, P)
         target = (target - target.mean(0)) / target.std(0, correction=0).clamp(min=1e-6)
         return gaussian_nll(target - parts["mean"], parts["variance"])

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qamoe_bench.contract import Batch, HasEpochs, HasLoss, Output, concatenate
+from qamoe_bench.contract import Batch, HasEpochs, HasLoss, Output, TrainingBatch, concatenate
 from qamoe_bench.corruption.apply import corrupt
 from qamoe_bench.corruption.draws import CommonDraws, FreshDraws
 from qamoe_bench.data.dataset import Dataset
@@ -196,11 +196,10 @@ def best_epoch(valid_mae: Sequence[float], window: int) -> int:
     return min(finite, default=(math.inf, 0))[1]
 
 
-def loss_of(model: nn.Module, output: Output, batch: Batch) -> Float[Tensor, ""]:
+def loss_of(model: nn.Module, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
     """The model's own objective, or mean absolute error."""
     if isinstance(model, HasLoss):
         return model.loss(output, batch)
-    assert batch.target is not None
     return F.l1_loss(output.prediction, batch.target)
 
 
@@ -228,9 +227,8 @@ def _train_epoch(
 def _validate(model: nn.Module, corruptor: "_Corruptor") -> float:
     model.eval()
     total, count = 0.0, 0
-    for batch in corruptor.valid_batches():
-        assert batch.target is not None
-        total += F.l1_loss(model(batch).prediction, batch.target).item() * batch.size
+    for batch, target in corruptor.valid_batches():
+        total += F.l1_loss(model(batch).prediction, target).item() * batch.size
         count += batch.size
     return total / count
 
@@ -240,27 +238,29 @@ class _Corruptor:
 
     def __init__(self, data: Dataset, exposure: Exposure, seed: int, config: TrainConfig, device: torch.device) -> None:
         self._train, self._exposure, self._seed, self._config, self._device = (
-            data.splits["train"].batch(target=True).to(device), exposure, seed, config, device,
+            data.splits["train"].batch().to(device), exposure, seed, config, device,
         )  # fmt: skip
+        self._target = data.splits["train"].target.to(device)
         self._reference = data.reference.to(device)
         self._levels = stream("train", seed, "levels")
         self._generator = torch.Generator(device).manual_seed(torch_seed("train", seed, "corruption"))
         self._order = torch.Generator().manual_seed(torch_seed("train", seed, "order"))
         self._valid = data.splits["valid"]
         kept = self._valid_bytes() <= KEPT_BYTES
-        self._kept = [*concatenate([*self._validation()]).split(VALIDATION_BATCH)] if kept else None
+        self._kept = self._joined() if kept else None
 
-    def train_batches(self) -> Iterator[Batch]:
+    def train_batches(self) -> Iterator[TrainingBatch]:
         order = torch.randperm(self._train.size, generator=self._order).to(self._device)
         for rows in torch.split(order, self._config.batch_size):
             clean = self._train.rows(rows)
             condition = self._exposure.draw(clean.size, self._levels, self._config)
             corrupted = corrupt(clean, condition, FreshDraws(clean, self._generator), self._reference)
             signal = {m: corrupted.signal(m) for m in clean.modalities}
-            yield replace(corrupted.batch, clean=clean.features, signal=signal)
+            features, lengths = corrupted.batch.features, corrupted.batch.lengths
+            yield TrainingBatch(features, lengths, self._target[rows], clean.features, signal)
 
-    def valid_batches(self) -> Iterable[Batch]:
-        """The same ones at every call."""
+    def valid_batches(self) -> Iterable[tuple[Batch, Float[Tensor, " B"]]]:
+        """Samples and their labels, the same ones at every call."""
         return self._validation() if self._kept is None else self._kept
 
     def _copies(self) -> int:
@@ -269,9 +269,16 @@ class _Corruptor:
     def _valid_bytes(self) -> int:
         return 4 * self._copies() * sum(x.numel() for x in self._valid.features.values())
 
-    def _validation(self) -> Iterator[Batch]:
+    def _joined(self) -> list[tuple[Batch, Float[Tensor, " B"]]]:
+        """All validation samples, in batches of equal size."""
+        batches, targets = zip(*self._validation(), strict=True)
+        samples = concatenate(batches).split(VALIDATION_BATCH)
+        return list(zip(samples, torch.split(torch.cat(targets), VALIDATION_BATCH), strict=True))
+
+    def _validation(self) -> Iterator[tuple[Batch, Float[Tensor, " B"]]]:
         """Corrupted batches, each made when it is asked for: the split may be larger than memory."""
-        clean = self._valid.batch(target=True).to(self._device)
+        clean = self._valid.batch().to(self._device)
+        target = self._valid.target.to(self._device)
         for copy_index in range(self._copies()):
             draws = CommonDraws(torch_seed("valid", self._seed, copy_index), self._valid.ids, clean)
             levels = stream("valid", self._seed, copy_index, "levels")
@@ -279,7 +286,7 @@ class _Corruptor:
             for start in range(0, clean.size, VALIDATION_BATCH):
                 rows = slice(start, start + VALIDATION_BATCH)
                 some = _of_samples(condition, rows)
-                yield corrupt(clean.rows(rows), some, draws.rows(rows), self._reference).batch
+                yield corrupt(clean.rows(rows), some, draws.rows(rows), self._reference).batch, target[rows]
 
 
 def _of_samples(condition: Condition, rows: slice) -> Condition:

@@ -7,11 +7,11 @@ import pytest
 import torch
 from qamoe_baselines.cmib import VARIANTS, Branch, CMIBConfig, build
 from qamoe_baselines.cmib_bottleneck import Bottleneck, Gaussian
-from tinydata import make_dataset
+from tinydata import make_dataset, training_batch
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
-from qamoe_bench.contract import Batch, DataSpec, Output
+from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import BenchError
 from qamoe_bench.seeding import seeded
@@ -72,7 +72,9 @@ FINAL, TARGET = [1.0, 2.0], [0.0, 4.0]  # mean error 1.5
         ("b", 1.5),
     ],
 )
-def test_the_loss_equals_a_hand_worked_number(variant: str, expected: float, tiny: Dataset, batch: Batch) -> None:
+def test_the_loss_equals_a_hand_worked_number(
+    variant: str, expected: float, tiny: Dataset, batch: TrainingBatch
+) -> None:
     model = build(tiny.spec, variant=variant, beta=0.1, **SMALL)
     parts = dict[str, Tensor]()
     if variant in "cl":
@@ -86,7 +88,7 @@ def test_the_loss_equals_a_hand_worked_number(variant: str, expected: float, tin
     torch.testing.assert_close(found, torch.tensor(expected))
 
 
-def test_forward_equals_the_formulas(tiny: Dataset, batch: Batch) -> None:
+def test_forward_equals_the_formulas(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec, **SMALL).eval()
 
     def squeezed(block: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,7 +110,9 @@ def test_forward_equals_the_formulas(tiny: Dataset, batch: Batch) -> None:
     torch.testing.assert_close(output.parts["divergence"], divergence)
 
 
-def test_early_fusion_takes_the_encodings_and_late_fusion_has_no_second_bottleneck(tiny: Dataset, batch: Batch) -> None:
+def test_early_fusion_takes_the_encodings_and_late_fusion_has_no_second_bottleneck(
+    tiny: Dataset, batch: TrainingBatch
+) -> None:
     early, late, bare = (build(tiny.spec, variant=v, fusion="sum", **SMALL).eval() for v in "elb")
     assert early.multimodal is not None
     total = sum(early.encode(batch).values(), torch.zeros(20, 10))
@@ -121,7 +125,7 @@ def test_early_fusion_takes_the_encodings_and_late_fusion_has_no_second_bottlene
     torch.testing.assert_close(bare(batch).prediction, bare.decoder(total)[:, 0])
 
 
-def test_a_product_of_experts_is_what_the_second_bottleneck_sees(tiny: Dataset, batch: Batch) -> None:
+def test_a_product_of_experts_is_what_the_second_bottleneck_sees(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec, fusion="poe", **SMALL).eval()
     codes = [model.unimodal[m](x, sample=False).code for m, x in model.encode(batch).items()]
     precision = 1 + sum((c.std**-2 for c in codes), torch.zeros(20, 10))
@@ -131,7 +135,9 @@ def test_a_product_of_experts_is_what_the_second_bottleneck_sees(tiny: Dataset, 
 
 
 @pytest.mark.parametrize("pool", ["mean", "statistics"])
-def test_the_text_branch_equals_a_plain_loop(pool: Literal["mean", "statistics"], tiny: Dataset, batch: Batch) -> None:
+def test_the_text_branch_equals_a_plain_loop(
+    pool: Literal["mean", "statistics"], tiny: Dataset, batch: TrainingBatch
+) -> None:
     branch = Branch("text", tiny.spec, CMIBConfig(width=10, pool=pool)).eval()
     features = batch.features["text"].clone()
     row = int(batch.lengths["text"].argmax())
@@ -155,7 +161,7 @@ def test_the_text_branch_equals_a_plain_loop(pool: Literal["mean", "statistics"]
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_the_last_position_is_read_whatever_it_holds(tiny: Dataset, batch: Batch) -> None:
+def test_the_last_position_is_read_whatever_it_holds(tiny: Dataset, batch: TrainingBatch) -> None:
     config = CMIBConfig(width=10, pool="last", standardise=False)
     text, audio = (Branch(m, tiny.spec, config).eval() for m in ("text", "audio"))
     x = batch.features["text"]  # (B, 4, 5), with zeros at the back of most
@@ -179,7 +185,7 @@ def test_pooling_does_not_see_padding_or_its_amount(
     assert (branch(nothing) == 0).all()
 
 
-def test_evaluation_samples_only_when_asked(tiny: Dataset, batch: Batch) -> None:
+def test_evaluation_samples_only_when_asked(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec, **SMALL, **STILL)
     asked = build(tiny.spec, sample_in_evaluation=True, **SMALL, **STILL)
     assert not torch.equal(model(batch).prediction, model(batch).prediction)  # training samples
@@ -189,7 +195,7 @@ def test_evaluation_samples_only_when_asked(tiny: Dataset, batch: Batch) -> None
 
 
 @every_variant
-def test_gradients_reach_every_parameter(variant: dict[str, Any], tiny: Dataset, batch: Batch) -> None:
+def test_gradients_reach_every_parameter(variant: dict[str, Any], tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec, **SMALL, **variant)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.3) if parameter.ndim > 1 else None
@@ -199,7 +205,7 @@ def test_gradients_reach_every_parameter(variant: dict[str, Any], tiny: Dataset,
 
 
 @every_variant
-def test_padding_has_no_influence(variant: dict[str, Any], tiny: Dataset, batch: Batch) -> None:
+def test_padding_has_no_influence(variant: dict[str, Any], tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec, **{**SMALL, **variant, "sample_in_evaluation": False}).eval()
     poisoned = {m: torch.where(batch.mask(m)[..., None], x, 77.0) for m, x in batch.features.items()}
     torch.testing.assert_close(model(replace(batch, features=poisoned)).prediction, model(batch).prediction)
@@ -209,7 +215,7 @@ def test_padding_has_no_influence(variant: dict[str, Any], tiny: Dataset, batch:
 @pytest.mark.parametrize("modalities", [("text",), ("vision",), ("text", "audio")])
 def test_any_subset_of_modalities(variant: dict[str, Any], modalities: tuple[str, ...]) -> None:
     data = make_dataset(modalities)
-    batch = data.splits["test"].batch(target=True)
+    batch = training_batch(data.splits["test"])
     model = build(data.spec, **SMALL, **variant)
     assert model.loss(model(batch), batch).isfinite()
 

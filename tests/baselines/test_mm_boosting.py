@@ -14,10 +14,10 @@ from qamoe_baselines.mm_boosting import (
     complementary_weights,
     contribution_loss,
 )
-from tinydata import make_dataset
+from tinydata import make_dataset, training_batch
 from torch import Tensor, nn
 
-from qamoe_bench.contract import Batch, HasEpochs, HasLoss, Output
+from qamoe_bench.contract import HasEpochs, HasLoss, Output, TrainingBatch
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.seeding import seeded
 
@@ -30,9 +30,10 @@ def output_of(predictions: Tensor, contributions: Tensor | None = None) -> Outpu
     return Output(predictions.mean(1), parts={"predictions": predictions, **rated})
 
 
-def labelled(*target: float) -> Batch:
+def labelled(*target: float) -> TrainingBatch:
     size = len(target)
-    return Batch({"text": torch.ones(size, 1, 1)}, {"text": torch.ones(size, dtype=torch.long)}, torch.tensor(target))
+    features, lengths = {"text": torch.ones(size, 1, 1)}, {"text": torch.ones(size, dtype=torch.long)}
+    return TrainingBatch(features, lengths, torch.tensor(target), clean=features, signal={"text": torch.ones(size)})
 
 
 def contribution_heads(model: MMBoosting) -> list[nn.Linear]:
@@ -67,7 +68,7 @@ def test_complementary_weights_are_one_for_a_learner_that_is_alone() -> None:
     assert (complementary_weights(torch.rand(5, 1), 1.0) == 1).all()
 
 
-def test_the_prediction_is_weighted_by_a_softmax_of_the_contributions(tiny: Dataset, batch: Batch) -> None:
+def test_the_prediction_is_weighted_by_a_softmax_of_the_contributions(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec, width=8, temperature=0.5).eval()
     for layer, c in zip(contribution_heads(model), (0.2, 0.4, 0.6, 0.8), strict=True):
         nn.init.zeros_(layer.weight)
@@ -79,7 +80,7 @@ def test_the_prediction_is_weighted_by_a_softmax_of_the_contributions(tiny: Data
     torch.testing.assert_close(output.prediction, output.parts["predictions"] @ expected)
 
 
-def test_each_learner_predicts_by_its_own_formula(tiny: Dataset, batch: Batch) -> None:
+def test_each_learner_predicts_by_its_own_formula(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec, width=8).eval()
     h = model.encode(batch)
     h[MULTIMODAL] = torch.tanh(model.joint[0](torch.cat([h["text"], h["audio"], h["vision"]], dim=1)))
@@ -90,7 +91,7 @@ def test_each_learner_predicts_by_its_own_formula(tiny: Dataset, batch: Batch) -
         torch.testing.assert_close(found["contributions"][:, i], model.contribution[k](h[k])[:, 0])
 
 
-def test_weights_are_uniform_in_the_warm_up_and_in_training_only(tiny: Dataset, batch: Batch) -> None:
+def test_weights_are_uniform_in_the_warm_up_and_in_training_only(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec, warm_up=2).train()
     uniform = torch.full((20, 4), 0.25)
     assert not torch.allclose(model(batch).parts["weights"], uniform)  # nobody spoke of an epoch
@@ -134,7 +135,7 @@ def test_without_complementary_update_all_samples_count_alike(tiny: Dataset) -> 
     torch.testing.assert_close(found, torch.tensor(1 + first + second))
 
 
-def test_without_contributions_weights_are_uniform_and_have_no_network(tiny: Dataset, batch: Batch) -> None:
+def test_without_contributions_weights_are_uniform_and_have_no_network(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec, contribution=False).eval()
     output = model(batch)
     torch.testing.assert_close(output.prediction, output.parts["predictions"].mean(1))
@@ -143,14 +144,14 @@ def test_without_contributions_weights_are_uniform_and_have_no_network(tiny: Dat
     torch.testing.assert_close(model.loss(output_of(torch.ones(1, 1)), labelled(0.0)), torch.tensor(2.0))
 
 
-def test_without_the_multimodal_learner_the_modalities_are_left(tiny: Dataset, batch: Batch) -> None:
+def test_without_the_multimodal_learner_the_modalities_are_left(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec, multimodal=False)
     assert model.learners == ("text", "audio", "vision")
     assert model(batch).parts["weights"].shape == (20, 3)
     assert not list(model.joint.parameters())
 
 
-def test_contributions_do_not_teach_the_learners(tiny: Dataset, batch: Batch) -> None:
+def test_contributions_do_not_teach_the_learners(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec)
     model(batch).parts["contributions"].sum().backward()
     reached = {n.partition(".")[0] for n, p in model.named_parameters() if p.grad is not None}
@@ -159,7 +160,7 @@ def test_contributions_do_not_teach_the_learners(tiny: Dataset, batch: Batch) ->
 
 def test_one_modality_makes_two_learners() -> None:
     data = make_dataset(("audio",))
-    model, batch = build(data.spec), data.splits["test"].batch(target=True)
+    model, batch = build(data.spec), training_batch(data.splits["test"])
     output = model(batch)
     assert output.parts["predictions"].shape == (20, 2)
     assert model.loss(output, batch).isfinite()
@@ -167,19 +168,19 @@ def test_one_modality_makes_two_learners() -> None:
     assert alone.loss(alone(batch), batch).isfinite()
 
 
-def test_a_contribution_is_no_quality(tiny: Dataset, batch: Batch) -> None:
+def test_a_contribution_is_no_quality(tiny: Dataset, batch: TrainingBatch) -> None:
     assert not build(tiny.spec)(batch).quality
 
 
 @pytest.mark.parametrize("variant", [{}, *VARIANTS.values()], ids=["full", *VARIANTS])
-def test_gradients_reach_every_parameter(variant: dict[str, Any], tiny: Dataset, batch: Batch) -> None:
+def test_gradients_reach_every_parameter(variant: dict[str, Any], tiny: Dataset, batch: TrainingBatch) -> None:
     with seeded("test"):
         model = build(tiny.spec, **variant).train()
         model.loss(model(batch), batch).backward()  # type: ignore[no-untyped-call]
     assert not [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
 
 
-def test_the_contributions_learn_during_the_warm_up_too(tiny: Dataset, batch: Batch) -> None:
+def test_the_contributions_learn_during_the_warm_up_too(tiny: Dataset, batch: TrainingBatch) -> None:
     with seeded("test"):
         model = build(tiny.spec).train()
         model.start_epoch(1)
@@ -187,7 +188,7 @@ def test_the_contributions_learn_during_the_warm_up_too(tiny: Dataset, batch: Ba
     assert not [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
 
 
-def test_a_missing_modality_predicts_from_zeros_and_keeps_its_weight(tiny: Dataset, batch: Batch) -> None:
+def test_a_missing_modality_predicts_from_zeros_and_keeps_its_weight(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec).eval()
     gone = replace(batch, features={**batch.features, "audio": torch.zeros_like(batch.features["audio"])})
     output = model(gone)

@@ -14,10 +14,10 @@ from qamoe_baselines.sam_lml_losses import (
     ranking_loss,
     task_ranking_loss,
 )
-from tinydata import make_dataset
+from tinydata import make_dataset, training_batch
 from torch import Tensor, nn
 
-from qamoe_bench.contract import Batch, Output
+from qamoe_bench.contract import Batch, Output, TrainingBatch
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import BenchError
 from qamoe_bench.seeding import seeded
@@ -28,13 +28,12 @@ ALONE = {
 """All supervision off."""
 
 
-def supervision(model: SAMLML, output: Output, batch: Batch) -> Tensor:
+def supervision(model: SAMLML, output: Output, batch: TrainingBatch) -> Tensor:
     """The loss without the prediction's own error."""
-    assert batch.target is not None
     return model.loss(output, batch) - (output.prediction - batch.target).abs().mean()
 
 
-def without(batch: Batch, *modalities: str) -> Batch:
+def without(batch: TrainingBatch, *modalities: str) -> TrainingBatch:
     return replace(batch, features={m: x * (m not in modalities) for m, x in batch.features.items()})
 
 
@@ -111,7 +110,7 @@ def test_noise_has_the_standard_deviation_and_the_perturbation_a_share_of_it() -
 @pytest.mark.parametrize("modalities", [("text",), ("text", "vision"), ("text", "audio", "vision")])
 def test_there_are_as_many_interactions_as_ordered_pairs(modalities: tuple[str, ...]) -> None:
     data = make_dataset(modalities)
-    model, batch = build(data.spec), data.splits["test"].batch(target=True)
+    model, batch = build(data.spec), training_batch(data.splits["test"])
     output = model(batch)
     count = len(modalities) ** 2
     assert len(model.pairs) == count
@@ -139,7 +138,7 @@ def test_an_interaction_is_a_map_of_the_statistics_of_observed_frames_with_what_
             torch.testing.assert_close(found[i, p], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_the_prediction_is_made_from_the_weighted_interactions(tiny: Dataset, batch: Batch) -> None:
+def test_the_prediction_is_made_from_the_weighted_interactions(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec, width=8).eval()
     output = model(batch)
     q = output.parts["interactions"]
@@ -150,12 +149,12 @@ def test_the_prediction_is_made_from_the_weighted_interactions(tiny: Dataset, ba
         torch.testing.assert_close(output.prediction[i], expected)
 
 
-def test_fusing_what_was_encoded_is_the_forward_pass(tiny: Dataset, batch: Batch) -> None:
+def test_fusing_what_was_encoded_is_the_forward_pass(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec).eval()
     torch.testing.assert_close(model.fuse(*model.encode(batch)).prediction, model(batch).prediction)
 
 
-def test_only_interactions_with_the_noisy_modality_are_computed_again(tiny: Dataset, batch: Batch) -> None:
+def test_only_interactions_with_the_noisy_modality_are_computed_again(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec).eval()
     output, rows = model(batch), torch.arange(20)
     pairs = [pair for pair in model.pairs if "audio" in pair]
@@ -172,7 +171,7 @@ def test_only_interactions_with_the_noisy_modality_are_computed_again(tiny: Data
 def test_the_noise_loss_puts_the_noisy_weights_beside_the_untouched_ones() -> None:
     data = make_dataset(("text", "audio"))
     only = {"task_ranking": 0.0, "reconstruction": 0.0, "orthogonality": 0.0, "variance": 0.0}
-    batch = data.splits["test"].batch(target=True)
+    batch = training_batch(data.splits["test"])
     ranked, anchored = (
         build(data.spec, **only, **w).eval() for w in ({"anchor": 0.0}, {"ranking": 0.0, "anchor": 1.0})
     )
@@ -187,15 +186,14 @@ def test_the_noise_loss_puts_the_noisy_weights_beside_the_untouched_ones() -> No
 def test_samples_without_the_noisy_modality_have_nothing_to_rank() -> None:
     data = make_dataset(("audio",))
     only = {"task_ranking": 0.0, "reconstruction": 0.0, "orthogonality": 0.0, "variance": 0.0}
-    batch, model = data.splits["test"].batch(target=True), build(data.spec, **only).eval()
+    batch, model = training_batch(data.splits["test"]), build(data.spec, **only).eval()
     gone = without(batch, "audio")
     assert supervision(model, model(gone), gone) == 0
     half = replace(batch, features={"audio": torch.cat([gone.features["audio"][:10], batch.features["audio"][10:]])})
     assert supervision(model, model(half), half) > 0
 
 
-def test_single_interactions_learn_from_their_own_errors(tiny: Dataset, batch: Batch) -> None:
-    assert batch.target is not None
+def test_single_interactions_learn_from_their_own_errors(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec, **{**ALONE, "task_ranking": 1.0}, own=0.5).eval()
     nn.init.zeros_(model.own.weight)
     nn.init.zeros_(model.own.bias)
@@ -204,7 +202,7 @@ def test_single_interactions_learn_from_their_own_errors(tiny: Dataset, batch: B
     torch.testing.assert_close(supervision(model, model(batch), batch), expected)
 
 
-def test_the_decomposition_loss_is_a_mean_over_modalities_that_are_there(tiny: Dataset, batch: Batch) -> None:
+def test_the_decomposition_loss_is_a_mean_over_modalities_that_are_there(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec, **{**ALONE, "reconstruction": 0.5}).eval()
     for parts in model.decompose.values():
         nn.init.zeros_(parts.reconstruct.weight)  # type: ignore[arg-type, union-attr]
@@ -218,7 +216,7 @@ def test_the_decomposition_loss_is_a_mean_over_modalities_that_are_there(tiny: D
     torch.testing.assert_close(supervision(model, model(gone), gone), 0.5 * torch.stack(errors).sum() / 3)
 
 
-def test_without_supervision_the_loss_is_the_mean_absolute_error(tiny: Dataset, batch: Batch) -> None:
+def test_without_supervision_the_loss_is_the_mean_absolute_error(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec, **ALONE).eval()
     assert supervision(model, model(batch), batch) == 0
     assert {n.partition(".")[0] for n, _ in model.named_parameters()} == {
@@ -226,7 +224,7 @@ def test_without_supervision_the_loss_is_the_mean_absolute_error(tiny: Dataset, 
     }  # fmt: skip
 
 
-def test_the_loss_depends_on_torchs_seed_alone(tiny: Dataset, batch: Batch) -> None:
+def test_the_loss_depends_on_torchs_seed_alone(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec).eval()
     output, losses = model(batch), []
     for seed in (1, 1, 2):
@@ -236,7 +234,7 @@ def test_the_loss_depends_on_torchs_seed_alone(tiny: Dataset, batch: Batch) -> N
     assert losses[0] != losses[2]
 
 
-def test_the_loss_is_finite_where_nothing_is_observed(tiny: Dataset, batch: Batch) -> None:
+def test_the_loss_is_finite_where_nothing_is_observed(tiny: Dataset, batch: TrainingBatch) -> None:
     model, gone = build(tiny.spec).train(), without(batch, "text", "audio", "vision")
     output = model(gone)
     assert (output.parts["interactions"] == 0).all()
@@ -251,7 +249,7 @@ def test_the_loss_is_finite_where_nothing_is_observed(tiny: Dataset, batch: Batc
 def test_gradients_reach_every_parameter(variant: dict[str, Any], modalities: tuple[str, ...]) -> None:
     data = make_dataset(modalities)
     with seeded("test"):
-        model, batch = build(data.spec, **variant).train(), data.splits["test"].batch(target=True)
+        model, batch = build(data.spec, **variant).train(), training_batch(data.splits["test"])
         for _ in range(20):  # noise meets one modality at a time
             some = batch.rows(torch.randperm(20)[:13])
             model.loss(model(some), some).backward()  # type: ignore[no-untyped-call]

@@ -21,7 +21,7 @@ from qamoe_bench.protocol.parse import load_protocol, parse_protocol
 from qamoe_bench.protocol.spec import Condition
 
 SPLIT = make_split("corruption", 60)
-CLEAN = SPLIT.batch(target=True)
+CLEAN = SPLIT.batch()
 STD = {"text": torch.ones(5), "audio": torch.tensor([1.0, 2.0, 3.0]), "vision": torch.full((4,), 0.5)}
 REFERENCE = Reference(
     mean={m: torch.full_like(s, 0.25) for m, s in STD.items()},
@@ -76,9 +76,8 @@ def test_noise_at_one_level_is_a_multiple_of_noise_at_another(a: float, b: float
 
 @given(st.floats(0, 1), st.floats(0, 1))
 @settings(max_examples=25, deadline=None)
-def test_labels_lengths_and_padding_are_untouched(lam: float, eta: float) -> None:
+def test_lengths_and_padding_are_untouched(lam: float, eta: float) -> None:
     corrupted = at(lam=lam, eta=eta).batch
-    assert torch.equal(corrupted.target, CLEAN.target)  # type: ignore[arg-type]
     for m in CLEAN.modalities:
         assert torch.equal(corrupted.lengths[m], CLEAN.lengths[m])
         assert (corrupted.features[m][~CLEAN.mask(m)] == 0).all()
@@ -109,7 +108,7 @@ def test_a_modality_that_the_data_lacks_is_not_the_one_that_is_kept() -> None:
 def test_missing_rates_and_the_kept_modality_follow_their_definition() -> None:
     # η = 0.7 with one kept: a modality is missing with 0.7 − 0.7³/3 = 0.5857
     split = make_split("many", 6000)
-    clean = split.batch(target=False)
+    clean = split.batch()
     draws = CommonDraws(5, split.ids, clean).rows(slice(None))
     corrupted = corrupt(clean, MISSING.conditions[-1], draws, REFERENCE)
     rates = [float((corrupted.missing(m) == 1).float().mean()) for m in clean.modalities]
@@ -120,7 +119,7 @@ def test_missing_rates_and_the_kept_modality_follow_their_definition() -> None:
 
 def test_noise_has_the_stated_size_and_differs_between_frames_and_dimensions() -> None:
     split = make_split("noise", 4000)
-    clean = split.batch(target=False)
+    clean = split.batch()
     draws = CommonDraws(5, split.ids, clean).rows(slice(None))
     corrupted = corrupt(clean, NOISE.conditions[5], draws, REFERENCE)
     mask = clean.mask("audio")
@@ -137,7 +136,7 @@ def test_noise_has_the_stated_size_and_differs_between_frames_and_dimensions() -
 
 def test_modalities_and_seeds_draw_independently() -> None:
     split = make_split("many", 6000)
-    draws = [CommonDraws(seed, split.ids, split.batch(target=False)).rows(slice(None)) for seed in (1, 2)]
+    draws = [CommonDraws(seed, split.ids, split.batch()).rows(slice(None)) for seed in (1, 2)]
     columns = [d(PRESENCE, m) for d in draws for m in ("text", "audio", "vision")]
     correlation = np.corrcoef(torch.stack(columns))
     assert np.abs(correlation - np.eye(6)).max() < 0.05

@@ -44,8 +44,7 @@ def make_batch(lengths: Mapping[str, Sequence[int]], widths: Mapping[str, int] =
         x = np.random.default_rng(len(m)).uniform(0.5, 1.5, (len(counts), max(counts) + extra, widths[m]))
         x[np.arange(x.shape[1]) >= np.array(counts)[:, None]] = 0
         features[m] = torch.tensor(x, dtype=torch.float32)
-    target = torch.linspace(-3, 3, len(next(iter(lengths.values()))))
-    return Batch(features, {m: torch.tensor(counts) for m, counts in lengths.items()}, target)
+    return Batch(features, {m: torch.tensor(counts) for m, counts in lengths.items()})
 
 
 def varied_lengths(samples: int, modalities: Sequence[str] = MODALITIES, shortest: int = 1) -> dict[str, list[int]]:
@@ -156,10 +155,9 @@ def test_level_zero_is_the_identity_to_the_bit(kind: str) -> None:
 @every_kind
 @given(data=st.data())
 @few
-def test_target_lengths_and_padding_are_untouched(kind: str, data: st.DataObject) -> None:
+def test_lengths_and_padding_are_untouched(kind: str, data: st.DataObject) -> None:
     level, options = data.draw(levels_of(kind)), data.draw(options_of(kind))
     found = at(kind, level, data.draw(st.integers(0, 3)), **options)
-    assert torch.equal(found.batch.target, BATCH.target)  # type: ignore[arg-type]
     for m in MODALITIES:
         assert torch.equal(found.batch.lengths[m], BATCH.lengths[m])
         assert found.batch.features[m].shape == BATCH.features[m].shape
@@ -203,7 +201,7 @@ def test_further_padding_changes_nothing(kind: str, data: st.DataObject) -> None
     step = step_of(kind, data.draw(levels_of(kind)), **data.draw(options_of(kind)))
     more = data.draw(st.integers(1, 5))
     longer = {m: torch.nn.functional.pad(x, (0, 0, 0, more)) for m, x in BATCH.features.items()}
-    padded = Batch(longer, BATCH.lengths, BATCH.target)
+    padded = Batch(longer, BATCH.lengths)
     found = run(padded, CommonDraws(1, IDS, padded).rows(slice(None)), step)
     assert_same(
         found, run(BATCH, common(1).rows(slice(None)), step), {m: x.shape[1] for m, x in BATCH.features.items()}
@@ -489,7 +487,7 @@ def test_fewer_modalities_do_no_harm(kind: str, modalities: tuple[str, ...]) -> 
 @few
 def test_samples_that_lack_a_modality_do_no_harm(kind: str, data: st.DataObject) -> None:
     batch = make_batch(varied_lengths(24, shortest=-3) | {"audio": [0] * 20 + [8] * 4})
-    batch = Batch(batch.features, {m: n.clamp(min=0) for m, n in batch.lengths.items()}, batch.target)
+    batch = Batch(batch.features, {m: n.clamp(min=0) for m, n in batch.lengths.items()})
     level, options = data.draw(levels_of(kind)), data.draw(options_of(kind))
     found = run(batch, CommonDraws(1, IDS, batch).rows(slice(None)), step_of(kind, level, **options))
     for m in MODALITIES:

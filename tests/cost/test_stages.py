@@ -62,7 +62,7 @@ def test_stages_sum_to_the_total(name: str, tiny: Dataset, batch: Batch) -> None
 
 def test_qa_moe_by_hand() -> None:
     data = make_dataset(("audio",))
-    batch = data.splits["test"].batch(target=False).rows(slice(2))
+    batch = data.splits["test"].batch().rows(slice(2))
     # 3 features, 6 frames, width 4, 5 experts of which 2 are routed to, hidden 6; two samples.
     name = "qa-moe:width=4,experts=5,k=2,expert_hidden=6,dispatch=sparse"
     stages = stages_of(name, count(made(name, data), batch)[0])

@@ -105,7 +105,7 @@ def test_rows_are_float32_when_features_are_of_any_number_type(kind: DTypeLike, 
     data = read(tmp_path, setting("text", lambda n: (features(n) * 8).astype(kind)))
     stored = data.splits["test"].features["text"].dtype
     assert stored == (torch.float16 if kind == np.float16 else torch.float32)
-    assert data.splits["test"].batch(target=False).rows(slice(0, 2)).features["text"].dtype == torch.float32
+    assert data.splits["test"].batch().rows(slice(0, 2)).features["text"].dtype == torch.float32
     np.testing.assert_array_equal(data.splits["test"].features["text"].numpy(), features(4) * 8)
 
 
@@ -457,7 +457,7 @@ def test_mosi_sequences_have_their_lengths_when_present() -> None:
     assert [len(data.splits[s]) for s in SPLITS] == [225, 62, 113]
     assert data.spec.widths == {"text": 384, "audio": 25, "vision": 38}
     assert data.spec.lengths == {"text": 52, "audio": 400, "vision": 250}
-    batch = data.splits["test"].batch(target=False)
+    batch = data.splits["test"].batch()
     for m in batch.modalities:
         assert batch.lengths[m].min() > 0
         assert batch.features[m][~batch.mask(m)].eq(0).all()

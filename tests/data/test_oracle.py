@@ -37,14 +37,14 @@ def labels(data: Dataset) -> NDArray[np.float64]:
 
 def only(data: Dataset, *modalities: str) -> Batch:
     """The test split with every other modality missing."""
-    batch = data.splits["test"].batch(target=False)
+    batch = data.splits["test"].batch()
     return Batch({m: x if m in modalities else x * 0 for m, x in batch.features.items()}, batch.lengths)
 
 
 def noise(data: Dataset, level: float, seed: int, *, constant: bool) -> dict[str, torch.Tensor]:
     """Gaussian noise for the valid frames of the test split, one draw per frame or per utterance."""
     rng = np.random.default_rng(seed)
-    batch = data.splits["test"].batch(target=False)
+    batch = data.splits["test"].batch()
     made = {}
     for m, x in batch.features.items():
         n, t, d = x.shape
@@ -336,7 +336,7 @@ def test_posterior_refuses_what_it_does_not_cover() -> None:
 
 def test_posterior_refuses_a_part_of_a_split() -> None:
     data, oracle = large()
-    batch = data.splits["test"].batch(target=False)
+    batch = data.splits["test"].batch()
     part = Batch({m: x[:5] for m, x in batch.features.items()}, {m: n[:5] for m, n in batch.lengths.items()})
     with pytest.raises(ValueError, match="all 6000 samples"):
         oracle.predict("test", part, CLEAN)

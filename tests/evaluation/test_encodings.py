@@ -96,7 +96,7 @@ def test_under_random_missing_each_sample_is_encoded_once_and_each_kind_of_nothi
 ) -> None:
     model = Counts()
     found = swept(model, data, MISSING, batch_size)
-    whole = data.splits["test"].batch(target=False)
+    whole = data.splits["test"].batch()
     emptied = 0
     for m in data.spec.modalities:
         gone = found.columns[f"missing_{m}"].reshape(-1, 20).any(0)
@@ -153,7 +153,7 @@ def test_every_kind_is_known_to_the_test_above() -> None:
 
 def test_what_is_left_of_a_lost_modality_is_equal_for_equal_numbers_only() -> None:
     data = with_tokens()
-    whole = untouched(data.splits["test"].batch(target=False), data.token_ids)
+    whole = untouched(data.splits["test"].batch(), data.token_ids)
     nothing = lose(whole, {m: torch.ones(20, dtype=torch.bool) for m in data.spec.modalities}).batch
     for m in data.spec.modalities:
         numbers = emptied_inputs(whole, m)
@@ -247,7 +247,7 @@ def test_speed_is_that_of_whole_passes_only(tiny: Dataset, monkeypatch: pytest.M
 
 
 def test_nothing_is_said_of_a_corruption_that_is_not_sure() -> None:
-    batch = make_dataset().splits["test"].batch(target=False)
+    batch = make_dataset().splits["test"].batch()
     assert isinstance(untouched(batch, {}), Corrupted)
     written = replace(untouched(batch, {}), written=frozenset({"text"}))
     assert not written.intact("text").any()

@@ -71,7 +71,7 @@ def check(data: Dataset) -> None:
     """What a data set promises."""
     low, high = data.label_range
     for split in data.splits.values():
-        batch = split.batch(target=True)
+        batch = split.batch()
         assert len({*split.ids}) == len(split)
         assert split.target.min() >= low
         assert split.target.max() <= high

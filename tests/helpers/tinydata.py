@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from qamoe_bench.contract import TrainingBatch
 from qamoe_bench.data.dataset import Dataset, Split
 
 WIDTHS = {"text": 5, "audio": 3, "vision": 4}
@@ -29,6 +30,13 @@ def make_dataset(modalities: tuple[str, ...] = tuple(WIDTHS)) -> Dataset:
     sizes = {"train": 40, "valid": 12, "test": 20}
     splits = {name: make_split(name, size, modalities) for name, size in sizes.items()}
     return Dataset("tiny", splits, digest="tiny" + "".join(modalities))
+
+
+def training_batch(split: Split) -> TrainingBatch:
+    """All samples of a split as a training step has them, with nothing corrupted."""
+    batch = split.batch()
+    untouched = {m: torch.ones(len(split)) for m in batch.modalities}
+    return TrainingBatch(batch.features, batch.lengths, split.target, batch.features, untouched)
 
 
 def mmsa_content(modalities: tuple[str, ...] = tuple(WIDTHS)) -> dict[str, dict[str, Any]]:

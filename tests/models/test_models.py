@@ -9,7 +9,7 @@ from tinydata import make_dataset
 from torch import Tensor, nn
 
 import qamoe_bench
-from qamoe_bench.contract import AcceptsQuality, Batch, DataSpec, Output
+from qamoe_bench.contract import AcceptsQuality, Batch, DataSpec, Output, TrainingBatch
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import BenchError
 from qamoe_bench.registry import find_model, model_refs
@@ -36,7 +36,7 @@ def with_parameters(model: nn.Module) -> nn.Module:
     return model
 
 
-def zeroed(batch: Batch, *modalities: str) -> Batch:
+def zeroed(batch: TrainingBatch, *modalities: str) -> TrainingBatch:
     return replace(batch, features={m: x * (m not in modalities) for m, x in batch.features.items()})
 
 
@@ -48,7 +48,7 @@ def outputs(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
 
 
 @every_model
-def test_shapes_and_ranges(name: str, tiny: Dataset, batch: Batch) -> None:
+def test_shapes_and_ranges(name: str, tiny: Dataset, batch: TrainingBatch) -> None:
     found = outputs(made(name, tiny.spec), batch)
     assert all(t.shape == (20,) and t.isfinite().all() for t in found.values())
     assert (found.get("variance", torch.ones(1)) > 0).all()
@@ -59,25 +59,27 @@ def test_shapes_and_ranges(name: str, tiny: Dataset, batch: Batch) -> None:
 @pytest.mark.parametrize("modalities", [("text",), ("audio", "vision"), ("text", "audio"), ("text", "audio", "vision")])
 def test_any_subset_of_modalities_in_the_data(name: str, modalities: tuple[str, ...]) -> None:
     data = make_dataset(modalities)
-    assert outputs(made(name, data.spec), data.splits["test"].batch(target=False))["prediction"].isfinite().all()
+    assert outputs(made(name, data.spec), data.splits["test"].batch())["prediction"].isfinite().all()
 
 
 @every_model
 @pytest.mark.parametrize("lost", [("text",), ("audio", "vision"), ("text", "audio", "vision")])
-def test_finite_with_modalities_missing(name: str, lost: tuple[str, ...], tiny: Dataset, batch: Batch) -> None:
+def test_finite_with_modalities_missing(name: str, lost: tuple[str, ...], tiny: Dataset, batch: TrainingBatch) -> None:
     assert all(t.isfinite().all() for t in outputs(made(name, tiny.spec), zeroed(batch, *lost)).values())
 
 
 @every_model
 @pytest.mark.parametrize("modality", ["text", "audio", "vision"])
-def test_finite_with_every_frame_of_a_modality_corrupted(name: str, modality: str, tiny: Dataset, batch: Batch) -> None:
+def test_finite_with_every_frame_of_a_modality_corrupted(
+    name: str, modality: str, tiny: Dataset, batch: TrainingBatch
+) -> None:
     noise = 100 * torch.randn_like(batch.features[modality]) * batch.mask(modality)[..., None]
     noisy = replace(batch, features={**batch.features, modality: batch.features[modality] + noise})
     assert all(t.isfinite().all() for t in outputs(made(name, tiny.spec), noisy).values())
 
 
 @every_model
-def test_bfloat16_autocast_stays_near(name: str, tiny: Dataset, batch: Batch) -> None:
+def test_bfloat16_autocast_stays_near(name: str, tiny: Dataset, batch: TrainingBatch) -> None:
     model = made(name, tiny.spec)
     with torch.autocast("cpu", torch.bfloat16):
         low = outputs(model, batch)
@@ -86,12 +88,12 @@ def test_bfloat16_autocast_stays_near(name: str, tiny: Dataset, batch: Batch) ->
 
 
 @every_model
-def test_finite_when_the_data_itself_lacks_a_modality(name: str, tiny: Dataset, batch: Batch) -> None:
+def test_finite_when_the_data_itself_lacks_a_modality(name: str, tiny: Dataset, batch: TrainingBatch) -> None:
     bare = replace(zeroed(batch, "audio"), lengths={**batch.lengths, "audio": torch.zeros_like(batch.lengths["audio"])})
     assert all(t.isfinite().all() for t in outputs(made(name, tiny.spec), bare).values())
 
 
-def reach_every_parameter(model: nn.Module, batch: Batch) -> None:
+def reach_every_parameter(model: nn.Module, batch: TrainingBatch) -> None:
     """Weights are drawn with a standard deviation of 1/√inputs, so that no tanh saturates and blocks its gradient."""
     for _ in range(20):  # with sparse routing one batch of a fresh model may leave an expert out
         for parameter in model.parameters():
@@ -102,16 +104,15 @@ def reach_every_parameter(model: nn.Module, batch: Batch) -> None:
 
 
 @every_model
-def test_gradients_reach_every_parameter(name: str, tiny: Dataset, batch: Batch) -> None:
+def test_gradients_reach_every_parameter(name: str, tiny: Dataset, batch: TrainingBatch) -> None:
     with seeded("gradients", name):
         reach_every_parameter(with_parameters(made(name, tiny.spec)).train(), batch)
 
 
 @every_model
-def test_overfits_eight_samples(name: str, tiny: Dataset, batch: Batch) -> None:
+def test_overfits_eight_samples(name: str, tiny: Dataset, batch: TrainingBatch) -> None:
     model, few = with_parameters(made(name, tiny.spec)), batch.rows(slice(8))
     optimiser = torch.optim.Adam(model.parameters(), 1e-3)
-    assert few.target is not None
     for _ in range(600):
         optimiser.zero_grad()
         loss_of(model, model(few), few).backward()  # type: ignore[no-untyped-call]
@@ -122,7 +123,7 @@ def test_overfits_eight_samples(name: str, tiny: Dataset, batch: Batch) -> None:
 
 
 @every_model
-def test_padding_has_no_influence(name: str, tiny: Dataset, batch: Batch) -> None:
+def test_padding_has_no_influence(name: str, tiny: Dataset, batch: TrainingBatch) -> None:
     model = made(name, tiny.spec)
     poisoned = {m: torch.where(batch.mask(m)[..., None], x, 77.0) for m, x in batch.features.items()}
     for key, value in outputs(model, batch).items():
@@ -130,22 +131,22 @@ def test_padding_has_no_influence(name: str, tiny: Dataset, batch: Batch) -> Non
 
 
 @every_model
-def test_permuting_the_batch_permutes_the_output(name: str, tiny: Dataset, batch: Batch) -> None:
+def test_permuting_the_batch_permutes_the_output(name: str, tiny: Dataset, batch: TrainingBatch) -> None:
     model, order = made(name, tiny.spec), torch.randperm(20)
     for key, value in outputs(model, batch).items():
         torch.testing.assert_close(outputs(model, batch.rows(order))[key], value[order])
 
 
 @every_model
-def test_evaluation_is_deterministic_and_blind_to_labels(name: str, tiny: Dataset, batch: Batch) -> None:
+def test_evaluation_is_deterministic_and_blind_to_labels(name: str, tiny: Dataset, batch: TrainingBatch) -> None:
     model = made(name, tiny.spec)
-    blind = outputs(model, replace(batch, target=None, clean=None, signal=None))
+    blind = outputs(model, Batch(batch.features, batch.lengths))
     for key, value in outputs(model, batch).items():
         assert torch.equal(blind[key], value)
 
 
 @every_model
-def test_saved_and_loaded_weights_give_the_same_output(name: str, tiny: Dataset, batch: Batch) -> None:
+def test_saved_and_loaded_weights_give_the_same_output(name: str, tiny: Dataset, batch: TrainingBatch) -> None:
     model = made(name, tiny.spec)
     with seeded("another"):
         twin = find_model(name).builder()(tiny.spec).eval()
@@ -170,7 +171,7 @@ def test_every_file_with_a_builder_is_a_registered_model() -> None:
     package = Path(qamoe_bench.__file__).parent
     found = {
         f"{folder.name}.{path.stem}:build"
-        for folder in (package / "qamoe", package.parent / "baselines" / "qamoe_baselines")
+        for folder in (package / "models", package.parent / "baselines" / "qamoe_baselines")
         for path in folder.glob("*.py")
         if "\ndef build(" in path.read_text(encoding="utf-8")
     }
@@ -178,7 +179,7 @@ def test_every_file_with_a_builder_is_a_registered_model() -> None:
 
 
 @every_variant
-def test_in_every_variant_gradients_reach_every_parameter(name: str, tiny: Dataset, batch: Batch) -> None:
+def test_in_every_variant_gradients_reach_every_parameter(name: str, tiny: Dataset, batch: TrainingBatch) -> None:
     ref = find_model(name)
     with seeded("test", name):
         model = ref.builder()(tiny.spec, **ref.settings).train()
@@ -186,7 +187,7 @@ def test_in_every_variant_gradients_reach_every_parameter(name: str, tiny: Datas
 
 
 @every_model_and_variant
-def test_with_its_own_quality_a_model_answers_as_without(name: str, tiny: Dataset, batch: Batch) -> None:
+def test_with_its_own_quality_a_model_answers_as_without(name: str, tiny: Dataset, batch: TrainingBatch) -> None:
     model, some_lost = made(name, tiny.spec), zeroed(batch, "audio")
     with torch.no_grad():
         own = model(some_lost)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from qamoe_bench.contract import Batch
+from qamoe_bench.contract import TrainingBatch
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import BenchError
 from qamoe_bench.models.qa_moe_plus import build, median, shares
@@ -27,7 +27,7 @@ def test_the_median_lies_where_half_of_the_mass_is_below() -> None:
     torch.testing.assert_close(median(mass, ANCHORS), torch.tensor([0.0, -0.25, -1.0, 1.0]))
 
 
-def test_forward_equals_the_formulas(tiny: Dataset, batch: Batch) -> None:
+def test_forward_equals_the_formulas(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec, width=8, anchors=5, expert_hidden=6).eval()
     torch.nn.init.normal_(model.prior)
     with torch.no_grad():
@@ -49,12 +49,11 @@ def test_forward_equals_the_formulas(tiny: Dataset, batch: Batch) -> None:
             torch.testing.assert_close(output.variance[i], variance)
 
 
-def test_the_loss_is_its_three_parts(tiny: Dataset, batch: Batch) -> None:
+def test_the_loss_is_its_three_parts(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec, l1_weight=2.0, quality_weight=3.0).eval()
     signal = {m: torch.full((20,), share) for m, share in (("text", 0.2), ("audio", 0.5), ("vision", 1.0))}
     batch = replace(batch, signal=signal)
     output = model(batch)
-    assert batch.target is not None
     place = shares(batch.target, model.anchors)
     expected = -(place * output.parts["log_mass"]).sum(1).mean() + 2 * (output.prediction - batch.target).abs().mean()
     for m in model.modalities:
@@ -63,7 +62,7 @@ def test_the_loss_is_its_three_parts(tiny: Dataset, batch: Batch) -> None:
     torch.testing.assert_close(model.loss(output, batch), expected)
 
 
-def test_without_any_frame_the_prior_answers(tiny: Dataset, batch: Batch) -> None:
+def test_without_any_frame_the_prior_answers(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec).eval()
     gone = replace(batch, features={m: 0 * x for m, x in batch.features.items()})
     output = model(gone)
@@ -71,7 +70,7 @@ def test_without_any_frame_the_prior_answers(tiny: Dataset, batch: Batch) -> Non
     assert all((q == 0).all() for q in output.quality.values())
 
 
-def test_a_score_from_outside_replaces_r_even_where_no_frame_is_left(tiny: Dataset, batch: Batch) -> None:
+def test_a_score_from_outside_replaces_r_even_where_no_frame_is_left(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec).eval()
     silent = replace(batch, features={**batch.features, "audio": 0 * batch.features["audio"]})
     own = model(silent)
@@ -82,13 +81,13 @@ def test_a_score_from_outside_replaces_r_even_where_no_frame_is_left(tiny: Datas
     torch.testing.assert_close(nothing.prediction, median(model.prior.softmax(0)[None], model.anchors).expand(20))
 
 
-def test_without_the_quality_gate_scores_from_outside_change_nothing(tiny: Dataset, batch: Batch) -> None:
+def test_without_the_quality_gate_scores_from_outside_change_nothing(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec, quality_gate=False).eval()
     given = model.predict_with_quality(batch, {m: torch.rand(20) for m in model.modalities})
     assert torch.equal(given.prediction, model(batch).prediction)
 
 
-def test_the_mixture_takes_quality_as_a_fact(tiny: Dataset, batch: Batch) -> None:
+def test_the_mixture_takes_quality_as_a_fact(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec)
     model(batch).prediction.sum().backward()
     assert not any(p.grad is not None and p.grad.any() for p in model.score.parameters())

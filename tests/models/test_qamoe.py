@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from qamoe_bench.contract import Batch, Output
+from qamoe_bench.contract import Batch, Output, TrainingBatch
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import BenchError
 from qamoe_bench.models.qa_moe import build
@@ -43,7 +43,7 @@ def literal(
     return torch.stack(predictions), torch.stack(variances), {m: torch.stack(q) for m, q in qualities.items()}
 
 
-def test_forward_equals_the_formulas(tiny: Dataset, batch: Batch) -> None:
+def test_forward_equals_the_formulas(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec, width=8, expert_hidden=5).eval()
     torch.nn.init.normal_(model.prior)
     with torch.no_grad():
@@ -54,11 +54,10 @@ def test_forward_equals_the_formulas(tiny: Dataset, batch: Batch) -> None:
         torch.testing.assert_close(output.quality[m], quality[m])
 
 
-def test_loss_is_the_gaussian_likelihood_without_its_constant(tiny: Dataset, batch: Batch) -> None:
+def test_loss_is_the_gaussian_likelihood_without_its_constant(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec)
     output = Output(torch.randn(20), torch.rand(20) + 0.1)
     assert output.variance is not None
-    assert batch.target is not None
     normal = torch.distributions.Normal(output.prediction, output.variance.sqrt())
     log_prob = normal.log_prob(batch.target)  # type: ignore[no-untyped-call]
     expected = -log_prob.mean() - 0.5 * math.log(2 * math.pi)
@@ -70,7 +69,7 @@ def test_loss_is_the_gaussian_likelihood_without_its_constant(tiny: Dataset, bat
     assert without(batch).variance is None
 
 
-def test_a_quality_of_zero_leaves_the_prior_alone(tiny: Dataset, batch: Batch) -> None:
+def test_a_quality_of_zero_leaves_the_prior_alone(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec, width=8).eval()
     for quality in model.quality.values():
         torch.nn.init.constant_(quality.spread.bias, 1e9)  # type: ignore[arg-type,union-attr]
@@ -79,7 +78,7 @@ def test_a_quality_of_zero_leaves_the_prior_alone(tiny: Dataset, batch: Batch) -
     assert all((q < 1e-6).all() for q in output.quality.values())
 
 
-def test_with_scores_from_outside_the_formulas_take_these(tiny: Dataset, batch: Batch) -> None:
+def test_with_scores_from_outside_the_formulas_take_these(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec, width=8, expert_hidden=5).eval()
     torch.nn.init.normal_(model.prior)
     given = {m: torch.rand(20) for m in reversed(model.modalities)}  # whatever their order
@@ -92,14 +91,14 @@ def test_with_scores_from_outside_the_formulas_take_these(tiny: Dataset, batch: 
     assert not torch.allclose(model.predict_with_quality(batch, permuted).prediction, prediction, atol=1e-3)
 
 
-def test_without_a_quality_gate_scores_from_outside_change_nothing(tiny: Dataset, batch: Batch) -> None:
+def test_without_a_quality_gate_scores_from_outside_change_nothing(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec, quality="none").eval()
     given = model.predict_with_quality(batch, {m: torch.rand(20) for m in model.modalities})
     assert torch.equal(given.prediction, model(batch).prediction)
     assert given.quality == {}
 
 
-def test_own_experts_and_priors_per_modality_when_not_shared(tiny: Dataset, batch: Batch) -> None:
+def test_own_experts_and_priors_per_modality_when_not_shared(tiny: Dataset, batch: TrainingBatch) -> None:
     shared = build(tiny.spec, width=8)
     own = build(tiny.spec, width=8, share_experts=False, share_prior=False)
     assert len(own.experts) == 3
@@ -107,12 +106,12 @@ def test_own_experts_and_priors_per_modality_when_not_shared(tiny: Dataset, batc
     assert own(batch).prediction.shape == shared(batch).prediction.shape
 
 
-def test_fusing_what_was_encoded_is_the_forward_pass(tiny: Dataset, batch: Batch) -> None:
+def test_fusing_what_was_encoded_is_the_forward_pass(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec).eval()
     torch.testing.assert_close(model.fuse(model.encode(batch)).prediction, model(batch).prediction)
 
 
-def test_ablations_leave_out_what_they_say(tiny: Dataset, batch: Batch) -> None:
+def test_ablations_leave_out_what_they_say(tiny: Dataset, batch: TrainingBatch) -> None:
     def made(name: str) -> Any:
         torch.manual_seed(0)
         return build(tiny.spec, **find_model(f"qa-moe:{name}").settings).eval()
@@ -127,7 +126,7 @@ def test_ablations_leave_out_what_they_say(tiny: Dataset, batch: Batch) -> None:
 
 
 @pytest.mark.parametrize("k", range(1, 9))
-def test_k_experts_answer(k: int, tiny: Dataset, batch: Batch) -> None:
+def test_k_experts_answer(k: int, tiny: Dataset, batch: TrainingBatch) -> None:
     routing = build(tiny.spec, k=k).eval()(batch).routing
     for weights in routing.values():
         assert ((weights > 0).sum(1) == k).all()
@@ -139,11 +138,10 @@ def test_more_experts_than_there_are_cannot_answer(tiny: Dataset) -> None:
         build(tiny.spec, k=9)
 
 
-def test_label_quality_pays_for_the_errors_of_its_own_prediction(tiny: Dataset, batch: Batch) -> None:
+def test_label_quality_pays_for_the_errors_of_its_own_prediction(tiny: Dataset, batch: TrainingBatch) -> None:
     quality = make_quality("label-nll", "text", tiny.spec, width=8, kappa=1.0)
     u = torch.randn(20, 8)
     score, parts = quality(u, torch.empty(20, 0))
-    assert batch.target is not None
     error, variance = batch.target - parts["label"], tiny.spec.label_std**2 * (1 - score)
     normal = torch.distributions.Normal(parts["label"], variance.sqrt())
     # The loss is in units of the label's deviation, and without the constant.
@@ -154,13 +152,12 @@ def test_label_quality_pays_for_the_errors_of_its_own_prediction(tiny: Dataset, 
     torch.testing.assert_close(found, expected)
 
 
-def test_feature_quality_predicts_the_clean_features(tiny: Dataset, batch: Batch) -> None:
+def test_feature_quality_predicts_the_clean_features(tiny: Dataset, batch: TrainingBatch) -> None:
     torch.manual_seed(0)
     quality = make_quality("feature-nll", "text", tiny.spec, width=8, kappa=8.0)
     score, parts = quality(torch.empty(20, 8), quality.encode(batch))
     torch.testing.assert_close(score, 1 / (1 + 8 * parts["variance"].mean(1)))
     assert not score.requires_grad
-    assert batch.clean is not None
     clean = torch.stack([x[:n].mean(0) for x, n in zip(batch.clean["text"], batch.lengths["text"], strict=True)])
     mean = tiny.spec.feature_mean["text"]
     target = (clean - mean) @ quality.projection  # type: ignore[operator]
@@ -172,7 +169,7 @@ def test_feature_quality_predicts_the_clean_features(tiny: Dataset, batch: Batch
     torch.testing.assert_close(found, expected)
 
 
-def test_the_models_loss_adds_those_of_its_scores(tiny: Dataset, batch: Batch) -> None:
+def test_the_models_loss_adds_those_of_its_scores(tiny: Dataset, batch: TrainingBatch) -> None:
     for kind in ("label-nll", "feature-nll"):
         model = build(tiny.spec, quality=kind).eval()
         output = model(batch)

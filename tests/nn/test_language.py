@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 from qamoe_baselines import cmib
-from tinydata import make_dataset
+from tinydata import make_dataset, training_batch
 
-from qamoe_bench.contract import Batch
+from qamoe_bench.contract import Batch, TrainingBatch
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import BenchError
 from qamoe_bench.models.qa_moe_plus import SignalScore
@@ -45,9 +45,9 @@ def tokens() -> Dataset:
 
 
 @pytest.fixture
-def batch(tokens: Dataset) -> Batch:
+def batch(tokens: Dataset) -> TrainingBatch:
     """Its 20 test samples."""
-    return tokens.splits["test"].batch(target=True)
+    return training_batch(tokens.splits["test"])
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def small_bert(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder, "TokenStates", SmallBert)
 
 
-def test_states_equal_those_of_each_sample_without_its_padding(batch: Batch) -> None:
+def test_states_equal_those_of_each_sample_without_its_padding(batch: TrainingBatch) -> None:
     states = SmallBert().eval()
     found = states(batch, "text")
     assert found.shape == (20, 6, 8)
@@ -68,7 +68,7 @@ def test_states_equal_those_of_each_sample_without_its_padding(batch: Batch) -> 
         torch.testing.assert_close(found[i, :n], states.model(input_ids=ids).last_hidden_state[0])
 
 
-def test_states_do_not_depend_on_what_stands_in_padding(batch: Batch) -> None:
+def test_states_do_not_depend_on_what_stands_in_padding(batch: TrainingBatch) -> None:
     states = SmallBert().eval()
     poisoned = batch.features["text"].masked_fill(~batch.mask("text")[..., None], 1e6)
     torch.testing.assert_close(states(Batch({"text": poisoned}, batch.lengths), "text"), states(batch, "text"))
@@ -82,7 +82,7 @@ def test_a_missing_transformers_is_told_with_the_remedy(monkeypatch: pytest.Monk
 
 @pytest.mark.usefixtures("small_bert")
 @pytest.mark.parametrize("pool", ["mean", "last"])
-def test_gradients_reach_bert_through_cmib(pool: str, tokens: Dataset, batch: Batch) -> None:
+def test_gradients_reach_bert_through_cmib(pool: str, tokens: Dataset, batch: TrainingBatch) -> None:
     model = cmib.build(tokens.spec, width=10, hidden=16, pool=pool)
     model.loss(model(batch), batch).backward()  # type: ignore[no-untyped-call]
     assert not [n for n, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
@@ -90,7 +90,9 @@ def test_gradients_reach_bert_through_cmib(pool: str, tokens: Dataset, batch: Ba
 
 
 @pytest.mark.usefixtures("small_bert")
-def test_a_mean_of_states_leaves_padding_out_and_the_last_state_is_padding(tokens: Dataset, batch: Batch) -> None:
+def test_a_mean_of_states_leaves_padding_out_and_the_last_state_is_padding(
+    tokens: Dataset, batch: TrainingBatch
+) -> None:
     mean = cmib.Branch("text", tokens.spec, cmib.CMIBConfig(width=10)).eval()
     last = cmib.Branch("text", tokens.spec, cmib.CMIBConfig(width=10, pool="last")).eval()
     cut = Batch({"text": batch.features["text"][3:4, :3]}, {"text": batch.lengths["text"][3:4].clamp(max=3)})
@@ -109,7 +111,7 @@ TAKE_TOKENS = ("qa-moe", "qa-moe:label-nll", "qa-moe-plus", "late-fusion", "mm-b
 
 @pytest.mark.usefixtures("small_bert")
 @pytest.mark.parametrize("name", TAKE_TOKENS)
-def test_models_take_token_ids_and_train_bert(name: str, tokens: Dataset, batch: Batch) -> None:
+def test_models_take_token_ids_and_train_bert(name: str, tokens: Dataset, batch: TrainingBatch) -> None:
     ref = find_model(name)
     model = ref.builder()(tokens.spec, **ref.settings)
     known = replace(batch, clean=batch.features, signal={m: torch.ones(20) for m in batch.modalities})
@@ -124,7 +126,7 @@ def test_models_take_token_ids_and_train_bert(name: str, tokens: Dataset, batch:
 
 @pytest.mark.usefixtures("small_bert")
 @pytest.mark.parametrize("name", TAKE_TOKENS)
-def test_models_do_not_see_what_stands_behind_the_tokens(name: str, tokens: Dataset, batch: Batch) -> None:
+def test_models_do_not_see_what_stands_behind_the_tokens(name: str, tokens: Dataset, batch: TrainingBatch) -> None:
     ref = find_model(name)
     model = ref.builder()(tokens.spec, **ref.settings).eval()
     poisoned = batch.features["text"].masked_fill(~batch.mask("text")[..., None], 3.0)
@@ -133,7 +135,7 @@ def test_models_do_not_see_what_stands_behind_the_tokens(name: str, tokens: Data
 
 
 @pytest.mark.usefixtures("small_bert")
-def test_an_encoder_maps_the_states_as_they_are(tokens: Dataset, batch: Batch) -> None:
+def test_an_encoder_maps_the_states_as_they_are(tokens: Dataset, batch: TrainingBatch) -> None:
     made = UtteranceEncoder("text", tokens.spec, 10, dropout=0.0, summary="mean").eval()
     assert made.language is not None
     states, count = made.language(batch, "text"), int(batch.lengths["text"][4])
@@ -142,7 +144,7 @@ def test_an_encoder_maps_the_states_as_they_are(tokens: Dataset, batch: Batch) -
     torch.testing.assert_close(made(batch)[0], made.perceptron(torch.zeros(10)))  # without a token
 
 
-def test_a_score_of_token_ids_counts_those_that_are_left(tokens: Dataset, batch: Batch) -> None:
+def test_a_score_of_token_ids_counts_those_that_are_left(tokens: Dataset, batch: TrainingBatch) -> None:
     score = SignalScore("text", tokens.spec, width=8)
     text = batch.features["text"]
     words = torch.where(batch.mask("text")[..., None], torch.full_like(text, 9.0), text)

@@ -339,7 +339,7 @@ def incomplete_split(samples: int, *, lacking: bool) -> Split:
 
 
 def corrupted_by_package(split: Split, condition: Condition) -> Corrupted:
-    clean = split.batch(target=False)
+    clean = split.batch()
     draws = CommonDraws(SEED, split.ids, clean, DRAW)
     return corrupt(clean, condition, draws.rows(slice(None)), dataset().reference)
 
@@ -452,7 +452,7 @@ def one_frame_split() -> Split:
 def package_patterns(protocol: str) -> Mapping[float, Patterns]:
     """By nominal rate, over all samples and seeds."""
     split = one_frame_split()
-    clean = split.batch(target=False)
+    clean = split.batch()
     found: dict[float, Patterns] = {}
     for seed in range(SEEDS):
         draws = CommonDraws(seed, split.ids, clean)  # kept, so that every rate uses the same

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tinydata import make_dataset
+from tinydata import make_dataset, training_batch
 from torch import Tensor, nn
 
-from qamoe_bench.contract import Batch, DataSpec, Output
+from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import RunFailed
 from qamoe_bench.protocol.parse import load_protocol
@@ -64,8 +64,7 @@ def test_loss_falls_and_the_best_validation_epoch_is_kept(tiny: Dataset) -> None
     model, trained = fit(tiny, CLEAN, config=TrainConfig(epochs=30, batch_size=16))
     assert trained.train_loss[-1] < 0.7 * trained.train_loss[0]
     assert trained.best_epoch == best_epoch(trained.valid_mae, 5)
-    valid = tiny.splits["valid"].batch(target=True)
-    assert valid.target is not None
+    valid = training_batch(tiny.splits["valid"])
     with torch.no_grad():
         loss = (model(valid).prediction - valid.target).abs().mean()
     assert float(loss) == pytest.approx(trained.valid_mae[trained.best_epoch - 1], rel=1e-5)
@@ -107,7 +106,7 @@ def test_a_model_with_its_own_loss_is_trained_on_it(tiny: Dataset) -> None:
         def forward(self, batch: Batch) -> Output:
             return Output(self.level.expand(batch.size))
 
-        def loss(self, output: Output, batch: Batch) -> Tensor:
+        def loss(self, output: Output, batch: TrainingBatch) -> Tensor:
             return ((output.prediction - 2) ** 2).mean()
 
     config = TrainConfig(epochs=200, learning_rate=0.05, weight_decay=0)
@@ -137,11 +136,9 @@ def test_a_specialist_sees_its_condition_only(tiny: Dataset) -> None:
     (text_only,) = [c for c in protocol.conditions if c.name == "text"]
     train(Watching(), tiny, Exposure(text_only), 1, SHORT, CPU)
     assert all((batch.features["audio"] == 0).all() and (batch.features["vision"] == 0).all() for batch in seen)
-    lessons = [batch for batch in seen if batch.clean is not None]
+    lessons = [batch for batch in seen if isinstance(batch, TrainingBatch)]
     assert len(lessons) == 4 * 3  # validation batches carry no lesson
     for batch in lessons:
-        assert batch.clean is not None
-        assert batch.signal is not None
         assert (batch.clean["audio"] != 0).any()
         assert (batch.signal["audio"] == 0).all()
         assert (batch.signal["text"] == 1).all()
