@@ -58,6 +58,7 @@ class Speed:
     @property
     def samples_per_second(self) -> dict[int, float]:
         """Throughput of the median pass, by batch size."""
+        # The median, because single passes are disturbed by other processes.
         return {size: size / statistics.median(seconds) for size, seconds in self.seconds.items()}
 
 
@@ -189,7 +190,7 @@ def size_of(name: str, model: nn.Module, batch: Batch, declared: Prefixes | None
         counts, output = count(model, batch)
     except RunFailed as error:
         raise RunFailed(f"model {name!r}: {error}") from error
-    if not isinstance(output, Output):
+    if not isinstance(output, Output):  # possible for third-party models, which nothing has run before
         raise RunFailed(f"model {name!r}: expected a qamoe_bench.contract.Output, got {type(output).__name__}")
     stages = {stage: n / batch.size for stage, n in by_stage(counts, declared).items()}
     return Size(count_parameters(model, output.routing, declared), stages, batch.size)

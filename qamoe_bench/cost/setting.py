@@ -46,6 +46,7 @@ class Setting:
         if name in self.extra:
             return self.extra[name]().eval()
         base = name.partition(":")[0]
+        # `find_model` would not suggest the extra networks.
         if self.extra and base not in model_refs() and ":" not in name:
             raise unknown_name("model", name, [*model_refs(), *self.extra])
         ref = find_model(name)

@@ -67,5 +67,5 @@ def _speed_table(costs: Sequence[Cost]) -> Table:
 
 def significant(value: float, digits: int = 4) -> str:
     """A number rounded to some significant digits, never with an exponent."""
-    rounded = float(f"{value:.{digits - 1}e}")
+    rounded = float(f"{value:.{digits - 1}e}")  # the format with an exponent counts significant digits
     return np.format_float_positional(rounded, trim="-")

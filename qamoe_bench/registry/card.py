@@ -66,7 +66,7 @@ def read_card(expression: ast.expr | None, module: str) -> ModelCard:
         return ModelCard()
     try:
         declared = ast.literal_eval(expression)
-    except ValueError:
+    except ValueError:  # a call or a name, which only an import could evaluate
         declared = None
     if not isinstance(declared, dict):
         raise BenchError(
@@ -79,7 +79,7 @@ def read_card(expression: ast.expr | None, module: str) -> ModelCard:
         expected, is_valid = _CHECKS[key]
         if not is_valid(value):
             raise BenchError(f"CARD[{key!r}] in {module}: expected {expected}, got {value!r}; correct the literal")
-    return ModelCard(**declared)
+    return ModelCard(**declared)  # the keys of `_CHECKS` are the fields of the class
 
 
 def _is_name(value: object) -> bool:

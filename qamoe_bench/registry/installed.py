@@ -17,7 +17,9 @@ def installed_cards() -> dict[str, ModelCard]:
     Raises:
         BenchError: If one of the cards is malformed.
     """
-    return {name: ref.card() for name, ref in model_refs().items() if source_of(ref.module) is not None}
+    # Without its module, a model cannot run but must not break reports either, for example after a folder was moved.
+    refs = {name: ref for name, ref in model_refs().items() if source_of(ref.module) is not None}
+    return {name: ref.card() for name, ref in refs.items()}
 
 
 def model_with_role(role: str) -> str:

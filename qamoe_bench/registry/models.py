@@ -110,6 +110,7 @@ def model_refs() -> Mapping[str, ModelRef]:
     refs: dict[str, ModelRef] = {}
     for point in entry_points(group=ENTRY_POINTS):
         ref = ModelRef(point.name, point.value)
+        # An editable install can list the same entry point twice, which is harmless.
         if refs.setdefault(point.name, ref) != ref:
             raise BenchError(
                 f"two installed packages offer a model {point.name!r} ({refs[point.name].target} and {point.value}); "
@@ -128,7 +129,7 @@ def find_model(name: str) -> ModelRef:
     base, _, text = name.partition(":")
     if base in refs:
         ref = refs[base]
-    elif match := re.fullmatch(r"([A-Za-z_][\w.]*:[A-Za-z_]\w*)(?::(.*))?", name):
+    elif match := re.fullmatch(r"([A-Za-z_][\w.]*:[A-Za-z_]\w*)(?::(.*))?", name):  # module:attribute[:settings]
         ref = ModelRef(match[1], match[1])
         text = match[2] or ""
     else:

@@ -42,7 +42,7 @@ def parse_settings(text: str, variants: Variants, model: str) -> Settings:
     settings = Settings()
     for setting in text.split(","):
         key, equals, value = setting.partition("=")
-        if setting in variants:
+        if setting in variants:  # before `=` is looked at, because a variant's name may contain any character
             settings.model.update(variants[setting])
         elif setting in EVALUATIONS:
             settings.evaluation.update(EVALUATIONS[setting])
