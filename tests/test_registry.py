@@ -1,15 +1,37 @@
-"""Names of models, and the settings behind them."""
+"""Names of models, the settings that follow them, and the cards that models declare."""
 
+import ast
+import re
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
+import qamoe_bench
 from qamoe_bench.errors import BenchError
-from qamoe_bench.registry import ModelRef, find_model, model_refs
+from qamoe_bench.figures.palette import COLOURS, styles
+from qamoe_bench.registry import (
+    ModelCard,
+    ModelRef,
+    expand_groups,
+    find_model,
+    group_names,
+    model_refs,
+    model_with_role,
+    models_in_print,
+    palette_places,
+)
+from qamoe_bench.registry.card import STYLES
+from qamoe_bench.run.presets import PRESETS
+
+PACKAGE = Path(qamoe_bench.__file__).parent
+BASELINES = PACKAGE.parent / "baselines" / "qamoe_baselines"
+STATISTICS = {"mean"}
+"""Names of models that are a statistic's name as well, which any file may contain."""
 
 
-def test_settings_stand_behind_a_name() -> None:
+def test_settings_follow_a_name() -> None:
     ref = find_model("qa-moe:-quality-gate,k=2,train.levels_per=batch,renormalise_gate=False,encoder=gru")
     assert ref.settings == {"quality": "none", "k": 2, "renormalise_gate": False, "encoder": "gru"}
     assert ref.training == {"levels_per": "batch"}
@@ -18,7 +40,7 @@ def test_settings_stand_behind_a_name() -> None:
     assert find_model("qa-moe").settings == {}
 
 
-def test_settings_stand_behind_a_module_and_function() -> None:
+def test_settings_follow_a_module_and_function() -> None:
     ref = find_model("qamoe_baselines.late_fusion:build:width=8")
     assert (ref.target, ref.settings) == ("qamoe_baselines.late_fusion:build", {"width": 8})
     assert ref.base == "qamoe_baselines.late_fusion:build:width=8"
@@ -32,6 +54,16 @@ def test_an_unknown_variant_names_the_nearest() -> None:
 def test_every_ablation_of_qa_moe_has_a_name() -> None:
     names = {"-quality-gate", "-fallback", "-experts", "-nll", "label-nll", "feature-nll"}
     assert names <= set(model_refs()["qa-moe"].variants())
+
+
+def test_settings_of_the_evaluation_leave_the_weights_what_they_are() -> None:
+    ref = find_model("qa-moe:k=2,bfloat16")
+    assert ref.evaluation == {"precision": "bfloat16"}
+    assert ref.settings == {"k": 2}
+    assert ref.trained_name == find_model("qa-moe:eval.precision=bfloat16,k=2").trained_name == "qa-moe:k=2"
+    assert find_model("qa-moe:bfloat16").trained_name == "qa-moe"
+    mine = find_model("qamoe_baselines.late_fusion:build:eval.precision=bfloat16")
+    assert mine.trained_name == "qamoe_baselines.late_fusion:build"
 
 
 @pytest.fixture
@@ -56,11 +88,140 @@ def test_variants_are_read_without_importing_and_must_be_written_out(package: Pa
         ref.variants()
 
 
-def test_settings_of_the_evaluation_leave_the_weights_what_they_are() -> None:
-    ref = find_model("qa-moe:k=2,bfloat16")
-    assert ref.evaluation == {"precision": "bfloat16"}
-    assert ref.settings == {"k": 2}
-    assert ref.trained_name == find_model("qa-moe:eval.precision=bfloat16,k=2").trained_name == "qa-moe:k=2"
-    assert find_model("qa-moe:bfloat16").trained_name == "qa-moe"
-    mine = find_model("qamoe_baselines.late_fusion:build:eval.precision=bfloat16")
-    assert mine.trained_name == "qamoe_baselines.late_fusion:build"
+CARD = """
+CARD = {
+    "groups": ("quick", "guests"),
+    "published": {"C-MIB": "small", "Guest": ""},
+    "presets": {"paper": {"width": 3}},
+    "stages": {"text encoder": ("body.text",)},
+    "style": 0,
+}
+raise RuntimeError  # never runs, because cards are read without importing the module
+"""
+
+
+@pytest.fixture
+def guest(package: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The module of a third-party model `guest`, which is installed next to the built-in models."""
+    points = [EntryPoint(name, ref.target, "") for name, ref in model_refs().items()]
+    points.append(EntryPoint("guest", "guestpackage.model:build", ""))
+    points.append(EntryPoint("vanished", "guestpackage.vanished:build", ""))  # its module is not there
+    monkeypatch.setattr("qamoe_bench.registry.models.entry_points", lambda group: points)
+    module = package / "model.py"
+    module.write_text(CARD, encoding="utf-8")
+    return module
+
+
+def test_a_third_party_model_declares_a_card(guest: Path) -> None:
+    card = find_model("guest").card()
+    assert card.presets == {"paper": {"width": 3}}
+    assert card.stages == {"text encoder": ("body.text",)}
+    assert models_in_print()["C-MIB"] == {"c-mib", "guest:small"}
+    assert models_in_print()["Guest"] == {"guest"}
+    assert expand_groups(["@guests"]) == ["guest"]
+    assert "guest" in expand_groups(["@quick"])
+    assert {"@all", "@guests", "@quick"} <= set(group_names())
+
+
+def test_two_models_do_not_share_a_style(guest: Path) -> None:
+    assert find_model("guest").card().style == find_model("qa-moe").card().style
+    places = palette_places()
+    assert len(set(places.values())) == len(places)
+    looks = styles(["qa-moe", "guest", "unknown"])
+    assert len(set(looks.values())) == 3
+
+
+def test_a_model_without_a_card_has_an_empty_one(guest: Path) -> None:
+    guest.write_text("def build(): ...\n", encoding="utf-8")
+    assert find_model("guest").card() == ModelCard()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("make()", "CARD in guestpackage.model: expected a dictionary that is written out, got make\\(\\)"),
+        ("('quick',)", "expected a dictionary that is written out"),
+        ("{'grups': ('quick',)}", "unknown key of CARD in guestpackage.model 'grups'.*did you mean 'groups'"),
+        ("{'groups': 'quick'}", "CARD\\['groups'\\] in guestpackage.model: expected a tuple of names.*got 'quick'"),
+        ("{'groups': ('all',)}", "expected a tuple of names other than 'all'"),
+        ("{'published': ('C-MIB',)}", "expected a dictionary from a method's name"),
+        ("{'presets': {'paper': 128}}", "expected a dictionary from a preset's name"),
+        ("{'stages': {'body': ('x',)}}", "expected a dictionary from a stage"),
+        ("{'stages': {'heads': 'x'}}", "expected a dictionary from a stage"),
+        ("{'style': 8}", "expected a whole number from 0 to 7, got 8"),
+        ("{'style': True}", "expected a whole number from 0 to 7, got True"),
+        ("{'role': 'referee'}", "expected one of control, floor, got 'referee'"),
+    ],
+)
+def test_a_malformed_card_is_refused_with_its_reason(text: str, words: str, guest: Path) -> None:
+    guest.write_text(f"CARD = {text}\n", encoding="utf-8")
+    with pytest.raises(BenchError, match=words):
+        find_model("guest").card()
+
+
+def test_a_role_belongs_to_one_model(guest: Path) -> None:
+    assert model_with_role("control") == "late-fusion"
+    assert model_with_role("floor") == "mean"
+    guest.write_text('CARD = {"role": "control"}\n', encoding="utf-8")
+    with pytest.raises(BenchError, match=r"declare the role 'control' \(guest and late-fusion\)"):
+        model_with_role("control")
+
+
+def test_no_role_without_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qamoe_bench.registry.models.entry_points", lambda group: [])
+    assert model_with_role("control") == ""
+    assert models_in_print() == {}
+    assert len(set(styles(["qa-moe", "mean", "other"]).values())) == 3
+
+
+def test_groups_expand_to_their_models() -> None:
+    assert expand_groups(["@quick"]) == ["late-fusion", "mean", "qa-moe", "qa-moe-plus", "text-only"]
+    assert expand_groups(["@paper"]) == ["c-mib", "mm-boosting", "qa-moe", "sam-lml"]
+    assert expand_groups(["@all"]) == [*model_refs()]
+    assert expand_groups(["qa-moe:k=2", "@quick", "mean"])[:2] == ["qa-moe:k=2", "late-fusion"]
+    assert expand_groups(["@quick:train.epochs=1"])[1] == "mean:train.epochs=1"
+    with pytest.raises(BenchError, match="unknown group of models '@quik'.*did you mean '@quick'"):
+        expand_groups(["@quik"])
+
+
+def test_cards_of_the_built_in_models_fit_their_variants_and_the_presets() -> None:
+    for ref in model_refs().values():
+        card = ref.card()
+        assert {v for v in card.published.values() if v} <= set(ref.variants())
+        assert set(card.presets) <= set(PRESETS)
+    assert sorted(palette_places().values()) == list(range(len(model_refs())))
+    assert len(COLOURS) == STYLES
+
+
+def texts(path: Path) -> list[str]:
+    """Every string literal of a file except bare strings (docstrings) and help texts (arguments named `help`)."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    exempt: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            exempt.add(id(node.value))
+        if isinstance(node, ast.keyword) and node.arg == "help":
+            exempt.update(id(inner) for inner in ast.walk(node.value))
+    literals = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return [str(node.value) for node in literals if id(node) not in exempt]
+
+
+def names_in(path: Path) -> set[str]:
+    """Names of built-in models that the string literals of a file contain as whole words."""
+    names = set(model_refs()) - STATISTICS
+    content = "\n".join(texts(path))
+    return {name for name in names if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", content)}
+
+
+SOURCES = [p for p in PACKAGE.rglob("*.py") if PACKAGE / "models" not in p.parents]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_file_outside_the_models_knows_a_built_in_model_by_name(path: Path) -> None:
+    assert not names_in(path)
+
+
+@pytest.mark.parametrize("path", [*(PACKAGE / "models").glob("*.py"), *BASELINES.glob("*.py")], ids=lambda p: p.name)
+def test_a_model_knows_no_other_model_by_name(path: Path) -> None:
+    own = {name for name, ref in model_refs().items() if ref.source() == path}
+    assert names_in(path) <= own

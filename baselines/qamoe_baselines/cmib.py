@@ -8,26 +8,26 @@ Each modality is encoded to one vector x_m by a convolution over three frames an
 A bottleneck b (see `qamoe_baselines.cmib_bottleneck`) makes z = μ + σ ⊙ ε of a vector and a prediction ŷ_b of z:
     L_b = mean |ŷ_b − y| + β · ½ · mean(μ² + σ² − 2 log σ − 1)
 One bottleneck per modality gives z_m, a fusion (see `qamoe_baselines.cmib_fusion`) one vector of these, and one more
-bottleneck the prediction ŷ = ŷ_multi. What is trained on, by `variant`:
+bottleneck the prediction ŷ = ŷ_multi. The objective, by `variant`:
     c   Σ_m L_m + L_multi + mean |ŷ − y|            C-MIB, "complete"
     e   L_multi + mean |ŷ − y|                      E-MIB, "early": fuses x_m and not z_m
     l   Σ_m L_m + mean |ŷ − y| + mean |ŷ − y|       L-MIB, "late": a decoder reads the fused vector, no bottleneck
     b   mean |ŷ − y|                                B-MIB, no bottleneck anywhere
 
-From paper and code: all formulas and sizes, fusions as their module says. The last error stands once more than the
-derivation asks for, in all three files of the authors' code. ŷ is in label units as it leaves the decoder.
-Departs, and the variant `faithful` takes the first four back:
+From paper and code: all formulas and sizes, fusions as their module says. The objective contains the last error once
+more than the derivation, in all three files of the authors' code. ŷ leaves the decoder in label units.
+Departs, and the variant `faithful` reverts the first four:
     input       each dimension standardised with training statistics; the authors feed raw features
-    pooling     x_m = W dropout(LN [mean_t x; std_t x]) + c over observed frames, of which alone the Transformer knows,
-                or just their mean where anything holds token ids, which keeps the published number of parameters. The
-                authors read the last position, which is mostly padding, without any mask. With features in place of
-                token ids little of the text is there to be read, so `faithful` makes sense with token ids only
+    pooling     x_m = W dropout(LN [mean_t x; std_t x]) + c over observed frames, to which the Transformer is limited
+                too, or just their mean if any modality is token ids, which keeps the published number of parameters.
+                The authors read the last position, which is mostly padding, without any mask. With features instead of
+                token ids that position holds little of the text, so `faithful` makes sense with token ids only
     evaluation  z = μ; the authors sample at test time too
-    dropout     .3 of what is pooled where nothing holds token ids, for features lack BERT's own dropout; ½ is as good
-                on MOSI, cross-validated inside training and validation, and worse on fresh samples of the embedded law
-    text        features as they are in the data; a language model runs, and is trained, only where these hold token
-                ids: that of the data set (see `DataSpec.pretrained`), or BERT base with random weights
-    start       torch's own, where the authors draw linear maps from N(0, 0.02²)
+    dropout     .3 of the pooled vector without token ids, because features lack BERT's own dropout; ½ is as good on
+                MOSI, cross-validated inside training and validation, and worse on fresh samples of the embedded law
+    text        features as they are in the data; a language model is trained only if the text is token ids: that of
+                the data set (see `DataSpec.pretrained`), or BERT base with random weights
+    start       torch's own initialisation; the authors draw linear maps from N(0, 0.02²)
     training    the suite's loop, the same for every model; the authors use Adam at 1e-5 for text and 2e-5 for the rest
 
 Dimension legend: B samples, T frames, D feature width, M modalities, W width.
@@ -64,11 +64,21 @@ VARIANTS = {
     "graph": {"fusion": "graph"},
     "poe": {"fusion": "poe"},
 }
+CARD = {
+    "groups": ("paper",),
+    "published": {"C-MIB": "", "E-MIB": "e-mib", "L-MIB": "l-mib", "B-MIB": "b-mib"},
+    "stages": {
+        "text encoder": ("branches.text",),
+        "other encoders": ("branches",),
+        "heads": ("decoder", "multimodal"),
+    },
+    "style": 2,
+}
 
 
 @dataclass(frozen=True)
 class CMIBConfig:
-    """Every choice of the model."""
+    """Hyperparameters; a comment names the source of each value."""
 
     variant: Literal["c", "e", "l", "b"] = "c"  # paper
     fusion: Fusion = "concat"  # paper
@@ -81,7 +91,9 @@ class CMIBConfig:
     hidden_dropout: float = 0.3  # code
     residual_dropout: float = 0.3  # code
     embedding_dropout: float = 0.2  # code
-    pool: Literal["statistics", "mean", "last"] = "statistics"  # code: last; statistics mean `mean` with token ids
+    pool: Literal["statistics", "mean", "last"] = (
+        "statistics"  # code: last; with token ids, `statistics` acts as `mean`
+    )
     pool_dropout: float = 0.3  # inferred; in pooling by statistics or mean, without token ids
     sample_in_evaluation: bool = False  # code: True
     standardise: bool = True  # code: False
@@ -94,7 +106,7 @@ class CMIBConfig:
             )
 
     def transformer(self) -> TransformerEncoder:
-        """A new one, for audio or vision."""
+        """A new Transformer, for audio or vision."""
         dropouts = Dropouts(self.attention_dropout, self.hidden_dropout, self.residual_dropout, self.embedding_dropout)
         return TransformerEncoder(self.width, self.heads, self.layers, dropouts)
 
@@ -112,20 +124,23 @@ class Standardised(nn.Module):
         self.register_buffer("std", std.clone())
 
     def forward(self, batch: Batch, modality: str) -> Float[Tensor, "B T D"]:
-        """Frames that are not observed become −mean/std like any zero."""
+        """Standardised frames; unobserved ones become −mean/std, like any zero."""
         return (batch.features[modality] - self.mean) / self.std
 
 
 class Branch(nn.Module):
-    """One modality of a batch to one vector per sample."""
+    """Encodes one modality of a batch as one vector per sample."""
 
     def __init__(self, modality: str, spec: DataSpec, config: CMIBConfig) -> None:
         super().__init__()
-        self.modality, self.last = modality, config.pool == "last"
+        self.modality = modality
+        self.last = config.pool == "last"
         self.tokens = modality in spec.token_ids
-        mean, std = spec.feature_mean[modality], spec.feature_std[modality]
+        mean = spec.feature_mean[modality]
+        std = spec.feature_std[modality]
         if not config.standardise:
-            mean, std = torch.zeros_like(mean), torch.ones_like(std)
+            mean = torch.zeros_like(mean)
+            std = torch.ones_like(std)
         self.frames = TokenStates(spec.pretrained.get(modality)) if self.tokens else Standardised(mean, std)
         self.convolution = nn.Conv1d(self.frames.width, config.width, kernel_size=3, padding=1, bias=False)
         self.transformer = None if modality == "text" else config.transformer()
@@ -134,26 +149,27 @@ class Branch(nn.Module):
         self.pool = StatisticsPool(config.width, dropout) if statistics else MeanPool(dropout)
 
     def forward(self, batch: Batch) -> Float[Tensor, "B W"]:
-        """x_m; zeros where nothing is observed, unless the last position is asked for, whatever it holds."""
+        """x_m; zeros for a sample without observed frames, except that `last` reads its last position as it is."""
         observed = observed_frames(batch, self.modality)  # (B, T)
         if not self.last:
             return self._pooled(self.frames(batch, self.modality), observed)
-        if isinstance(self.frames, TokenStates):  # BERT answers to padding too, and the authors read that
+        if isinstance(self.frames, TokenStates):  # the authors read BERT's states of padding too
             x = self.frames.states_of_padding(batch, self.modality)
         else:
             x = blanked(self.frames(batch, self.modality), observed)
         return self._states(x, None)[:, -1]
 
     def _pooled(self, x: Float[Tensor, "B T D"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B W"]:
-        """Samples without a frame are not computed, which saves a third of the time under random missing.
+        """The pooled states of the samples that have an observed frame; zeros for the others.
 
-        Frames are blanked first, so that no convolution carries lost ones or padding across their border.
+        The others are not computed, which saves a third of the time under random missing. Frames are blanked first, so
+        that the convolution does not mix values of lost frames or padding into observed ones.
         """
-        some = observed.any(1)
-        seen = observed[some]
-        pooled: Tensor = self.pool(self._states(blanked(x[some], seen), seen), seen)
+        rows = observed.any(1)  # (B,)
+        kept = observed[rows]  # (K, T)
+        pooled: Tensor = self.pool(self._states(blanked(x[rows], kept), kept), kept)  # (K, W)
         encoded = pooled.new_zeros(len(x), self.convolution.out_channels)  # (B, W)
-        encoded[some] = pooled
+        encoded[rows] = pooled
         return encoded
 
     def _states(self, x: Float[Tensor, "B T D"], observed: Bool[Tensor, "B T"] | None) -> Float[Tensor, "B T W"]:
@@ -170,11 +186,11 @@ class CMIB(TwoStageModel):
         super().__init__()
         self.config = config
         self.modalities = spec.modalities
-        width, hidden = config.width, config.hidden
+        width = config.width
+        hidden = config.hidden
         self.branches = nn.ModuleDict({m: Branch(m, spec, config) for m in self.modalities})
-        self.unimodal = nn.ModuleDict(
-            {m: Bottleneck(width, hidden) for m in self.modalities} if config.variant in ("c", "l") else {}
-        )
+        squeezed = self.modalities if config.variant in ("c", "l") else ()
+        self.unimodal = nn.ModuleDict({m: Bottleneck(width, hidden) for m in squeezed})
         self.fusion = None if config.fusion == "poe" else make_fusion(config.fusion, len(self.modalities), width)
         self.multimodal = Bottleneck(width, hidden) if config.variant in ("c", "e") else None
         self.decoder = nn.Linear(width, 1) if self.multimodal is None else None
@@ -193,7 +209,7 @@ class CMIB(TwoStageModel):
         if self.fusion is None:
             fused = product_of_experts(self._codes(squeezed)).draw(sample=sample)  # (B, W)
         else:
-            vectors = {m: s.z for m, s in squeezed.items()} or encoded
+            vectors = {m: s.z for m, s in squeezed.items()} if squeezed else encoded
             fused = self.fusion(torch.stack([vectors[m] for m in self.modalities], dim=1))  # (B, W)
         if self.decoder is not None:
             return Output(self.decoder(fused)[:, 0], parts=parts)
@@ -203,18 +219,24 @@ class CMIB(TwoStageModel):
 
     def loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
         """The objective of the variant, see the module docstring."""
-        target, parts = batch.target, output.parts
-        error = (output.prediction - target).abs().mean()
-        divergences = [v for name, v in parts.items() if name.startswith("divergence")]
-        errors = [(v - target).abs().mean() for name, v in parts.items() if name.startswith("prediction_")]
+        error = (output.prediction - batch.target).abs().mean()
         if self.config.variant == "b":
             return error
-        return sum(errors, 2 * error) + self.config.beta * sum(divergences, torch.zeros_like(error))
+        errors = 2 * error  # see the module docstring
+        divergence = torch.zeros_like(error)
+        for name, part in output.parts.items():
+            if name.startswith("prediction_"):
+                errors = errors + (part - batch.target).abs().mean()
+            elif name.startswith("divergence"):
+                divergence = divergence + part
+        return errors + self.config.beta * divergence
 
     def _codes(self, squeezed: Mapping[str, Squeezed]) -> Gaussian:
         """The codes of all modalities, (B, M, W)."""
         codes = [squeezed[m].code for m in self.modalities]
-        return Gaussian(torch.stack([c.mean for c in codes], dim=1), torch.stack([c.std for c in codes], dim=1))
+        mean = torch.stack([code.mean for code in codes], dim=1)
+        std = torch.stack([code.std for code in codes], dim=1)
+        return Gaussian(mean, std)
 
 
 def build(spec: DataSpec, **overrides: Any) -> CMIB:

@@ -1,4 +1,4 @@
-"""The variational information bottleneck of C-MIB: a Gaussian code of a vector, and what is read from the code.
+"""The variational information bottleneck of C-MIB: a Gaussian code of a vector, and a prediction from the code.
 
 Maximise I(z; y) − β I(z; x) (Alemi et al. 2017), bounded by the log-likelihood of y given z and by the divergence of
 p(z|x) from N(0, I). Sizes and formulas from the authors' code; only the floor under σ is ours.
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 STD_SHIFT = 5.0
-"""What is taken off before the softplus, so that a fresh code is nearly without noise: softplus(−5) = 0.0067."""
+"""Subtracted before the softplus, so that a new bottleneck adds almost no noise: softplus(−5) = 0.0067."""
 STD_FLOOR = 1e-12
-"""Below every σ that training meets; without it softplus(−110) is 0, and the divergence infinite."""
+"""Lower bound of σ, below any value in training; without it softplus(−110) is 0 and the divergence infinite."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Gaussian:
     std: Float[Tensor, "*B W"]
 
     def draw(self, *, sample: bool) -> Float[Tensor, "*B W"]:
-        """Mean + std ⊙ ε with ε ~ N(0, I) from torch's global randomness, as dropout's; or the mean itself."""
+        """Mean + std ⊙ ε with ε ~ N(0, I) from torch's global generator, like dropout; without `sample`, the mean."""
         return self.mean + self.std * torch.randn_like(self.std) if sample else self.mean
 
     def divergence(self) -> Float[Tensor, ""]:
@@ -37,12 +37,12 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class Squeezed:
-    """What came through a bottleneck.
+    """The output of a bottleneck.
 
     Attributes:
         code: p(z|x).
         z: A draw from it, or its mean.
-        prediction: What the decoder reads from z, in label units.
+        prediction: The decoder's prediction from z, in label units.
     """
 
     code: Gaussian

@@ -8,10 +8,10 @@
     graph     see `GraphFusion`                                                  (ARGF, Mai, Hu, Xing, AAAI 2020)
     poe       product of the Gaussians p(z_m|x_m) with N(0, I), see `product_of_experts`     (Wu, Goodman 2018)
 
-From the authors' code: all but `poe`, which is in the paper only. Inferred: what becomes of `graph` with fewer than
-three modalities, the prior in `poe` and that its result is sampled like any code, and how `low-rank` is initialised
-(the authors' start leaves the product of three factors near 0).
-Departs: the authors' product overwrites audio ⊙ vision with vision ⊙ text, and so loses audio; here it is of all.
+From the authors' code: all but `poe`, which is in the paper only. Inferred: `graph` with fewer than three modalities,
+the prior in `poe` and that its result is sampled like any code, and the initialisation of `low-rank` (with the authors'
+initialisation the product of three factors is close to 0).
+Departs: the authors' product overwrites audio ⊙ vision with vision ⊙ text, and so loses audio; here it includes all.
 
 Dimension legend: B samples, M modalities, W width, R rank.
 """
@@ -26,43 +26,45 @@ from torch import Tensor, nn
 from qamoe_baselines.cmib_bottleneck import Gaussian
 
 Fusion = Literal["concat", "sum", "product", "tensor", "low-rank", "graph", "poe"]
-RANK = 5
-GRAPH_HIDDEN = 64
+RANK = 5  # of the low-rank fusion; code
+GRAPH_HIDDEN = 64  # hidden units of the graph fusion's perceptrons; code
 
 
 def tanh_layers(width_in: int, width: int) -> nn.Sequential:
-    """Three times tanh(Wx + b)."""
-    widths = (width_in, width, width, width)
-    return nn.Sequential(*(f for i in range(3) for f in (nn.Linear(widths[i], widths[i + 1]), nn.Tanh())))
+    """Three layers tanh(Wx + b)."""
+    layers: list[nn.Module] = []
+    for inputs in (width_in, width, width):
+        layers += [nn.Linear(inputs, width), nn.Tanh()]
+    return nn.Sequential(*layers)
 
 
 def with_one(z: Float[Tensor, "B M W"]) -> Float[Tensor, "B M V"]:
-    """[1; z_m], V = W + 1, so that a product of several holds each alone as well."""
+    """[1; z_m], V = W + 1, so that products of several z_m contain each z_m alone as well."""
     return torch.cat([torch.ones_like(z[..., :1]), z], dim=-1)
 
 
 class ConcatFusion(nn.Module):
-    """Side by side, through one layer."""
+    """Concatenation and one layer."""
 
     def __init__(self, modalities: int, width: int) -> None:
         super().__init__()
         self.linear = nn.Linear(modalities * width, width)
 
     def forward(self, z: Float[Tensor, "B M W"]) -> Float[Tensor, "B W"]:
-        """Never negative."""
+        """The fused vector, never negative."""
         return torch.relu(self.linear(z.flatten(1)))
 
 
 class SumFusion(nn.Module):
-    """The sum, without a parameter."""
+    """The sum, without parameters."""
 
     def forward(self, z: Float[Tensor, "B M W"]) -> Float[Tensor, "B W"]:
-        """Every modality weighs the same."""
+        """The fused vector, with equal weights of all modalities."""
         return z.sum(1)
 
 
 class ProductFusion(nn.Module):
-    """The product of each dimension over the modalities, through three layers."""
+    """The product of each dimension over the modalities, and three layers."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -75,7 +77,7 @@ class ProductFusion(nn.Module):
 
 
 class TensorFusion(nn.Module):
-    """All products of up to M entries of different modalities, (W + 1)^M of them, through three layers."""
+    """The (W + 1)^M products of up to M entries of different modalities, and three layers."""
 
     def __init__(self, modalities: int, width: int) -> None:
         super().__init__()
@@ -87,13 +89,13 @@ class TensorFusion(nn.Module):
         first, *others = with_one(z).unbind(1)  # (B, W + 1) each
         outer = first
         for other in others:
-            outer = torch.einsum("bi,bj->bij", outer, other).flatten(1)
+            outer = torch.einsum("bi,bj->bij", outer, other).flatten(1)  # (B, (W + 1)^m) for m modalities
         fused: Tensor = self.layers(self.dropout(outer))
         return fused
 
 
 class LowRankFusion(nn.Module):
-    """The tensor fusion's linear map, as a weighted sum of R products of maps of one modality each."""
+    """The tensor fusion's linear map as a weighted sum of R products of maps of single modalities."""
 
     def __init__(self, modalities: int, width: int) -> None:
         super().__init__()
@@ -104,7 +106,7 @@ class LowRankFusion(nn.Module):
         nn.init.normal_(self.weights, std=RANK**-0.5)
 
     def forward(self, z: Float[Tensor, "B M W"]) -> Float[Tensor, "B W"]:
-        """Linear in each modality when the others stand still."""
+        """The fused vector, linear in each modality when the others are fixed."""
         product = torch.einsum("bmv,mrvw->mbrw", with_one(z), self.factors).prod(0)  # (B, R, W)
         return torch.einsum("r,brw->bw", self.weights, product) + self.bias
 
@@ -118,9 +120,9 @@ class GraphFusion(nn.Module):
     Three:  vertices of two pairs and of a pair with the third modality, in the same way with g₂: similarity between
             softmax g([z_i; z_j]) and its like (softmax z_k), score from s_ij and its like (s_k), content from v_ij and
             its like (z_k).
-    Out:    three layers tanh(Wx + b) over the layers side by side, as many as there are modalities.
-    g and g₂ are tanh(W LeakyReLU(W'x + b') + b), 64 hidden units. Similar vertices have little to tell each other, so
-    similarity divides.
+    Out:    three layers tanh(Wx + b) of the concatenated layers, which are as many as there are modalities.
+    g and g₂ are tanh(W LeakyReLU(W'x + b') + b), 64 hidden units. Similar vertices carry redundant information, so the
+    score is divided by the similarity.
     """
 
     def __init__(self, modalities: int, width: int) -> None:
@@ -139,16 +141,16 @@ class GraphFusion(nn.Module):
     def forward(self, z: Float[Tensor, "B M W"]) -> Float[Tensor, "B W"]:
         """Within (−1, 1)."""
         score = self.attention(z).tanh()  # (B, M, 1)
-        found = [(score * z).mean(1)]
+        layers = [(score * z).mean(1)]  # vertices of one modality
         if self.pair is not None:
             i, j = torch.tensor(list(combinations(range(z.shape[1]), 2))).T
             joined = self.pair(torch.cat([z[:, i], z[:, j]], dim=-1))  # (B, pairs, W)
             pair_score = self._score(z.softmax(-1)[:, i], z.softmax(-1)[:, j], score[:, i] + score[:, j])
             pairs = torch.tanh(pair_score.softmax(1) * joined)
-            found.append(pairs.sum(1))
+            layers.append(pairs.sum(1))
         if self.triple is not None:
-            found.append(self._triples(z, score, joined, pair_score, pairs).sum(1))
-        fused: Tensor = self.layers(torch.cat(found, dim=1))
+            layers.append(self._triples(z, score, joined, pair_score, pairs).sum(1))
+        fused: Tensor = self.layers(torch.cat(layers, dim=1))
         return fused
 
     @staticmethod
@@ -168,9 +170,12 @@ class GraphFusion(nn.Module):
     ) -> Float[Tensor, "B 6 W"]:
         """Vertices of two of the pairs 01, 02, 12, then of each pair with the modality that it lacks: 2, 1, 0."""
         assert self.triple is not None
-        i, j = torch.tensor([0, 0, 1, 0, 1, 2]), torch.tensor([1, 2, 2, 5, 4, 3])  # 3 to 5 are the modalities
-        distributions = torch.cat([joined, z], dim=1).softmax(-1)
-        scores, contents = torch.cat([pair_score, score], dim=1), torch.cat([pairs, z], dim=1)
+        # Indices 0 to 2 are the pairs, 3 to 5 the modalities.
+        i = torch.tensor([0, 0, 1, 0, 1, 2])
+        j = torch.tensor([1, 2, 2, 5, 4, 3])
+        distributions = torch.cat([joined, z], dim=1).softmax(-1)  # (B, 6, W)
+        scores = torch.cat([pair_score, score], dim=1)  # (B, 6, 1)
+        contents = torch.cat([pairs, z], dim=1)  # (B, 6, W)
         weight = self._score(distributions[:, i], distributions[:, j], scores[:, i] + scores[:, j]).softmax(1)
         return torch.tanh(weight * self.triple(torch.cat([contents[:, i], contents[:, j]], dim=-1)))
 
@@ -205,4 +210,4 @@ def make_fusion(kind: Fusion, modalities: int, width: int) -> nn.Module:
         case "graph":
             return GraphFusion(modalities, width)
         case "poe":
-            raise ValueError("a product of experts is of Gaussians: see product_of_experts")
+            raise ValueError("a product of experts needs Gaussians; use product_of_experts")

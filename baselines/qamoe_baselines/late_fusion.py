@@ -1,6 +1,6 @@
-"""Late fusion: the control with QA-MoE's encoders and neither experts nor quality.
+"""Late fusion: the control with QA-MoE's encoders and without experts or quality scores.
 
-ŷ = W_y · dropout(GELU(W_f [u_t; u_a; u_v])), trained on mean absolute error. Whatever QA-MoE gains over this row is
+ŷ = W_y · dropout(GELU(W_f [u_t; u_a; u_v])), trained on mean absolute error. Every gain of QA-MoE over this row is
 due to its experts, its quality scores or its likelihood, not to its encoders. Not from a paper; the design is ours.
 """
 
@@ -17,15 +17,22 @@ from qamoe_bench.contract import Batch, DataSpec, Output
 from qamoe_bench.nn.encoder import Summary, utterance_encoders
 from qamoe_bench.nn.two_stage import TwoStageModel
 
+CARD = {
+    "groups": ("quick",),
+    "presets": {"paper": {"width": 128}},  # as in QA-MoE
+    "style": 1,
+    "role": "control",
+}
+
 
 @dataclass(frozen=True)
 class LateFusionConfig:
-    """Every choice of the model."""
+    """Hyperparameters."""
 
     width: int = 64  # of encodings and fusion
     dropout: float = 0.1
     encoder: Summary = "statistics"  # how an encoder summarises frames, see `qamoe_bench.nn.encoder`
-    encoder_dropout: float = 0.3  # inside the encoders; as QA-MoE has it
+    encoder_dropout: float = 0.3  # inside the encoders; as in QA-MoE
 
 
 class LateFusion(TwoStageModel):
@@ -42,7 +49,8 @@ class LateFusion(TwoStageModel):
             nn.Dropout(config.dropout),
             nn.Linear(config.width, 1),
         )
-        self.label_mean, self.label_std = spec.label_mean, spec.label_std
+        self.label_mean = spec.label_mean
+        self.label_std = spec.label_std
 
     def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B W"]:
         """u_m."""

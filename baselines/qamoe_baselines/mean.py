@@ -1,7 +1,7 @@
-"""Mean: the control that answers every sample with the mean training label, and sees nothing.
+"""Mean: the control that predicts the mean training label for every sample and ignores its inputs.
 
-It has no parameters and is not trained. Its correlation is undefined, for its prediction is constant. What a model
-gains over this row is all that it gets from its inputs. Not from a paper.
+It has no parameters and is not trained. Its correlation is undefined, because its prediction is constant. The gain of a
+model over this row is all that the model gets from its inputs. Not from a paper.
 """
 
 from dataclasses import dataclass
@@ -13,10 +13,16 @@ from torch import nn
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output
 
+CARD = {
+    "groups": ("quick",),
+    "style": 7,
+    "role": "floor",
+}
+
 
 @dataclass(frozen=True)
 class MeanConfig:
-    """There is nothing to choose."""
+    """There are no hyperparameters."""
 
 
 class Mean(nn.Module):

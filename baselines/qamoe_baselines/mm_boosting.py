@@ -1,9 +1,9 @@
-"""MM-Boosting: unimodal and multimodal learners side by side, weighted by how far each is expected to err.
+"""MM-Boosting: parallel unimodal and multimodal learners, weighted by their expected error.
 
 Re-implemented from the abstract and notes on
     Mai, Sun, Xiong, Zeng, Hu: Multimodal Boosting: Addressing Noisy Modalities and Identifying Modality Contribution
     (IEEE Transactions on Multimedia 26, 2024, 3018-3033; doi 10.1109/TMM.2023.3306489);
-the design choices are ours, for neither its equations nor its code were available to us.
+the design choices are ours, because neither its equations nor its code were available to us.
 
 A learner k for each modality and one, m, for all together; sg stops the gradient:
     h_m = tanh(W [h_t; h_a; h_v] + b)
@@ -11,8 +11,8 @@ A learner k for each modality and one, m, for all together; sg stops the gradien
     c_k = sigmoid(MLP_k(sg h_k)),   α = softmax_k(c_k / T),   ŷ = Σ_k α_k ŷ_k
     o_k = mean_{j≠k} sg ℓ_j,   w_k = B · softmax(o_k / T_w) over the batch
     L   = mean |ŷ − y| + Σ_k mean(w_k ℓ_k) + mean Σ_k (c_k − exp(−sg ℓ_k / τ))²
-During the first epochs of training α is uniform, for contributions mean nothing yet. It is so in training mode only:
-the validation after such an epoch judges what would be deployed, and that uses the contributions.
+During the first epochs of training α is uniform, because contributions carry no information yet. This applies in
+training mode only: the validation after such an epoch evaluates the deployed model, which uses the contributions.
 
 From the abstract: parallel base learners of which one is multimodal, contributions learnt from a transformation of each
 learner's loss, a prediction combined by contributions, more weight on samples that the other learners got wrong.
@@ -21,13 +21,15 @@ a warm-up of 5 epochs, squared error as the contributions' loss.
 Inferred: exp(−ℓ / τ) as the transformation, which the notes have for classes only (there the probability of the true
 class); mean over the others and softmax over the batch in w_k; equal weights of the three losses, in one backward pass,
 so that the error of ŷ teaches the contributions too; all sizes.
-Departs: T = 0.1 where the notes have 1, for with c in (0, 1) and T = 1 no learner can weigh e times as much as another,
-and the validation error was higher; the encoders are the suite's own (see `qamoe_bench.nn.encoder`); predictions start
-at the training mean and are scaled by the training standard deviation. A missing modality's learner is not switched off
-but predicts from zeros.
+Departs: T = 0.1 instead of the notes' 1, because with c in (0, 1) and T = 1 no learner can weigh e times as much as
+another, and the validation error was higher; the encoders are the suite's own (see `qamoe_bench.nn.encoder`);
+predictions start at the training mean and are scaled by the training standard deviation. A missing modality's learner
+is not switched off but predicts from zeros.
 
-A contribution says how good one learner's guess is likely to be, not how intact its modality is, so it is not
-reported as a quality. Dimension legend: B samples, W width, K learners.
+A contribution estimates the accuracy of one learner's prediction, not the integrity of its modality, so it is not
+reported as a quality.
+
+Dimension legend: B samples, W width, K learners.
 """
 
 from collections.abc import Mapping
@@ -44,25 +46,30 @@ from qamoe_bench.nn.encoder import Summary, utterance_encoders
 from qamoe_bench.nn.two_stage import TwoStageModel
 
 MULTIMODAL = "multimodal"
-"""Name of learner m; the others bear their modality's."""
+"""Name of learner m; each other learner has the name of its modality."""
 
 VARIANTS = {
     "-contribution": {"contribution": False},
     "-complementary": {"complementary": False},
     "-multimodal": {"multimodal": False},
 }
+CARD = {
+    "groups": ("paper",),
+    "published": {"MM-Boosting": ""},
+    "style": 5,
+}
 
 
 @dataclass(frozen=True)
 class MMBoostingConfig:
-    """Every choice of the model; what the abstract or the notes fix says so."""
+    """Hyperparameters; a comment names the source of each value."""
 
     width: int = 64  # of encodings and of h_m; not stated
     encoder: Summary = "statistics"  # how an encoder summarises frames, see `qamoe_bench.nn.encoder`
     encoder_dropout: float = 0.3  # inside the encoders, which are not the paper's
     contribution: bool = True  # abstract; without it α is uniform and there is no contribution network
     complementary: bool = True  # abstract; without it w = 1
-    multimodal: bool = True  # abstract; without it the modalities' learners are all there are
+    multimodal: bool = True  # abstract; without it only the learners of single modalities remain
     tau: float = 1.0  # τ of the contributions' targets, in label units; not stated
     temperature: float = 0.1  # T of α, less is sharper; departs from the notes' 1, see above
     weight_temperature: float = 1.0  # T_w of the complementary weights, in label units; not stated
@@ -77,7 +84,7 @@ class MMBoosting(TwoStageModel):
         self.config = config
         self.modalities = spec.modalities
         self.learners = (*self.modalities, MULTIMODAL) if config.multimodal else self.modalities
-        self.warming_up = False  # until a training loop says otherwise; no part of the weights
+        self.warming_up = False  # set by `start_epoch`; not part of the weights
         width = config.width
         self.encoders = utterance_encoders(spec, width, config.encoder_dropout, config.encoder)
         self.joint = nn.Sequential()
@@ -86,7 +93,8 @@ class MMBoosting(TwoStageModel):
         self.predict = nn.ModuleDict({k: nn.Linear(width, 1) for k in self.learners})
         rated = self.learners if config.contribution else ()
         self.contribution = nn.ModuleDict({k: contribution_network(width) for k in rated})
-        self.label_mean, self.label_std = spec.label_mean, spec.label_std
+        self.label_mean = spec.label_mean
+        self.label_std = spec.label_std
 
     def start_epoch(self, epoch: int) -> None:
         """Begin or end the warm-up; epochs count from 1."""
@@ -111,7 +119,7 @@ class MMBoosting(TwoStageModel):
         return Output((parts["weights"] * parts["predictions"]).sum(1), parts=parts)
 
     def loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
-        """L of the module docstring, in label units (the contributions' share of it has none)."""
+        """L of the module docstring, in label units (except the contributions' term, which has no unit)."""
         config = self.config
         losses = (output.parts["predictions"] - batch.target[:, None]).abs()  # (B, K)
         total = (output.prediction - batch.target).abs().mean()
@@ -143,7 +151,7 @@ def contribution_loss(
 
 
 def complementary_weights(losses: Float[Tensor, "B K"], temperature: float) -> Float[Tensor, "B K"]:
-    """w_k: the worse the other learners on a sample, the more it counts; mean 1 over the batch, 1 if k is alone."""
+    """w_k, higher where the other learners err more; mean 1 over the batch, and 1 for a single learner."""
     losses = losses.detach()
     samples, learners = losses.shape
     others = (losses.sum(1, keepdim=True) - losses) / max(1, learners - 1)  # (B, K)

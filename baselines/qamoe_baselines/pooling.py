@@ -1,4 +1,4 @@
-"""From frames to one vector, for models with encoders of their own: a mean, or a map of mean and standard deviation.
+"""Pooling of frames to one vector, for models that do not use the shared encoder.
 
 Dimension legend: B samples, T frames, W width.
 """
@@ -17,7 +17,7 @@ class MeanPool(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B W"]:
-        """Zeros where none is observed."""
+        """The pooled vector; zeros for a sample without observed frames."""
         pooled: Tensor = self.dropout(masked_mean(x, observed))
         return pooled
 
@@ -31,6 +31,6 @@ class StatisticsPool(nn.Module):
         self.map = nn.Sequential(nn.LayerNorm(2 * width), nn.Dropout(dropout), nn.Linear(2 * width, width))
 
     def forward(self, x: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B W"]:
-        """Zeros where none is observed."""
+        """The pooled vector; zeros for a sample without observed frames."""
         pooled: Tensor = self.map(self.statistics(x, observed)) * observed.any(1)[:, None]
         return pooled

@@ -1,14 +1,14 @@
-"""SAM-LML: attention over self- and cross-modal interactions, taught by noise and by errors which of them matter.
+"""SAM-LML: attention over intra- and inter-modal interactions, supervised by noise and by prediction errors.
 
 Re-implemented from the abstract and notes on
     Mai, Han, Hu: Supervised Attention Mechanism for Low-quality Multimodal Data
     (EMNLP 2025, main 1084, 21366-21386; doi 10.18653/v1/2025.emnlp-main.1084);
-the design choices are ours, for neither its equations nor its code were available to us.
+the design choices are ours, because neither its equations nor its code were available to us.
 
-With X_m the frames of modality m after a linear map, an interaction p = (m, n) is m looking at n, m = n included:
+With X_m the frames of modality m after a linear map, an interaction p = (m, n) is m attending to n, m = n included:
     Y_p = X_m + attention(LN X_m, LN X_n),   q_p = W_p LN [mean_t Y_p; std_t Y_p] + c_p,
     e_p = MLP(q_p),   a = softmax_p(e_p),   ŷ = MLP(Σ_p a_p q_p)
-In training a modality n is drawn for each batch and the interactions that use it see two more versions of its input,
+In training a modality n is drawn for each batch, and the interactions that use it see two more versions of its input,
 x′ = x + ρ·std⊙ε with ρ ~ U(0, 1) per sample, and pure noise x″ = std⊙ε:
     L_rank   = mean max(0, μ − (e_p(x) − e_p(x′))) + max(0, μ − (e_p(x′) − e_p(x″)))
     L_anchor = mean a_p(x″)²
@@ -18,18 +18,19 @@ Each modality's h_m = q_(m,m) splits into h_m = s_m + b_m, s_m an affine map of 
     L_rec = mean (R_m [s_m; b_m] − mean_t standardised x_m)²,   L_orth = mean |cos(s_m, b_m)|,   L_var = mean Var(b_m)
     L = mean |ŷ − y| + .1 (L_rank + L_anchor + L_task + L_own + L_rec) + .01 (L_orth + L_var)
 
-From the abstract: a missing modality as the limit of a noisy one, supervision of attention weights beside the task's,
-ranking of interactions instead of absolute labels. From the notes: intra-modal and directed inter-modal attention over
-frame sequences, ranking of original, perturbed and pure noise, a decomposition, reconstruction and variance terms.
+From the abstract: a missing modality as the limit of a noisy one, supervision of attention weights in addition to the
+task's, ranking of interactions instead of absolute labels. From the notes: intra-modal and directed inter-modal
+attention over frame sequences, ranking of original, perturbed and pure noise, a decomposition, reconstruction and
+variance terms.
 Inferred: every formula above, all weights, margins and sizes; one ε for both versions; gradients of the rankings into
-the whole network. Frames carry no positions. The notes pool by a mean alone; the standard deviation beside it, as in
-the shared encoder of `qamoe_bench.nn.encoder`, tells how far frames scatter, and so how far they can be trusted.
-Departs: no mutual-information term, for the notes do not say of what; frames need not be aligned between modalities;
+the whole network. Frames carry no positions. The notes pool by a mean alone; the additional standard deviation, as in
+the shared encoder of `qamoe_bench.nn.encoder`, measures the spread of the frames and so their reliability.
+Departs: no mutual-information term, because the notes do not define it; frames need not be aligned between modalities;
 predictions start at the training mean and are scaled by the training standard deviation.
 
-Frames that are zero are not observed: they are neither looked at nor pooled, and q_p = 0 where m has none. Samples that
-miss n have nothing to rank or to anchor, and a missing modality nothing to decompose, so these do not count there. With
-one modality in the data there is one interaction, whose weight is 1 whatever its score.
+Frames that are zero are not observed: they are neither attended to nor pooled, and q_p = 0 if m has no other frame.
+Samples that lack n are left out of rankings and anchor, and missing modalities out of the decomposition. With one
+modality in the data there is one interaction, whose weight is always 1.
 
 Dimension legend: B samples (K of them kept), T frames, D feature width, W width, M modalities, P = M² interactions.
 """
@@ -56,17 +57,23 @@ VARIANTS = {
     "-task-ranking": {"task_ranking": 0.0},
     "-decomposition": {"reconstruction": 0.0, "orthogonality": 0.0, "variance": 0.0},
 }
+CARD = {
+    "groups": ("paper",),
+    "published": {"SAM-LML": ""},
+    "stages": {"text encoder": ("frame.text",), "other encoders": ("frame",)},
+    "style": 6,
+}
 
 
 @dataclass(frozen=True)
 class SAMLMLConfig:
-    """Every choice of the model; none is stated in the abstract or the notes. A weight of 0 leaves its part out."""
+    """Hyperparameters; none is stated in the abstract or the notes. A weight of 0 removes its term."""
 
     width: int = 32  # of frames and interactions
     heads: int = 4  # of each attention
-    dropout: float = 0.1  # of Σ a_p q_p and inside the last perceptron; MOSI would have liked more
+    dropout: float = 0.1  # of Σ a_p q_p and inside the last perceptron; MOSI prefers more
     margin: float = 0.1  # μ of both rankings, in units of the score
-    gap: float = 0.1  # δ, how much less an interaction must err to be the better one, in label standard deviations
+    gap: float = 0.1  # δ, by which an interaction must err less to count as better, in label standard deviations
     ranking: float = 0.1  # weight of L_rank
     anchor: float = 0.1  # weight of L_anchor
     task_ranking: float = 0.1  # weight of L_task; without it there are no predictions of single interactions
@@ -85,13 +92,15 @@ class SAMLML(nn.Module):
             raise BenchError(f"{m} holds token ids: sam-lml takes features; encode the tokens first")
         self.config = config
         self.modalities = spec.modalities
-        self.pairs = tuple((m, n) for m in spec.modalities for n in spec.modalities)  # m looks at n
-        width, mean, std = config.width, spec.feature_mean, spec.feature_std
+        self.pairs = tuple((m, n) for m in spec.modalities for n in spec.modalities)  # m attends to n
+        width = config.width
+        mean = spec.feature_mean
+        std = spec.feature_std
         self.frame = nn.ModuleDict({m: StandardisedLinear(mean[m], std[m], width) for m in self.modalities})
         self.norm = nn.ModuleDict({m: nn.LayerNorm(width) for m in self.modalities})
         self.attention = nn.ModuleDict({f"{m}_{n}": MaskedAttention(width, config.heads) for m, n in self.pairs})
         self.pool = nn.ModuleDict({f"{m}_{n}": StatisticsPool(width) for m, n in self.pairs})
-        # No last bias: it would raise all scores alike, and only their differences count.
+        # No last bias: it would raise all scores equally, and only their differences matter.
         self.score = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1, bias=False))
         self.head = nn.Sequential(
             nn.Dropout(config.dropout),
@@ -104,15 +113,16 @@ class SAMLML(nn.Module):
             self.own = nn.Linear(width, 1)
         split = self.modalities if config.reconstruction or config.orthogonality or config.variance else ()
         self.decompose = nn.ModuleDict({m: Decomposition(width, spec.widths[m]) for m in split})
-        self.label_mean, self.label_std = spec.label_mean, spec.label_std
+        self.label_mean = spec.label_mean
+        self.label_std = spec.label_std
 
     def encode(self, batch: Batch) -> tuple[dict[str, Float[Tensor, "B _ W"]], dict[str, Bool[Tensor, "B _"]]]:
-        """X_m of each modality, zero where a frame is not observed, and which frames are."""
+        """X_m of each modality, with unobserved frames set to zero, and the masks of observed frames."""
         observed = {m: observed_frames(batch, m) for m in self.modalities}
         return {m: self._frames(m, batch.features[m], observed[m]) for m in self.modalities}, observed
 
     def fuse(self, frames: Mapping[str, Float[Tensor, "B _ W"]], observed: Mapping[str, Bool[Tensor, "B _"]]) -> Output:
-        """Everything after the frames' maps; `parts` has q, e and what it was given."""
+        """The prediction from mapped frames; `parts` has q, e, the frames and their masks."""
         q = self.interact(frames, observed, self.pairs)  # (B, P, W)
         scores = self.score(q)[..., 0]  # (B, P)
         h = torch.einsum("bp,bpw->bw", scores.softmax(1), q)
@@ -131,16 +141,16 @@ class SAMLML(nn.Module):
         observed: Mapping[str, Bool[Tensor, "B _"]],
         pairs: Sequence[tuple[str, str]],
     ) -> Float[Tensor, "B P W"]:
-        """q_p of some interactions; zeros where the one that looks has no frame."""
+        """q_p of some interactions (m, n); zeros for samples in which m has no observed frame."""
         normal = {m: self.norm[m](x) for m, x in frames.items()}
-        found = []
+        pooled = []
         for m, n in pairs:
-            seen = self.attention[f"{m}_{n}"](normal[m], normal[n], observed[n])  # (B, T, W)
-            found.append(self.pool[f"{m}_{n}"](frames[m] + seen, observed[m]))  # (B, W)
-        return torch.stack(found, dim=1)
+            attended = self.attention[f"{m}_{n}"](normal[m], normal[n], observed[n])  # (B, T, W)
+            pooled.append(self.pool[f"{m}_{n}"](frames[m] + attended, observed[m]))  # (B, W)
+        return torch.stack(pooled, dim=1)
 
     def loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
-        """L of the module docstring, in label units as far as it has any; draws from torch's global generator."""
+        """L of the module docstring, in label units where a term has a unit; draws from torch's global generator."""
         total = (output.prediction - batch.target).abs().mean()
         if self.config.ranking or self.config.anchor:
             total = total + self._noise_loss(output, batch)
@@ -158,12 +168,14 @@ class SAMLML(nn.Module):
     def _noise_loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
         """Rankings and anchor for one modality, over the samples that have it."""
         n = self.modalities[int(torch.randint(len(self.modalities), ()))]
-        scores, rows = output.parts["scores"], output.parts[f"observed_{n}"].any(1).nonzero()[:, 0]
+        scores = output.parts["scores"]  # (B, P)
+        rows = output.parts[f"observed_{n}"].any(1).nonzero()[:, 0]  # (K,)
         if not len(rows):
             return scores.new_zeros(())
         using = [i for i, pair in enumerate(self.pairs) if n in pair]
         perturbed, noise = self._noisy_scores(output, batch, n, rows, [self.pairs[i] for i in using])
-        kept = scores[rows]
+        kept = scores[rows]  # (K, P)
+        # Only the interactions that use n see noise; the others keep their scores in the softmax.
         mixed = kept.index_copy(1, torch.tensor(using, device=kept.device), noise)
         ranking = ranking_loss(kept[:, using], perturbed, noise, self.config.margin)
         anchor = anchor_loss(mixed.softmax(1)[:, using])
@@ -173,7 +185,8 @@ class SAMLML(nn.Module):
         self, output: Output, batch: Batch, noisy: str, rows: Int[Tensor, " K"], pairs: Sequence[tuple[str, str]]
     ) -> tuple[Float[Tensor, "K P"], Float[Tensor, "K P"]]:
         """e_p(x′) and e_p(x″) for interactions that use the noisy modality, in one pass over twice the samples."""
-        parts, layer = output.parts, self.frame[noisy]
+        parts = output.parts
+        layer = self.frame[noisy]
         assert isinstance(layer, StandardisedLinear)
         observed = {m: parts[f"observed_{m}"][rows].repeat(2, 1) for m in self.modalities}
         frames = {m: parts[f"frames_{m}"][rows].repeat(2, 1, 1) for m in self.modalities if m != noisy}
@@ -191,12 +204,15 @@ class SAMLML(nn.Module):
         return self.config.task_ranking * ranking + self.config.own * errors.mean()
 
     def _decomposition_loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
-        config, total = self.config, output.prediction.new_zeros(())
+        config = self.config
+        total = output.prediction.new_zeros(())
         for m in self.modalities:
-            layer, decompose, observed = self.frame[m], self.decompose[m], output.parts[f"observed_{m}"]
+            layer = self.frame[m]
+            decompose = self.decompose[m]
+            observed = output.parts[f"observed_{m}"]  # (B, T)
             assert isinstance(layer, StandardisedLinear)
             assert isinstance(decompose, Decomposition)
-            rows = observed.any(1)
+            rows = observed.any(1)  # (B,), samples that have the modality
             if rows.any():
                 h = output.parts["interactions"][rows, self.pairs.index((m, m))]  # (K, W)
                 x = (masked_mean(batch.features[m], observed)[rows] - layer.mean) / layer.std  # (K, D)

@@ -1,4 +1,4 @@
-"""SAM-LML's supervision: noise to compare with, and what scores, weights and vectors are held to.
+"""SAM-LML's supervision: noisy versions of the input, and losses on scores, weights and vectors.
 
 All are parts of our definition, see `qamoe_baselines.sam_lml`.
 
@@ -16,7 +16,7 @@ def noisy_versions(
 ) -> tuple[Float[Tensor, "B T D"], Float[Tensor, "B T D"]]:
     """x′ = x + ρ·std⊙ε and x″ = std⊙ε, with one ε ~ N(0, 1) for both and one ρ ~ U(0, 1) per sample.
 
-    Frames that are not observed stay as they are, so that noise never adds a frame and versions differ in content only.
+    Unobserved frames stay unchanged, so that noise never adds a frame and versions differ in content only.
     """
     noise = torch.randn_like(x) * std * observed[..., None]
     rho = torch.rand(len(x), 1, 1, device=x.device)
@@ -31,7 +31,7 @@ def ranking_loss(
 
 
 def anchor_loss(weights: Float[Tensor, "B P"]) -> Float[Tensor, ""]:
-    """Mean a², for weights of interactions that take part in pure noise: they should be 0."""
+    """Mean a² of the weights of interactions that use pure noise, which should be 0."""
     return weights.square().mean()
 
 
@@ -46,7 +46,7 @@ def task_ranking_loss(
 
 
 class Decomposition(nn.Module):
-    """One modality's vector h in two, h = s + b: s = W h + c tells the samples apart, b is the modality's own."""
+    """One modality's vector h in two, h = s + b: s = W h + c is specific to the sample, b to the modality."""
 
     def __init__(self, width: int, feature_width: int) -> None:
         super().__init__()

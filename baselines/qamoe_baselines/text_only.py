@@ -1,8 +1,8 @@
-"""Text only: the control that never looks at audio or vision.
+"""Text only: the control that ignores audio and vision.
 
-ŷ = W_y · dropout(GELU(W_f u_t)), late fusion without anything to fuse, trained on mean absolute error. What a model
-gains over this row it gets from audio and vision; where text is missing this row shows what a guess is worth. Without
-text in the data it learns one constant. Not from a paper; the design is ours.
+ŷ = W_y · dropout(GELU(W_f u_t)), late fusion of a single modality, trained on mean absolute error. The gain of a model
+over this row comes from audio and vision; where text is missing, this row shows the value of a constant prediction.
+Without text in the data it learns one constant. Not from a paper; the design is ours.
 """
 
 from collections.abc import Mapping
@@ -19,10 +19,15 @@ from qamoe_bench.nn.two_stage import TwoStageModel
 
 MODALITY = "text"
 
+CARD = {
+    "groups": ("quick",),
+    "style": 4,
+}
+
 
 @dataclass(frozen=True)
 class TextOnlyConfig:
-    """Every choice of the model; the same as late fusion has."""
+    """Hyperparameters, the same as those of late fusion."""
 
     width: int = 64  # of the encoding
     dropout: float = 0.1
@@ -43,10 +48,11 @@ class TextOnly(TwoStageModel):
         self.head = nn.Sequential(
             nn.Linear(config.width, config.width), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(config.width, 1)
         )
-        self.label_mean, self.label_std = spec.label_mean, spec.label_std
+        self.label_mean = spec.label_mean
+        self.label_std = spec.label_std
 
     def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B W"]:
-        """u_t; zeros for any other modality, which is not looked at."""
+        """u_t; zeros for any other modality, which is ignored."""
         if modality != MODALITY:
             return batch.features[modality].new_zeros(batch.size, self.config.width)
         encoded: Tensor = self.encoder(batch)

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from qamoe_bench.registry import model_with_role
 from qamoe_bench.store.cell import ORACLE
 from qamoe_bench.store.store import StoredCell
 from qamoe_bench.vocabulary import MODALITIES, axis_symbol
@@ -21,8 +22,10 @@ EVENTS = ("missing_", "noise_", "scatter_")
 """What the names of columns begin with that say what happened to the samples, and not what a model answered."""
 SHARED = frozenset({"id", "draw", "condition", "target"})
 """Columns that are the same for all cells of a section."""
-CONTROL, MEAN = "late-fusion", "mean"
-"""The model that others are compared with, and the one that knows nothing."""
+CONTROL = model_with_role("control")
+"""The model that others are compared with; empty if no installed model has this role."""
+MEAN = model_with_role("floor")
+"""The model that ignores its inputs; empty if no installed model has this role."""
 
 
 @dataclass(frozen=True)

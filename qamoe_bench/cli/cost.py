@@ -8,7 +8,7 @@ import typer
 
 from qamoe_bench import __version__
 from qamoe_bench.errors import BenchError
-from qamoe_bench.registry import model_refs
+from qamoe_bench.registry import expand_groups, model_refs
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,7 +38,7 @@ def cost(
     typer.echo(f"qamoe-bench {__version__}: building models ...", err=True)
     import torch
 
-    from qamoe_bench.cost.cost import costs
+    from qamoe_bench.cost.cost import measure_costs
     from qamoe_bench.cost.setting import make_setting, sizes
     from qamoe_bench.cost.tables import cost_tables
     from qamoe_bench.evaluation.precision import find_precision
@@ -48,7 +48,9 @@ def cost(
     where, exact = torch.device(find_device(device)), find_precision(precision)
     setting = make_setting(preset, data)
     batches = sizes(batch, preset)
-    found = costs(_built(setting, model), setting, batches, exact, where, lambda step: typer.echo(step, err=True))
+    found = measure_costs(
+        _built(setting, model), setting, batches, exact, where, lambda step: typer.echo(step, err=True)
+    )
     if as_json:
         typer.echo(json.dumps([c.record() for c in found], indent=2, ensure_ascii=False))
         return
@@ -59,7 +61,7 @@ def cost(
 def _built(setting: "Setting", names: list[str]) -> "dict[str, nn.Module]":
     """The models that were asked for; or all that take the data, with a word about those that do not."""
     if names:
-        return {name: setting.build(name) for name in names}
+        return {name: setting.build(name) for name in expand_groups(names)}
     built = {}
     for name in (*setting.extra, *model_refs()):
         try:

@@ -1,9 +1,9 @@
 """Multiply-adds of a forward pass, counted while it runs.
 
-What is counted and what not is said in `qamoe_bench.cost.operations`. Padding that is computed is counted, and experts
-that are not asked are not. A kernel that hides its products (a fused recurrence or attention) cannot be counted; hence
-a pass is counted on the CPU in float32 and evaluation mode, where such kernels can be switched off and every layer
-comes apart into products.
+See `qamoe_bench.cost.operations` for the operations that count. Computed padding counts; experts that no token is
+routed to do not. Kernels that hide their products (a fused recurrence or attention) cannot be counted, so a pass is
+counted on the CPU in float32 and evaluation mode, where such kernels can be switched off and every layer decomposes
+into products.
 """
 
 import warnings
@@ -21,7 +21,7 @@ from qamoe_bench.cost.operations import multiply_adds_of
 
 
 class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does not annotate it
-    """Adds up the multiply-adds of all that runs inside, under the owner at that time."""
+    """Adds the multiply-adds of every operation inside the context to those of the owner at that time."""
 
     def __init__(self, owner: Callable[[], str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -29,17 +29,18 @@ class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch do
         self.counts = Counter[str]()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        answer = func(*args, **(kwargs or {}))
-        self.counts[self._owner()] += multiply_adds_of(func, args, answer)
-        return answer
+        output = func(*args, **(kwargs or {}))
+        self.counts[self._owner()] += multiply_adds_of(func, args, output)
+        return output
 
 
 @contextmanager
 def _inside(model: nn.Module) -> Iterator[list[str]]:
-    """Names of the modules that are running, the innermost last; the model itself is the empty name."""
+    """A stack of the names of the modules that are running, the innermost last; the model's own name is empty."""
     running = [""]
     with ExitStack() as hooks:
         for name, module in model.named_modules():
+            # The default argument binds the name of this iteration. A hook must return None, or it replaces the output.
             enter = module.register_forward_pre_hook(lambda *_, name=name: running.append(name))
             leave = module.register_forward_hook(lambda *_: _drop(running), always_call=True)
             hooks.callback(enter.remove)
@@ -53,7 +54,7 @@ def _drop(running: list[str]) -> None:
 
 @contextmanager
 def unfused() -> Iterator[None]:
-    """Recurrences, Transformer layers and attention come apart into products on the CPU."""
+    """Make recurrences, Transformer layers and attention decompose into products on the CPU."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -66,14 +67,14 @@ def unfused() -> Iterator[None]:
 
 
 def count(model: nn.Module, *inputs: Any) -> tuple[Mapping[str, int], Any]:
-    """Multiply-adds by the name of the innermost module that ran them, and the model's answer.
+    """Multiply-adds by the name of the innermost module that ran them, and the model's output.
 
-    The model is put into evaluation mode; it and its inputs are on the CPU.
+    The model is put into evaluation mode; it and its inputs must be on the CPU.
 
     Raises:
-        RunFailed: see `multiply_adds_of`.
+        RunFailed: If an operation cannot be counted; see `multiply_adds_of`.
     """
-    # Not in inference mode, in which linear maps and attention do not come apart.
+    # Not in inference mode, in which linear maps and attention do not decompose.
     with torch.no_grad(), unfused(), _inside(model.eval()) as running, _Counting(lambda: running[-1]) as counting:
-        answer = model(*inputs)
-    return dict(counting.counts), answer
+        output = model(*inputs)
+    return dict(counting.counts), output

@@ -1,7 +1,7 @@
-"""Time of forward passes in turn, memory of one, and the fastest product of matrices that the machine can do.
+"""Time and memory of forward passes, and the peak rate of matrix products on this machine.
 
-Models take turns pass by pass, so that a stutter of the machine hits all alike. A pass is timed in evaluation mode
-without gradients, at a precision that holds over all passes, so that weights are converted once and not in each.
+Models take turns pass by pass, so that a disturbance of the machine affects all of them alike. Passes are timed in
+evaluation mode without gradients, inside one precision context, so that weights are converted once and not per pass.
 """
 
 import time
@@ -15,31 +15,32 @@ from qamoe_bench.evaluation.precision import Precision, at
 
 Pass = Callable[[], object]
 
-FEWEST, MOST = 5, 100  # turns
-SECONDS = 2.0  # for the turns of one model at one batch size, unless there are too few
+FEWEST = 5  # turns, however slow the models are
+MOST = 100  # turns, however fast they are
+SECONDS = 2.0  # time for the turns of one model at one batch size, unless that is fewer than `FEWEST`
 LARGEST = {"cpu": 2048, "cuda": 8192}  # rows of the square matrices whose product is timed
 
 
 def in_turn(passes: Mapping[str, Pass], device: torch.device) -> dict[str, list[float]]:
-    """Seconds of every pass, by name; the first two of each, which make caches and kernels, are left out."""
+    """Seconds of every pass, by name, without the first two of each, which fill caches and compile kernels."""
     for run in passes.values():
         seconds_of(run, device)
     turns = turns_in(SECONDS * len(passes), sum(seconds_of(run, device) for run in passes.values()))
-    found: dict[str, list[float]] = {name: [] for name in passes}
+    times: dict[str, list[float]] = {name: [] for name in passes}
     for _ in range(turns):
         for name, run in passes.items():
-            found[name].append(seconds_of(run, device))
-    return found
+            times[name].append(seconds_of(run, device))
+    return times
 
 
-def turns_in(budget: float, of_one: float) -> int:
-    """How many turns of `of_one` seconds fit, at least `FEWEST` and at most `MOST`."""
-    return int(np.clip(budget / max(of_one, 1e-9), FEWEST, MOST))
+def turns_in(budget: float, per_turn: float) -> int:
+    """Number of turns of `per_turn` seconds that fit into a budget of seconds, from `FEWEST` to `MOST`."""
+    return int(np.clip(budget / max(per_turn, 1e-9), FEWEST, MOST))
 
 
 def seconds_of(run: Pass, device: torch.device) -> float:
-    """Wall time of one pass, to the end of what the device was told to do."""
-    _finish(device)
+    """Wall time of one pass, until the device has finished all of its work."""
+    _finish(device)  # work that is still queued must not count
     start = time.perf_counter()
     run()
     _finish(device)
@@ -47,12 +48,12 @@ def seconds_of(run: Pass, device: torch.device) -> float:
 
 
 def percentiles(seconds: list[float]) -> dict[str, float]:
-    """The 50th, 95th and 99th in milliseconds."""
+    """The 50th, 95th and 99th percentile, in milliseconds."""
     return {f"p{p}": 1000 * float(np.percentile(seconds, p)) for p in (50, 95, 99)}
 
 
 def matrix_peak(precision: Precision, device: torch.device) -> float:
-    """GFLOP/s of a product of large square matrices, two per multiply-add; the fastest of many."""
+    """GFLOP/s of a product of large square matrices, two FLOPs per multiply-add; the fastest of many."""
     rows = LARGEST[device.type]
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     with torch.no_grad():
@@ -62,14 +63,14 @@ def matrix_peak(precision: Precision, device: torch.device) -> float:
 
 
 def peak_memory(run: Pass, precision: Precision, device: torch.device) -> int:
-    """Bytes that one pass holds at once at most, above what was held before it; converted weights are among them.
+    """The most bytes that one pass allocates at one time, converted weights included.
 
-    They are what torch's own allocator handed out: on the CPU added up from its profiler, on CUDA the allocator's own
-    maximum. Scratch memory that a matrix library takes for itself is not seen.
+    Counted by torch's own allocator: on the CPU summed from its profiler, on CUDA the allocator's own maximum. Scratch
+    memory that a matrix library allocates by itself is not included.
     """
     with at(precision, device):
-        run()
-    with at(precision, device):  # anew, for what was converted is given back at the end
+        run()  # fills caches that later passes share
+    with at(precision, device):  # a second context, because the first one freed the converted weights when it ended
         return _peak_on_cuda(run, device) if device.type == "cuda" else _peak_on_cpu(run)
 
 
@@ -82,24 +83,24 @@ def _peak_on_cuda(run: Pass, device: torch.device) -> int:
 
 
 def _peak_on_cpu(run: Pass) -> int:
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         run()
-    return highest(_allocations(found))
+    return highest(_allocations(profiled))
 
 
 def highest(changes: list[int]) -> int:
-    """The highest level that changes of a level reach from 0."""
+    """The highest value that a running sum of changes reaches from 0."""
     return int(np.cumsum([0, *changes]).max())
 
 
-def _allocations(found: profile) -> list[int]:
-    """Bytes taken (positive) and given back (negative), in order."""
-    assert found.profiler is not None
-    assert found.profiler.kineto_results is not None
-    events = [e for e in found.profiler.kineto_results.events() if e.name() == "[memory]"]
+def _allocations(profiled: profile) -> list[int]:
+    """Bytes allocated (positive) and freed (negative), in order of time."""
+    assert profiled.profiler is not None
+    assert profiled.profiler.kineto_results is not None
+    events = [e for e in profiled.profiler.kineto_results.events() if e.name() == "[memory]"]
     return [e.nbytes() for e in sorted(events, key=lambda e: e.start_ns())]  # type: ignore[attr-defined]  # stub lacks it
 
 
 def _finish(device: torch.device) -> None:
-    if device.type == "cuda":
+    if device.type == "cuda":  # kernels run asynchronously there
         torch.cuda.synchronize(device)

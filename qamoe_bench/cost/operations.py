@@ -1,9 +1,9 @@
-"""Multiply-adds of single operations: which are counted, and which are known to need none.
+"""Multiply-adds of single operations: which operations count, and which are known to need none.
 
-Counted is every product of matrices or vectors and every convolution, whatever it is for: linear maps, recurrences,
-attention, experts, masked means. One multiply-add is one product and its addition to a sum; in FLOPs it is two.
-Not counted are elementwise arithmetic, activations, softmax, normalisation, reductions, look-ups, sorting and copies.
-An operation that is on neither list raises: a count is complete or there is none.
+Every product of matrices or vectors and every convolution counts, whatever its purpose: linear maps, recurrences,
+attention, experts, masked means. One multiply-add is one product and its addition to a sum, and equals two FLOPs.
+Elementwise arithmetic, activations, softmax, normalisation, reductions, look-ups, sorting and copies do not count.
+An operation on neither list raises an error, so that a count is never incomplete.
 """
 
 import math
@@ -20,11 +20,12 @@ PRODUCTS = {
     aten.mm: 0, aten.bmm: 0, aten.mv: 0, aten.dot: 0, aten.vdot: 0, aten.linear: 0,
     aten.addmm: 1, aten.baddbmm: 1, aten.addmv: 1, aten._addmm_activation: 1,
 }  # fmt: skip
-"""Products, with the place of the left factor among the arguments; its last dimension is what is summed over."""
+"""Products, with the position of the left factor among the arguments; the sum runs over its last dimension."""
 
 CONVOLUTIONS = {aten.convolution, aten._convolution, aten.convolution_overrideable}
 
-_WORDS = """
+# Without the namespace, overload and trailing underscore of the in-place form.
+_FREE_NAMES = """
 _adaptive_avg_pool2d _fused_dropout _local_scalar_dense _log_softmax _native_batch_norm_legit
 _native_batch_norm_legit_no_training _safe_softmax _softmax _to_copy _unique2 _unsafe_index _unsafe_view all amax amin
 aminmax any arange argmax argmin argsort as_strided avg_pool1d avg_pool2d bernoulli bincount bucketize cat clone
@@ -39,32 +40,38 @@ slice_scatter sort stack std std_mean sum take topk tril triu unfold uniform uni
 unsafe_split unsafe_split_with_sizes var var_mean zero zeros zeros_like
 """
 
-FREE = frozenset(_WORDS.split())
-"""Names of what multiplies no matrices, beside views and what torch itself calls pointwise."""
+FREE = frozenset(_FREE_NAMES.split())
+"""Names of operations without products, in addition to views and operations that torch itself tags as pointwise."""
 
 
-def multiply_adds_of(operation: Any, args: tuple[Any, ...], answer: Any) -> int:
+def multiply_adds_of(operation: Any, args: tuple[Any, ...], output: Any) -> int:
     """Multiply-adds of one call of an ATen operation.
 
+    Args:
+        operation: The overload that is called.
+        args: Its positional arguments.
+        output: Its result.
+
     Raises:
-        RunFailed: for an operation that is neither counted nor known to be free.
+        RunFailed: If the operation is neither counted nor known to be free.
     """
     packet = operation.overloadpacket
     if packet in PRODUCTS:
-        return int(answer.numel() * args[PRODUCTS[packet]].shape[-1])
+        return int(output.numel() * args[PRODUCTS[packet]].shape[-1])
     if packet in CONVOLUTIONS:
-        return _of_convolution(args[0], args[1], answer, transposed=args[6])
+        return _of_convolution(args[0], args[1], output, transposed=args[6])
     if not _is_free(operation):
         raise RunFailed(
-            f"cannot count {operation}: expected products, convolutions and what multiplies no matrices; "
-            "write the model in plain layers"
+            f"cannot count {operation}: expected products, convolutions and operations without products; write the "
+            "model in plain layers"
         )
     return 0
 
 
-def _of_convolution(x: Tensor, weight: Tensor, answer: Tensor, *, transposed: bool) -> int:
-    """Each output (each input, where transposed) meets one filter, (C_in / groups) × kernel numbers."""
-    return (x if transposed else answer).numel() * math.prod(weight.shape[1:])
+def _of_convolution(x: Tensor, weight: Tensor, output: Tensor, *, transposed: bool) -> int:
+    """Each output element (each input element, if transposed) meets one filter of (C_in / groups) × kernel numbers."""
+    elements = x.numel() if transposed else output.numel()
+    return elements * math.prod(weight.shape[1:])
 
 
 def _is_free(operation: Any) -> bool:

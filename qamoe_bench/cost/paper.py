@@ -1,11 +1,11 @@
 """The paper's setting for costs: text as 50 token ids through BERT base, audio and vision as 50 frames of features.
 
 The widths are those of aligned CMU-MOSEI, 74 for audio (COVAREP) and 35 for vision (Facet). Weights and inputs are
-random, since neither changes what a pass costs, and every position is valid, so that nothing is padding.
+random, because neither changes the cost of a pass, and every position is valid, so that there is no padding.
 
 The QA-MoE paper prints "4.33 GFLOPs". BERT base alone needs, by formula, 12·(4·768² + 2·768·3072) multiply-adds per
-token and 12·2·50²·768 per sample for attention, 4.293 G multiply-adds or 8.59 GFLOPs at two FLOPs each. So the printed
-number is read as multiply-adds.
+token and 12·2·50²·768 per sample for attention, 4.293 G multiply-adds or 8.59 GFLOPs at two FLOPs each. Hence
+the printed number is read as multiply-adds.
 """
 
 import torch
@@ -16,17 +16,22 @@ from qamoe_bench.contract import Batch, DataSpec, Output
 from qamoe_bench.nn.language import TokenStates
 
 PRINTED_G = 4.33
-"""What the paper prints as GFLOPs of QA-MoE."""
+"""The paper's printed "GFLOPs" of QA-MoE."""
 
-FRAMES = 50
+FRAMES = 50  # per modality, all valid
 WIDTHS = {"text": 1, "audio": 74, "vision": 35}
-CLS, SEP, MASK, FIRST_WORD, WORDS = 101, 102, 103, 1000, 30522  # of bert-base-uncased
+# Token ids of bert-base-uncased; ids below `FIRST_WORD` are special or unused.
+CLS = 101
+SEP = 102
+MASK = 103
+FIRST_WORD = 1000
+WORDS = 30522  # size of the vocabulary
 TEXT_ENCODER = "text-encoder"
-"""Name of the row of BERT alone."""
+"""Name of the row that shows BERT alone."""
 
 
 def paper_spec() -> DataSpec:
-    """Standardised features, and labels as MOSEI has them."""
+    """A specification with standardised features and the label range of CMU-MOSEI."""
     return DataSpec(
         name="paper",
         widths=WIDTHS,
@@ -41,7 +46,7 @@ def paper_spec() -> DataSpec:
 
 
 def paper_batch(size: int) -> Batch:
-    """Samples of full length; the same for the same size."""
+    """Random samples of full length; equal sizes give equal samples."""
     random = Generator().manual_seed(0)
     features = {m: torch.randn(size, FRAMES, width, generator=random) for m, width in WIDTHS.items()}
     features["text"] = _sentences(size, random)
@@ -50,17 +55,18 @@ def paper_batch(size: int) -> Batch:
 
 def _sentences(size: int, random: Generator) -> Float[Tensor, "B T 1"]:
     ids = torch.randint(FIRST_WORD, WORDS, (size, FRAMES, 1), generator=random).float()
-    ids[:, 0], ids[:, -1] = CLS, SEP
+    ids[:, 0] = CLS
+    ids[:, -1] = SEP
     return ids
 
 
 class TextEncoder(nn.Module):
-    """BERT base alone, with nothing behind it: what any model of this setting costs at least."""
+    """BERT base alone: the least that any model of this setting costs."""
 
     def __init__(self) -> None:
         super().__init__()
         self.encoder = TokenStates()
 
     def forward(self, batch: Batch) -> Output:
-        """The mean of all states, which is no prediction of anything."""
+        """The mean of all states (not a meaningful prediction)."""
         return Output(self.encoder(batch, "text").mean((1, 2)))

@@ -9,15 +9,13 @@ Paul Tol.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from qamoe_bench.registry import palette_places
 from qamoe_bench.store.cell import ORACLE
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#8c7a00", "#cc6677", "#4c7f9b", "#a0522d")
 MARKERS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-left", "triangle-right")
 DASHES = ((), (6, 2), (2, 2), (6, 2, 2, 2))
 LIMIT = "#767676"
-
-# The built-in models look the same in every figure, whichever of them are shown.
-BUILT_IN = ("qa-moe", "late-fusion", "c-mib", "qa-moe-plus", "text-only", "mm-boosting", "sam-lml", "mean")
 
 
 @dataclass(frozen=True)
@@ -30,11 +28,12 @@ class Style:
 
 
 def styles(rows: Iterable[str]) -> dict[str, Style]:
-    """A style for each row: fixed for built-in models and the oracle, the rest in order of their names."""
+    """A style for each row: fixed for the oracle and for models that declare one, the rest in order of their names."""
     rows = list(dict.fromkeys(rows))
-    others = sorted(row for row in rows if row not in BUILT_IN and row != ORACLE)
-    places = {row: BUILT_IN.index(row) for row in rows if row in BUILT_IN}
-    places |= {row: len(BUILT_IN) + index for index, row in enumerate(others)}
+    places = palette_places()
+    others = sorted(row for row in rows if row not in places and row != ORACLE)
+    # The first turn through the colours is reserved for models that declare a style, whether or not they are shown.
+    places |= {row: len(COLOURS) + index for index, row in enumerate(others)}
     return {row: _limit() if row == ORACLE else _style(places[row]) for row in rows}
 
 

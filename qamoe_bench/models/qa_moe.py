@@ -15,15 +15,15 @@ Gaussian negative log-likelihood ½·exp(−s)·(y − ŷ)² + ½·s.
 From the descriptions: all formulas above, 8 experts, k = 3, GLU experts, dropout 0.1.
 Inferred: renormalising the gate over the kept experts, one pool of experts and one prior shared by the modalities with
 one gate matrix each, the fusion layer (concatenate, linear, GELU), the likelihood's exact form, width 64.
-Departs: the encoders are the suite's own (see `qamoe_bench.nn.encoder`), where the paper uses pretrained ones; ŷ is
-the training mean plus the head's output times the training standard deviation, which only moves the start.
+Departs: the encoders are the suite's own (see `qamoe_bench.nn.encoder`), while the paper uses pretrained ones; ŷ is
+the training mean plus the head's output times the training standard deviation, which only changes the initial ŷ.
 Known consequence: σ²_m has a gradient only through r_m, so nothing makes r_m a measure of quality. Reports print its
-rank correlation with the real corruption, whatever it is.
+rank correlation with the realised corruption.
 
-Ablations, by name behind the model's (`qa-moe:-quality-gate`): `-quality-gate` sets r_m = 1, `-fallback` leaves out
-y_prior, `-experts` puts one dense block as wide as three experts in place of the mixture, `-nll` trains on mean
-absolute error; `k=1` to `k=8` choose how many experts answer. `label-nll` and `feature-nll` are variants of ours that
-give the score something to know, see `qamoe_bench.models.quality`; they are not the paper's method.
+Ablations, as settings after the model's name (`qa-moe:-quality-gate`): `-quality-gate` sets r_m = 1, `-fallback` leaves
+out y_prior, `-experts` replaces the mixture by one dense block as wide as three experts, `-nll` trains on mean absolute
+error; `k=1` to `k=8` set the number of experts per token. `label-nll` and `feature-nll` are our own variants with a
+training target for the score, see `qamoe_bench.models.quality`; they are not the paper's method.
 
 Dimension legend: B samples, M modalities, W width, E experts.
 """
@@ -39,7 +39,7 @@ from torch import Tensor, nn
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
 from qamoe_bench.errors import BenchError
-from qamoe_bench.models.quality import Quality, QualityKind, gaussian_nll, make_quality
+from qamoe_bench.models.quality import Quality, QualityKind, gaussian_loss, make_quality
 from qamoe_bench.nn.encoder import Summary, utterance_encoders
 from qamoe_bench.nn.experts import Dispatch, GLUExperts, top_k_gate
 from qamoe_bench.nn.two_stage import QualityAwareModel
@@ -52,27 +52,34 @@ VARIANTS = {
     "label-nll": {"quality": "label-nll"},
     "feature-nll": {"quality": "feature-nll"},
 }
+CARD = {
+    "groups": ("quick", "paper"),
+    "published": {"QA-MoE": ""},
+    "presets": {"paper": {"width": 128, "expert_hidden": 256}},  # inferred, like all of that preset but λ and η
+    "stages": {"heads": ("log_variance",)},
+    "style": 0,
+}
 
 
 @dataclass(frozen=True)
 class QAMoEConfig:
-    """Every choice of the model; what the paper fixes says so."""
+    """Hyperparameters; a comment names the source of each value."""
 
     width: int = 64  # of encodings, experts and fusion; not stated in the descriptions
     experts: int = 8  # paper
-    k: int = 3  # experts that answer for a modality of a sample; paper
+    k: int = 3  # experts per sample and modality; paper
     expert_hidden: int = 128  # inner width of an expert; not stated
     renormalise_gate: bool = True  # softmax over the kept logits; not stated
     share_experts: bool = True  # one pool for all modalities, not one each; not stated
     share_prior: bool = True  # one y_prior for all modalities, not one each; not stated
-    fallback: bool = True  # whether there is a y_prior; paper
-    quality: QualityKind = "described"  # where r_m comes from, see `qamoe_bench.models.quality`; paper: described
+    fallback: bool = True  # whether the model has y_prior; paper
+    quality: QualityKind = "described"  # source of r_m, see `qamoe_bench.models.quality`; paper: described
     kappa: float = 8.0  # of the quality `feature-nll`: r of a missing modality is 1 / (1 + κ); ours
     dropout: float = 0.1  # paper
     encoder: Summary = "statistics"  # how an encoder summarises frames, see `qamoe_bench.nn.encoder`
     encoder_dropout: float = 0.3  # inside the encoders, which are not the paper's
     loss: Literal["nll", "nll+l1", "l1"] = "nll"  # paper: nll, in its standard form; l1 has no variance
-    dispatch: Dispatch = "auto"  # how experts are computed; changes speed only
+    dispatch: Dispatch = "auto"  # how experts are computed; affects speed only
 
     def __post_init__(self) -> None:
         if not 1 <= self.k <= self.experts:
@@ -86,7 +93,8 @@ class QAMoE(QualityAwareModel):
         super().__init__()
         self.config = config
         self.modalities = spec.modalities
-        width, own = config.width, len(self.modalities)
+        width = config.width
+        modalities = len(self.modalities)
         self.encoders = utterance_encoders(spec, width, config.encoder_dropout, config.encoder)
         self.quality = nn.ModuleDict(
             {m: make_quality(config.quality, m, spec, width, config.kappa) for m in self.modalities}
@@ -97,15 +105,16 @@ class QAMoE(QualityAwareModel):
         dispatch = "dense" if config.k == config.experts else config.dispatch
         self.experts = nn.ModuleList(
             GLUExperts(config.experts, width, config.expert_hidden, dispatch)
-            for _ in range(1 if config.share_experts else own)
+            for _ in range(1 if config.share_experts else modalities)
         )
         if config.fallback and config.quality != "none":
-            self.prior = nn.Parameter(torch.zeros(1 if config.share_prior else own, width))
-        self.fusion = nn.Sequential(nn.Linear(own * width, width), nn.GELU(), nn.Dropout(config.dropout))
+            self.prior = nn.Parameter(torch.zeros(1 if config.share_prior else modalities, width))
+        self.fusion = nn.Sequential(nn.Linear(modalities * width, width), nn.GELU(), nn.Dropout(config.dropout))
         self.predict = nn.Linear(width, 1)
         if config.loss != "l1":
             self.log_variance = nn.Linear(width, 1)
-        self.label_mean, self.label_std = spec.label_mean, spec.label_std
+        self.label_mean = spec.label_mean
+        self.label_std = spec.label_std
 
     def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B V"]:
         """u_m, followed by the quality score's own encoding of the modality."""
@@ -118,32 +127,42 @@ class QAMoE(QualityAwareModel):
 
         Given scores replace r_m; without a quality gate there is no r_m, and they change nothing.
         """
-        width, scores = self.config.width, self.config.quality != "none"
-        u = {m: encoded[m][:, :width] for m in self.modalities}
-        scored = {m: self._scorer(m)(u[m], encoded[m][:, width:]) for m in self.modalities}
-        own = {m: score for m, (score, _) in scored.items()}
-        used = {m: quality[m] for m in own} if scores and quality is not None else own
-        parts = {f"{m}/{name}": part for m, (_, kept) in scored.items() for name, part in kept.items()}
+        u = {m: encoded[m][:, : self.config.width] for m in self.modalities}
+        scores: dict[str, Tensor] = {}  # r_m, (B,)
+        parts: dict[str, Tensor] = {}
+        for m in self.modalities:
+            code = encoded[m][:, self.config.width :]
+            scores[m], score_parts = self._scorer(m)(u[m], code)
+            parts.update({f"{m}/{name}": part for name, part in score_parts.items()})
+        if self._has_gate and quality is not None:
+            scores = {m: quality[m] for m in self.modalities}
         mean = {m: self.mean[m](u[m]) for m in self.modalities}
         gates = {m: self._gate(m, mean[m]) for m in self.modalities}
-        h = self.fusion(torch.cat(self._mixed(mean, gates, used), dim=1))  # (B, W)
+        h = self.fusion(torch.cat(self._mix(mean, gates, scores), dim=1))  # (B, M·W) to (B, W)
         prediction = self.label_mean + self.label_std * self.predict(h)[:, 0]
-        return Output(prediction, self._variance(h), used if scores else {}, gates, parts)
+        return Output(prediction, self._variance(h), scores if self._has_gate else {}, gates, parts)
 
     def loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
-        """The objective of the prediction, as configured, and that of each quality score that has one."""
+        """The configured objective of the prediction, plus that of each quality score that has its own."""
         error = output.prediction - batch.target
         loss = error.new_zeros(())
         if "nll" in self.config.loss:
             assert output.variance is not None
-            loss = loss + gaussian_nll(error, output.variance)
+            loss = loss + gaussian_loss(error, output.variance)
         if "l1" in self.config.loss:
             loss = loss + error.abs().mean()
         for m in self.modalities:
-            kept = {name.partition("/")[2]: part for name, part in output.parts.items() if name.startswith(f"{m}/")}
-            own = self._scorer(m).loss(kept, batch)
-            loss = loss if own is None else loss + own
+            prefix = f"{m}/"
+            score_parts = {n.removeprefix(prefix): part for n, part in output.parts.items() if n.startswith(prefix)}
+            score_loss = self._scorer(m).loss(score_parts, batch)
+            if score_loss is not None:
+                loss = loss + score_loss
         return loss
+
+    @property
+    def _has_gate(self) -> bool:
+        """Whether r_m weighs the experts against the prior."""
+        return self.config.quality != "none"
 
     def _scorer(self, modality: str) -> Quality:
         return cast(Quality, self.quality[modality])
@@ -153,27 +172,29 @@ class QAMoE(QualityAwareModel):
             return torch.ones_like(mean[:, :1])
         return top_k_gate(self.gate[modality](mean), self.config.k, renormalise=self.config.renormalise_gate)
 
-    def _mixed(
+    def _mix(
         self, mean: Mapping[str, Tensor], gates: Mapping[str, Tensor], quality: Mapping[str, Tensor]
     ) -> list[Float[Tensor, "B W"]]:
-        """y_m of each modality: the chosen experts' answer, drawn towards the prior as quality falls."""
-        if self.config.share_experts:  # one pool answers for all modalities at once
-            tokens, gate = torch.cat([*mean.values()]), torch.cat([*gates.values()])  # (M·B, W), (M·B, E)
-            answers = self.experts[0](tokens, gate).chunk(len(mean))
+        """y_m of each modality: the mixture of the chosen experts, closer to the prior as quality falls."""
+        if self.config.share_experts:  # all modalities in one call, as tokens of one pool
+            tokens = torch.cat([*mean.values()])  # (M·B, W)
+            gate = torch.cat([*gates.values()])  # (M·B, E)
+            mixtures = self.experts[0](tokens, gate).chunk(len(mean))
         else:
-            answers = [experts(mean[m], gates[m]) for m, experts in zip(mean, self.experts, strict=True)]
-        return [
-            self._tempered(i, a, r[:, None]) for i, (a, r) in enumerate(zip(answers, quality.values(), strict=True))
-        ]
+            mixtures = [experts(mean[m], gates[m]) for m, experts in zip(mean, self.experts, strict=True)]
+        mixed = []
+        for index, (mixture, r) in enumerate(zip(mixtures, quality.values(), strict=True)):
+            mixed.append(self._temper(index, mixture, r[:, None]))  # (B, W)
+        return mixed
 
-    def _tempered(self, index: int, answer: Float[Tensor, "B W"], r: Float[Tensor, "B 1"]) -> Float[Tensor, "B W"]:
-        """r·answer + (1 − r)·prior, where there is a prior; without the quality gate r is 1."""
-        if self.config.quality == "none" or not self.config.fallback:
-            return r * answer
-        return r * answer + (1 - r) * self.prior[0 if self.config.share_prior else index]
+    def _temper(self, index: int, mixture: Float[Tensor, "B W"], r: Float[Tensor, "B 1"]) -> Float[Tensor, "B W"]:
+        """r·mixture + (1 − r)·prior, if the model has a prior; without the quality gate r is 1."""
+        if not self._has_gate or not self.config.fallback:
+            return r * mixture
+        return r * mixture + (1 - r) * self.prior[0 if self.config.share_prior else index]
 
     def _variance(self, h: Float[Tensor, "B W"]) -> Float[Tensor, " B"] | None:
-        """exp(s) in squared label units; clamped, for |s| = 10 is far outside any label scale and e^10 is finite."""
+        """exp(s) in squared label units; clamped: |s| = 10 is far outside any label scale, and e^10 is finite."""
         if self.config.loss == "l1":
             return None
         s: Tensor = self.log_variance(h)[:, 0]

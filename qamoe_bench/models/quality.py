@@ -1,12 +1,12 @@
-"""Ways to a quality score r_m of one modality, each with what it is trained on.
+"""Definitions of the quality score r_m of one modality, each with its training objective.
 
     none         r = 1
-    described    r = 1 / (1 + mean_d softplus(W_σ u + b_σ)), trained by whatever the fused prediction is trained on
-    label-nll    the same, and the variance v = Var(y)·(1 − r) of a unimodal prediction of the label pays for its errors
+    described    r = 1 / (1 + mean_d softplus(W_σ u + b_σ)), trained through the fused prediction only
+    label-nll    the same r, also trained by a unimodal prediction of the label with variance v = Var(y)·(1 − r)
     feature-nll  r = 1 / (1 + κ·mean_d σ²), where N(μ, σ²) predicts the clean features from the corrupted ones
 
-`described` is QA-MoE's own, `none` its ablation. The other two are ours: they give the score something to know. The
-last is trained on nothing but its own target, and the mixture takes r as a fact (its gradient stops there).
+`described` is QA-MoE's own, `none` its ablation. The other two are ours and give the score a target of its own. The
+last is trained on that target alone: the mixture takes r as a constant, and no gradient flows back into it.
 
 Dimension legend: B samples, W width of an encoding, C width of a code, P width of a projection.
 """
@@ -26,27 +26,27 @@ from qamoe_bench.nn.frames import FrameStatistics, frame_counts, masked_mean, ob
 QualityKind = Literal["none", "described", "label-nll", "feature-nll"]
 
 
-def gaussian_nll(error: Float[Tensor, "*S"], variance: Float[Tensor, "*S"]) -> Float[Tensor, ""]:
-    """½·(error²/variance + ln variance), averaged; the constant ½·ln 2π is left out."""
+def gaussian_loss(error: Float[Tensor, "*S"], variance: Float[Tensor, "*S"]) -> Float[Tensor, ""]:
+    """Mean of ½·(error²/variance + ln variance), a Gaussian's negative log-likelihood without the constant ½·ln 2π."""
     return 0.5 * (error**2 / variance + variance.log()).mean()
 
 
 class Quality(nn.Module):
-    """The score of one modality; this one is always 1."""
+    """The quality score of one modality. This base class is the score that is always 1."""
 
     code_width = 0
-    """C, how much of its own encoding of the modality it needs beside the model's."""
+    """C, the width of the score's own encoding of the modality, in addition to the model's."""
 
     def encode(self, batch: Batch) -> Float[Tensor, "B C"]:
-        """Its own encoding of the modality."""
+        """The score's own encoding of the modality."""
         return next(iter(batch.features.values())).new_zeros(batch.size, 0)
 
     def forward(self, u: Float[Tensor, "B W"], code: Float[Tensor, "B C"]) -> tuple[Tensor, dict[str, Tensor]]:
-        """The score (B,) in [0, 1], and what `loss` needs."""
+        """The score (B,) in [0, 1], and the tensors that `loss` needs."""
         return u.new_ones(len(u)), {}
 
     def loss(self, parts: dict[str, Tensor], batch: TrainingBatch) -> Float[Tensor, ""] | None:
-        """What the score itself is trained on; None where it is trained by the prediction alone."""
+        """The objective of the score itself; None if it is trained through the fused prediction alone."""
         return None
 
 
@@ -58,36 +58,38 @@ class DescribedQuality(Quality):
         self.spread = nn.Linear(width, width)
 
     def forward(self, u: Float[Tensor, "B W"], code: Float[Tensor, "B C"]) -> tuple[Tensor, dict[str, Tensor]]:
-        """The score; there is nothing to keep for a loss."""
+        """The score; it has no loss of its own."""
         return 1 / (1 + F.softplus(self.spread(u)).mean(dim=1)), {}
 
 
 class LabelQuality(DescribedQuality):
-    """The described score, made to pay: ½·((y − ŷ_m)²/v + ln v) with v = Var(y)·(1 − r) and ŷ_m from u alone."""
+    """The described score with the loss ½·((y − ŷ_m)²/v + ln v), v = Var(y)·(1 − r), and ŷ_m predicted from u alone."""
 
     def __init__(self, width: int, spec: DataSpec) -> None:
         super().__init__(width)
         self.predict = nn.Linear(width, 1)
-        self.label_mean, self.label_std = spec.label_mean, spec.label_std
+        self.label_mean = spec.label_mean
+        self.label_std = spec.label_std
 
     def forward(self, u: Float[Tensor, "B W"], code: Float[Tensor, "B C"]) -> tuple[Tensor, dict[str, Tensor]]:
         """The score, and ŷ_m in label units."""
         score, _ = super().forward(u, code)
-        return score, {"score": score, "label": self.label_mean + self.label_std * self.predict(u)[:, 0]}
+        prediction = self.label_mean + self.label_std * self.predict(u)[:, 0]
+        return score, {"score": score, "label": prediction}
 
     def loss(self, parts: dict[str, Tensor], batch: TrainingBatch) -> Float[Tensor, ""] | None:
-        """The unimodal likelihood, in units of the label's standard deviation."""
-        variance = (1 - parts["score"]).clamp(min=1e-4)
-        return gaussian_nll((batch.target - parts["label"]) / self.label_std, variance)
+        """The unimodal negative log-likelihood, in units of the label's standard deviation."""
+        variance = (1 - parts["score"]).clamp(min=1e-4)  # r = 1 would make the loss infinite
+        return gaussian_loss((batch.target - parts["label"]) / self.label_std, variance)
 
 
 class FeatureQuality(Quality):
-    """How well the clean features can be told from what is left of them.
+    """How well the clean features can be predicted from the observed ones.
 
     The target is a fixed random projection of the clean frames' mean, each of its P dimensions standardised over the
-    batch, so that the best prediction from nothing has σ² = 1 and r = 1 / (1 + κ). μ is the mean of the projected
-    frames that are left, shrunk; how much, and σ², follow from their standard deviation and from how many they are. So
-    the score cannot follow what the frames say, only how they scatter.
+    batch, so that the best prediction without any frame has σ² = 1 and r = 1 / (1 + κ). μ is the shrunk mean of the
+    projected observed frames; the shrinkage and σ² depend on the standard deviation and the number of these frames. The
+    score therefore cannot depend on the content of the frames, only on their spread.
     """
 
     projection: Tensor
@@ -100,8 +102,11 @@ class FeatureQuality(Quality):
                 f"quality 'feature-nll': expected features, got token ids of {modality}, which have no mean to "
                 "predict; use 'described', 'label-nll' or 'none'"
             )
-        self.modality, self.kappa, self.code_width = modality, kappa, 2 * targets
-        mean, std = spec.feature_mean[modality], spec.feature_std[modality]
+        self.modality = modality
+        self.kappa = kappa
+        self.code_width = 2 * targets
+        mean = spec.feature_mean[modality]
+        std = spec.feature_std[modality]
         projection = torch.randn(len(std), targets) / (math.sqrt(len(std)) * std[:, None])  # (D, P)
         self.register_buffer("projection", projection)
         self.register_buffer("centre", mean @ projection)
@@ -113,13 +118,16 @@ class FeatureQuality(Quality):
         )  # fmt: skip
 
     def encode(self, batch: Batch) -> Float[Tensor, "B C"]:
-        """μ and the logarithm of σ² side by side."""
+        """μ and the logarithm of σ², concatenated; C = 2·P."""
         observed = observed_frames(batch, self.modality)
         mean, std = self.pool(self._projected(batch.features[self.modality]), observed).chunk(2, dim=1)  # (B, P) twice
-        # The logarithm of std²/n, of the variance of a mean of n frames, is nearly what is asked for.
-        of_mean = (std**2 / observed.sum(1, keepdim=True).clamp(min=1) + 1e-4).log()
-        known = torch.cat([std, 0.2 * of_mean, frame_counts(observed, batch.lengths[self.modality])], dim=1)
-        shrink, log_variance = self.read(known).chunk(2, dim=1)  # (B, P) twice
+        # The variance of a mean of n frames is std²/n, so its logarithm is close to the ln σ² to be predicted.
+        count = observed.sum(1, keepdim=True).clamp(min=1)  # (B, 1)
+        log_mean_variance = (std**2 / count + 1e-4).log()  # (B, P)
+        counts = frame_counts(observed, batch.lengths[self.modality])  # (B, 2)
+        # The factor brings the logarithm to the scale of the other inputs.
+        inputs = torch.cat([std, 0.2 * log_mean_variance, counts], dim=1)  # (B, 2·P + 2)
+        shrink, log_variance = self.read(inputs).chunk(2, dim=1)  # (B, P) twice
         return torch.cat([(1 + shrink) * self.scale * mean, log_variance], dim=1)
 
     def forward(self, u: Float[Tensor, "B W"], code: Float[Tensor, "B C"]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -129,17 +137,27 @@ class FeatureQuality(Quality):
         return 1 / (1 + self.kappa * variance.mean(1)).detach(), {"mean": mean, "variance": variance}
 
     def loss(self, parts: dict[str, Tensor], batch: TrainingBatch) -> Float[Tensor, ""] | None:
-        """The likelihood of the clean features."""
+        """The negative log-likelihood of the clean features."""
         target = masked_mean(self._projected(batch.clean[self.modality]), batch.mask(self.modality))  # (B, P)
-        target = (target - target.mean(0)) / target.std(0, correction=0).clamp(min=1e-6)
-        return gaussian_nll(target - parts["mean"], parts["variance"])
+        target = (target - target.mean(0)) / target.std(0, correction=0).clamp(
+            min=1e-6
+        )  # per dimension, over the batch
+        return gaussian_loss(target - parts["mean"], parts["variance"])
 
     def _projected(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T P"]:
         return x @ self.projection - self.centre
 
 
 def make_quality(kind: QualityKind, modality: str, spec: DataSpec, width: int, kappa: float) -> Quality:
-    """The score of one modality, for encodings of a width."""
+    """The quality score of one modality.
+
+    Args:
+        kind: The definition; see the module docstring.
+        modality: The modality that is scored.
+        spec: Specification of the data.
+        width: Width of the model's encoding u.
+        kappa: κ of `feature-nll`; ignored by the others.
+    """
     match kind:
         case "none":
             return Quality()

@@ -1,4 +1,4 @@
-"""Attention that sees observed frames only, and sinusoidal positions (Vaswani et al. 2017).
+"""Attention over observed frames, and sinusoidal positions (Vaswani et al. 2017).
 
 Dimension legend: B samples, T and S frames, W width, H heads, C = W / H.
 """
@@ -14,13 +14,14 @@ from qamoe_bench.errors import BenchError
 
 
 class MaskedAttention(nn.Module):
-    """Multi-head attention softmax(QKᵀ/√C)·V over the observed frames of the source; zeros where there are none."""
+    """Multi-head attention softmax(QKᵀ/√C)·V over the observed frames of the source; zeros for a source without any."""
 
     def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
         if width % heads:
             raise BenchError(f"attention: expected a width that {heads} heads divide, got {width}; change either")
-        self.heads, self.dropout = heads, dropout
+        self.heads = heads
+        self.dropout = dropout
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
@@ -31,17 +32,23 @@ class MaskedAttention(nn.Module):
         source: Float[Tensor, "B S W"],
         observed: Bool[Tensor, "B S"] | None = None,
     ) -> Float[Tensor, "B T W"]:
-        """What each query takes from the source; all of it is observed where `observed` is not given."""
+        """The attention output for each query; without `observed`, every frame of the source counts as observed."""
         key, value = self.key_value(source).chunk(2, dim=-1)  # (B, S, W) twice
-        q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (self.query(query), key, value))
+        q = self._split(self.query(query))  # (B, H, T, C)
+        k = self._split(key)  # (B, H, S, C)
+        v = self._split(value)  # (B, H, S, C)
         dropout = self.dropout if self.training else 0.0
         if observed is None:
             return self._join(F.scaled_dot_product_attention(q, k, v, dropout_p=dropout))
-        some = observed.any(1)
-        # A softmax over nothing is not a number, so a sample without a frame sees all, and its answer is not used.
-        mask = (observed | ~some[:, None])[:, None, None]  # (B, 1, 1, S)
-        taken = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)  # (B, H, T, C)
-        return self._join(taken) * some[:, None, None]
+        has_frame = observed.any(1)  # (B,)
+        # A softmax over no frame is NaN, so a sample without observed frames attends to all, and its output is zeroed.
+        mask = (observed | ~has_frame[:, None])[:, None, None]  # (B, 1, 1, S)
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)  # (B, H, T, C)
+        return self._join(attended) * has_frame[:, None, None]
+
+    def _split(self, x: Float[Tensor, "B N W"]) -> Float[Tensor, "B H N C"]:
+        heads: Tensor = x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # type: ignore[no-untyped-call]
+        return heads
 
     def _join(self, heads: Float[Tensor, "B H T C"]) -> Float[Tensor, "B T W"]:
         joined: Tensor = self.out(heads.transpose(1, 2).flatten(2))
@@ -49,7 +56,7 @@ class MaskedAttention(nn.Module):
 
 
 def sinusoidal_positions(frames: int, width: int, like: Tensor) -> Float[Tensor, "T W"]:
-    """Sin and cos of position × 10000^(−2i/W), for positions from 1; an odd last column is zero."""
+    """Sine and cosine of position × 10000^(−2i/W), for positions from 1; the last column of an odd width is zero."""
     half = width // 2
     rate = torch.exp(torch.arange(half, device=like.device) * (-math.log(10_000) / max(half - 1, 1)))
     angle = torch.arange(1, frames + 1, device=like.device)[:, None] * rate  # (T, W/2)

@@ -1,14 +1,15 @@
 """An encoder from frames to one vector per utterance, shared by models so that comparisons are about fusion.
 
-Standardise with training statistics and map each frame linearly; summarise the observed frames, in one of four ways;
-then a two-layer perceptron. Where frames are token ids, the states of a language model (see `qamoe_bench.nn.language`)
-are mapped, as they are. Frames that are exactly zero, whether padding or taken away, are not observed and do not
-count. A modality without any observed frame is encoded as the perceptron's answer to zeros.
+Each frame is standardised with training statistics and mapped linearly; the observed frames are summarised in one of
+four ways; a two-layer perceptron follows. Token ids are replaced by the states of a language model (see
+`qamoe_bench.nn.language`), which are mapped without standardisation. Frames that are exactly zero, whether padding or
+removed by a corruption, are not observed and do not count. A modality without any observed frame is encoded as the
+perceptron's output for zeros.
 
     statistics   mean and standard deviation, the default: as good as the slower ones on the data sets tried
     mean         mean alone
     gru          mean of a GRU's states (Cho et al. 2014)
-    transformer  mean of a two-layer Transformer's answers, see `qamoe_bench.nn.transformer`
+    transformer  mean of a two-layer Transformer's outputs, see `qamoe_bench.nn.transformer`
 
 Dimension legend: B samples, T frames, W width.
 """
@@ -24,44 +25,45 @@ from qamoe_bench.nn.language import TokenStates
 from qamoe_bench.nn.transformer import Dropouts, TransformerEncoder
 
 Summary = Literal["statistics", "mean", "gru", "transformer"]
-HEADS, LAYERS = 4, 2  # of the Transformer
+HEADS = 4  # of the Transformer
+LAYERS = 2  # of the Transformer
 
 
 class FrameMean(nn.Module):
     """Mean over the observed frames."""
 
     def forward(self, x: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B W"]:
-        """Zeros where none is observed."""
+        """Zeros for a sample without observed frames."""
         return masked_mean(x, observed)
 
 
 class RecurrentMean(nn.Module):
-    """Mean over the observed frames of a GRU's states; a lost frame is a zero vector on its way."""
+    """Mean over the observed frames of a GRU's states; unobserved frames enter the GRU as zero vectors."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.gru = nn.GRU(width, width, batch_first=True)
 
     def forward(self, x: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B W"]:
-        """States run forward in time, so what stands behind the last observed frame has no influence."""
+        """States run forward in time, so frames after the last observed one have no influence."""
         states, _ = self.gru(blanked(x, observed))
         return masked_mean(states, observed)
 
 
 class TransformerMean(nn.Module):
-    """Mean over the observed frames of a Transformer's answers."""
+    """Mean over the observed frames of a Transformer's outputs."""
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
         self.transformer = TransformerEncoder(width, HEADS, LAYERS, Dropouts(dropout, dropout, dropout))
 
     def forward(self, x: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B W"]:
-        """Only observed frames are looked at, and only they look."""
+        """Only observed frames are attended to, and only their outputs count."""
         return masked_mean(self.transformer(x, observed), observed)
 
 
 def make_summary(kind: Summary, width: int, dropout: float) -> tuple[nn.Module, int]:
-    """A module from frames and their mask to one vector, and the width of that vector."""
+    """A module that maps frames (B, T, W) and their mask (B, T) to one vector per sample, and that vector's width."""
     match kind:
         case "statistics":
             return FrameStatistics(), 2 * width
@@ -74,7 +76,7 @@ def make_summary(kind: Summary, width: int, dropout: float) -> tuple[nn.Module, 
 
 
 class UtteranceEncoder(nn.Module):
-    """One modality of a batch to one vector per sample."""
+    """Encodes one modality of a batch as one vector per sample."""
 
     def __init__(
         self, modality: str, spec: DataSpec, width: int, dropout: float, summary: Summary = "statistics"
@@ -97,12 +99,13 @@ class UtteranceEncoder(nn.Module):
         )
 
     def forward(self, batch: Batch) -> Float[Tensor, "B W"]:
-        """W = the encoder's width."""
+        """The encoding, W = the encoder's width."""
         x = batch.features[self.modality] if self.language is None else self.language(batch, self.modality)  # (B, T, D)
-        encoded: Tensor = self.perceptron(self.pool(self.frame(x), observed_frames(batch, self.modality)))  # (B, W)
+        pooled = self.pool(self.frame(x), observed_frames(batch, self.modality))  # (B, W) or (B, 2·W)
+        encoded: Tensor = self.perceptron(pooled)  # (B, W)
         return encoded
 
 
 def utterance_encoders(spec: DataSpec, width: int, dropout: float, summary: Summary) -> nn.ModuleDict:
-    """An encoder for each modality that the data have."""
+    """One encoder per modality of the data, by modality."""
     return nn.ModuleDict({m: UtteranceEncoder(m, spec, width, dropout, summary) for m in spec.modalities})

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 Dispatch = Literal["auto", "dense", "sparse"]
 SPARSE_FROM = 128
-"""Tokens from which on `auto` computes routed tokens only: below, many small products cost more than one large one."""
+"""Number of tokens from which `auto` is sparse. Below it, many small products cost more than one large product."""
 
 
 class GLUExperts(nn.Module):
     """E feed-forward blocks E_k(x) = W₂((W₁x + b₁) ⊙ sigmoid(W_g x + b_g)) + b₂, mixed by a gate (Dauphin 2017).
 
-    The mixture is Σ_k g_k E_k(x). `dense` computes every expert for every token, `sparse` only those whose weight is
-    not 0; both give the same. `auto` is sparse for batches where that pays.
+    The mixture is Σ_k g_k E_k(x). `dense` computes every expert for every token, `sparse` only the experts whose weight
+    is not 0; both give the same result. `auto` is sparse for batches that are large enough to be faster that way.
     """
 
     def __init__(self, experts: int, width: int, hidden: int, dispatch: Dispatch = "auto") -> None:
@@ -37,29 +37,30 @@ class GLUExperts(nn.Module):
         sparse = self.dispatch == "sparse" or (self.dispatch == "auto" and len(x) >= SPARSE_FROM)
         return self.mixture_of_routed(x, gate) if sparse else self.mixture_of_all(x, gate)
 
-    def answers(self, x: Float[Tensor, "B W"]) -> Float[Tensor, "E B W"]:
-        """Every expert's answer to every token."""
-        everyone = x.expand(self.up.shape[0], *x.shape)  # (E, B, W)
-        value, gate = torch.baddbmm(self.up_bias, everyone, self.up).chunk(2, dim=-1)  # (E, B, H) twice
+    def outputs(self, x: Float[Tensor, "B W"]) -> Float[Tensor, "E B W"]:
+        """Every expert's output for every token."""
+        repeated = x.expand(self.up.shape[0], *x.shape)  # (E, B, W), without a copy
+        value, gate = torch.baddbmm(self.up_bias, repeated, self.up).chunk(2, dim=-1)  # (E, B, H) twice
         return torch.baddbmm(self.down_bias, value * gate.sigmoid(), self.down)
 
     def mixture_of_all(self, x: Float[Tensor, "B W"], gate: Float[Tensor, "B E"]) -> Float[Tensor, "B W"]:
-        """Dense: all answers, weighted."""
-        return torch.einsum("be,ebw->bw", gate, self.answers(x))
+        """Dense dispatch: the weighted sum of all outputs."""
+        return torch.einsum("be,ebw->bw", gate, self.outputs(x))
 
     def mixture_of_routed(self, x: Float[Tensor, "B W"], gate: Float[Tensor, "B E"]) -> Float[Tensor, "B W"]:
-        """Sparse: tokens in order of their expert, one pair of products per expert, answers added up per token."""
+        """Sparse dispatch: tokens sorted by expert, one pair of products per expert, outputs summed per token."""
         expert, token = gate.T.nonzero(as_tuple=True)  # (R,) twice, by expert
         counts = torch.bincount(expert, minlength=len(self.up)).tolist()
         tokens = torch.split(x.index_select(0, token), counts)  # (tokens of the expert, W) each
-        # Unbound once, since the gradient of an expert picked by its index is as large as all experts together.
+        # Unbound once, because the gradient of an expert selected by index is as large as all experts together.
         weights = zip(*(p.unbind() for p in (self.up, self.up_bias, self.down, self.down_bias)), strict=True)
-        answers = torch.cat([_answer(part, *w) for part, w in zip(tokens, weights, strict=True)])  # (R, W)
-        weighted = answers * gate[token, expert][:, None]
+        outputs = [_apply_expert(x_k, *weights_k) for x_k, weights_k in zip(tokens, weights, strict=True)]
+        weighted = torch.cat(outputs) * gate[token, expert][:, None]  # (R, W)
         return torch.zeros_like(x, dtype=weighted.dtype).index_add(0, token, weighted)
 
 
-def _answer(x: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias: Tensor) -> Tensor:
+def _apply_expert(x: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias: Tensor) -> Tensor:
+    """E_k(x) with the weights of one expert."""
     value, gate = torch.addmm(up_bias, x, up).chunk(2, dim=-1)
     return torch.addmm(down_bias, value * gate.sigmoid(), down)
 
@@ -67,8 +68,8 @@ def _answer(x: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias: Ten
 def top_k_gate(logits: Float[Tensor, "B E"], k: int, *, renormalise: bool) -> Float[Tensor, "B E"]:
     """Gate weights: softmax over the k largest logits, 0 for the others.
 
-    With `renormalise` the kept weights sum to 1 (softmax over the kept logits); without, they are what a softmax over
-    all experts gives them.
+    With `renormalise` the kept weights sum to 1 (a softmax over the kept logits); without, they keep the values of a
+    softmax over all experts.
     """
     kept, index = logits.topk(k, dim=-1)  # (B, K)
     weights = kept.softmax(-1) if renormalise else logits.softmax(-1).gather(-1, index)

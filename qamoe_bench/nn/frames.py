@@ -1,7 +1,7 @@
-"""From frames to vectors: which frames are there, their standardisation, and what is left of them in one vector.
+"""From frames to vectors: observed frames, their standardisation, and summaries over time.
 
-A frame that is exactly zero, whether padding or taken away, is not observed and does not count. Nothing here is told
-what was corrupted; zeros are seen in the input.
+A frame that is exactly zero, whether padding or removed by a corruption, is not observed and does not count. Models are
+not informed about corruption; they detect zeros in the input.
 
 Dimension legend: B samples, T frames, D feature width, W width.
 """
@@ -22,12 +22,12 @@ def observed_frames(batch: Batch, modality: str) -> Bool[Tensor, "B T"]:
 
 
 def blanked(x: Float[Tensor, "B T D"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
-    """Frames that are not observed as zeros, whatever a map made of them."""
+    """The frames with unobserved ones set to zero, because a map with a bias does not keep their zeros."""
     return x * observed[..., None].to(x.dtype)
 
 
 def masked_mean(x: Float[Tensor, "B T D"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
-    """Mean over the observed frames; zeros where there are none."""
+    """Mean over the observed frames; zeros for a sample without any."""
     weight = observed[:, None].to(x.dtype)  # (B, 1, T)
     return torch.bmm(weight / weight.sum(2, keepdim=True).clamp(min=1), x)[:, 0]
 
@@ -45,23 +45,26 @@ class StandardisedLinear(nn.Module):
         self.linear = nn.Linear(len(mean), width)
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T W"]:
-        """W = width. The division moves into the small matrix, for frames are many."""
+        """The mapped frames; the division is applied to the small weight matrix instead of the many frames."""
         return F.linear(x - self.mean, self.linear.weight / self.std, self.linear.bias)
 
 
 class FrameStatistics(nn.Module):
-    """Mean and standard deviation over the observed frames, side by side; zeros where there are none."""
+    """Mean and standard deviation over the observed frames, concatenated; zeros for a sample without any."""
 
     def forward(self, x: Float[Tensor, "B T D"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B E"]:
-        """E = 2·D."""
-        mean, square = masked_mean(x, observed), masked_mean(x * x, observed)
-        variance = (square - mean * mean).clamp(min=0)
-        # The small constant keeps the gradient of the root finite for one frame; it is taken off the value again.
+        """The statistics, E = 2·D."""
+        mean = masked_mean(x, observed)  # (B, D)
+        square = masked_mean(x * x, observed)  # (B, D)
+        variance = (square - mean * mean).clamp(min=0)  # rounding can make it negative
+        # The small constant keeps the gradient of the root finite for one frame; its root is subtracted again.
         std = (variance + 1e-6).sqrt() - 1e-3
         return torch.cat([mean, std], dim=1)
 
 
 def frame_counts(observed: Bool[Tensor, "B T"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B 2"]:
-    """How many frames are left, as ln(1 + n) / ln(1 + T), and which share of the valid ones; both from 0 to 1."""
-    left = observed.sum(1, dtype=torch.float32)
-    return torch.stack([left.log1p() / math.log1p(observed.shape[1]), left / lengths.clamp(min=1)], dim=1)
+    """The number n of observed frames as ln(1 + n) / ln(1 + T), and their share of the valid frames; both in [0, 1]."""
+    count = observed.sum(1, dtype=torch.float32)
+    relative = count.log1p() / math.log1p(observed.shape[1])
+    share = count / lengths.clamp(min=1)
+    return torch.stack([relative, share], dim=1)

@@ -1,7 +1,7 @@
-"""A language model for text that comes as token ids, trained with the rest of a model.
+"""A language model for text given as token ids, trained together with the rest of a model.
 
-Its weights are pretrained where the data set says which (see `DataSpec.pretrained`), and random otherwise: those of
-BERT base (Devlin et al. 2019), which serve where only cost matters. Nothing is downloaded here.
+Its weights are pretrained if the data set names them (see `DataSpec.pretrained`). Otherwise it is a BERT base (Devlin
+et al. 2019) with random weights, which is enough to measure costs. Nothing is downloaded here.
 
 Dimension legend: B samples, T tokens, W width of a state (768 in BERT base).
 """
@@ -10,27 +10,38 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from qamoe_bench.contract import Batch
 from qamoe_bench.errors import BenchError
 
 LENGTH_STEP = 8
-"""Samples are computed together whose lengths agree when rounded up to a multiple of this."""
+"""Samples whose lengths agree when rounded up to a multiple of this are computed together."""
 
 
 class TokenStates(nn.Module):
     """The last hidden states of a language model without its pooler, with the dropout of its configuration.
 
-    Without a folder and settings it is BERT base: 12 layers, 12 heads, W = 768, 108,891,648 parameters. A text may have
-    `positions` tokens.
+    Without a folder and settings it is BERT base: 12 layers, 12 heads, W = 768, 108,891,648 parameters.
+
+    Attributes:
+        width: W.
+        positions: The most tokens that a text may have.
     """
 
     def __init__(self, pretrained: str | None = None, **settings: Any) -> None:
-        """Weights and configuration of a folder, or of a BERT with these fields of transformers' `BertConfig`."""
+        """Load or initialise the language model.
+
+        Args:
+            pretrained: Folder with weights and configuration; None for a BERT with random weights.
+            settings: Fields of transformers' `BertConfig`, without `pretrained` only.
+
+        Raises:
+            BenchError: If transformers is not installed, or the folder's weights cannot be loaded.
+        """
         super().__init__()
-        try:  # here, for only data with token ids need transformers
+        try:  # imported here, because only data with token ids need transformers
             from transformers import AutoModel, BertConfig, BertModel
         except ImportError as error:
             raise BenchError(
@@ -49,38 +60,37 @@ class TokenStates(nn.Module):
         lengths = batch.lengths[modality]
         states = ids.new_zeros(*ids.shape, self.width)  # (B, T, W)
         for rows, longest in _of_like_length(lengths):
-            seen = torch.arange(longest, device=ids.device) < lengths[rows, None]
-            answer = self._states(ids[rows, :longest].masked_fill(~seen, 0).long(), seen)  # 0 is [PAD]
-            states = states.index_put(
-                (rows[:, None], torch.arange(longest, device=ids.device)), answer.to(states.dtype)
-            )
+            positions = torch.arange(longest, device=ids.device)
+            valid = positions < lengths[rows, None]  # (K, longest)
+            computed = self._states(ids[rows, :longest].masked_fill(~valid, 0).long(), valid)  # 0 is [PAD]
+            states = states.index_put((rows[:, None], positions), computed.to(states.dtype))
         return states * batch.mask(modality)[..., None]
 
     def states_of_padding(self, batch: Batch, modality: str) -> Float[Tensor, "B T W"]:
-        """A state per position, those of padding included, which see the valid tokens and are not seen by them."""
+        """A state per position; padding attends to the valid tokens, and they do not attend to padding."""
         valid = batch.mask(modality)  # (B, T)
         ids = batch.features[modality][..., 0].masked_fill(~valid, 0).long()
-        # A softmax over nothing is not a number, so a sample without tokens sees its padding.
+        # A softmax over no token is NaN, so a sample without tokens attends to its padding.
         return self._states(ids, valid | ~valid.any(1, keepdim=True))
 
-    def _states(self, ids: Int[Tensor, "B T"], seen: Tensor) -> Float[Tensor, "B T W"]:
-        states: Tensor = self.model(input_ids=ids, attention_mask=seen.long()).last_hidden_state
+    def _states(self, ids: Int[Tensor, "B T"], attended: Bool[Tensor, "B T"]) -> Float[Tensor, "B T W"]:
+        states: Tensor = self.model(input_ids=ids, attention_mask=attended.long()).last_hidden_state
         return states
 
 
 def _load(auto: Any, folder: str) -> Any:
-    """The encoder in a folder, without its pooler, and without talk of its loading."""
+    """Load the encoder of a folder without its pooler and without progress bars."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model = auto.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-    except Exception as error:  # whatever a broken file makes of a library that reads a hundred architectures
+    except Exception as error:  # a broken file makes transformers raise errors of any type
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BenchError(
-            f"encoder {folder}: expected weights that fit its config.json, got what cannot be read ({reason}); save it "
-            "again with save_pretrained"
+            f"encoder {folder}: expected weights that fit its config.json, got unreadable ones ({reason}); save the "
+            "model with save_pretrained"
         ) from error
     finally:
         if shown:
@@ -91,13 +101,13 @@ def _load(auto: Any, folder: str) -> Any:
 
 
 def _of_like_length(lengths: Int[Tensor, " B"]) -> Iterator[tuple[Int[Tensor, " K"], int]]:
-    """Rows of samples with at least one token, and the longest length among them.
+    """Rows of samples of similar length with at least one token, and the longest length among them.
 
-    Most sentences are far shorter than the longest one, so computing them together would be computing padding.
+    Most sentences are far shorter than the longest one, so computing all of them together would mostly compute padding.
     """
     steps = (lengths + LENGTH_STEP - 1) // LENGTH_STEP
     for step in sorted(set(steps.tolist())):
-        if step:
+        if step:  # 0: without a token
             rows = (steps == step).nonzero()[:, 0]
             yield rows, int(lengths[rows].max())
 

@@ -1,4 +1,4 @@
-"""A Transformer encoder with the normalisation in front of each block (pre-LN), as MulT and C-MIB have it.
+"""A Transformer encoder with layer normalisation before each block (pre-LN), as in MulT and C-MIB.
 
 x ← √W·x + positions;  x ← x + attention(LN x);  x ← x + W₂ ReLU(W₁ LN x);  a last LN.
 
@@ -16,7 +16,7 @@ from qamoe_bench.nn.attention import MaskedAttention, sinusoidal_positions
 
 @dataclass(frozen=True)
 class Dropouts:
-    """The four places where MulT drops: attention weights, hidden units, residual branches, the embedding."""
+    """Dropout rates of MulT: attention weights, hidden units, residual branches, and the embedding."""
 
     attention: float = 0.0
     hidden: float = 0.0
@@ -25,7 +25,7 @@ class Dropouts:
 
 
 class TransformerLayer(nn.Module):
-    """One block of attention and one of two linear maps, each with a residual around it."""
+    """A block of attention and a block of two linear maps, each with a residual connection."""
 
     def __init__(self, width: int, heads: int, dropouts: Dropouts) -> None:
         super().__init__()
@@ -41,11 +41,11 @@ class TransformerLayer(nn.Module):
         self.residual = nn.Dropout(dropouts.residual)
 
     def forward(self, x: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"] | None) -> Float[Tensor, "B T W"]:
-        """Every frame after looking at the observed ones."""
+        """Every frame after attending to the observed ones (to all, without `observed`)."""
         normal = self.attention_norm(x)
         x = x + self.residual(self.attention(normal, normal, observed))
-        thought: Tensor = self.residual(self.feed_forward(x))
-        return x + thought
+        update: Tensor = self.residual(self.feed_forward(x))
+        return x + update
 
 
 class TransformerEncoder(nn.Module):
@@ -58,7 +58,7 @@ class TransformerEncoder(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"] | None = None) -> Float[Tensor, "B T W"]:
-        """Every frame in the light of the observed ones (of all, where `observed` is not given)."""
+        """Every frame after attending to the observed ones (to all, without `observed`)."""
         _, frames, width = x.shape
         x = self.embedding_dropout(math.sqrt(width) * x + sinusoidal_positions(frames, width, x))
         for layer in self.layers:

@@ -16,14 +16,11 @@ import numpy as np
 from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.analysis.section import Row, Section
 from qamoe_bench.metrics.catalogue import METRICS
+from qamoe_bench.registry import models_in_print
 from qamoe_bench.report.table import Table
 
 COLUMNS = {"acc2": "acc2_non0", "f1": "f1_non0", "acc7": "acc7", "mae": "mae", "corr": "corr"}
 """Columns of the file and the metrics that come nearest to them."""
-OURS: Mapping[str, str] = {
-    "QA-MoE": "qa-moe", "C-MIB": "c-mib", "E-MIB": "c-mib:e-mib", "L-MIB": "c-mib:l-mib", "B-MIB": "c-mib:b-mib",
-    "MM-Boosting": "mm-boosting", "SAM-LML": "sam-lml",
-}  # fmt: skip
 CLEAN, AVERAGE = "clean", "average"
 
 
@@ -91,9 +88,10 @@ def published_table(found: Analysis) -> Table | None:
 
 
 def _rows(found: Analysis, lines: Sequence[Published]) -> Iterator[tuple[str, ...]]:
+    implementations = models_in_print()
     for p in lines:
         for row in found.section.rows:
-            if row.model == OURS.get(p.method) and _conditions(found.section, p.condition):
+            if row.model in implementations.get(p.method, ()) and _conditions(found.section, p.condition):
                 yield _measured(found, row, p.condition)
         values = (_shown(name, p.values.get(name, np.nan)) for name in COLUMNS)
         yield p.method, p.condition, *values, p.backbone or "–", p.dialect or "–", p.confidence

@@ -94,7 +94,7 @@ def _recipes(request: Request) -> list[Recipe]:
     return [
         Recipe(
             model=ref,
-            settings={**preset.models.get(ref.base, {}), **ref.settings},
+            settings={**ref.card().presets.get(request.preset, {}), **ref.settings},
             regime=regime,
             training=configure(TrainConfig, {**asdict(preset.training), **ref.training}),
             evaluation=configure(EvalConfig, ref.evaluation),

@@ -1,8 +1,7 @@
-"""Presets: named settings of training and models."""
+"""Presets: named settings of the training loop; models may add fields of their own in their `CARD`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from qamoe_bench.errors import unknown_name
 from qamoe_bench.training.config import TrainConfig
@@ -10,10 +9,9 @@ from qamoe_bench.training.config import TrainConfig
 
 @dataclass(frozen=True)
 class Preset:
-    """Settings of the training loop, and fields of models' configurations by model name."""
+    """Settings of the training loop."""
 
     training: TrainConfig
-    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 PRESETS: Mapping[str, Preset] = {
@@ -21,10 +19,7 @@ PRESETS: Mapping[str, Preset] = {
     "quick": Preset(TrainConfig()),
     # The published setting as far as it is known: batch 64, rate 1e-4, decay 1e-4, width 128, λ and η per batch.
     # All of these but the last are inferred.
-    "paper": Preset(
-        TrainConfig(epochs=50, learning_rate=1e-4, weight_decay=1e-4, levels_per="batch"),
-        models={"qa-moe": {"width": 128, "expert_hidden": 256}, "late-fusion": {"width": 128}},
-    ),
+    "paper": Preset(TrainConfig(epochs=50, learning_rate=1e-4, weight_decay=1e-4, levels_per="batch")),
     # With a pretrained language model inside, for which a few passes are enough; of five settings that were tried, all
     # alike, one of the two with the lowest error on the validation split of CMU-MOSI.
     "fine-tune": Preset(

@@ -30,7 +30,7 @@ from typing import Any
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.protocol.parse import load_protocol
-from qamoe_bench.registry import find_model, model_refs
+from qamoe_bench.registry import expand_groups, find_model, model_refs
 from qamoe_bench.run.plan import Plan, lay_out
 from qamoe_bench.run.planner import Request, find_device, plan
 from qamoe_bench.run.presets import find_preset
@@ -91,7 +91,8 @@ def ask(where: str, keys: Mapping[str, Any]) -> list[Asked]:
             raise BenchError("expected a protocol, got none; 'qamoe-bench ls protocols' lists them")
         if keys.get("checkpoint") and keys.get("regimes"):
             raise BenchError("weights that you bring are not trained here: a checkpoint with regimes; leave one out")
-    names = keys.get("models") or [*model_refs()]
+    with _told(where, "models"):
+        names = expand_groups(keys.get("models") or model_refs())
     if configs := keys.get("configs"):
         with _told(where, "configs"):
             names = [_configured(name, config) for name in names for config in configs]
@@ -160,6 +161,11 @@ def _check_value(value: object, words: str, kind: type, check: Callable[[Any], o
         check(v)
 
 
+def _check_model(name: str) -> None:
+    for model in expand_groups([name]):
+        find_model(model)
+
+
 def _check_regime(name: str) -> None:
     if name not in REGIMES:
         raise unknown_name("regime", name, REGIMES)
@@ -171,7 +177,7 @@ def _check_later(_: object) -> None:
 
 CHECKS: Mapping[str, tuple[str, type, Callable[[Any], object]]] = {
     "protocols": ("a list of names or paths", str, load_protocol),
-    "models": ("a list of names", str, find_model),
+    "models": ("a list of names", str, _check_model),
     "configs": ('a list of settings such as "k=2,width=32"', str, _check_later),
     "data": ("a list of names or paths", str, _check_later),
     "seeds": ("a list of whole numbers", int, _check_later),

@@ -1,4 +1,4 @@
-"""Costs of models: what a record holds, the paper's setting, and what is measured and how."""
+"""Costs of models: records, the paper's setting, and measurements."""
 
 import pytest
 import torch
@@ -6,11 +6,11 @@ from torch import nn
 
 from qamoe_bench.contract import Batch
 from qamoe_bench.cost import measure
-from qamoe_bench.cost.cost import Cost, Machine, Size, Speed, costs, size_of
+from qamoe_bench.cost.cost import Cost, Machine, Size, Speed, measure_costs, size_of
 from qamoe_bench.cost.measure import highest, in_turn, peak_memory, turns_in
 from qamoe_bench.cost.paper import PRINTED_G
 from qamoe_bench.cost.setting import make_setting, sizes
-from qamoe_bench.cost.stages import TEXT, Parameters
+from qamoe_bench.cost.stages import TEXT, ParameterCount
 from qamoe_bench.cost.tables import cost_tables, significant
 from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.report.table import WIDEST
@@ -22,20 +22,20 @@ def made_up(name: str = "some-long-model") -> Cost:
     stages = {"text encoder": 6e6, "other encoders": 0.0, "fusion": 0.0, "experts": 3e6, "heads": 1e6}
     speed = Speed({1: [0.01, 0.02, 0.03], 64: [0.5, 0.25, 0.25]}, 3 * 2**20)
     machine = Machine(CPU, "float32", 100.0, (0.5, 0.4, 0.3), 2)
-    return Cost(name, Size(Parameters(12_345_678, 2_345_678), stages, 64), speed, machine)
+    return Cost(name, Size(ParameterCount(12_345_678, 2_345_678), stages, 64), speed, machine)
 
 
 def test_a_record_follows_from_what_was_measured() -> None:
-    found = made_up().record()
-    assert found["gmacs"] == pytest.approx(0.01)
-    assert found["gflops"] == pytest.approx(0.02)
-    assert found["samples_per_second"] == {"1": 50.0, "64": 256.0}
-    assert found["latency_ms"]["p50"] == pytest.approx(20)
-    assert found["peak_mib"] == 3
-    assert found["peak_share"] == pytest.approx(0.02 * 256 / 100)
-    assert sum(found["stages"].values()) == pytest.approx(found["gmacs"])
+    record = made_up().record()
+    assert record["gmacs"] == pytest.approx(0.01)
+    assert record["gflops"] == pytest.approx(0.02)
+    assert record["samples_per_second"] == {"1": 50.0, "64": 256.0}
+    assert record["latency_ms"]["p50"] == pytest.approx(20)
+    assert record["peak_mib"] == 3
+    assert record["peak_share"] == pytest.approx(0.02 * 256 / 100)
+    assert sum(record["stages"].values()) == pytest.approx(record["gmacs"])
     assert {"model", "parameters", "active_parameters", "precision", "device", "threads", "load",
-            "matrix_peak_gflops", "versions"} <= set(found)  # fmt: skip
+            "matrix_peak_gflops", "versions"} <= set(record)  # fmt: skip
 
 
 @pytest.mark.parametrize("preset", ["quick", "paper"])
@@ -47,11 +47,11 @@ def test_tables_fit_a_terminal(preset: str) -> None:
 
 
 @pytest.mark.parametrize(("load", "threads", "busy"), [(0.2, 2, False), (2.5, 2, True), (1.5, 1, False)])
-def test_a_busy_machine_is_told(load: float, threads: int, busy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_machine_is_reported(load: float, threads: int, busy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qamoe_bench.cost.cost.usable_cores", lambda: 2)
-    found = made_up()
-    there = Machine(CPU, "float32", 100.0, (load, load, load), threads)
-    notes = cost_tables([Cost(found.model, found.size, found.speed, there)], "quick")[-1].notes
+    cost = made_up()
+    machine = Machine(CPU, "float32", 100.0, (load, load, load), threads)
+    notes = cost_tables([Cost(cost.model, cost.size, cost.speed, machine)], "quick")[-1].notes
     assert ("busy" in " ".join(notes)) == busy
 
 
@@ -64,25 +64,25 @@ def test_costs_of_real_models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(measure.LARGEST, "cpu", 64)
     setting = make_setting("quick", None)
     models = {name: setting.build(name) for name in ("qa-moe", "mean")}
-    told = list[str]()
-    first, second = costs(models, setting, (1, 64), "bfloat16", CPU, told.append)
+    lines = list[str]()
+    first, second = measure_costs(models, setting, (1, 64), "bfloat16", CPU, lines.append)
     assert [first.model, second.model] == ["qa-moe", "mean"]
     assert {n: len(seconds) for n, seconds in first.speed.seconds.items()} == {1: 5, 64: 5}
     assert first.size.multiply_adds == sum(first.size.stages.values()) > second.size.multiply_adds == 0
     assert first.speed.peak_bytes > second.speed.peak_bytes > 0
     assert first.peak_share > 0
-    assert "counting qa-moe" in told
+    assert "counting qa-moe" in lines
 
 
 def test_qa_moe_in_the_papers_setting_counts_what_the_paper_prints() -> None:
     setting = make_setting("paper", None)
-    found = size_of("qa-moe", setting.build("qa-moe"), setting.batch(1))
+    size = size_of("qa-moe", setting.build("qa-moe"), setting.batch(1), setting.stages("qa-moe"))
     bert = 12 * (4 * 768**2 + 2 * 768 * 3072) * 50 + 12 * 2 * 50**2 * 768
-    behind = 50 * 768 * 128 + 2 * 50 * 128 + 2 * 128 * 128 + 128 * 128  # frames' map, statistics, perceptron
-    assert found.stages[TEXT] == bert + behind
-    assert found.multiply_adds / 1e9 == pytest.approx(PRINTED_G, rel=0.02)
+    encoder = 50 * 768 * 128 + 2 * 50 * 128 + 2 * 128 * 128 + 128 * 128  # frames' map, statistics, perceptron
+    assert size.stages[TEXT] == bert + encoder
+    assert size.multiply_adds / 1e9 == pytest.approx(PRINTED_G, rel=0.02)
     assert bert / 1e9 == pytest.approx(4.293, abs=5e-4)
-    assert found.parameters.all > 108_891_648
+    assert size.parameters.all > 108_891_648
 
 
 def test_a_batch_repeats_samples_where_there_are_too_few() -> None:
@@ -92,7 +92,7 @@ def test_a_batch_repeats_samples_where_there_are_too_few() -> None:
     assert torch.equal(large.features["text"][690], large.features["text"][4])
 
 
-def test_a_model_that_cannot_be_counted_or_answers_nonsense_is_named(batch: Batch) -> None:
+def test_a_model_that_cannot_be_counted_or_returns_nonsense_is_named(batch: Batch) -> None:
     class Strange(nn.Module):
         def forward(self, batch: Batch) -> object:
             return torch.linalg.inv(torch.eye(2))
@@ -110,9 +110,9 @@ def test_a_model_that_cannot_be_counted_or_answers_nonsense_is_named(batch: Batc
 def test_models_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qamoe_bench.cost.measure.SECONDS", 0.0)
     order = list[str]()
-    found = in_turn({name: lambda name=name: order.append(name) for name in "ab"}, CPU)  # type: ignore[misc]
+    times = in_turn({name: lambda name=name: order.append(name) for name in "ab"}, CPU)  # type: ignore[misc]
     assert "".join(order) == "ab" * 7  # twice to warm up, then five turns
-    assert len(found["a"]) == len(found["b"]) == 5
+    assert len(times["a"]) == len(times["b"]) == 5
 
 
 def test_turns_are_as_many_as_fit_within_limits() -> None:

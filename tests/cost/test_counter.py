@@ -44,8 +44,8 @@ def test_recurrences(kind: type[nn.LSTM | nn.GRU | nn.RNN], gates: int) -> None:
 def test_multi_head_attention(need_weights: bool) -> None:
     attention = nn.MultiheadAttention(W, 2, batch_first=True)
     query, source = torch.randn(B, T, W), torch.randn(B, S, W)
-    answers = count(attention, query, source, source, None, need_weights)[0]
-    assert sum(answers.values()) == B * (2 * T * W * W + 2 * S * W * W + 2 * T * S * W)
+    counts = count(attention, query, source, source, None, need_weights)[0]
+    assert sum(counts.values()) == B * (2 * T * W * W + 2 * S * W * W + 2 * T * S * W)
 
 
 def test_transformer_layers() -> None:
@@ -56,7 +56,7 @@ def test_transformer_layers() -> None:
 
 
 def test_masked_attention() -> None:
-    observed = torch.arange(S) < torch.tensor([5, 2, 0])[:, None]  # what is masked is computed all the same
+    observed = torch.arange(S) < torch.tensor([5, 2, 0])[:, None]  # masked positions are computed too
     expected = B * (2 * T * W * W + 2 * S * W * W + 2 * T * S * W)
     for mask in (None, observed):
         assert counted(MaskedAttention(W, 2), torch.randn(B, T, W), torch.randn(B, S, W), mask) == expected
@@ -66,8 +66,8 @@ def test_dense_experts_count_every_expert() -> None:
     tokens, experts, hidden = 9, 4, 6
     gate = torch.rand(tokens, experts)
     of_experts = tokens * experts * (W * 2 * hidden + hidden * W)
-    found = counted(GLUExperts(experts, W, hidden, "dense"), torch.randn(tokens, W), gate)
-    assert found == of_experts + tokens * experts * W  # and the mixture, a product of gate and answers
+    total = counted(GLUExperts(experts, W, hidden, "dense"), torch.randn(tokens, W), gate)
+    assert total == of_experts + tokens * experts * W  # and the mixture, a product of gate and outputs
 
 
 def test_sparse_experts_count_what_is_routed() -> None:
@@ -81,8 +81,8 @@ class Products(nn.Module):
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         x = torch.einsum("bik,bjk->bij", a, b) + torch.baddbmm(a.new_ones(B, T, S), a, b.mT)  # 2·B·T·S·W
-        answer: Tensor = x.sum((0, 1)) @ x.new_ones(S) + b[0] @ a.new_ones(W)  # S, then S·W
-        return answer
+        product: Tensor = x.sum((0, 1)) @ x.new_ones(S) + b[0] @ a.new_ones(W)  # S, then S·W
+        return product
 
 
 def test_products_outside_layers() -> None:
@@ -91,13 +91,13 @@ def test_products_outside_layers() -> None:
 
 def test_multiply_adds_belong_to_the_innermost_module() -> None:
     model = nn.Sequential(nn.Linear(W, 4), nn.Sequential(nn.ReLU(), nn.Linear(4, 2)))
-    found, answer = count(model, torch.randn(B, W))
-    assert {name: n for name, n in found.items() if n} == {"0": B * W * 4, "1.1": B * 4 * 2}
-    assert answer.shape == (B, 2)
+    counts, output = count(model, torch.randn(B, W))
+    assert {name: n for name, n in counts.items() if n} == {"0": B * W * 4, "1.1": B * 4 * 2}
+    assert output.shape == (B, 2)
 
 
 class Uncountable(nn.Module):
-    """Solves linear equations, of which nobody knows the products."""
+    """Solves linear equations, whose products are hidden in a library."""
 
     def forward(self, x: Tensor) -> Tensor:
         inverse: Tensor = torch.linalg.inv(x)
@@ -131,7 +131,7 @@ def test_fused_kernels_and_custom_operators_are_not_free() -> None:
             multiply_adds_of(getattr(torch.ops.aten, name).default, (), None)
 
 
-def test_switches_are_as_before_afterwards_and_hooks_are_gone() -> None:
+def test_switches_are_as_before_afterwards_and_no_hook_is_left() -> None:
     model = nn.Linear(2, 2)
     before = torch.backends.mha.get_fastpath_enabled(), torch.backends.mkldnn.enabled
     count(model, torch.randn(1, 2))

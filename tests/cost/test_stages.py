@@ -1,4 +1,6 @@
-"""Stages by the names of modules, and the parameters that answer for a sample."""
+"""Stages by the names of submodules, and the parameters that are active for a sample."""
+
+from collections.abc import Mapping
 
 import pytest
 import torch
@@ -7,9 +9,10 @@ from torch import nn
 
 from qamoe_bench.contract import Batch
 from qamoe_bench.cost.counter import count
-from qamoe_bench.cost.stages import EXPERTS, FUSION, HEADS, OTHERS, STAGES, TEXT, by_stage, parameters, stage_of
+from qamoe_bench.cost.stages import EXPERTS, FUSION, HEADS, OTHERS, TEXT, by_stage, count_parameters, stage_of
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.registry import find_model, model_refs
+from qamoe_bench.registry.card import STAGES
 
 
 def made(name: str, data: Dataset) -> nn.Module:
@@ -36,10 +39,22 @@ def test_the_longest_prefix_decides(module: str, stage: str) -> None:
     assert stage_of(module) == stage
 
 
+def stages_of(name: str, counts: Mapping[str, int]) -> dict[str, int]:
+    return by_stage(counts, find_model(name).card().stages)
+
+
+@pytest.mark.parametrize(
+    ("module", "stage"), [("body.text.0", TEXT), ("body.audio", OTHERS), ("head.3", EXPERTS), ("tail", FUSION)]
+)
+def test_a_declared_prefix_wins_over_the_conventions(module: str, stage: str) -> None:
+    declared = {TEXT: ("body.text",), OTHERS: ("body",), EXPERTS: ("head",)}
+    assert stage_of(module, declared) == stage
+
+
 @pytest.mark.parametrize("name", model_refs())
 def test_stages_sum_to_the_total(name: str, tiny: Dataset, batch: Batch) -> None:
     counts, _ = count(made(name, tiny), batch)
-    stages = by_stage(counts)
+    stages = stages_of(name, counts)
     assert list(stages) == list(STAGES)
     assert sum(stages.values()) == sum(counts.values())
     assert name == "mean" or stages[TEXT] > 0
@@ -48,9 +63,9 @@ def test_stages_sum_to_the_total(name: str, tiny: Dataset, batch: Batch) -> None
 def test_qa_moe_by_hand() -> None:
     data = make_dataset(("audio",))
     batch = data.splits["test"].batch().rows(slice(2))
-    # 3 features, 6 frames, width 4, 5 experts of which 2 are asked, hidden 6; two samples.
-    model = made("qa-moe:width=4,experts=5,k=2,expert_hidden=6,dispatch=sparse", data)
-    stages = by_stage(count(model, batch)[0])
+    # 3 features, 6 frames, width 4, 5 experts of which 2 are routed to, hidden 6; two samples.
+    name = "qa-moe:width=4,experts=5,k=2,expert_hidden=6,dispatch=sparse"
+    stages = stages_of(name, count(made(name, data), batch)[0])
     frames, statistics, perceptron = 6 * 3 * 4, 2 * 6 * 4, 8 * 4 + 4 * 4
     assert stages[OTHERS] == 2 * (frames + statistics + perceptron)
     assert stages[EXPERTS] == 2 * 2 * (4 * 12 + 6 * 4)
@@ -62,18 +77,18 @@ def test_qa_moe_by_hand() -> None:
 @pytest.mark.parametrize(("k", "kept"), [(1, 0.2), (2, 0.4), (5, 1.0)])
 def test_active_parameters_by_hand(k: int, kept: float, tiny: Dataset, batch: Batch) -> None:
     model = made(f"qa-moe:width=4,experts=5,k={k},expert_hidden=6", tiny)
-    found = parameters(model, model(batch).routing)
+    parameters = count_parameters(model, model(batch).routing)
     of_experts = 5 * (4 * 12 + 12 + 6 * 4 + 4)
-    assert found.all == sum(p.numel() for p in model.parameters())
-    assert found.active == found.all - of_experts + round(kept * of_experts)
+    assert parameters.all == sum(p.numel() for p in model.parameters())
+    assert parameters.active == parameters.all - of_experts + round(kept * of_experts)
 
 
 def test_without_experts_all_parameters_are_active(tiny: Dataset, batch: Batch) -> None:
     for name in ("late-fusion", "qa-moe:-experts", "qa-moe-plus:-experts"):
         model = made(name, tiny)
-        found = parameters(model, model(batch).routing)
-        assert found.active == found.all
-    nothing = parameters(nn.Linear(2, 2), {"text": torch.zeros(0, 4)})
+        parameters = count_parameters(model, model(batch).routing)
+        assert parameters.active == parameters.all
+    nothing = count_parameters(nn.Linear(2, 2), {"text": torch.zeros(0, 4)})
     assert nothing.active == nothing.all == 6
 
 

@@ -39,8 +39,8 @@ def test_forward_equals_the_formulas(tiny: Dataset, batch: TrainingBatch) -> Non
                 logits = model.gate[m](u)
                 best = logits.argsort(descending=True)[:3]
                 weights = logits[best].exp() / logits[best].exp().sum()
-                answers = model.experts.answers(u[None])[best, 0]
-                score += r * model.evidence[m](u + weights @ answers)
+                outputs = model.experts.outputs(u[None])[best, 0]
+                score += r * model.evidence[m](u + weights @ outputs)
                 torch.testing.assert_close(output.quality[m][i], r)
             p = score.softmax(0)
             torch.testing.assert_close(output.prediction[i], median(p[None], model.anchors)[0])
@@ -62,7 +62,7 @@ def test_the_loss_is_its_three_parts(tiny: Dataset, batch: TrainingBatch) -> Non
     torch.testing.assert_close(model.loss(output, batch), expected)
 
 
-def test_without_any_frame_the_prior_answers(tiny: Dataset, batch: TrainingBatch) -> None:
+def test_without_any_frame_the_prior_predicts(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec).eval()
     gone = replace(batch, features={m: 0 * x for m, x in batch.features.items()})
     output = model(gone)

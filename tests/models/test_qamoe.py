@@ -31,11 +31,11 @@ def literal(
             r = given[m][i] if given else 1 / (1 + sigma2.mean())
             logits = model.gate[m](mu)
             best = logits.argsort(descending=True)[: model.config.k]
-            answer = torch.zeros_like(mu)
+            mixture = torch.zeros_like(mu)
             for k in best:
                 weight = logits[k].exp() / logits[best].exp().sum()
-                answer = answer + weight * model.experts[0].answers(mu[None])[k, 0]
-            mixed.append(r * answer + (1 - r) * model.prior[0])
+                mixture = mixture + weight * model.experts[0].outputs(mu[None])[k, 0]
+            mixed.append(r * mixture + (1 - r) * model.prior[0])
             qualities[m].append(r)
         h = model.fusion(torch.cat(mixed))
         predictions.append(model.label_mean + model.label_std * model.predict(h)[0])
@@ -126,14 +126,14 @@ def test_ablations_leave_out_what_they_say(tiny: Dataset, batch: TrainingBatch) 
 
 
 @pytest.mark.parametrize("k", range(1, 9))
-def test_k_experts_answer(k: int, tiny: Dataset, batch: TrainingBatch) -> None:
+def test_k_experts_are_active(k: int, tiny: Dataset, batch: TrainingBatch) -> None:
     routing = build(tiny.spec, k=k).eval()(batch).routing
     for weights in routing.values():
         assert ((weights > 0).sum(1) == k).all()
         torch.testing.assert_close(weights.sum(1), torch.ones(20))
 
 
-def test_more_experts_than_there_are_cannot_answer(tiny: Dataset) -> None:
+def test_k_is_at_most_the_number_of_experts(tiny: Dataset) -> None:
     with pytest.raises(BenchError, match="expected 1 to 8"):
         build(tiny.spec, k=9)
 

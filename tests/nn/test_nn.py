@@ -52,7 +52,7 @@ def test_the_encoder_does_not_see_padding(tiny: Dataset, batch: Batch) -> None:
 def test_experts_equal_a_loop_over_plain_layers() -> None:
     experts = GLUExperts(experts=5, width=4, hidden=6)
     x = torch.randn(7, 4)
-    found = experts.answers(x)
+    found = experts.outputs(x)
     for e in range(5):
         value, gate = (x @ experts.up[e] + experts.up_bias[e]).chunk(2, dim=1)
         expected = (value * torch.sigmoid(gate)) @ experts.down[e] + experts.down_bias[e]
