@@ -1,15 +1,17 @@
 """Models by name: entry points for built-in and third-party models alike, or `package.module:build`.
 
-Listing reads names, docstrings and variants only and imports no model. A package offers a model with one line,
+Listing models reads names, docstrings and variants only and imports no model. A package offers a model with one line,
 
     [project.entry-points."qamoe_bench.models"]
     my-model = "my_package.my_module:build"
 
-Behind a name may stand settings, `name:setting,setting`. A setting is `field=value` for a field of the model's
-configuration, `train.field=value` for one of the training loop's, `eval.field=value` for one of the evaluation's, or a
-variant: a name for some fields that the model's module gives in a dictionary of literals (or one of `EVALUATIONS`),
+A name may be followed by settings, `name:setting,setting`. A setting is `field=value` for a field of the model's
+configuration, `train.field=value` for one of the training loop, `eval.field=value` for one of the evaluation, or a
+variant. A variant names some fields; the model's module defines its variants in a dictionary of literals,
 
     VARIANTS = {"-quality-gate": {"quality": "none"}}
+
+and `EVALUATIONS` holds those that every model has.
 """
 
 import ast
@@ -25,10 +27,14 @@ from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.provenance.closure import Closure, closure_of, source_of
 
 GROUP = "qamoe_bench.models"
-TRAINING, EVALUATION = "train.", "eval."
-"""What stands in front of a setting of the training loop, and of the evaluation."""
+TRAINING = "train."
+"""Prefix of settings of the training loop."""
+EVALUATION = "eval."
+"""Prefix of settings of the evaluation."""
 EVALUATIONS = {"bfloat16": {"precision": "bfloat16"}}
-"""Variants of the evaluation, of any model."""
+"""Variants of the evaluation, which every model has."""
+MODULE_AND_FUNCTION = re.compile(r"([A-Za-z_][\w.]*:[A-Za-z_]\w*)(?::(.*))?")
+"""A model outside the registry, `package.module:build`, with or without settings."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class ModelRef:
     """A model that can be built.
 
     Attributes:
-        name: Its name in tables: as it was asked for, settings included.
+        name: Its name in tables, as the user wrote it, with settings.
         target: `module:attribute` of its builder.
         settings: Fields of its configuration that the name sets.
         training: Fields of the training loop's configuration that the name sets.
@@ -51,7 +57,7 @@ class ModelRef:
 
     @property
     def trained_name(self) -> str:
-        """The name without settings of the evaluation: models of one such name have the same weights."""
+        """The name without settings of the evaluation; models with the same one have the same weights."""
         return without_evaluation(self.name)
 
     @property
@@ -65,7 +71,11 @@ class ModelRef:
         return self.name if self.name.startswith(self.target) else self.name.partition(":")[0]
 
     def source(self) -> Path:
-        """The file of that module, found without importing it."""
+        """The file of that module, located without importing it.
+
+        Raises:
+            BenchError: if there is no such module.
+        """
         path = source_of(self.module)
         if path is None:
             raise BenchError(
@@ -75,38 +85,48 @@ class ModelRef:
         return path
 
     def code(self) -> Closure:
-        """Everything that the model runs, after importing it; see `qamoe_bench.provenance.closure`."""
-        self.builder()
+        """All code that the model runs; see `qamoe_bench.provenance.closure`."""
+        self.builder()  # imports the module, so that code which it loads by computed names is there
         return closure_of([self.module])
 
     def summary(self) -> str:
         """First line of the module's docstring."""
-        return (ast.get_docstring(_parsed(self.source())) or "").partition("\n")[0]
+        docstring = ast.get_docstring(_parse(self.source())) or ""
+        return docstring.partition("\n")[0]
 
     def variants(self) -> Mapping[str, Mapping[str, Any]]:
         """The module's named settings, read without importing it."""
-        for node in _parsed(self.source()).body:
-            if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                if any(isinstance(t, ast.Name) and t.id == "VARIANTS" for t in targets):
-                    return self._literal(node.value)
+        for node in _parse(self.source()).body:
+            if isinstance(node, ast.Assign):
+                targets = node.targets
+            elif isinstance(node, ast.AnnAssign):  # `VARIANTS: Mapping[...] = ...`
+                targets = [node.target]
+            else:
+                continue
+            is_variants = any(isinstance(target, ast.Name) and target.id == "VARIANTS" for target in targets)
+            if is_variants and node.value is not None:
+                return self._evaluate_variants(node.value)
         return {}
 
-    def _literal(self, node: ast.expr) -> Mapping[str, Mapping[str, Any]]:
+    def _evaluate_variants(self, node: ast.expr) -> Mapping[str, Mapping[str, Any]]:
         try:
-            found = ast.literal_eval(node)
-        except ValueError:
-            found = None
-        if not isinstance(found, dict) or not all(isinstance(v, dict) for v in found.values()):
+            variants = ast.literal_eval(node)
+        except ValueError:  # a call or a name
+            variants = None
+        if not isinstance(variants, dict) or not all(isinstance(fields, dict) for fields in variants.values()):
             raise BenchError(
                 f"model {self.name!r}: expected VARIANTS in {self.module} to be a dictionary of dictionaries that is "
                 "written out; see 'Models' in the README"
             )
-        return found
+        return variants
 
     def builder(self) -> Callable[..., Any]:
-        """Import the module and get the builder, `build(spec, **settings) -> torch.nn.Module`."""
-        self.source()
+        """Import the module and return its builder, `build(spec, **settings) -> torch.nn.Module`.
+
+        Raises:
+            BenchError: if there is no such module, or no such function in it.
+        """
+        self.source()  # raises for a missing module, which is then distinct from an ImportError inside it
         module, _, attribute = self.target.partition(":")
         builder = getattr(import_module(module), attribute, None)
         if not callable(builder):
@@ -115,10 +135,15 @@ class ModelRef:
 
 
 def model_refs() -> Mapping[str, ModelRef]:
-    """Every installed model by name; two models of one name are an error, for order must not decide."""
+    """Every installed model by name, in alphabetical order.
+
+    Raises:
+        BenchError: if two packages offer the same name, because the order of installation must not select one.
+    """
     refs: dict[str, ModelRef] = {}
     for point in entry_points(group=GROUP):
         ref = ModelRef(point.name, point.value)
+        # An identical entry of another distribution is no conflict.
         if refs.setdefault(point.name, ref) != ref:
             raise BenchError(
                 f"two installed packages offer a model {point.name!r} ({refs[point.name].target} and {point.value}); "
@@ -128,58 +153,61 @@ def model_refs() -> Mapping[str, ModelRef]:
 
 
 def find_model(name: str) -> ModelRef:
-    """A model by its name or by `package.module:build`, either with `:setting,setting` behind it.
+    """A model by its name or by `package.module:build`, either followed by `:setting,setting` or not.
 
     Raises:
-        BenchError: for a name or variant that is not known, or a setting that says nothing.
+        BenchError: for an unknown name or variant, or for two packages that offer the same name.
     """
     refs = model_refs()
-    base, _, words = name.partition(":")
+    base, _, settings = name.partition(":")
     if base in refs:
         ref = refs[base]
-    elif match := re.fullmatch(r"([A-Za-z_][\w.]*:[A-Za-z_]\w*)(?::(.*))?", name):
-        ref, words = ModelRef(match[1], match[1]), match[2] or ""
     else:
-        raise unknown_name("model", base, refs)
-    if not words:
-        return ref
-    return ModelRef(f"{ref.name}:{words}", ref.target, *_settings(ref, words))
+        match = MODULE_AND_FUNCTION.fullmatch(name)
+        if match is None:
+            raise unknown_name("model", base, refs)
+        ref = ModelRef(match[1], match[1])
+        settings = match[2] or ""
+    return _with_settings(ref, settings) if settings else ref
 
 
 def without_evaluation(name: str) -> str:
     """A model's name without settings of the evaluation."""
-    head, _, words = name.rpartition(":")
-    kept = [word for word in words.split(",") if not word.startswith(EVALUATION) and word not in EVALUATIONS]
+    head, _, last = name.rpartition(":")  # the settings, or all of a name without settings
+    kept = [part for part in last.split(",") if not part.startswith(EVALUATION) and part not in EVALUATIONS]
     return ":".join(filter(None, (head, ",".join(kept))))
 
 
-def _settings(ref: ModelRef, words: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Fields of the configurations of the model, the training loop and the evaluation."""
-    variants, settings, training, evaluation = ref.variants(), dict[str, Any](), dict[str, Any](), dict[str, Any]()
-    for word in words.split(","):
-        key, equals, value = word.partition("=")
-        if word in variants:
-            settings |= variants[word]
-        elif word in EVALUATIONS:
-            evaluation |= EVALUATIONS[word]
+def _with_settings(ref: ModelRef, text: str) -> ModelRef:
+    """A model with the fields that its settings set, for the model, the training loop and the evaluation."""
+    variants = ref.variants()
+    settings: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+    evaluation: dict[str, Any] = {}
+    for setting in text.split(","):
+        key, equals, value = setting.partition("=")
+        if setting in variants:
+            settings |= variants[setting]
+        elif setting in EVALUATIONS:
+            evaluation |= EVALUATIONS[setting]
         elif not equals:
-            raise unknown_name(f"variant of {ref.name}", word, [*variants, *EVALUATIONS, "FIELD=VALUE"])
+            raise unknown_name(f"variant of {ref.name}", setting, [*variants, *EVALUATIONS, "FIELD=VALUE"])
         elif key.startswith(TRAINING):
-            training[key.removeprefix(TRAINING)] = _value(value)
+            training[key.removeprefix(TRAINING)] = _parse_value(value)
         elif key.startswith(EVALUATION):
-            evaluation[key.removeprefix(EVALUATION)] = _value(value)
+            evaluation[key.removeprefix(EVALUATION)] = _parse_value(value)
         else:
-            settings[key] = _value(value)
-    return settings, training, evaluation
+            settings[key] = _parse_value(value)
+    return ModelRef(f"{ref.name}:{text}", ref.target, settings, training, evaluation)
 
 
-def _value(text: str) -> Any:
-    """A number, True or False; anything else is text."""
+def _parse_value(text: str) -> Any:
+    """A number or another Python literal; anything else is text."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
 
 
-def _parsed(path: Path) -> ast.Module:
+def _parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))

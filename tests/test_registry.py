@@ -1,4 +1,4 @@
-"""Names of models, and the settings behind them."""
+"""Names of models, and the settings that follow them."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ from qamoe_bench.errors import BenchError
 from qamoe_bench.registry import ModelRef, find_model, model_refs
 
 
-def test_settings_stand_behind_a_name() -> None:
+def test_settings_follow_a_name() -> None:
     ref = find_model("qa-moe:-quality-gate,k=2,train.levels_per=batch,renormalise_gate=False,encoder=gru")
     assert ref.settings == {"quality": "none", "k": 2, "renormalise_gate": False, "encoder": "gru"}
     assert ref.training == {"levels_per": "batch"}
@@ -18,7 +18,7 @@ def test_settings_stand_behind_a_name() -> None:
     assert find_model("qa-moe").settings == {}
 
 
-def test_settings_stand_behind_a_module_and_function() -> None:
+def test_settings_follow_a_module_and_function() -> None:
     ref = find_model("qamoe_baselines.late_fusion:build:width=8")
     assert (ref.target, ref.settings) == ("qamoe_baselines.late_fusion:build", {"width": 8})
     assert ref.base == "qamoe_baselines.late_fusion:build:width=8"
@@ -56,7 +56,7 @@ def test_variants_are_read_without_importing_and_must_be_written_out(package: Pa
         ref.variants()
 
 
-def test_settings_of_the_evaluation_leave_the_weights_what_they_are() -> None:
+def test_settings_of_the_evaluation_do_not_change_the_weights() -> None:
     ref = find_model("qa-moe:k=2,bfloat16")
     assert ref.evaluation == {"precision": "bfloat16"}
     assert ref.settings == {"k": 2}

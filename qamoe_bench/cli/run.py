@@ -18,54 +18,69 @@ if TYPE_CHECKING:
     from qamoe_bench.run.runner import RunSummary
 
 
+Study = Annotated[
+    Path | None, typer.Argument(help="TOML file of a study. Options that describe the runs replace its keys.")
+]
+Protocols = Annotated[list[str], typer.Option("--protocol", help="Name, or path of a TOML file. Repeatable.")]
+Models = Annotated[
+    list[str],
+    typer.Option(
+        "--model", help="Name or package.module:build, then optionally :variant,field=value. Repeatable. Default: all."
+    ),
+]
+Checkpoint = Annotated[
+    str | None, typer.Option("--checkpoint", help="Safetensors file with trained weights of the one --model.")
+]
+Data = Annotated[
+    str | None, typer.Option("--data", help="`synthetic`, a data file or a folder. Default: synthetic.")
+]
+Seeds = Annotated[str, typer.Option("--seeds", help="Comma-separated. Default: 1111,1112,1113.")]
+Regimes = Annotated[
+    list[str], typer.Option("--regime", help="clean, spectrum or matched. Repeatable. Default: spectrum.")
+]
+FineTune = Annotated[
+    str | None,
+    typer.Option(
+        "--fine-tune",
+        help="A language model, by folder or name, that reads the data's raw text and is trained with the rest.",
+    ),
+]
+PresetName = Annotated[
+    str | None,
+    typer.Option("--preset", help="quick, paper or fine-tune. Default: quick, or fine-tune with --fine-tune."),
+]
+Device = Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda. Default: auto.")]
+ExecutorName = Annotated[
+    str,
+    typer.Option(
+        "--executor", help="local (this process), processes or dask. Default: processes where several have work."
+    ),
+]
+Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Worker processes. Default: one per core.")]
+Scheduler = Annotated[
+    str, typer.Option("--scheduler", help="Address of a Dask scheduler, or the .json file that it wrote.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the cells to compute and the estimated time; write nothing.")
+]
+
+
+# An option that the user does not give is None or empty, so that it replaces no key of a study file.
 def run(
-    study: Annotated[
-        Path | None, typer.Argument(help="TOML file of a study. Options that describe the runs replace its keys.")
-    ] = None,
-    protocol: Annotated[list[str], typer.Option("--protocol", help="Name, or path of a TOML file. Repeatable.")] = [],  # noqa: B006
-    model: Annotated[
-        list[str],
-        typer.Option(
-            "--model",
-            help="Name or package.module:build, then optionally :variant,field=value. Repeatable. Default: all.",
-        ),
-    ] = [],  # noqa: B006
-    checkpoint: Annotated[
-        str | None, typer.Option("--checkpoint", help="Safetensors file with trained weights of the one --model.")
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option("--data", help="`synthetic`, a data file or a folder. Default: synthetic.")
-    ] = None,
-    seeds: Annotated[str, typer.Option("--seeds", help="Comma-separated. Default: 1111,1112,1113.")] = "",
-    regime: Annotated[
-        list[str], typer.Option("--regime", help="clean, spectrum or matched. Repeatable. Default: spectrum.")
-    ] = [],  # noqa: B006
-    fine_tune: Annotated[
-        str | None,
-        typer.Option(
-            "--fine-tune",
-            help="A language model, by folder or name, that reads the data's raw text and is trained with the rest.",
-        ),
-    ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option("--preset", help="quick, paper or fine-tune. Default: quick, or fine-tune with --fine-tune."),
-    ] = None,
-    device: Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda. Default: auto.")] = None,
-    executor: Annotated[
-        str,
-        typer.Option(
-            "--executor",
-            help="local (this process), processes or dask. Default: processes where several have work.",
-        ),
-    ] = "",
-    jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Worker processes. Default: one per core.")] = None,
-    scheduler: Annotated[
-        str, typer.Option("--scheduler", help="Address of a Dask scheduler, or the .json file that it wrote.")
-    ] = "",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the cells to compute and the estimated time; write nothing.")
-    ] = False,
+    study: Study = None,
+    protocol: Protocols = [],  # noqa: B006
+    model: Models = [],  # noqa: B006
+    checkpoint: Checkpoint = None,
+    data: Data = None,
+    seeds: Seeds = "",
+    regime: Regimes = [],  # noqa: B006
+    fine_tune: FineTune = None,
+    preset: PresetName = None,
+    device: Device = None,
+    executor: ExecutorName = "",
+    jobs: Jobs = None,
+    scheduler: Scheduler = "",
+    dry_run: DryRun = False,
     results: Results = Path("results"),
     dialect: DialectName = "mmsa",
 ) -> None:
@@ -99,9 +114,7 @@ def run(
         return
     summary = _execute(plans, store, execution)
     _print_summary(plans, summary, store)
-    keys = {cell.key for plan in plans for cell in plan.cells}
-    cells = [stored for stored in store.cells() if stored.cell.key in keys]
-    print_report(store, dialect, [], "terminal", None, cells)
+    _print_tables(plans, store, dialect)
 
 
 def _warn_uncovered(plans: "Sequence[Plan]") -> None:
@@ -139,6 +152,13 @@ def _print_summary(plans: "Sequence[Plan]", summary: "RunSummary", store: Store)
             f"{summary.seconds:.0f} s ({folders})"
         )
     talk.print(line, highlight=False, soft_wrap=True)
+
+
+def _print_tables(plans: "Sequence[Plan]", store: Store, dialect: str) -> None:
+    """Print the report of the cells of these plans, whichever run stored them."""
+    keys = {cell.key for plan in plans for cell in plan.cells}
+    cells = [stored for stored in store.cells() if stored.cell.key in keys]
+    print_report(store, dialect, [], "terminal", None, cells)
 
 
 def _print_dry_run(plans: "Sequence[Plan]", store: Store, execution: "Execution") -> None:

@@ -1,4 +1,4 @@
-"""Presets: named settings of training and models."""
+"""Presets: named settings of the training loop and of models."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -238,7 +238,7 @@ def test_weights_that_a_user_brings_are_evaluated_and_not_trained(
         plan(replace(given, models=("text-only",)))
 
 
-def test_settings_behind_a_name_make_rows_and_trainings_of_their_own(
+def test_settings_after_a_name_make_separate_rows_and_trainings(
     write_pickle: Callable[..., Path], tmp_path: Path
 ) -> None:
     names = ("qa-moe", "qa-moe:-quality-gate", "qa-moe:k=1", "qa-moe:train.levels_per=batch")
