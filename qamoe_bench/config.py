@@ -20,7 +20,8 @@ def configure(config: type[C], overrides: Mapping[str, Any]) -> C:
         BenchError: for an unknown field, with the most similar known one, or a value of the wrong type.
     """
     known = [f.name for f in fields(config)]  # type: ignore[arg-type]  # every configuration is a dataclass
-    hints = get_type_hints(config)
+    hints = get_type_hints(config)  # resolves annotations that are strings
+    # Python itself would accept any type, and reports an unknown field in terms of `__init__`.
     for name, value in overrides.items():
         if name not in known:
             raise unknown_name(f"field of {config.__name__}", name, known)

@@ -28,5 +28,6 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> BenchError:
     """
     names = sorted(known)
     near = get_close_matches(name, names, n=1, cutoff=0.5)
+    # More tolerant than difflib's 0.6: names are short, so two wrong letters weigh much.
     hint = f"did you mean {near[0]!r}?" if near else "choose one of those"
     return BenchError(f"unknown {kind} {name!r}: expected one of {', '.join(names)}; {hint}")

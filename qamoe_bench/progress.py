@@ -22,7 +22,7 @@ Advance = Callable[[int], None]
 ProgressDisplay = Callable[[int], AbstractContextManager[Advance]]
 """Given the total number of work units, a context that shows progress and yields the callback."""
 
-LINE_EVERY_S = 20.0
+LINE_EVERY_S = 20.0  # off a terminal, where every line stays in a log
 
 
 def ignore_progress(_: int) -> None:
@@ -54,6 +54,7 @@ def _bar(console: Console, total: int, unit: str) -> Iterator[Advance]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
+    # Transient: the bar disappears at the end, and only the results stay on the terminal.
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("running", total=total)
         yield lambda units: progress.advance(task, units)
@@ -77,18 +78,21 @@ def _lines(console: Console, total: int, unit: str) -> Iterator[Advance]:
     yield advance
 
 
+_DOWNLOAD_COLUMNS = (
+    TextColumn("downloading"),
+    BarColumn(),
+    DownloadColumn(),
+    TransferSpeedColumn(),
+    TextColumn("left"),
+    TimeRemainingColumn(),
+)
+
+
 @contextmanager
 def download_display(console: Console) -> Iterator[Callable[[int, int], None]]:
     """A context that shows a download; its callback takes the bytes that are there and the total, 0 if unknown."""
-    columns = (
-        TextColumn("downloading"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    # Off a terminal the bar is disabled, and `update` prints lines.
+    progress = Progress(*_DOWNLOAD_COLUMNS, console=console, transient=True, disable=not console.is_terminal)
     task = progress.add_task("downloading", total=None, visible=False)
     last_line = time.monotonic()
 

@@ -23,7 +23,7 @@ def stream(*words: object) -> np.random.Generator:
 
 def torch_seed(*words: object) -> int:
     """A seed for a torch generator, between 0 and 2^63 - 1."""
-    return key(*words) % 2**63
+    return key(*words) % 2**63  # non-negative, and within torch's range of seeds
 
 
 @contextmanager

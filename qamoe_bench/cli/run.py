@@ -31,9 +31,7 @@ Models = Annotated[
 Checkpoint = Annotated[
     str | None, typer.Option("--checkpoint", help="Safetensors file with trained weights of the one --model.")
 ]
-Data = Annotated[
-    str | None, typer.Option("--data", help="`synthetic`, a data file or a folder. Default: synthetic.")
-]
+Data = Annotated[str | None, typer.Option("--data", help="`synthetic`, a data file or a folder. Default: synthetic.")]
 Seeds = Annotated[str, typer.Option("--seeds", help="Comma-separated. Default: 1111,1112,1113.")]
 Regimes = Annotated[
     list[str], typer.Option("--regime", help="clean, spectrum or matched. Repeatable. Default: spectrum.")

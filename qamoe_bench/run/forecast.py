@@ -36,6 +36,7 @@ class Forecast:
 
     def wall_seconds(self, workers: int) -> float:
         """Time with a number of workers: at least that of the longest job, and of an even share of the work."""
+        # The usual lower bounds of scheduling: a job cannot be divided among workers.
         return max(max(self.seconds, default=0.0), sum(self.seconds) / workers)
 
 
@@ -117,6 +118,7 @@ def _estimate_seconds(
     """
     if not comparable:
         return None
+    # Medians, so that single cells that other load slowed down have no influence.
     per_condition = median(stored.facts.seconds_per_condition for stored in comparable)
     seconds = sum(per_condition * len(protocol.conditions) * protocol.draws for protocol in protocols)
     if missing:

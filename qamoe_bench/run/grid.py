@@ -56,26 +56,29 @@ class Grid:
         with error_location(location):
             self._check()
         models = self._configured_models(location)
-        requests = []
-        for data in self.data or (Request.data,):
-            request = Request(
-                protocols=self.protocols,
-                models=models,
-                data=data,
-                seeds=self.seeds or Request.seeds,
-                regimes=self.regimes or Request.regimes,
-                preset=self._preset(),
-                device=Request.device if self.device is None else self.device,
-                checkpoint=self.checkpoint or Request.checkpoint,
-                fine_tune=self.fine_tune or Request.fine_tune,
-            )
-            requests.append(LocatedRequest(location, request))
-        return requests
+        sources = self.data or (Request.data,)
+        return [LocatedRequest(location, self._request(models, data)) for data in sources]
+
+    def _request(self, models: tuple[str, ...], data: str) -> Request:
+        # The defaults are those of `Request`, whose class attributes hold them.
+        return Request(
+            protocols=self.protocols,
+            models=models,
+            data=data,
+            seeds=self.seeds or Request.seeds,
+            regimes=self.regimes or Request.regimes,
+            preset=self._preset(),
+            device=Request.device if self.device is None else self.device,
+            checkpoint=self.checkpoint or Request.checkpoint,
+            fine_tune=self.fine_tune or Request.fine_tune,
+        )
 
     def _check(self) -> None:
+        # A study file may give these in its grids, so they can only be checked once all tables are overlaid.
         if not self.protocols:
             raise BenchError("expected a protocol, got none; 'qamoe-bench ls protocols' lists them")
         if self.checkpoint and self.regimes:
+            # `Request` has default regimes, so an explicit one would be silently ignored.
             raise BenchError("weights that you bring are not trained here: a checkpoint with regimes; leave one out")
 
     def _preset(self) -> str:
@@ -89,6 +92,7 @@ class Grid:
         if not self.configs:
             return names
         with error_location(location, "configs"):
+            # Model by model, the order of rows in tables.
             return tuple(_with_config(name, config) for name in names for config in self.configs)
 
 
@@ -97,6 +101,7 @@ def _with_config(name: str, config: str) -> str:
     ref = find_model(name)  # raises for an unknown model
     if not config:
         return name
+    # `name:setting,setting`: a colon before the first setting, commas before the others.
     has_settings = bool(ref.settings or ref.training or ref.evaluation)
     separator = "," if has_settings else ":"
     configured = f"{name}{separator}{config}"

@@ -16,6 +16,7 @@ def make_plan(jobs: Iterable[Job], manifest: Mapping[str, Any]) -> Plan:
     """A plan of jobs on one data set, merged such that no training is made twice."""
     merged = merge_jobs_with_common_trainings(jobs)
     keys = [cell.key for job in merged for cell, _ in job.cells]
+    # Derived from the cells, so that the same request continues the same run.
     run_id = f"{manifest['data']['name']}-{digest_of(keys)[:12]}"
     return Plan(run_id, tuple(merged), {**manifest, "cells": keys})
 
@@ -29,12 +30,14 @@ def merge_jobs_with_common_trainings(jobs: Iterable[Job]) -> list[Job]:
     groups: list[list[Job]] = []  # a group that was absorbed stays as an empty list, so that indices remain valid
     group_of_training: dict[str, int] = {}
     for job in jobs:
+        # Which groups have a training in common with this job?
         related = {group_of_training[key] for key in job.training_ids if key in group_of_training}
         if related:
             target = min(related)
         else:
             target = len(groups)
             groups.append([])
+        # This job connects the other related groups with the first one, which absorbs them.
         joining = []
         for index in sorted(related - {target}):
             joining += groups[index]
@@ -64,18 +67,15 @@ def merge_plans(plans: Sequence[Plan], requests: Sequence[Request]) -> Plan:
         requests: The requests, for the manifest.
 
     Raises:
-        BenchError: where two requests name different protocols alike.
+        BenchError: if two requests have different protocols of the same name.
     """
     if len(plans) == 1:
         return plans[0]
-    models: dict[str, Any] = {}
-    for plan in plans:
-        models |= plan.manifest["models"]
     manifest = {
-        **plans[0].manifest,
+        **plans[0].manifest,  # data and engine are the same in all
         "request": [asdict(request) for request in requests],
         "protocols": _merge_protocols(plans),
-        "models": models,
+        "models": _merge_models(plans),
     }
     jobs = [job for plan in plans for job in plan.jobs]
     # Seed by seed: a worker keeps the draws of one seed, and they are the same for all models.
@@ -85,10 +85,18 @@ def merge_plans(plans: Sequence[Plan], requests: Sequence[Request]) -> Plan:
     return make_plan(jobs, manifest)
 
 
+def _merge_models(plans: Sequence[Plan]) -> dict[str, Any]:
+    models: dict[str, Any] = {}
+    for plan in plans:
+        models |= plan.manifest["models"]  # a name means the same code in every plan
+    return models
+
+
 def _merge_protocols(plans: Sequence[Plan]) -> dict[str, Any]:
     protocols: dict[str, Any] = {}
     for plan in plans:
         for name, description in plan.manifest["protocols"].items():
+            # A user's file may have the name of another one; results of both would share rows of the tables.
             if protocols.setdefault(name, description) != description:
                 raise BenchError(f"two protocols are called {name!r}: expected one each; rename your file")
     return protocols

@@ -33,6 +33,7 @@ def pending_tasks(plans: Iterable[Plan], store: Store) -> list[Task]:
         for job in plan.jobs:
             pending = pending_cells(job, store)
             if pending:
+                # An epoch and a cell count alike: the progress display needs no better weights.
                 epochs = job.recipe.training.epochs if job.recipe else 0
                 units = len(pending) + epochs * len(missing_weights(job, pending, store))
                 tasks.append(Task(job, plan.run_id, len(pending), units))

@@ -1,4 +1,4 @@
-"""What is to be computed, as types: a recipe describes weights, a job is a recipe under one seed, a plan is many jobs.
+"""The types of a computation to come: a recipe describes weights, a job is a recipe under one seed, a plan is many jobs.
 
 Everything that determines a number is part of the keys that are made here: data, model source and settings, training,
 engine source, library versions and kind of device. The thread count is not, because every job computes on one thread.
@@ -53,6 +53,7 @@ class Recipe:
         """Everything that determines the weights, as plain values."""
         origin: dict[str, Any]
         if self.checkpoint:
+            # The content of the file and not its path, which may hold other weights later.
             origin = {"checkpoint": hashlib.sha256(Path(self.checkpoint).read_bytes()).hexdigest()}
         else:
             origin = {"training": asdict(self.training)}
@@ -74,7 +75,7 @@ class Recipe:
             return CLEAN
         if self.regime == "spectrum":
             return SPECTRUM
-        return Exposure(condition)
+        return Exposure(condition)  # `matched`: a specialist; with `given` weights it is a part of the key only
 
 
 @dataclass(frozen=True)

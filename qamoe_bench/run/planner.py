@@ -38,6 +38,7 @@ def plan_all(requests: Sequence[LocatedRequest], *, remote: bool = False) -> lis
     Raises:
         BenchError: as `plan` does, with the place in the study file.
     """
+    # With a language model, the same file gives other inputs, so it counts as another data set.
     by_data: dict[tuple[str, str], list[LocatedRequest]] = {}
     for located in requests:
         by_data.setdefault((located.request.data, located.request.fine_tune), []).append(located)
@@ -65,11 +66,12 @@ def plan(request: Request, *, remote: bool = False) -> Plan:
     Raises:
         BenchError: for anything in the request that does not exist, or that cannot be combined.
     """
+    # Cheap checks first: names, then imports of models, then the data, then the combination of all.
     protocols = _load_protocols(request)
     device = find_device(request.device, remote=remote)
     recipes = _make_recipes(request)
     for recipe in recipes:
-        recipe.model.builder()  # before the data are read, which may take long
+        recipe.model.builder()  # imports the model; reading the data may take minutes
     data = open_dataset(request.data, request.fine_tune)
     for protocol in protocols:
         check_tokens(protocol, data)
@@ -83,6 +85,7 @@ def plan(request: Request, *, remote: bool = False) -> Plan:
 def _load_protocols(request: Request) -> list[Protocol]:
     protocols = [load_protocol(name) for name in _distinct(request.protocols)]
     names = [protocol.name for protocol in protocols]
+    # Cells are filed under the name of their protocol, so it has to be unique.
     for name in names:
         if names.count(name) > 1:
             raise BenchError(f"two protocols are called {name!r}: expected one each; rename your file")
@@ -104,6 +107,7 @@ def _make_recipes(request: Request) -> list[Recipe]:
     return [
         Recipe(
             model=ref,
+            # Settings in the name of a model take precedence over the preset.
             settings={**preset.models.get(ref.base, {}), **ref.settings},
             regime=regime,
             training=configure(TrainConfig, {**asdict(preset.training), **ref.training}),
@@ -117,6 +121,7 @@ def _make_recipes(request: Request) -> list[Recipe]:
 
 def _check_recipe(recipe: Recipe, data: Dataset) -> None:
     """Build the model, and load its checkpoint, so that a mistake in them ends the command before any training."""
+    # Any seed will do: this model is thrown away.
     model = build_model(recipe.model.builder(), recipe.settings, data.spec, 0, recipe.model.name)
     if recipe.checkpoint:
         load_weights(model, Path(recipe.checkpoint))
@@ -161,7 +166,7 @@ def _absolute(data: str) -> str:
 
 
 def _distinct(values: tuple[Any, ...]) -> list[Any]:
-    return list(dict.fromkeys(values))
+    return list(dict.fromkeys(values))  # in order, in contrast to a set
 
 
 @dataclass(frozen=True)
@@ -171,6 +176,18 @@ class _Row:
     recipe: Recipe | None
     weights: str
     digest: str
+
+    @property
+    def model(self) -> str:
+        return self.recipe.model.name if self.recipe else ORACLE
+
+    @property
+    def regime(self) -> str:
+        return self.recipe.regime if self.recipe else ""
+
+    @property
+    def evaluation(self) -> EvalConfig:
+        return self.recipe.evaluation if self.recipe else DEFAULT_EVALUATION
 
 
 def _make_jobs(
@@ -186,6 +203,7 @@ def _make_jobs(
             jobs += _jobs_of_row(row, seed, request, data, engine["device"], protocols)
     if data.oracle is not None:
         covered = [protocol for protocol in protocols if all(map(data.oracle.covers, protocol.conditions))]
+        # The oracle of a synthetic data set may not cover the corruptions of every protocol.
         digest = weights_digest(None, engine)
         oracle = _Row(None, digest, digest)
         for seed in seeds:
@@ -197,17 +215,9 @@ def _jobs_of_row(
     row: _Row, seed: int, request: Request, data: Dataset, device: str, protocols: list[Protocol]
 ) -> list[Job]:
     """The jobs of a row under one seed, one for each protocol."""
-    if row.recipe is None:
-        model = ORACLE
-        regime = ""
-        evaluation = DEFAULT_EVALUATION
-    else:
-        model = row.recipe.model.name
-        regime = row.recipe.regime
-        evaluation = row.recipe.evaluation
     jobs = []
     for protocol in protocols:
-        cell = Cell(data.name, data.digest, protocol.name, protocol.digest, model, regime, row.digest, seed)
+        cell = Cell(data.name, data.digest, protocol.name, protocol.digest, row.model, row.regime, row.digest, seed)
         job = Job(
             recipe=row.recipe,
             digest=row.weights,
@@ -216,7 +226,7 @@ def _jobs_of_row(
             fine_tune=_absolute(request.fine_tune),
             device=device,
             cells=((cell, protocol),),
-            evaluations={} if evaluation == DEFAULT_EVALUATION else {cell.key: evaluation},
+            evaluations={} if row.evaluation == DEFAULT_EVALUATION else {cell.key: row.evaluation},
         )
         jobs.append(job)
     return jobs
@@ -235,17 +245,18 @@ def _manifest(
             "widths": dict(data.spec.widths),
             "notes": list(data.notes),
         },
-        "protocols": {
-            protocol.name: {
-                "digest": protocol.digest,
-                "title": protocol.title,
-                "source": protocol.source,
-                "definition": protocol.definition,
-            }
-            for protocol in protocols
-        },
+        "protocols": {protocol.name: _describe_protocol(protocol) for protocol in protocols},
         "models": {recipe.model.name: _describe_code(recipe.model) for recipe in recipes},
         "engine": dict(engine),
+    }
+
+
+def _describe_protocol(protocol: Protocol) -> dict[str, str]:
+    return {
+        "digest": protocol.digest,
+        "title": protocol.title,
+        "source": protocol.source,
+        "definition": protocol.definition,
     }
 
 

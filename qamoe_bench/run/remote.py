@@ -42,6 +42,7 @@ def store_marker(store: Store, run_id: str) -> Iterator[Path]:
 
 def pack_call(job: Job, store: Store, run_id: str, marker: Path) -> Call:
     """The call that runs a job on another machine: the function and its arguments."""
+    # The job is pickled here and not by Dask, so that the worker can compare versions before it unpickles.
     return run_remotely, versions(), pickle.dumps((job, Store(store.root.absolute()), run_id, marker))
 
 
@@ -78,6 +79,7 @@ def _check_versions(expected: Mapping[str, str]) -> None:
 
 @lru_cache(maxsize=8)  # once per run: a worker gets many jobs of the same run
 def _check_store(store: Store, run_id: str, marker: Path) -> None:
+    # Without this check, results could be written to a folder of the same name on a local disk, and be lost.
     if not marker.exists():
         raise BenchError(
             f"expected to see the store at {store.root}, the same folder as where the run was started, and does not; "
@@ -89,7 +91,7 @@ def _check_store(store: Store, run_id: str, marker: Path) -> None:
 def _check_content(job: Job) -> None:
     if job.device == "cuda" and not torch.cuda.is_available():
         raise BenchError("expected a CUDA device and found none; start workers with GPUs, or run with --device cpu")
-    cell, _ = job.cells[0]
+    cell, _ = job.cells[0]  # all cells of a job have the same data
     data = open_dataset(job.data, job.fine_tune)
     if data.digest != cell.data_digest:
         raise BenchError(f"data {job.data!r} differ from those of the run; copy the same file to every machine")

@@ -1,4 +1,4 @@
-"""Requests: everything that one run is asked to evaluate, and the place in a study file that a request comes from."""
+"""Requests: a product of models, protocols, regimes and seeds on one data set, and its place in a study file."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,7 +58,7 @@ def error_location(location: str, key: str = "") -> Iterator[None]:
     try:
         yield
     except BenchError as error:
-        if not location:
+        if not location:  # messages of the command line name the option themselves
             raise
         prefix = f"{location}, {key!r}" if key else location
         raise BenchError(f"{prefix}: {error}") from error

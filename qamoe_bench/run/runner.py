@@ -72,12 +72,13 @@ def run_plans(
         KeyboardInterrupt: when interrupted; finished cells are stored.
     """
     start = time.perf_counter()
+    # Before the display starts, because a store that cannot be written to ends the command here.
     _prepare(plans, store)
     tasks = pending_tasks(plans, store)
     cells = sum(len(plan.cells) for plan in plans)
     pending = sum(task.cells for task in tasks)
     units = sum(task.units for task in tasks)
-    device = tasks[0].job.device if tasks else ""
+    device = tasks[0].job.device if tasks else ""  # the same for all tasks of a command
     with display(units) as advance, execution.open(len(tasks), device, advance) as opened:
         outcomes = list(_outcomes(tasks, store, opened, advance))
     failures = [failure for outcome in outcomes for failure in outcome.failures]
@@ -103,6 +104,7 @@ def _outcomes(tasks: Sequence[Task], store: Store, opened: OpenExecutor, advance
     """Outcomes in the order in which the tasks finish; failures are recorded before they are yielded."""
     with ExitStack() as markers:
         futures = _submit(tasks, store, opened, markers)
+        # In the order of completion, so that a failure is on disk even if the run is interrupted afterwards.
         for future in as_completed(futures):
             task = futures[future]
             outcome = _outcome(future, task, store)
@@ -117,6 +119,7 @@ def _submit(
 ) -> dict[Future[Outcome], Task]:
     """Submit all tasks; the markers of their runs stay in place until the stack is closed."""
     futures: dict[Future[Outcome], Task] = {}
+    # Tasks are in the order of their plans, so those of a run are adjacent.
     for run_id, tasks_of_run in groupby(tasks, lambda task: task.run_id):
         marker = markers.enter_context(store_marker(store, run_id)) if opened.remote else None
         for task in tasks_of_run:
@@ -134,9 +137,9 @@ def _outcome(future: Future[Outcome], task: Task, store: Store) -> Outcome:
     """Outcome of a job; if it raised, or its worker died, all cells that it has not stored failed."""
     try:
         return future.result()
-    except BenchError:
+    except BenchError:  # concerns every job
         raise
-    except CancelledError as error:
+    except CancelledError as error:  # by Dask, when it loses its scheduler
         raise RunFailed(
             "the connection to the scheduler was lost; finished cells are stored, and the same command continues from "
             "there"
@@ -146,6 +149,7 @@ def _outcome(future: Future[Outcome], task: Task, store: Store) -> Outcome:
 
 
 def _failure_message(failures: Sequence[Failure], cells: int, store: Store) -> str:
+    # Cells often fail for the same reason, so each reason is shown once.
     by_reason: dict[str, list[str]] = {}
     for failure in failures:
         by_reason.setdefault(failure.reason, []).append(failure.cell.words)

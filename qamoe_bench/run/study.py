@@ -48,14 +48,16 @@ def load_study(path: Path, changes: Grid) -> list[LocatedRequest]:
         BenchError: for an unreadable file, or a key or value that is unknown or of the wrong type.
     """
     shared_table = _load_table(path)
-    grid_tables = shared_table.pop("grid", [{}])
+    grid_tables = shared_table.pop("grid", [{}])  # without any, one grid that adds nothing to the shared keys
     if not isinstance(grid_tables, list) or not grid_tables or not all(isinstance(t, dict) for t in grid_tables):
         raise BenchError(f"study {path}, 'grid': expected tables that begin with [[grid]], got {grid_tables!r}")
+    # The shared keys are checked even if every grid replaces them.
     shared = _read_grid(f"study {path}", shared_table)
     requests = []
     for number, table in enumerate(grid_tables, 1):
         location = f"study {path}, grid {number}" if len(grid_tables) > 1 else f"study {path}"
         grid = _read_grid(location, table)
+        # Later tables take precedence: shared keys, then those of the grid, then the command line.
         requests += shared.overlaid_with(grid).overlaid_with(changes).expand(location)
     return requests
 
@@ -84,7 +86,7 @@ def _read_grid(location: str, table: Mapping[str, object]) -> Grid:
             with error_location(location):
                 raise unknown_name("key", key, known)
     reader = _TableReader(location, table)
-    # Paths, configs and seeds are checked with the request that they belong to.
+    # Names are checked here, so that an error can name the key; paths, configs and seeds are checked by the planner.
     return Grid(
         protocols=reader.strings("protocols", "a list of names or paths", load_protocol),
         models=reader.strings("models", "a list of names", find_model),
@@ -100,7 +102,7 @@ def _read_grid(location: str, table: Mapping[str, object]) -> Grid:
 
 
 class _TableReader:
-    """Reads the values of a table with their types checked; `expected` is what an error message asks for."""
+    """Reads the values of a table with their types checked; `expected` describes a valid value in error messages."""
 
     def __init__(self, location: str, table: Mapping[str, object]) -> None:
         self._location = location

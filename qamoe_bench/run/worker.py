@@ -56,7 +56,7 @@ def run_job(job: Job, store: Store, run_id: str, advance: Advance) -> Outcome:
     Raises:
         BenchError: for errors that stop other jobs as well, such as a full disk.
     """
-    with _job_lock, _one_thread():
+    with _job_lock, _one_thread():  # the lock first, because the thread count is global
         weights = _JobWeights(job, store, run_id, advance)
         evaluated = 0
         failures = []
@@ -64,7 +64,7 @@ def run_job(job: Job, store: Store, run_id: str, advance: Advance) -> Outcome:
             try:
                 _evaluate_cell(cell, protocol, weights)
                 evaluated += 1
-            except BenchError:
+            except BenchError:  # the next cell would fail in the same way
                 raise
             except Exception as error:
                 failures.append(failure_of(cell, error, socket.gethostname()))
@@ -78,6 +78,7 @@ def failure_of(cell: Cell, error: Exception, machine: str = "") -> Failure:
     """The record of a cell that failed with an exception; of a `RunFailed` it keeps the message only."""
     if isinstance(error, RunFailed):
         return Failure(cell, str(error), machine)
+    # The first line only: the reason is shown in a list, and the traceback has the rest.
     summary = f"{type(error).__name__}: {error}".strip().partition("\n")[0]
     reason = f"out of memory ({summary})" if _is_out_of_memory(error) else summary
     return Failure(cell, reason, machine, "".join(traceback.format_exception(error)))
@@ -154,9 +155,10 @@ class _JobWeights:
 
     def __call__(self, condition: Condition) -> nn.Module:
         key = self.job.weights_key(condition)
-        if key in self._failed:
+        if key in self._failed:  # an earlier cell needed the same weights
             raise RunFailed(self._failed[key])
         if self._model is None or key != self._key:
+            # Only one model is kept, because specialists of many conditions may not fit into memory together.
             start = time.perf_counter()
             self._model, self._records[key] = self._obtain(key, condition)
             self._key = key
@@ -181,6 +183,7 @@ class _JobWeights:
         data = open_dataset(job.data, job.fine_tune)
         device = torch.device(job.device)
         model = build_model(recipe.model.builder(), recipe.settings, data.spec, job.seed, recipe.model.name).to(device)
+        # Stored weights may come from another run, or from this one before it was interrupted.
         checkpoint = Path(recipe.checkpoint) if recipe.checkpoint else self.store.find_checkpoint(key)
         if checkpoint is not None:
             return model, load_weights(model, checkpoint)
@@ -189,6 +192,7 @@ class _JobWeights:
                 model, data, recipe.exposure(condition), job.seed, recipe.training, device, lambda: self._advance(1)
             )
         except Exception as error:
+            # Kept as text: an exception would keep the tensors of its frames in memory.
             self._failed[key] = failure_of(job.cells[0][0], error).reason
             raise
         # A model without parameters takes no epochs, but the display counted them.
@@ -202,5 +206,5 @@ class _JobWeights:
 def _config(model: nn.Module) -> dict[str, Any]:
     """The configuration of a model as plain values; empty for a model that has none."""
     config = getattr(model, "config", None)
-    # A dataclass itself, in contrast to an instance, counts as one too.
+    # `is_dataclass` is also true for the class itself, which has no values.
     return asdict(config) if is_dataclass(config) and not isinstance(config, type) else {}

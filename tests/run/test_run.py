@@ -44,7 +44,7 @@ README = Path(__file__).parents[2] / "README.md"
 
 @pytest.fixture(autouse=True)
 def short_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In this process the quick preset trains for three epochs; commands in processes of their own train in full."""
+    """In this process the quick preset trains for three epochs; commands in separate processes train in full."""
     short = Preset(replace(PRESETS["quick"].training, epochs=3, selection_window=1))
     monkeypatch.setattr("qamoe_bench.run.presets.PRESETS", {**PRESETS, "quick": short})
 

@@ -94,7 +94,7 @@ def test_the_command_does_what_the_file_says_and_options_replace_its_keys(study:
     assert done.exception is None
     assert "clean on tiny" in done.stdout
     assert "clean on other" in done.stdout
-    # The files are copies, and what is trained on equal data is equal.
+    # The files are copies, and the key of a training depends on the content of the data.
     assert "trained 1 models, evaluated 2 cells" in done.stderr
     assert {c.cell.seed for c in Store(tmp_path / "r").cells()} == {7}
 

@@ -1,6 +1,6 @@
 """Rounds of random faults during a small study, which has to end with nothing lost and nothing corrupt.
 
-Each round requests more seeds and is disturbed by one fault; later rounds finish what it leaves. At the end every cell
+Each round requests more seeds and is disturbed by one fault; later rounds finish the rest. At the end every cell
 is compared, bit for bit, with one undisturbed serial run. Run by `make soak`; prints the counts, and exits with
 status 1 after a failed assertion.
 """
@@ -143,7 +143,7 @@ class Soak:
             ballast.unlink()
         else:
             messages = self.finish(self.start(file_limit=room // 10), 0, 2)
-        self.counts["runs told that the disk is full"] += "cannot write" in messages
+        self.counts["runs that reported a full disk"] += "cannot write" in messages
 
     def truncated_files(self) -> None:
         """Plant temporary files of dead processes of this machine, which are removed, and of another, which stay."""

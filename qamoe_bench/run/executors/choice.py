@@ -69,7 +69,7 @@ class Execution:
         """Number of processes of this machine for a number of calls; 1 for this process alone."""
         if self.name == "local":
             return 1
-        return max(1, min(self.jobs or usable_cores(), calls))
+        return max(1, min(self.jobs or usable_cores(), calls))  # 1 even without calls
 
     @contextmanager
     def open(self, calls: int, device: str, advance: Advance) -> Iterator[OpenExecutor]:

@@ -41,9 +41,10 @@ class ClusterExecutor(Executor):
 
 
 def _copy_result(done: Future[Any], future: Future[Any]) -> None:
-    from distributed import KilledWorker
+    from distributed import KilledWorker  # optional dependency
 
     if done.cancelled():
+        # The scheduler was lost: Dask cancels every call.
         future.cancel()
         future.set_running_or_notify_cancel()  # wakes threads that wait for the future
         return
@@ -77,6 +78,7 @@ def on_cluster(scheduler: str, device: str) -> Iterator[Executor]:
     except (OSError, ValueError) as error:
         raise _unreachable(scheduler, str(error).partition("\n")[0]) from error
     resources = {GPU: 1} if device == "cuda" else None
+    # Not pure: Dask would otherwise reuse the result of an equal call that it still holds.
     inner = client.get_executor(pure=False, resources=resources)  # type: ignore[no-untyped-call]
     with client, ClusterExecutor(inner) as executor:
         try:
@@ -90,6 +92,7 @@ def _client_arguments(scheduler: str) -> dict[str, str]:
     """The keyword of Dask's client that takes this address or file."""
     if scheduler.endswith(".json"):
         if not Path(scheduler).is_file():
+            # Dask itself would wait for the file until the time limit.
             raise _unreachable(scheduler, "no such file")
         return {"scheduler_file": scheduler}
     if not ADDRESS.search(scheduler):

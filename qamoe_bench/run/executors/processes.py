@@ -1,8 +1,8 @@
 """An executor of several processes in which the death of a worker costs one call.
 
 `concurrent.futures.ProcessPoolExecutor` gives up every call when any of its processes dies. Here each thread of a pool
-owns one process and talks to it through a pipe of its own, so the death of a process is noticed by its thread alone,
-its exit status is known, and the call is tried again. Workers share no lock, because a killed process could leave it
+owns one process and a pipe to it, so the death of a process is noticed by its thread alone, its exit status is known,
+and the call is tried again. Workers share no lock, because a killed process could leave it
 locked for ever.
 """
 
@@ -123,8 +123,8 @@ class _Raised:
 class _Worker:
     """A process and the parent's end of the pipe to it; used by one thread, except for `kill`.
 
-    The parent sends pickled calls. The process answers each with any number of `_Progress`, and then with `_Returned`
-    or `_Raised`.
+    The parent sends pickled calls. For each, the process sends any number of `_Progress`, and then `_Returned` or
+    `_Raised`.
     """
 
     def __init__(self) -> None:
