@@ -1,4 +1,4 @@
-"""The types of a computation to come: a recipe describes weights, a job is a recipe under one seed, a plan is many jobs.
+"""Types of planned work: a recipe describes weights, a job is a recipe under one seed, and a plan is many jobs.
 
 Everything that determines a number is part of the keys that are made here: data, model source and settings, training,
 engine source, library versions and kind of device. The thread count is not, because every job computes on one thread.

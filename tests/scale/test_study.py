@@ -11,6 +11,7 @@ from qamoe_bench.errors import BenchError
 from qamoe_bench.run.executors.choice import Execution
 from qamoe_bench.run.grid import Grid
 from qamoe_bench.run.planner import plan_all
+from qamoe_bench.run.request import Request
 from qamoe_bench.run.runner import run_plans
 from qamoe_bench.run.study import load_study
 from qamoe_bench.store.store import Store
@@ -163,6 +164,16 @@ def test_different_protocols_of_one_name_are_refused(data: Path, tmp_path: Path)
 def test_executors_that_do_not_go_together_are_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(BenchError, match=words):
         Execution(**settings)
+
+
+def test_a_grid_replaces_the_values_that_are_given_and_an_empty_string_clears_one() -> None:
+    shared = Grid(protocols=("clean",), models=("mean",), fine_tune="a-language-model", device="cpu")
+    grid = shared.overlaid_with(Grid(protocols=("mixed", "clean"), fine_tune="", seeds=(3,)))
+    assert grid == Grid(protocols=("mixed", "clean"), models=("mean",), fine_tune="", device="cpu", seeds=(3,))
+    (located,) = grid.expand()
+    assert located.request == Request(protocols=("mixed", "clean"), models=("mean",), device="cpu", seeds=(3,))
+    (located,) = shared.expand()
+    assert located.request.preset == "fine-tune"
 
 
 def test_a_config_joins_whatever_settings_a_name_has() -> None:

@@ -2,8 +2,7 @@
 
 `concurrent.futures.ProcessPoolExecutor` gives up every call when any of its processes dies. Here each thread of a pool
 owns one process and a pipe to it, so the death of a process is noticed by its thread alone, its exit status is known,
-and the call is tried again. Workers share no lock, because a killed process could leave it
-locked for ever.
+and the call is tried again. Workers share no lock, because a killed process could leave it locked for ever.
 """
 
 import multiprocessing
