@@ -12,7 +12,7 @@ import signal
 import threading
 import traceback
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -183,14 +183,19 @@ class _Worker:
         self._process.kill()
 
     def close(self) -> None:
-        """Let the process end, which must be idle or dead, and wait for it."""
+        """Let the process end, which must be idle or dead."""
         self._connection.close()
+
+    def join(self) -> None:
+        """Wait until the process has ended."""
         self._process.join()
 
 
-def _close_all(workers: Iterable[_Worker]) -> None:
+def _close_all(workers: Sequence[_Worker]) -> None:
     for worker in workers:
         worker.close()
+    for worker in workers:  # all of them end at the same time
+        worker.join()
 
 
 @contextmanager
