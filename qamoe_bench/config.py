@@ -1,4 +1,4 @@
-"""Model configurations: dataclasses whose unknown fields and impossible values are the user's mistake."""
+"""Configurations as dataclasses: unknown fields and values of a wrong type are reported as mistakes of the user."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -12,11 +12,16 @@ C = TypeVar("C")
 def configure(config: type[C], overrides: Mapping[str, Any]) -> C:
     """A configuration with some fields set.
 
+    Args:
+        config: Class of the configuration, a dataclass.
+        overrides: Values by name of the field; the other fields keep their defaults.
+
     Raises:
-        BenchError: for a field that does not exist, with the nearest that does, or a value of the wrong type.
+        BenchError: for an unknown field, with the most similar known one, or a value of the wrong type.
     """
     known = [f.name for f in fields(config)]  # type: ignore[arg-type]  # every configuration is a dataclass
-    hints = get_type_hints(config)
+    hints = get_type_hints(config)  # resolves annotations that are strings
+    # Python itself would accept any type, and reports an unknown field in terms of `__init__`.
     for name, value in overrides.items():
         if name not in known:
             raise unknown_name(f"field of {config.__name__}", name, known)
@@ -28,7 +33,7 @@ def configure(config: type[C], overrides: Mapping[str, Any]) -> C:
 def _fits(value: object, hint: Any) -> bool:
     if get_origin(hint) is Literal:
         return value in get_args(hint)
-    if hint in (int, float):  # True is an int to Python, and no number to a user
+    if hint in (int, float):  # bool is a subclass of int, but `layers=True` is a mistake
         return isinstance(value, int if hint is int else int | float) and not isinstance(value, bool)
     return isinstance(value, hint)
 

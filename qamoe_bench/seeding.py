@@ -1,7 +1,7 @@
-"""Random streams addressed by words, so that order, batching and worker never change a draw.
+"""Random streams addressed by words, so that no draw depends on order, batching or worker.
 
-`stream(1111, "video$_$3", "audio", "frame")` is the same sequence wherever and whenever it is opened: the words are
-hashed into the 128-bit key of a Philox counter-based generator (Salmon et al., SC 2011).
+`stream(1111, "video$_$3", "audio", "frame")` is the same sequence in every process: the words are hashed into the
+128-bit key of a counter-based Philox generator (Salmon et al., SC 2011).
 """
 
 import hashlib
@@ -12,24 +12,24 @@ import numpy as np
 
 
 def key(*words: object) -> int:
-    """128 bits that identify the words; types matter, so 1 and "1" differ."""
+    """128 bits that identify the words; their types count, so 1 and "1" differ."""
     return int.from_bytes(hashlib.blake2b(repr(words).encode(), digest_size=16).digest(), "little")
 
 
 def stream(*words: object) -> np.random.Generator:
-    """The random stream that belongs to the words."""
+    """A generator at the start of the stream of these words."""
     return np.random.Generator(np.random.Philox(key=key(*words)))
 
 
 def torch_seed(*words: object) -> int:
-    """A seed for a torch generator, from the same words."""
-    return key(*words) % 2**63
+    """A seed for a torch generator, between 0 and 2^63 - 1."""
+    return key(*words) % 2**63  # non-negative, and within torch's range of seeds
 
 
 @contextmanager
 def seeded(*words: object) -> Iterator[None]:
-    """Torch's global randomness (initialisation, dropout) fixed by the words inside, untouched outside."""
-    import torch  # here, for the rest of this module serves where there is none
+    """Seed torch's global generators (initialisation, dropout) from the words, and restore their state afterwards."""
+    import torch  # imported here because the rest of this module is used where torch is not installed
 
     with torch.random.fork_rng():
         # Not torch.manual_seed: without CUDA it keeps a stack trace of every call, which costs more than a small model.

@@ -43,12 +43,12 @@ def convert(
     talk.print(f"reading {file} ...", highlight=False, markup=False, soft_wrap=True)
     from qamoe_bench.curation.convert import blocks_in, check_place, write
     from qamoe_bench.data.open import as_dataset, format_of, read
-    from qamoe_bench.progress import showing
+    from qamoe_bench.progress import progress_display
 
     check_place(folder)
     found = read(file)
     data, source = as_dataset(found), {"format": format_of(found), "file": file.name}
-    with showing(talk, "blocks")(blocks_in(data)) as tick:
+    with progress_display(talk, "blocks")(blocks_in(data)) as tick:
         write(data, folder, source, tick)
     for note in data.notes:
         talk.print(f"reading: {note}", highlight=False, markup=False, soft_wrap=True)
@@ -83,13 +83,13 @@ def encode(
     from qamoe_bench.data.open import as_dataset, read
     from qamoe_bench.data.text.language_model import find_language_model
     from qamoe_bench.evaluation.precision import find_precision
-    from qamoe_bench.progress import showing
+    from qamoe_bench.progress import progress_display
 
     language, exact = find_language_model(encoder), find_precision(precision)
     data = as_dataset(read(file))
     folder = output or Path(f"{data.name}-{language.name}")
     check_place(folder)
-    with showing(talk, "chunks of texts")(chunks_in(data)) as tick:
+    with progress_display(talk, "chunks of texts")(chunks_in(data)) as tick:
         encoded = encode_text(data, language, cache or default_cache(), frames, tokens, exact, tick)
     write(encoded, folder, {"file": file.name, "encoder": language.name, "encoder digest": language.digest})
     talk.print(encoded.notes[-1], highlight=False, markup=False, soft_wrap=True)
@@ -106,9 +106,9 @@ def fetch(
 ) -> None:
     """Get one of the files that papers use, or say how to; it is what it should be, or there is none."""
     from qamoe_bench.curation.fetch import fetch as get
-    from qamoe_bench.progress import bytes_coming
+    from qamoe_bench.progress import download_display
 
-    with bytes_coming(talk) as tick:
+    with download_display(talk) as tick:
         path = get(name, source, to, tick)
     talk.print(f"{path} is {name}, as its SHA-256 says", highlight=False, markup=False, soft_wrap=True)
     print(path)

@@ -1,4 +1,4 @@
-"""What made a result: versions, machine, commit and the digest of the code that determines numbers."""
+"""The environment of a run: versions, machine, commit and the digest of the code that determines its numbers."""
 
 import os
 import platform
@@ -19,41 +19,45 @@ ENGINE = (
     "qamoe_bench.training.building",
     "qamoe_bench.data.open",
 )
-"""What turns a data file and a model into predictions; these modules and all that they import determine numbers."""
+"""Modules that turn a data file and a model into predictions; with all that they import, they determine numbers."""
 
 
 def versions() -> dict[str, str]:
-    """Versions of this package, Python and the libraries that touch numbers."""
-    found = {"qamoe-bench": __version__, "python": platform.python_version()}
+    """Versions of this package, Python and the libraries that numbers may depend on."""
+    installed = {"qamoe-bench": __version__, "python": platform.python_version()}
     for name in ("torch", "numpy", "pandas", "pyarrow", "safetensors", "transformers"):
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            installed[name] = "not installed"
+    return installed
 
 
 def machine() -> dict[str, str | int]:
-    """The machine, as far as it matters for speed and the last digit."""
+    """Properties of the machine that affect speed and the last digits of numbers."""
     return {"system": platform.platform(), "processor": _processor(), "cores": usable_cores()}
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Number of cores that this process may run on."""
+    # Containers and `taskset` restrict the affinity; macOS does not have it.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def peak_memory_mib() -> float:
-    """The largest resident memory that this process ever had; 0 where the system does not tell."""
+    """The largest resident memory of this process so far, in MiB; 0 on systems that do not report it."""
     try:
         import resource
-    except ImportError:
+    except ImportError:  # Windows
         return 0.0
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 def _processor() -> str:
+    # On Linux, `platform.processor` does not know the model.
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text(encoding="utf-8").splitlines():
@@ -63,20 +67,22 @@ def _processor() -> str:
 
 
 def commit() -> str:
-    """The commit of the checkout that the package runs from, with `+changes`; empty where it is not one."""
+    """The commit of the checkout that the package runs from, with `+changes` if there are any; empty outside of git."""
     try:
         head = _git("rev-parse", "HEAD")
-        return head + ("+changes" if _git("status", "--porcelain", "--", str(PACKAGE)) else "")
+        changes = _git("status", "--porcelain", "--", str(PACKAGE))
+        return f"{head}+changes" if changes else head
     except (OSError, subprocess.CalledProcessError):
         return ""
 
 
-def _git(*words: str) -> str:
-    command = ["git", "--no-optional-locks", "-C", str(PACKAGE.parent), *words]  # one that is killed leaves no lock
+def _git(*arguments: str) -> str:
+    # Without optional locks, a git that is killed leaves no lock file.
+    command = ["git", "--no-optional-locks", "-C", str(PACKAGE.parent), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
 
 @cache
 def engine_digest() -> str:
-    """Digest of the code between a data file and a stored prediction, except the model (see `ModelRef.code`)."""
+    """Digest of all code between a data file and a stored prediction, except the model (see `ModelRef.code`)."""
     return closure_of(ENGINE).digest

@@ -1,8 +1,8 @@
 """The meaning of a source file: its syntax tree without comments, docstrings, positions and names of other files.
 
-Two files with the same meaning compute the same numbers, so formatting, a comment or a docstring never changes it.
-Imports are listed apart from the rest, with a placeholder in their place: whoever compares two programs decides what
-an imported module stands for (see `qamoe_bench.provenance.closure`), and renaming a file need not count as a change.
+Two files with the same meaning compute the same numbers; formatting, comments and docstrings do not change it. Imports
+are listed separately, and placeholders mark where they are used, so that `qamoe_bench.provenance.closure` can put the
+meaning of the imported module in their place. Renaming a file is therefore no change.
 """
 
 import ast
@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 DYNAMIC = frozenset({"import_module", "__import__", "exec", "eval", "spec_from_file_location", "run_path"})
-"""Calls that may load code whose name is not written in the source."""
+"""Functions that may load code whose name is not written in the source."""
 TYPING_ONLY = frozenset({"TYPE_CHECKING", "typing.TYPE_CHECKING"})
 
 
@@ -23,7 +23,7 @@ class Import:
 
     Attributes:
         module: Absolute name of the module.
-        name: What is taken from it, `from module import name`; empty for `import module`.
+        name: The name in `from module import name`; empty for `import module`.
     """
 
     module: str
@@ -31,17 +31,17 @@ class Import:
 
     @property
     def submodule(self) -> str:
-        """The module that is imported where `name` is one."""
+        """The module that is imported if `name` is a submodule and not an attribute."""
         return f"{self.module}.{self.name}" if self.name else self.module
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a source file says.
+    """The content of a source file.
 
     Attributes:
-        pieces: Its canonical text, cut wherever an imported module is named: one piece more than `imports`.
-        imports: What stands between the pieces, in order; the same import may occur more than once.
+        pieces: Its canonical text, cut wherever an imported module is used: one piece more than `imports`.
+        imports: The imports between the pieces, in order; the same import may occur more than once.
         dynamic: Line numbers of calls that may load further code; see `DYNAMIC`.
     """
 
@@ -51,24 +51,24 @@ class Meaning:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it says nothing at all, as the `__init__.py` of most packages."""
+        """Whether it contains no code at all, like the `__init__.py` of most packages."""
         return not self.imports and self.pieces == (_EMPTY,)
 
 
 def meaning_of(path: Path, module: str) -> Meaning:
-    """The meaning of a Python file; one that cannot be parsed means its own bytes.
+    """The meaning of a Python file; its bytes if it cannot be parsed.
 
     Args:
         path: The file.
         module: Absolute name of the module that it defines, which relative imports start from.
     """
-    state = path.stat()
-    return _cached(path, module, state.st_mtime_ns, state.st_size)
+    status = path.stat()
+    return _parse(path, module, status.st_mtime_ns, status.st_size)
 
 
+# Time and size are part of the cache key, so that an edited file is read again.
 @lru_cache(maxsize=4096)
-def _cached(path: Path, module: str, modified: int, size: int) -> Meaning:
-    """By time and size of the file, so that an edited file is read again."""
+def _parse(path: Path, module: str, modified_ns: int, size: int) -> Meaning:
     content = path.read_bytes()
     try:
         tree = ast.parse(content)
@@ -89,8 +89,9 @@ def _split(text: str, imports: Sequence[Import]) -> tuple[tuple[str, ...], tuple
 
 
 _EMPTY = ast.dump(ast.Module(body=[], type_ignores=[]))
-# A character of Unicode's private use area, which no program means anything by, as `ast.dump` prints it.
+# A character of Unicode's private use area, which does not occur in programs.
 _MARK = "\ue000"
+# `ast.dump` prints the character as an escape sequence.
 _PLACEHOLDER = re.compile(r"\\ue000(\d+)\\ue000")
 
 
@@ -99,7 +100,7 @@ class _Canonical(ast.NodeTransformer):
 
     def __init__(self, package: str) -> None:
         self._package = package
-        self._bound: dict[str, Import] = {}  # name in this file, dotted after `import a.b`, to what it stands for
+        self._bound: dict[str, Import] = {}  # by name in this file, which is dotted after `import a.b`
         self._has_dotted = False
         self.imports: list[Import] = []
         self.dynamic: list[int] = []
@@ -116,12 +117,13 @@ class _Canonical(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        # A statement that is only a string is a docstring or a remark.
+        # A string as a statement is a docstring or a comment.
         if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             return None
         return self.generic_visit(node)
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        # Imports for the type checker only do not run; their `else` branch does.
         if ast.unparse(node.test) not in TYPING_ONLY:
             return self.generic_visit(node)
         kept = [self.visit(statement) for statement in node.orelse]
@@ -147,7 +149,7 @@ class _Canonical(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         function = ast.unparse(node.func).rpartition(".")[2]
-        # With an argument: `model.eval()` is a method and not the builtin.
+        # Without arguments, `model.eval()` is a method of torch and not the builtin.
         if function in DYNAMIC and node.args:
             self.dynamic.append(node.lineno)
         return self.generic_visit(node)
@@ -157,7 +159,7 @@ class _Canonical(ast.NodeTransformer):
         return f"{_MARK}{len(self.imports) - 1}{_MARK}"
 
     def _statement(self, imported: Sequence[Import]) -> ast.Import:
-        """Both kinds of import statement alike, for what they bind is in the names that use it."""
+        """An import statement without the bound names, which placeholders replace wherever they are used."""
         return ast.Import(names=[ast.alias(name=self._placeholder(one)) for one in imported])
 
     def _origin(self, node: ast.ImportFrom) -> str:
@@ -165,5 +167,6 @@ class _Canonical(ast.NodeTransformer):
         if not node.level:
             return node.module or ""
         parts = self._package.split(".")
+        # One dot is the package of the file, and each further dot the package that contains it.
         above = parts[: len(parts) - node.level + 1]
         return ".".join([*above, *filter(None, [node.module])])

@@ -1,6 +1,7 @@
-"""What a dry run prints: what is to do, what is done, and what the rest will take."""
+"""Output of a dry run: the cells that are stored and those that are left, and the estimated time of the latter."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from qamoe_bench.run.executors.choice import Execution
 from qamoe_bench.run.forecast import Forecast
@@ -8,44 +9,72 @@ from qamoe_bench.run.plan import Job
 from qamoe_bench.store.store import Store
 
 
-def rows(jobs: Iterable[Job], store: Store) -> list[dict[str, object]]:
-    """One row per data set, model, regime and protocol, with the cells of all its seeds."""
-    counts: dict[tuple[str, ...], list[int]] = {}
-    for cell, _ in (pair for job in jobs for pair in job.cells):
-        count = counts.setdefault((cell.dataset, cell.model, cell.regime, cell.protocol), [0, 0])
-        count[0] += 1
-        count[1] += store.find_cell(cell) is not None
-    names = ("data", "model", "regime", "protocol", "seeds", "stored", "left")
+@dataclass
+class _Count:
+    cells: int = 0
+    stored: int = 0
+
+
+def plan_table(jobs: Iterable[Job], store: Store) -> list[dict[str, object]]:
+    """One row per data set, model, regime and protocol, which counts the cells of all seeds."""
+    counts: dict[tuple[str, str, str, str], _Count] = {}
+    for job in jobs:
+        for cell, _ in job.cells:
+            count = counts.setdefault((cell.dataset, cell.model, cell.regime, cell.protocol), _Count())
+            count.cells += 1
+            if store.find_cell(cell) is not None:
+                count.stored += 1
     return [
-        dict(zip(names, (*words, seeds, stored, seeds - stored), strict=True))
-        for words, (seeds, stored) in counts.items()
+        {
+            "data": dataset,
+            "model": model,
+            "regime": regime,
+            "protocol": protocol,
+            "seeds": count.cells,
+            "stored": count.stored,
+            "left": count.cells - count.stored,
+        }
+        for (dataset, model, regime, protocol), count in counts.items()
     ]
 
 
-def sentences(cells: int, found: Forecast, execution: Execution) -> list[str]:
-    """The sum, the forecast, and what there is no forecast of."""
+def forecast_lines(cells: int, forecast: Forecast, execution: Execution) -> list[str]:
+    """The totals, the estimated time and memory, and the models without an estimate, a line each.
+
+    Args:
+        cells: Number of all cells of the plans, stored ones included.
+        forecast: Forecast of the cells that are left.
+        execution: Where they would be computed.
+    """
     lines = [
-        f"{cells} cells: {cells - found.cells} are stored, {found.cells} are left to evaluate, after "
-        f"{found.trainings} trainings"
+        f"{cells} cells: {cells - forecast.cells} are stored, {forecast.cells} are left to evaluate, after "
+        f"{forecast.trainings} trainings"
     ]
-    if found.seconds:
-        lines.append(_estimate(found, execution))
-    if found.unknown:
-        lines.append(f"no forecast for {', '.join(found.unknown)}: nothing comparable is stored")
+    if forecast.seconds:
+        lines.append(_estimate(forecast, execution))
+    if forecast.unknown:
+        lines.append(f"no estimate for {', '.join(forecast.unknown)}: nothing comparable is stored")
     return lines
 
 
-def _estimate(found: Forecast, execution: Execution) -> str:
-    words = f"forecast from stored cells: {_span(sum(found.seconds))} on one core"
-    memory = f"a process takes up to {found.memory_mib / 1024:.1f} GiB"
-    if execution.name != "dask" and (workers := execution.workers(len(found.seconds))) > 1:
-        words += f", {_span(found.wall(workers))} with {workers} processes"
-        memory += f", all together {workers * found.memory_mib / 1024:.1f} GiB"
-    return f"{words}; {memory}"
+def _estimate(forecast: Forecast, execution: Execution) -> str:
+    time = f"estimate from stored cells: {_duration(sum(forecast.seconds))} on one core"
+    memory = f"a process takes up to {_gib(forecast.memory_mib)}"
+    # Nothing is known about the number of workers of a cluster.
+    workers = 1 if execution.name == "dask" else execution.workers(len(forecast.seconds))
+    if workers > 1:
+        time += f", {_duration(forecast.wall_seconds(workers))} with {workers} processes"
+        memory += f", all together {_gib(workers * forecast.memory_mib)}"
+    return f"{time}; {memory}"
 
 
-def _span(seconds: float) -> str:
-    for unit, size in (("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
+def _gib(mib: float) -> str:
+    return f"{mib / 1024:.1f} GiB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds >= 3600:
+        return f"{seconds / 3600:.1f} h"
+    if seconds >= 60:
+        return f"{seconds / 60:.1f} min"
     return f"{seconds:.0f} s" if seconds >= 1 else "less than a second"

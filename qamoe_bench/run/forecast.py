@@ -1,31 +1,31 @@
-"""What the rest of a plan will take, from measured cells of the store.
+"""The estimated time and memory of the rest of a plan, from measured cells of the store.
 
 A training is comparable with one of the same model, regime, settings of the loop, data and kind of device; an
-evaluation with one of the same model, data and device, by conditions and draws. Other machines, and code that changed
-since, are not told apart: it is an forecast.
+evaluation with one of the same model, data and device, in proportion to conditions and draws. Measurements on other
+machines or of older code are not distinguished, so this is a rough estimate.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
 from qamoe_bench.protocol.spec import Protocol
-from qamoe_bench.run.pending import missing_weights, unfinished
+from qamoe_bench.run.pending import missing_weights, pending_cells
 from qamoe_bench.run.plan import Job
 from qamoe_bench.store.store import Store, StoredCell
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is left of some jobs, and what it will take.
+    """The pending part of some jobs, with its estimated cost.
 
     Attributes:
-        cells: Cells to make.
-        trainings: Weights to train.
-        seconds: Of every job whose cells are all comparable with measured ones, on one thread.
-        memory_mib: Largest resident memory of a process, among comparable cells; 0 where none is.
-        unknown: Names of models and regimes that nothing comparable was measured of.
+        cells: Number of cells to evaluate.
+        trainings: Number of trainings before them.
+        seconds: Estimate for every job whose cells are all comparable with measured ones, on one thread.
+        memory_mib: Largest resident memory of a process, among comparable cells; 0 without any.
+        unknown: Models and regimes without a comparable measurement.
     """
 
     cells: int
@@ -34,55 +34,108 @@ class Forecast:
     memory_mib: float
     unknown: tuple[str, ...]
 
-    def wall(self, workers: int) -> float:
-        """Seconds with so many workers: no less than the longest job, nor than an even share."""
+    def wall_seconds(self, workers: int) -> float:
+        """Time with a number of workers: at least that of the longest job, and of an even share of the work."""
+        # The usual lower bounds of scheduling: a job cannot be divided among workers.
         return max(max(self.seconds, default=0.0), sum(self.seconds) / workers)
 
 
+@dataclass
+class _Totals:
+    """A forecast in the making."""
+
+    cells: int = 0
+    trainings: int = 0
+    seconds: list[float] = field(default_factory=list)
+    memory_mib: float = 0.0
+    unknown: dict[str, None] = field(default_factory=dict)  # an ordered set
+
+
+_Kind = tuple[str, str, str]
+"""Model, digest of the data and kind of device: cells of one kind take the same time per condition."""
+
+
 def forecast(jobs: Iterable[Job], store: Store, measured: Sequence[StoredCell]) -> Forecast:
-    """What is left of jobs, given the cells of a store."""
-    cells, trainings, memory, seconds, unknown = 0, 0, 0.0, list[float](), dict[str, None]()
-    by_kind: dict[tuple[str, str, str], list[StoredCell]] = {}
-    for m in measured:
-        if m.facts.seconds_per_condition:
-            by_kind.setdefault((m.cell.model, m.cell.data_digest, m.facts.device), []).append(m)
+    """Estimate the pending part of jobs.
+
+    Args:
+        jobs: The jobs, complete or not.
+        store: Store that decides which cells are pending.
+        measured: Stored cells with their measurements.
+    """
+    by_kind = _group_by_kind(measured)
+    totals = _Totals()
     for job in jobs:
-        todo = unfinished(job, store)
-        if not todo:
-            continue
-        missing = len(missing_weights(job, todo, store))
-        cells, trainings = cells + len(todo), trainings + missing
-        kinds = dict.fromkeys((cell.model, cell.data_digest, job.device) for cell, _ in job.cells)
-        alike = [m for kind in kinds for m in by_kind.get(kind, [])]  # rows that share weights are alike
-        memory = max([memory, *(m.facts.peak_memory_mib for m in alike)])
-        spent = _seconds(job, [protocol for _, protocol in todo], missing, alike)
-        if spent is None:
-            unknown |= {" ".join(filter(None, (cell.model, cell.regime))): None for cell, _ in todo}
-        else:
-            seconds.append(spent)
-    return Forecast(cells, trainings, tuple(seconds), memory, tuple(unknown))
+        _add_job(totals, job, store, by_kind)
+    return Forecast(
+        cells=totals.cells,
+        trainings=totals.trainings,
+        seconds=tuple(totals.seconds),
+        memory_mib=totals.memory_mib,
+        unknown=tuple(totals.unknown),
+    )
 
 
-def _seconds(job: Job, protocols: Iterable[Protocol], missing: int, alike: Sequence[StoredCell]) -> float | None:
-    """Of training and evaluating; None where one of them was never measured."""
-    if not alike:
+def _group_by_kind(measured: Iterable[StoredCell]) -> dict[_Kind, list[StoredCell]]:
+    by_kind: dict[_Kind, list[StoredCell]] = {}
+    for stored in measured:
+        if stored.facts.seconds_per_condition:  # 0 in cells of versions that did not measure it
+            kind = (stored.cell.model, stored.cell.data_digest, stored.facts.device)
+            by_kind.setdefault(kind, []).append(stored)
+    return by_kind
+
+
+def _add_job(totals: _Totals, job: Job, store: Store, by_kind: Mapping[_Kind, Sequence[StoredCell]]) -> None:
+    pending = pending_cells(job, store)
+    if not pending:
+        return
+    missing = len(missing_weights(job, pending, store))
+    totals.cells += len(pending)
+    totals.trainings += missing
+    # All cells of the job count, not only the pending ones: they share weights, so they take the same time.
+    kinds = dict.fromkeys((cell.model, cell.data_digest, job.device) for cell, _ in job.cells)
+    comparable = [stored for kind in kinds for stored in by_kind.get(kind, [])]
+    totals.memory_mib = max([totals.memory_mib, *(stored.facts.peak_memory_mib for stored in comparable)])
+    seconds = _estimate_seconds(job, [protocol for _, protocol in pending], missing, comparable)
+    if seconds is not None:
+        totals.seconds.append(seconds)
+        return
+    for cell, _ in pending:
+        name = f"{cell.model} {cell.regime}".rstrip()  # the oracle has no regime
+        totals.unknown[name] = None
+
+
+def _estimate_seconds(
+    job: Job, protocols: Iterable[Protocol], missing: int, comparable: Sequence[StoredCell]
+) -> float | None:
+    """Time to train and evaluate; None where either was never measured.
+
+    Args:
+        job: The job.
+        protocols: Protocols of its pending cells.
+        missing: Number of its pending trainings.
+        comparable: Measured cells of the same kinds.
+    """
+    if not comparable:
         return None
-    per_condition = median(m.facts.seconds_per_condition for m in alike)
-    spent = sum(per_condition * len(p.conditions) * p.draws for p in protocols)
+    # Medians, so that single cells that other load slowed down have no influence.
+    per_condition = median(stored.facts.seconds_per_condition for stored in comparable)
+    seconds = sum(per_condition * len(protocol.conditions) * protocol.draws for protocol in protocols)
     if missing:
-        courses = [course for m in alike for course in _courses(m, job)]
-        if not courses:
+        trainings = [training for stored in comparable for training in _comparable_trainings(stored, job)]
+        if not trainings:
             return None
-        spent += missing * median(course["seconds"] for course in courses)
-    return spent
+        seconds += missing * median(training["seconds"] for training in trainings)
+    return seconds
 
 
-def _courses(measured: StoredCell, job: Job) -> list[dict[str, Any]]:
-    """The trainings of a measured cell that are like those of a job."""
+def _comparable_trainings(stored: StoredCell, job: Job) -> list[dict[str, Any]]:
+    """Records of the trainings of a stored cell that had the settings of the job's recipe."""
     assert job.recipe is not None
-    if measured.cell.regime != job.recipe.regime:
+    if stored.cell.regime != job.recipe.regime:
         return []
-    training = measured.facts.training
+    facts = stored.facts.training
+    records = facts["specialists"].values() if "specialists" in facts else [facts]
     settings = asdict(job.recipe.training)
-    courses = training["specialists"].values() if "specialists" in training else [training]
-    return [dict(c) for c in courses if settings.items() <= c.items() and "seconds" in c]
+    # `<=` of item views is the subset test: the record holds the settings and the measurements.
+    return [dict(record) for record in records if settings.items() <= record.items() and "seconds" in record]

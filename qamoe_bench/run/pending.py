@@ -1,4 +1,4 @@
-"""What is left of plans, given what a store holds."""
+"""The part of a plan that is still to be computed, given the content of a store."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,14 @@ from qamoe_bench.store.store import Store
 
 @dataclass(frozen=True)
 class Task:
-    """A job that has something left: `cells` to make in a run, and with the epochs of its trainings `units` of work."""
+    """A job with pending cells.
+
+    Attributes:
+        job: The job, including the cells that are stored.
+        run_id: Run that the job belongs to.
+        cells: Number of pending cells.
+        units: Work units for the progress display: pending cells, and epochs of pending trainings.
+    """
 
     job: Job
     run_id: str
@@ -19,26 +26,29 @@ class Task:
     units: int
 
 
-def tasks_left(plans: Iterable[Plan], store: Store) -> list[Task]:
-    """Every job that has something left, in order."""
+def pending_tasks(plans: Iterable[Plan], store: Store) -> list[Task]:
+    """A task for every job with pending cells, in order."""
     tasks = []
     for plan in plans:
         for job in plan.jobs:
-            if left := unfinished(job, store):
+            pending = pending_cells(job, store)
+            if pending:
+                # An epoch and a cell count alike: the progress display needs no better weights.
                 epochs = job.recipe.training.epochs if job.recipe else 0
-                units = len(left) + epochs * len(missing_weights(job, left, store))
-                tasks.append(Task(job, plan.run_id, len(left), units))
+                units = len(pending) + epochs * len(missing_weights(job, pending, store))
+                tasks.append(Task(job, plan.run_id, len(pending), units))
     return tasks
 
 
-def unfinished(job: Job, store: Store) -> list[tuple[Cell, Protocol]]:
+def pending_cells(job: Job, store: Store) -> list[tuple[Cell, Protocol]]:
     """The cells of a job that are not stored, with their protocols."""
     return [(cell, protocol) for cell, protocol in job.cells if store.find_cell(cell) is None]
 
 
-def missing_weights(job: Job, left: Iterable[tuple[Cell, Protocol]], store: Store) -> list[str]:
-    """Keys of the weights that cells which are left need and nobody has trained yet."""
+def missing_weights(job: Job, pending: Iterable[tuple[Cell, Protocol]], store: Store) -> list[str]:
+    """Keys of the weights that pending cells need and that are not stored; none for the oracle or a checkpoint."""
     if job.recipe is None or job.recipe.checkpoint:
         return []
-    conditions = (condition for _, protocol in left for condition in protocol.conditions)
-    return [key for key in dict.fromkeys(map(job.weights, conditions)) if store.find_checkpoint(key) is None]
+    conditions = (condition for _, protocol in pending for condition in protocol.conditions)
+    keys = dict.fromkeys(map(job.weights_key, conditions))  # each once: only specialists differ between conditions
+    return [key for key in keys if store.find_checkpoint(key) is None]

@@ -1,12 +1,12 @@
-"""What is to be done, as types: a recipe makes weights, a job is a recipe under one seed, a plan has many.
+"""Types of planned work: a recipe describes weights, a job is a recipe under one seed, and a plan is many jobs.
 
-Everything that determines a number goes into the keys made here: data, model source and settings, training, engine
-source, library versions, kind of device. Thread count does not, for every job computes on one thread.
+Everything that determines a number is part of the keys that are made here: data, model source and settings, training,
+engine source, library versions and kind of device. The thread count is not, because every job computes on one thread.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,68 +19,79 @@ from qamoe_bench.store.cell import ORACLE, Cell, digest_of
 from qamoe_bench.training.config import TrainConfig
 from qamoe_bench.training.exposure import CLEAN, SPECTRUM, Exposure
 
-AS_USUAL = EvalConfig()
+DEFAULT_EVALUATION = EvalConfig()
+DIGEST_LENGTH = 20
+"""Hexadecimal digits of the digests below: 80 bits, so collisions within one store are out of reach."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model's weights come about, but for data, engine and seed.
+    """Everything that determines a model's weights and predictions, except data, engine and seed.
 
     Attributes:
         model: The model.
         settings: Fields of its configuration.
         regime: Training regime; `given` for weights that the user brings.
-        training: Settings of the loop.
-        evaluation: How the weights are asked.
-        checkpoint: File of the user's weights; empty where they are trained here.
+        training: Settings of the training loop.
+        evaluation: Settings of the evaluation.
+        checkpoint: File of the user's weights; empty where the model is trained.
     """
 
     model: ModelRef
     settings: Mapping[str, Any]
     regime: str
     training: TrainConfig
-    evaluation: EvalConfig = AS_USUAL
+    evaluation: EvalConfig = DEFAULT_EVALUATION
     checkpoint: str = ""
 
     @property
     def content(self) -> dict[str, Any]:
-        """All that it determines, as plain values."""
-        return {"weights": self.weights, "model": self.model.name, "evaluation": asdict(self.evaluation)}
+        """Everything that determines the predictions, as plain values."""
+        return {"weights": self.weights_content, "model": self.model.name, "evaluation": asdict(self.evaluation)}
 
     @property
-    def weights(self) -> dict[str, Any]:
-        """What determines the weights, as plain values."""
-        weights = (
-            {"checkpoint": hashlib.sha256(Path(self.checkpoint).read_bytes()).hexdigest()}
-            if self.checkpoint
-            else {"training": asdict(self.training)}
-        )
-        corruption = SPECTRUM.digest if self.regime == "spectrum" else ""
+    def weights_content(self) -> dict[str, Any]:
+        """Everything that determines the weights, as plain values."""
+        origin: dict[str, Any]
+        if self.checkpoint:
+            # The content of the file and not its path, which may hold other weights later.
+            origin = {"checkpoint": hashlib.sha256(Path(self.checkpoint).read_bytes()).hexdigest()}
+        else:
+            origin = {"training": asdict(self.training)}
         code = self.model.code()
+        # The names of these fields are part of every stored key: renaming one invalidates all results.
         return {
-            "model": self.model.trained_name, "source": code.digest, "distributions": dict(code.versions),
+            "model": self.model.trained_name,
+            "source": code.digest,
+            "distributions": dict(code.versions),
             "settings": dict(self.settings),
-            "regime": self.regime, "corruption": corruption, **weights,
-        }  # fmt: skip
+            "regime": self.regime,
+            "corruption": SPECTRUM.digest if self.regime == "spectrum" else "",
+            **origin,
+        }
 
     def exposure(self, condition: Condition) -> Exposure:
-        """What the weights that answer under a condition are trained on."""
-        return {"clean": CLEAN, "spectrum": SPECTRUM}.get(self.regime) or Exposure(condition)
+        """What the weights that predict under a condition are trained on."""
+        if self.regime == "clean":
+            return CLEAN
+        if self.regime == "spectrum":
+            return SPECTRUM
+        return Exposure(condition)  # `matched`: a specialist; with `given` weights it is a part of the key only
 
 
 @dataclass(frozen=True)
 class Job:
-    """Weights under one seed (or the oracle) and the cells that come from them; small enough to send to a worker.
+    """Weights under one seed (or the oracle) and the cells evaluated with them; small enough to send to a worker.
 
     Attributes:
-        recipe: How the weights come about; None for the oracle, which has none.
+        recipe: Description of the weights; None for the oracle, which has none.
         digest: Digest of the weights' part of the recipe together with data and engine.
         seed: Of everything random.
         data: Name or path of the data set.
-        fine_tune: The language model that reads its raw text, if one is trained with the rest.
+        fine_tune: Language model that is trained with the rest and reads the raw text; empty for none.
         device: Where to compute.
         cells: Cell and protocol, pair by pair.
-        evaluations: How the weights are asked, by the key of a cell, where that is not as usual.
+        evaluations: Settings of the evaluation by key of a cell, where they are not the defaults.
     """
 
     recipe: Recipe | None
@@ -93,25 +104,25 @@ class Job:
     evaluations: Mapping[str, EvalConfig] = field(default_factory=dict)
 
     def evaluation(self, cell: Cell) -> EvalConfig:
-        """How the weights are asked for a cell."""
-        return self.evaluations.get(cell.key, AS_USUAL)
+        """Settings of the evaluation of a cell."""
+        return self.evaluations.get(cell.key, DEFAULT_EVALUATION)
 
-    def weights(self, condition: Condition) -> str:
-        """Key of the weights that answer under a condition; under all conditions the same, but for specialists."""
+    def weights_key(self, condition: Condition) -> str:
+        """Key of the weights that predict under a condition; only specialists have one per condition."""
         assert self.recipe is not None
-        return digest_of([self.digest, self.seed, self.recipe.exposure(condition).digest])[:20]
+        return _digest([self.digest, self.seed, self.recipe.exposure(condition).digest])
 
     @property
-    def trainings(self) -> list[str]:
-        """What identifies its trainings: those of specialists by their conditions, and one otherwise."""
+    def training_ids(self) -> list[str]:
+        """Identifiers of its trainings: one, or one per condition for specialists."""
         if self.recipe is None or self.recipe.regime != "matched":
             return [f"{self.digest}-{self.seed}"]
-        return [self.weights(condition) for _, protocol in self.cells for condition in protocol.conditions]
+        return [self.weights_key(condition) for _, protocol in self.cells for condition in protocol.conditions]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Every job of a request, the run that they belong to, and what its manifest says."""
+    """Every job of a run on one data set, with the name of the run and the content of its manifest."""
 
     run_id: str
     jobs: tuple[Job, ...]
@@ -123,44 +134,21 @@ class Plan:
         return [cell for job in self.jobs for cell, _ in job.cells]
 
 
-def sharing(jobs: Iterable[Job]) -> list[Job]:
-    """The jobs in order, those that have a training in common made one, with each cell once."""
-    found: list[Job | None] = []
-    place: dict[str, int] = {}  # of each training, where its job stands
-    for new in jobs:
-        met = sorted({place[key] for key in new.trainings if key in place})
-        parts = [*(part for index in met if (part := found[index]) is not None), new]
-        cells = {cell.key: (cell, protocol) for part in parts for cell, protocol in part.cells}
-        evaluations = {key: how for part in parts for key, how in part.evaluations.items()}
-        joined = replace(parts[0], cells=tuple(cells.values()), evaluations=evaluations)
-        for index in met:
-            found[index] = None
-        place |= dict.fromkeys(joined.trainings, len(found) if not met else met[0])
-        if met:
-            found[met[0]] = joined
-        else:
-            found.append(joined)
-    return [job for job in found if job is not None]
-
-
-def lay_out(jobs: Iterable[Job], manifest: Mapping[str, Any]) -> Plan:
-    """The plan of some jobs on one data set; those that need the same weights become one, so each is trained once."""
-    merged = sharing(jobs)
-    keys = [cell.key for job in merged for cell, _ in job.cells]
-    name = f"{manifest['data']['name']}-{digest_of(keys)[:12]}"
-    return Plan(name, tuple(merged), {**manifest, "cells": keys})
-
-
-def engine_of(device: str, data: Dataset) -> dict[str, Any]:
-    """What determines a number beside the recipe."""
+def engine_content(device: str, data: Dataset) -> dict[str, Any]:
+    """Everything that determines a number in addition to the recipe and the seed."""
     return {"engine": engine_digest(), "versions": versions(), "device": device, "data": data.digest}
 
 
 def weights_digest(recipe: Recipe | None, engine: Mapping[str, Any]) -> str:
     """Digest of the weights' part of a recipe (None for the oracle) together with data and engine."""
-    return digest_of({**(recipe.weights if recipe else {"model": ORACLE}), **engine})[:20]
+    weights = {"model": ORACLE} if recipe is None else recipe.weights_content
+    return _digest({**weights, **engine})
 
 
-def row_digest(recipe: Recipe, engine: Mapping[str, Any]) -> str:
-    """Digest of all of a recipe together with data and engine."""
-    return digest_of({**recipe.content, **engine})[:20]
+def recipe_digest(recipe: Recipe, engine: Mapping[str, Any]) -> str:
+    """Digest of a whole recipe together with data and engine."""
+    return _digest({**recipe.content, **engine})
+
+
+def _digest(content: object) -> str:
+    return digest_of(content)[:DIGEST_LENGTH]

@@ -1,6 +1,6 @@
-"""From what a user asks for to a plan, with everything checked that can be checked before hours of work."""
+"""From requests to plans, with every check that does not need hours of computation made first."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,84 +16,99 @@ from qamoe_bench.protocol.kinds import CORRUPTION_KINDS
 from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.protocol.spec import Protocol
 from qamoe_bench.registry import ModelRef, find_model
-from qamoe_bench.run.plan import AS_USUAL, Job, Plan, Recipe, engine_of, lay_out, row_digest, weights_digest
+from qamoe_bench.run.merge import make_plan, merge_plans
+from qamoe_bench.run.plan import DEFAULT_EVALUATION, Job, Plan, Recipe, engine_content, recipe_digest, weights_digest
 from qamoe_bench.run.presets import find_preset
+from qamoe_bench.run.request import LocatedRequest, Request, error_location
 from qamoe_bench.store.cell import GIVEN, ORACLE, Cell
 from qamoe_bench.training.building import build_model
 from qamoe_bench.training.checkpoint import load_weights
 from qamoe_bench.training.config import TrainConfig
 from qamoe_bench.training.exposure import REGIMES
 
-
-@dataclass(frozen=True)
-class Request:
-    """What a user asks for; names as on the command line."""
-
-    protocols: tuple[str, ...]
-    models: tuple[str, ...]
-    data: str = "synthetic"
-    seeds: tuple[int, ...] = (1111, 1112, 1113)
-    regimes: tuple[str, ...] = ("spectrum",)
-    preset: str = "quick"
-    device: str = "auto"
-    checkpoint: str = ""
-    fine_tune: str = ""
+DEVICES = ("auto", "cpu", "cuda")
 
 
-def plan(request: Request, *, elsewhere: bool = False) -> Plan:
-    """Check a request and lay it out; the same request on the same code and data makes the same plan.
+def plan_all(requests: Sequence[LocatedRequest], *, remote: bool = False) -> list[Plan]:
+    """One plan for each data set; a cell that several requests contain is planned once.
 
     Args:
-        request: What is asked for.
-        elsewhere: Whether other machines compute it, so that the device need not be here.
+        requests: As of a study file or the command line.
+        remote: See `plan`.
 
     Raises:
-        BenchError: for anything in the request that does not exist or does not go together.
+        BenchError: as `plan` does, with the place in the study file.
     """
-    protocols = _protocols(request)
-    device = find_device(request.device, elsewhere=elsewhere)
-    recipes = _recipes(request)
+    # With a language model, the same file gives other inputs, so it counts as another data set.
+    by_data: dict[tuple[str, str], list[LocatedRequest]] = {}
+    for located in requests:
+        by_data.setdefault((located.request.data, located.request.fine_tune), []).append(located)
+    plans = []
+    for group in by_data.values():
+        parts = [_plan_located(located, remote) for located in group]
+        plans.append(merge_plans(parts, [located.request for located in group]))
+    return plans
+
+
+def _plan_located(located: LocatedRequest, remote: bool) -> Plan:
+    with error_location(located.location, "data"):
+        open_dataset(located.request.data, located.request.fine_tune)  # cached, so `plan` does not read it again
+    with error_location(located.location):
+        return plan(located.request, remote=remote)
+
+
+def plan(request: Request, *, remote: bool = False) -> Plan:
+    """Check a request and plan it; the same request on the same code and data gives the same plan.
+
+    Args:
+        request: What to evaluate.
+        remote: Whether other machines compute it, so that this one need not have the device.
+
+    Raises:
+        BenchError: for anything in the request that does not exist, or that cannot be combined.
+    """
+    # Cheap checks first: names, then imports of models, then the data, then the combination of all.
+    protocols = _load_protocols(request)
+    device = find_device(request.device, remote=remote)
+    recipes = _make_recipes(request)
     for recipe in recipes:
-        recipe.model.builder()  # before the data are read, for that may take long
+        recipe.model.builder()  # imports the model; reading the data may take minutes
     data = open_dataset(request.data, request.fine_tune)
     for protocol in protocols:
         check_tokens(protocol, data)
-    for recipe in recipes:  # a mistake in settings or weights is found before hours of work
-        model = build_model(recipe.model.builder(), recipe.settings, data.spec, 0, recipe.model.name)
-        if recipe.checkpoint:
-            load_weights(model, Path(recipe.checkpoint))
-    engine = engine_of(device, data)
-    seeds = _distinct(request.seeds)
-    rows = [_Row(r, weights_digest(r, engine), row_digest(r, engine)) for r in recipes]
-    jobs = [job for seed in seeds for row in rows for job in _jobs(row, seed, request, data, device, protocols)]
-    if data.oracle is not None and (covered := [p for p in protocols if all(map(data.oracle.covers, p.conditions))]):
-        digest = weights_digest(None, engine)
-        for seed in seeds:
-            jobs += _jobs(_Row(None, digest, digest), seed, request, data, device, covered)
-    return lay_out(jobs, _manifest(request, data, protocols, recipes, engine))
+    for recipe in recipes:
+        _check_recipe(recipe, data)
+    engine = engine_content(device, data)
+    jobs = _make_jobs(request, data, protocols, recipes, engine)
+    return make_plan(jobs, _manifest(request, data, protocols, recipes, engine))
 
 
-def _protocols(request: Request) -> list[Protocol]:
+def _load_protocols(request: Request) -> list[Protocol]:
     protocols = [load_protocol(name) for name in _distinct(request.protocols)]
-    names = [p.name for p in protocols]
-    if twice := [n for n in names if names.count(n) > 1]:
-        raise BenchError(f"two protocols are called {twice[0]!r}: expected one each; rename your file")
+    names = [protocol.name for protocol in protocols]
+    # Cells are filed under the name of their protocol, so it has to be unique.
+    for name in names:
+        if names.count(name) > 1:
+            raise BenchError(f"two protocols are called {name!r}: expected one each; rename your file")
     return protocols
 
 
-def _recipes(request: Request) -> list[Recipe]:
+def _make_recipes(request: Request) -> list[Recipe]:
+    """One recipe for each regime and model."""
     models = [find_model(name) for name in _distinct(request.models)]
     preset = find_preset(request.preset)
-    if request.checkpoint and len(models) != 1:
-        raise BenchError(f"--checkpoint: expected one --model whose weights these are, got {len(models)}; name one")
-    if request.checkpoint and not Path(request.checkpoint).is_file():
-        raise BenchError(f"checkpoint {request.checkpoint!r}: expected a safetensors file; no such file")
+    if request.checkpoint:
+        if len(models) != 1:
+            raise BenchError(f"--checkpoint: expected one --model whose weights these are, got {len(models)}; name one")
+        if not Path(request.checkpoint).is_file():
+            raise BenchError(f"checkpoint {request.checkpoint!r}: expected a safetensors file; no such file")
     for regime in request.regimes:
         if regime not in REGIMES:
             raise unknown_name("regime", regime, REGIMES)
     return [
         Recipe(
             model=ref,
+            # Settings in the name of a model take precedence over the preset.
             settings={**ref.card().presets.get(request.preset, {}), **ref.settings},
             regime=regime,
             training=configure(TrainConfig, {**asdict(preset.training), **ref.training}),
@@ -105,60 +120,123 @@ def _recipes(request: Request) -> list[Recipe]:
     ]
 
 
+def _check_recipe(recipe: Recipe, data: Dataset) -> None:
+    """Build the model, and load its checkpoint, so that a mistake in them ends the command before any training."""
+    # Any seed will do: this model is thrown away.
+    model = build_model(recipe.model.builder(), recipe.settings, data.spec, 0, recipe.model.name)
+    if recipe.checkpoint:
+        load_weights(model, Path(recipe.checkpoint))
+
+
 def check_tokens(protocol: Protocol, data: Dataset) -> None:
-    """Refuse a protocol that computes with numbers where the data hold token ids."""
+    """Refuse a protocol whose corruptions compute with numbers if the data hold token ids there."""
     for corruption in protocol.corruptions:
-        if CORRUPTION_KINDS[corruption["kind"]].numeric and (ids := set(corruption["levels"]) & set(data.token_ids)):
+        if not CORRUPTION_KINDS[corruption["kind"]].numeric:
+            continue
+        token_modalities = set(corruption["levels"]) & set(data.token_ids)
+        if token_modalities:
             raise BenchError(
-                f"protocol {protocol.name!r}: {corruption['kind']!r} computes with features, and {min(ids)} of "
-                f"{data.name!r} holds token ids; use a protocol that loses or replaces tokens"
+                f"protocol {protocol.name!r}: {corruption['kind']!r} computes with features, and "
+                f"{min(token_modalities)} of {data.name!r} holds token ids; use a protocol that loses or replaces "
+                "tokens"
             )
 
 
-def find_device(name: str, *, elsewhere: bool = False) -> str:
-    """`cpu` or `cuda`; `auto` is cuda where there is one. One that is elsewhere cannot be seen from here."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise unknown_name("device", name, ("auto", "cpu", "cuda"))
-    if name == "cuda" and not elsewhere and not torch.cuda.is_available():
+def find_device(name: str, *, remote: bool = False) -> str:
+    """The device that a name means: `auto` is `cuda` if this machine has it, else `cpu`.
+
+    Args:
+        name: `auto`, `cpu` or `cuda`.
+        remote: Whether other machines compute, whose devices this one cannot see.
+
+    Raises:
+        BenchError: for an unknown name, or for `cuda` on a machine without it.
+    """
+    if name not in DEVICES:
+        raise unknown_name("device", name, DEVICES)
+    if name == "cuda" and not remote and not torch.cuda.is_available():
         raise BenchError("device 'cuda': no CUDA device is available; use --device cpu")
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name
 
 
-def _source(data: str) -> str:
-    """A name as it is, or a path in words that hold in every process."""
+def _absolute(data: str) -> str:
+    """A path that means the same in every process; a name as it is."""
     return str(Path(data).absolute()) if data and Path(data).exists() else data
 
 
 def _distinct(values: tuple[Any, ...]) -> list[Any]:
-    return list(dict.fromkeys(values))
+    return list(dict.fromkeys(values))  # in order, in contrast to a set
 
 
 @dataclass(frozen=True)
 class _Row:
-    """What becomes a row of tables: a recipe (None for the oracle), and the digests of its weights and of all of it."""
+    """A row of result tables: a recipe (None for the oracle), the digest of its weights, and that of all of it."""
 
     recipe: Recipe | None
     weights: str
     digest: str
 
+    @property
+    def model(self) -> str:
+        return self.recipe.model.name if self.recipe else ORACLE
 
-def _jobs(row: _Row, seed: int, request: Request, data: Dataset, device: str, protocols: list[Protocol]) -> list[Job]:
+    @property
+    def regime(self) -> str:
+        return self.recipe.regime if self.recipe else ""
+
+    @property
+    def evaluation(self) -> EvalConfig:
+        return self.recipe.evaluation if self.recipe else DEFAULT_EVALUATION
+
+
+def _make_jobs(
+    request: Request, data: Dataset, protocols: list[Protocol], recipes: list[Recipe], engine: Mapping[str, Any]
+) -> list[Job]:
+    """The jobs of every seed and recipe, then those of the oracle; one job per protocol, still to be merged."""
+    seeds = _distinct(request.seeds)
+    rows = [_Row(recipe, weights_digest(recipe, engine), recipe_digest(recipe, engine)) for recipe in recipes]
+    jobs: list[Job] = []
+    # Seeds are the outer loop: a worker keeps the draws of one seed, and they are the same for all models.
+    for seed in seeds:
+        for row in rows:
+            jobs += _jobs_of_row(row, seed, request, data, engine["device"], protocols)
+    if data.oracle is not None:
+        covered = [protocol for protocol in protocols if all(map(data.oracle.covers, protocol.conditions))]
+        # The oracle of a synthetic data set may not cover the corruptions of every protocol.
+        digest = weights_digest(None, engine)
+        oracle = _Row(None, digest, digest)
+        for seed in seeds:
+            jobs += _jobs_of_row(oracle, seed, request, data, engine["device"], covered)
+    return jobs
+
+
+def _jobs_of_row(
+    row: _Row, seed: int, request: Request, data: Dataset, device: str, protocols: list[Protocol]
+) -> list[Job]:
     """The jobs of a row under one seed, one for each protocol."""
-    recipe = row.recipe
-    model, regime = (recipe.model.name, recipe.regime) if recipe else (ORACLE, "")
-    evaluation = recipe.evaluation if recipe else AS_USUAL
-    where = _source(request.data), _source(request.fine_tune), device
     jobs = []
     for protocol in protocols:
-        cell = Cell(data.name, data.digest, protocol.name, protocol.digest, model, regime, row.digest, seed)
-        evaluations = {} if evaluation == AS_USUAL else {cell.key: evaluation}
-        jobs.append(Job(recipe, row.weights, seed, *where, ((cell, protocol),), evaluations))
+        cell = Cell(data.name, data.digest, protocol.name, protocol.digest, row.model, row.regime, row.digest, seed)
+        job = Job(
+            recipe=row.recipe,
+            digest=row.weights,
+            seed=seed,
+            data=_absolute(request.data),
+            fine_tune=_absolute(request.fine_tune),
+            device=device,
+            cells=((cell, protocol),),
+            evaluations={} if row.evaluation == DEFAULT_EVALUATION else {cell.key: row.evaluation},
+        )
+        jobs.append(job)
     return jobs
 
 
 def _manifest(
     request: Request, data: Dataset, protocols: list[Protocol], recipes: list[Recipe], engine: Mapping[str, Any]
 ) -> dict[str, Any]:
+    """The record of a run, `run.json`: everything about it that is known before it starts."""
     return {
         "request": asdict(request),
         "data": {
@@ -168,15 +246,21 @@ def _manifest(
             "widths": dict(data.spec.widths),
             "notes": list(data.notes),
         },
-        "protocols": {
-            p.name: {"digest": p.digest, "title": p.title, "source": p.source, "definition": p.definition}
-            for p in protocols
-        },
-        "models": {recipe.model.name: _code(recipe.model) for recipe in recipes},
+        "protocols": {protocol.name: _describe_protocol(protocol) for protocol in protocols},
+        "models": {recipe.model.name: _describe_code(recipe.model) for recipe in recipes},
         "engine": dict(engine),
     }
 
 
-def _code(model: ModelRef) -> dict[str, Any]:
+def _describe_protocol(protocol: Protocol) -> dict[str, str]:
+    return {
+        "digest": protocol.digest,
+        "title": protocol.title,
+        "source": protocol.source,
+        "definition": protocol.definition,
+    }
+
+
+def _describe_code(model: ModelRef) -> dict[str, Any]:
     code = model.code()
     return {"source": code.digest, "distributions": code.versions, "uncovered": [*code.uncovered]}

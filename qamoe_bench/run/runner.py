@@ -1,6 +1,6 @@
-"""Running plans: every job that has something left goes to an executor, and what failed is recorded.
+"""Running plans: submit every job with pending cells to an executor, and record the cells that failed.
 
-Nothing depends on the order in which jobs are finished, nor on the clock: what is done is what is stored.
+Results depend neither on the order in which jobs finish nor on the clock: a cell is done when it is stored.
 """
 
 import time
@@ -11,22 +11,30 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from qamoe_bench.errors import BenchError, RunFailed
-from qamoe_bench.progress import Tick, Watch, ignore
+from qamoe_bench.progress import Advance, ProgressDisplay, ignore_progress
 from qamoe_bench.provenance.environment import commit, machine
-from qamoe_bench.run.executors.choice import Execution, Opened
-from qamoe_bench.run.pending import Task, tasks_left, unfinished
+from qamoe_bench.run.executors.choice import Execution, OpenExecutor
+from qamoe_bench.run.pending import Task, pending_cells, pending_tasks
 from qamoe_bench.run.plan import Plan
-from qamoe_bench.run.remote import meeting_point, packed
+from qamoe_bench.run.remote import pack_call, store_marker
 from qamoe_bench.run.worker import Outcome, failure_of, run_job
 from qamoe_bench.store.failures import Failure, failures_folder, forget_failures, write_failures
 from qamoe_bench.store.store import Store
 
 SHOWN = 3
+"""Cells per reason, and reasons, that an error message lists."""
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What a run did: trainings and cells made, cells that were there already, seconds."""
+    """Result of a run.
+
+    Attributes:
+        trained: Number of trainings.
+        evaluated: Number of cells that were computed.
+        reused: Number of cells that were stored before.
+        seconds: Wall-clock time.
+    """
 
     trained: int
     evaluated: int
@@ -34,93 +42,127 @@ class RunSummary:
     seconds: float
 
 
-def run(
-    plan: Plan, store: Store, jobs: int | None = None, progress: Watch = lambda _: nullcontext(ignore)
+def run_plan(
+    plan: Plan,
+    store: Store,
+    jobs: int | None = None,
+    display: ProgressDisplay = lambda _: nullcontext(ignore_progress),
 ) -> RunSummary:
-    """Finish every cell of a plan on this machine; see `run_all`."""
-    return run_all([plan], store, Execution(jobs=jobs), progress)
+    """Compute every pending cell of a plan on this machine, with `jobs` processes; see `run_plans`."""
+    return run_plans([plan], store, Execution(jobs=jobs), display)
 
 
-def run_all(
-    plans: Sequence[Plan], store: Store, execution: Execution, progress: Watch = lambda _: nullcontext(ignore)
+def run_plans(
+    plans: Sequence[Plan],
+    store: Store,
+    execution: Execution,
+    display: ProgressDisplay = lambda _: nullcontext(ignore_progress),
 ) -> RunSummary:
-    """Finish every cell of some plans.
+    """Compute every pending cell of some plans.
 
     Args:
-        plans: What to do.
-        store: Where to keep it.
-        execution: Where to compute it.
-        progress: See `Watch`.
+        plans: The plans.
+        store: Where results are looked up and stored.
+        execution: Where to compute.
+        display: Progress display; by default none.
 
     Raises:
-        BenchError: for what stops everything, as a store that cannot be written to.
+        BenchError: for errors that stop everything, such as a store that cannot be written to.
         RunFailed: when cells failed, after all others were finished, or when the cluster was lost.
-        KeyboardInterrupt: when interrupted; what was finished is stored.
+        KeyboardInterrupt: when interrupted; finished cells are stored.
     """
     start = time.perf_counter()
+    # Before the display starts, because a store that cannot be written to ends the command here.
+    _prepare(plans, store)
+    tasks = pending_tasks(plans, store)
+    cells = sum(len(plan.cells) for plan in plans)
+    pending = sum(task.cells for task in tasks)
+    units = sum(task.units for task in tasks)
+    device = tasks[0].job.device if tasks else ""  # the same for all tasks of a command
+    with display(units) as advance, execution.open(len(tasks), device, advance) as opened:
+        outcomes = list(_outcomes(tasks, store, opened, advance))
+    failures = [failure for outcome in outcomes for failure in outcome.failures]
+    if failures:
+        raise RunFailed(_failure_message(failures, cells, store))
+    return RunSummary(
+        trained=sum(outcome.trained for outcome in outcomes),
+        evaluated=sum(outcome.evaluated for outcome in outcomes),
+        reused=cells - pending,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _prepare(plans: Sequence[Plan], store: Store) -> None:
+    """Make the folder of every run with its manifest, and remove the failure records of earlier attempts."""
     for plan in plans:
         store.prepare(plan.run_id)
         store.write_manifest(plan.run_id, {**plan.manifest, "commit": commit(), "machine": machine()})
         forget_failures(store, plan.run_id)
-    tasks = tasks_left(plans, store)
-    reused = sum(len(plan.cells) for plan in plans) - sum(task.cells for task in tasks)
-    device = tasks[0].job.device if tasks else ""
-    with progress(sum(task.units for task in tasks)) as tick, execution.open(len(tasks), device, tick) as opened:
-        outcomes = list(_finished(tasks, store, opened, tick))
-    if failures := [failure for outcome in outcomes for failure in outcome.failures]:
-        raise RunFailed(_told(failures, sum(len(plan.cells) for plan in plans), store))
-    trained, evaluated = sum(o.trained for o in outcomes), sum(o.evaluated for o in outcomes)
-    return RunSummary(trained, evaluated, reused, time.perf_counter() - start)
 
 
-def _finished(tasks: Sequence[Task], store: Store, opened: Opened, tick: Tick) -> Iterator[Outcome]:
-    """Outcomes as they come, with the failures recorded."""
-    with ExitStack() as stack:
-        futures = {}
-        for run_id, of_run in groupby(tasks, lambda task: task.run_id):
-            meeting = stack.enter_context(meeting_point(store, run_id)) if opened.elsewhere else None
-            for task in of_run:
-                call = (
-                    packed(task.job, store, run_id, meeting)
-                    if meeting
-                    else (run_job, task.job, store, run_id, opened.tick or ignore)
-                )
-                futures[opened.executor.submit(*call)] = task
+def _outcomes(tasks: Sequence[Task], store: Store, opened: OpenExecutor, advance: Advance) -> Iterator[Outcome]:
+    """Outcomes in the order in which the tasks finish; failures are recorded before they are yielded."""
+    with ExitStack() as markers:
+        futures = _submit(tasks, store, opened, markers)
+        # In the order of completion, so that a failure is on disk even if the run is interrupted afterwards.
         for future in as_completed(futures):
             task = futures[future]
             outcome = _outcome(future, task, store)
             write_failures(store, task.run_id, list(outcome.failures))
-            if opened.tick is None:
-                tick(task.units)
+            if opened.advance is None:  # the calls could not report their progress themselves
+                advance(task.units)
             yield outcome
 
 
+def _submit(
+    tasks: Sequence[Task], store: Store, opened: OpenExecutor, markers: ExitStack
+) -> dict[Future[Outcome], Task]:
+    """Submit all tasks; the markers of their runs stay in place until the stack is closed."""
+    futures: dict[Future[Outcome], Task] = {}
+    # Tasks are in the order of their plans, so those of a run are adjacent.
+    for run_id, tasks_of_run in groupby(tasks, lambda task: task.run_id):
+        marker = markers.enter_context(store_marker(store, run_id)) if opened.remote else None
+        for task in tasks_of_run:
+            if marker is None:
+                report = opened.advance or ignore_progress
+                future = opened.executor.submit(run_job, task.job, store, run_id, report)
+            else:
+                function, *arguments = pack_call(task.job, store, run_id, marker)
+                future = opened.executor.submit(function, *arguments)
+            futures[future] = task
+    return futures
+
+
 def _outcome(future: Future[Outcome], task: Task, store: Store) -> Outcome:
-    """What a job did; one that ended in an exception, or with its worker, failed in all that it has not stored."""
+    """Outcome of a job; if it raised, or its worker died, all cells that it has not stored failed."""
     try:
         return future.result()
-    except BenchError:
+    except BenchError:  # concerns every job
         raise
-    except CancelledError as error:
+    except CancelledError as error:  # by Dask, when it loses its scheduler
         raise RunFailed(
-            "the connection to the scheduler was lost: what was finished is stored; the same command goes on from there"
+            "the connection to the scheduler was lost; finished cells are stored, and the same command continues from "
+            "there"
         ) from error
     except Exception as error:
-        return Outcome(failures=tuple(failure_of(cell, error) for cell, _ in unfinished(task.job, store)))
+        return Outcome(failures=tuple(failure_of(cell, error) for cell, _ in pending_cells(task.job, store)))
 
 
-def _told(failures: Sequence[Failure], cells: int, store: Store) -> str:
+def _failure_message(failures: Sequence[Failure], cells: int, store: Store) -> str:
+    # Cells often fail for the same reason, so each reason is shown once.
     by_reason: dict[str, list[str]] = {}
     for failure in failures:
         by_reason.setdefault(failure.reason, []).append(failure.cell.words)
-    reasons = _some([f"{_some(names, ', ')}: {reason}" for reason, names in by_reason.items()], "; ")
+    groups = [f"{_first_few(names, ', ')}: {reason}" for reason, names in by_reason.items()]
     return (
-        f"{len(failures)} of {cells} cells ({reasons}); the others are stored. The reasons are kept in "
-        f"{failures_folder(store, '<run>')}, and the same command tries these cells again"
+        f"{len(failures)} of {cells} cells ({_first_few(groups, '; ')}); the others are stored. The reasons are kept "
+        f"in {failures_folder(store, '<run>')}, and the same command tries these cells again"
     )
 
 
-def _some(words: Sequence[str], between: str) -> str:
-    """The first of them, and how many more there are."""
-    more = [f"{len(words) - SHOWN} more"] if len(words) > SHOWN else []
-    return between.join([*words[:SHOWN], *more])
+def _first_few(phrases: Sequence[str], separator: str) -> str:
+    """The first phrases, and the number of the others."""
+    shown = list(phrases[:SHOWN])
+    if len(phrases) > SHOWN:
+        shown.append(f"{len(phrases) - SHOWN} more")
+    return separator.join(shown)

@@ -1,8 +1,8 @@
-"""Doing a job: get its weights, then make and store one cell after the other; what is stored already is left alone.
+"""Running a job: obtain its weights, then evaluate and store each cell that is not stored yet.
 
-A job that is interrupted loses its current training at most. It computes on one thread, and a process does one job at
-a time, for torch's thread count and global generators belong to the whole process; so a job gives the same bits in
-whatever process, on however many cores.
+An interrupted job loses at most its current training. A job computes on one thread, and a process runs one job at a
+time, because torch's thread count and global generators are shared by the whole process. Results are therefore the same
+bits in any process, with any number of cores.
 """
 
 import socket
@@ -24,10 +24,10 @@ from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.evaluation.columns import as_arrow
 from qamoe_bench.evaluation.sweep import sweep_model, sweep_oracle
 from qamoe_bench.evaluation.test_set import TestSet
-from qamoe_bench.progress import Tick
+from qamoe_bench.progress import Advance
 from qamoe_bench.protocol.spec import Condition, Protocol
 from qamoe_bench.provenance.environment import peak_memory_mib
-from qamoe_bench.run.pending import unfinished
+from qamoe_bench.run.pending import pending_cells
 from qamoe_bench.run.plan import Job
 from qamoe_bench.store.cell import Cell, CellFacts
 from qamoe_bench.store.failures import Failure
@@ -39,50 +39,59 @@ from qamoe_bench.training.loop import train
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was done: trainings made, cells made, cells that could not be made."""
+    """Result of a job: the numbers of trainings and cells that were computed, and the cells that failed."""
 
     trained: int = 0
     evaluated: int = 0
     failures: tuple[Failure, ...] = ()
 
 
-def run_job(job: Job, store: Store, run_id: str, tick: Tick) -> Outcome:
-    """Do what is left of a job. A cell that fails does not stop the others.
+def run_job(job: Job, store: Store, run_id: str, advance: Advance) -> Outcome:
+    """Compute the pending cells of a job. A cell that fails does not stop the others.
+
+    Args:
+        job: The job.
+        store: Where weights and cells are looked up and stored.
+        run_id: Run that new files belong to.
+        advance: Is called with 1 after each epoch and each cell.
 
     Raises:
-        BenchError: for what stops other jobs too, as a full disk does.
+        BenchError: for errors that stop other jobs as well, such as a full disk.
     """
-    with _turn, _one_thread():
-        weights = _Weights(job, store, run_id, tick)
-        evaluated, failures = 0, []
-        for cell, protocol in unfinished(job, store):
+    with _job_lock, _one_thread():  # the lock first, because the thread count is global
+        weights = _JobWeights(job, store, run_id, advance)
+        evaluated = 0
+        failures = []
+        for cell, protocol in pending_cells(job, store):
             try:
-                _make_cell(cell, protocol, weights)
+                _evaluate_cell(cell, protocol, weights)
                 evaluated += 1
-            except BenchError:
+            except BenchError:  # the next cell would fail in the same way
                 raise
             except Exception as error:
                 failures.append(failure_of(cell, error, socket.gethostname()))
-                _test_set.cache_clear()  # a large one may have been what memory was wanting for
-            tick(1)
+                # After an out-of-memory error, free the largest object that the next cell can do without.
+                _test_set.cache_clear()
+            advance(1)
         return Outcome(weights.trained, evaluated, tuple(failures))
 
 
 def failure_of(cell: Cell, error: Exception, machine: str = "") -> Failure:
-    """The record of a cell that an exception ended; `RunFailed` says all there is to say."""
+    """The record of a cell that failed with an exception; of a `RunFailed` it keeps the message only."""
     if isinstance(error, RunFailed):
         return Failure(cell, str(error), machine)
-    words = f"{type(error).__name__}: {error}".strip().partition("\n")[0]
-    reason = f"out of memory ({words})" if _out_of_memory(error) else words
+    # The first line only: the reason is shown in a list, and the traceback has the rest.
+    summary = f"{type(error).__name__}: {error}".strip().partition("\n")[0]
+    reason = f"out of memory ({summary})" if _is_out_of_memory(error) else summary
     return Failure(cell, reason, machine, "".join(traceback.format_exception(error)))
 
 
-def _out_of_memory(error: Exception) -> bool:
+def _is_out_of_memory(error: Exception) -> bool:
     # On the CPU torch raises a plain RuntimeError.
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
 
 
-_turn = threading.Lock()
+_job_lock = threading.Lock()  # workers of Dask may run several threads in one process
 
 
 @contextmanager
@@ -95,15 +104,22 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _make_cell(cell: Cell, protocol: Protocol, weights: "_Weights") -> None:
-    job, start, before = weights.job, time.perf_counter(), weights.seconds
+def _evaluate_cell(cell: Cell, protocol: Protocol, weights: "_JobWeights") -> None:
+    """Sweep the model of a cell through its protocol, and store the predictions."""
+    job = weights.job
+    start = time.perf_counter()
+    seconds_before = weights.seconds
     test = _test_set(job.data, job.fine_tune, job.seed, job.device)
     precision = job.evaluation(cell).precision
     sweep = sweep_model(weights, test, protocol, precision=precision) if job.recipe else sweep_oracle(test, protocol)
-    seconds = time.perf_counter() - start - (weights.seconds - before)
+    # The sweep trains or loads weights on demand; that time is not part of the evaluation.
+    seconds = time.perf_counter() - start - (weights.seconds - seconds_before)
+    parameters, config, training = weights.facts(protocol)
     facts = CellFacts(
-        tuple({"name": c.name, "levels": dict(c.levels)} for c in protocol.conditions),
-        *weights.facts(protocol),
+        tuple({"name": condition.name, "levels": dict(condition.levels)} for condition in protocol.conditions),
+        parameters,
+        config,
+        training,
         sweep.experts,
         sweep.seconds_per_sample,
         sweep.encodings_asked,
@@ -115,70 +131,82 @@ def _make_cell(cell: Cell, protocol: Protocol, weights: "_Weights") -> None:
     weights.store.write_cell(weights.run_id, cell, facts, as_arrow(sweep.columns))
 
 
-@lru_cache(maxsize=1)  # jobs come seed by seed, and the draws of a seed serve every model
+@lru_cache(maxsize=1)  # jobs come seed by seed, and all models share the draws of a seed
 def _test_set(data: str, fine_tune: str, seed: int, device: str) -> TestSet:
     return TestSet(open_dataset(data, fine_tune), seed, torch.device(device))
 
 
-class _Weights:
-    """The trained model of a job for each condition: the user's, from the store, or trained now and stored.
+class _JobWeights:
+    """The trained model of a job for each condition: from the user's file, from the store, or trained and stored.
 
-    The last one is kept, so where all conditions have the same weights they are fetched once. What failed once is not
-    tried again for the next cell.
+    The last model is kept, so weights that all conditions share are loaded once. A training that failed is not repeated
+    for the next cell.
     """
 
-    def __init__(self, job: Job, store: Store, run_id: str, tick: Tick) -> None:
-        self.job, self.store, self.run_id, self._tick = job, store, run_id, tick
-        self._key = ""
-        self._model: nn.Module | None = None
-        self._courses: dict[str, dict[str, Any]] = {}
-        self._failed: dict[str, str] = {}
+    def __init__(self, job: Job, store: Store, run_id: str, advance: Advance) -> None:
+        self.job = job
+        self.store = store
+        self.run_id = run_id
         self.trained = 0
-        self.seconds = 0.0  # spent here
+        self.seconds = 0.0  # time spent on training and loading
+        self._advance = advance
+        self._key = ""  # of `_model`
+        self._model: nn.Module | None = None
+        self._records: dict[str, dict[str, Any]] = {}  # of the training, by key of the weights
+        self._failed: dict[str, str] = {}  # reason, by key of the weights
 
     def __call__(self, condition: Condition) -> nn.Module:
-        key = self.job.weights(condition)
-        if key in self._failed:
+        key = self.job.weights_key(condition)
+        if key in self._failed:  # an earlier cell needed the same weights
             raise RunFailed(self._failed[key])
         if self._model is None or key != self._key:
+            # Only one model is kept, because specialists of many conditions may not fit into memory together.
             start = time.perf_counter()
-            self._model, self._courses[key] = self._get(key, condition)
+            self._model, self._records[key] = self._obtain(key, condition)
             self._key = key
             self.seconds += time.perf_counter() - start
         return self._model
 
     def facts(self, protocol: Protocol) -> tuple[int, dict[str, Any], dict[str, Any]]:
-        """Parameters, configuration and training of the weights that answered under the conditions of a protocol."""
-        if self._model is None:
+        """Number of parameters, configuration and training record of the weights that a protocol was swept with."""
+        if self._model is None:  # the oracle
             return 0, {}, {}
         parameters = sum(p.numel() for p in self._model.parameters() if p.requires_grad)
-        courses = {c.name: self._courses[self.job.weights(c)] for c in protocol.conditions}
-        specialists = self.job.recipe is not None and self.job.recipe.regime == "matched"
-        training = {"specialists": courses} if specialists else courses[protocol.conditions[0].name]
+        records = {condition.name: self._records[self.job.weights_key(condition)] for condition in protocol.conditions}
+        has_specialists = self.job.recipe is not None and self.job.recipe.regime == "matched"
+        training = {"specialists": records} if has_specialists else records[protocol.conditions[0].name]
         return parameters, _config(self._model), training
 
-    def _get(self, key: str, condition: Condition) -> tuple[nn.Module, dict[str, Any]]:
-        job, recipe = self.job, self.job.recipe
+    def _obtain(self, key: str, condition: Condition) -> tuple[nn.Module, dict[str, Any]]:
+        """A model with trained weights, and the record of its training."""
+        job = self.job
+        recipe = job.recipe
         assert recipe is not None
-        data, device = open_dataset(job.data, job.fine_tune), torch.device(job.device)
+        data = open_dataset(job.data, job.fine_tune)
+        device = torch.device(job.device)
         model = build_model(recipe.model.builder(), recipe.settings, data.spec, job.seed, recipe.model.name).to(device)
-        found = Path(recipe.checkpoint) if recipe.checkpoint else self.store.find_checkpoint(key)
-        if found is not None:
-            return model, load_weights(model, found)
+        # Stored weights may come from another run, or from this one before it was interrupted.
+        checkpoint = Path(recipe.checkpoint) if recipe.checkpoint else self.store.find_checkpoint(key)
+        if checkpoint is not None:
+            return model, load_weights(model, checkpoint)
         try:
             trained = train(
-                model, data, recipe.exposure(condition), job.seed, recipe.training, device, lambda: self._tick(1)
+                model, data, recipe.exposure(condition), job.seed, recipe.training, device, lambda: self._advance(1)
             )
         except Exception as error:
+            # Kept as text: an exception would keep the tensors of its frames in memory.
             self._failed[key] = failure_of(job.cells[0][0], error).reason
             raise
-        self._tick(recipe.training.epochs - len(trained.train_loss))  # nothing to train takes no epochs
-        course = {**asdict(recipe.training), **asdict(trained)}
-        save_weights(model, course, self.store.checkpoint_path(self.run_id, key))
+        # A model without parameters takes no epochs, but the display counted them.
+        self._advance(recipe.training.epochs - len(trained.train_loss))
+        record = {**asdict(recipe.training), **asdict(trained)}
+        save_weights(model, record, self.store.checkpoint_path(self.run_id, key))
         self.trained += 1
-        return model, course
+        return model, record
 
 
 def _config(model: nn.Module) -> dict[str, Any]:
+    """The configuration of a model as plain values; empty for a model that has none."""
     config = getattr(model, "config", None)
+    # `is_dataclass` is also true for the class itself, which has no values.
     return asdict(config) if is_dataclass(config) and not isinstance(config, type) else {}

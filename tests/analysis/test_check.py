@@ -25,9 +25,10 @@ from qamoe_bench.errors import BenchError
 from qamoe_bench.metrics.dialects import DIALECTS
 from qamoe_bench.registry import find_model
 from qamoe_bench.report.verdict import annotations, junit, summary, verdict_table
-from qamoe_bench.run.planner import Request, plan
+from qamoe_bench.run.planner import plan
 from qamoe_bench.run.presets import PRESETS
-from qamoe_bench.run.runner import run
+from qamoe_bench.run.request import Request
+from qamoe_bench.run.runner import run_plan
 from qamoe_bench.seeding import seeded
 from qamoe_bench.store.store import METADATA_KEY, Store
 from qamoe_bench.training.checkpoint import save_weights
@@ -251,7 +252,7 @@ def test_perturbed_weights_fail_and_an_unchanged_rerun_passes(tmp_path: Path) ->
         weights = tmp_path / f"{name}.safetensors"
         save_weights(model, {}, weights)
         asked = Request(("random-missing",), ("late-fusion",), "synthetic", (1, 2), checkpoint=str(weights))
-        run(plan(asked), store := Store(tmp_path / name), jobs=1)
+        run_plan(plan(asked), store := Store(tmp_path / name), jobs=1)
         return store
 
     reference = results("good", model)

@@ -22,8 +22,9 @@ from tinydata import mmsa_content
 
 from qamoe_bench.run.executors.choice import Execution
 from qamoe_bench.run.plan import Plan
-from qamoe_bench.run.planner import Request, plan
-from qamoe_bench.run.runner import run_all
+from qamoe_bench.run.planner import plan
+from qamoe_bench.run.request import Request
+from qamoe_bench.run.runner import run_plans
 from qamoe_bench.store.store import Store
 
 SEEDS = 60
@@ -33,7 +34,7 @@ def seconds(plans: list[Plan], execution: Execution) -> tuple[float, float]:
     """Of a run into an empty store, on the clock; and of the trainings and sweeps in it."""
     with tempfile.TemporaryDirectory() as root:
         store = Store(Path(root))
-        spent = run_all(plans, store, execution).seconds
+        spent = run_plans(plans, store, execution).seconds
         facts = [c.facts for c in store.cells()]
         protocols = len({c.cell.protocol for c in store.cells()})
         sweeps = sum(f.seconds_per_condition * len(f.conditions) for f in facts)

@@ -23,8 +23,9 @@ from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.protocol.spec import Protocol
 from qamoe_bench.registry import find_model
-from qamoe_bench.run.planner import Request, plan
-from qamoe_bench.run.runner import run
+from qamoe_bench.run.planner import plan
+from qamoe_bench.run.request import Request
+from qamoe_bench.run.runner import run_plan
 from qamoe_bench.store.store import Store
 
 WIDTHS = {"text": 768, "audio": 74, "vision": 35}
@@ -138,7 +139,7 @@ def processes() -> None:
     job = replace(asked, jobs=tuple(j for j in asked.jobs if j.recipe))  # the oracle's cells are no work
     with tempfile.TemporaryDirectory() as folder:
         stores = {jobs: Store(Path(folder) / str(jobs)) for jobs in (1, 2)}
-        spent = {jobs: seconds(lambda s=store, j=jobs: run(job, s, jobs=j)) for jobs, store in stores.items()}  # type: ignore[misc]
+        spent = {jobs: seconds(lambda s=store, j=jobs: run_plan(job, s, jobs=j)) for jobs, store in stores.items()}  # type: ignore[misc]
         frames = [{c.cell.key: c.predictions for c in store.cells()} for store in stores.values()]
         equal = all(frame.equals(frames[1][key]) for key, frame in frames[0].items())
     print(  # noqa: T201

@@ -1,4 +1,4 @@
-"""A model with a fault on order, for tests of what a run makes of it; workers import it by name."""
+"""A model with a configurable fault, for tests of the runner; workers import it by name."""
 
 import os
 import signal
@@ -16,21 +16,21 @@ from qamoe_bench.seeding import torch_seed
 
 @dataclass(frozen=True)
 class FaultyConfig:
-    """What goes wrong, and when."""
+    """The fault, and the conditions under which it happens."""
 
     fault: Literal["killed", "memory", "allocation", "bug"] = "killed"
-    when: Literal["training", "evaluation"] = "training"  # of a sample that lacks a modality
-    seed: int = 1  # of the one that has the fault
-    once: str = ""  # a file: the fault happens only while it is not there, and makes it
+    when: Literal["training", "evaluation"] = "training"  # at the first sample that lacks a modality
+    seed: int = 1  # only the model of this seed has the fault
+    once: str = ""  # path of a file: the fault creates it, and happens only if it does not exist
 
 
 class Faulty(nn.Module):
-    """Answers a learnt constant, until its fault."""
+    """Predicts a learnt constant, until its fault."""
 
     def __init__(self, config: FaultyConfig) -> None:
         super().__init__()
         self.config = config
-        self.answer = nn.Parameter(torch.zeros(()))
+        self.constant = nn.Parameter(torch.zeros(()))
         self.has_fault = torch.initial_seed() == torch_seed("build", config.seed)
 
     def forward(self, batch: Batch) -> Output:
@@ -39,7 +39,7 @@ class Faulty(nn.Module):
         when = "evaluation" if torch.is_inference_mode_enabled() else "training"
         if self.has_fault and lacks and when == self.config.when:
             self._fail()
-        return Output(self.answer.expand(batch.size))
+        return Output(self.constant.expand(batch.size))
 
     def loss(self, output: Output, batch: TrainingBatch) -> Tensor:
         """Squared error."""
@@ -47,6 +47,7 @@ class Faulty(nn.Module):
 
     def _fail(self) -> None:
         if self.config.once:
+            # In a file, because the process that has the fault may not survive it.
             if Path(self.config.once).exists():
                 return
             Path(self.config.once).touch()
@@ -54,9 +55,9 @@ class Faulty(nn.Module):
             case "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
             case "memory":
-                raise MemoryError("1 TiB asked for")
+                raise MemoryError("1 TiB requested")
             case "allocation":
-                torch.empty(2**50)
+                torch.empty(2**50)  # 4 PiB: torch raises its own error, which is no MemoryError
             case "bug":
                 raise IndexError("a mistake in the model")
 

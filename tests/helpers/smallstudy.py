@@ -1,4 +1,4 @@
-"""What the tests of this folder share: a study of 24 cells that is done in seconds, and how stores are compared."""
+"""A study of 24 cells that runs in seconds, and the comparison of stores, for tests and the soak run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,19 +7,20 @@ from typing import Any
 
 import pandas as pd
 
-from qamoe_bench.progress import Tick, Watch
+from qamoe_bench.progress import Advance, ProgressDisplay
 from qamoe_bench.run.plan import Plan
-from qamoe_bench.run.planner import Request, plan
+from qamoe_bench.run.planner import plan
+from qamoe_bench.run.request import Request
 from qamoe_bench.store.store import Store
 
 SHORT = "train.epochs=2,train.selection_window=1,train.validation_samples=12"
 
 
 def request(data: Path, *models: str, **changes: Any) -> Request:
-    """Four models, three seeds and two protocols make 24 cells of 12 jobs."""
+    """By default four models, three seeds and two protocols: 24 cells of 12 jobs."""
     names = models or (f"late-fusion:{SHORT}", f"text-only:{SHORT}", f"mm-boosting:{SHORT}", f"mean:{SHORT}")
-    asked = {"protocols": ("clean", "random-missing"), "seeds": (1, 2, 3), **changes}
-    return Request(models=names, data=str(data), device="cpu", **asked)
+    options = {"protocols": ("clean", "random-missing"), "seeds": (1, 2, 3), **changes}
+    return Request(models=names, data=str(data), device="cpu", **options)
 
 
 def small_plan(data: Path, *models: str, **changes: Any) -> Plan:
@@ -28,13 +29,14 @@ def small_plan(data: Path, *models: str, **changes: Any) -> Plan:
 
 
 def predictions(store: Store) -> dict[str, pd.DataFrame]:
-    """By file."""
+    """The predictions of every cell, by name of its file."""
     return {c.cell.file_name: c.predictions for c in store.cells()}
 
 
 def assert_same(a: Store, b: Store) -> None:
-    """The same cells, each in one file, with the same bits."""
-    first, second = predictions(a), predictions(b)
+    """Assert that two stores hold the same cells, each in one file, with the same bits."""
+    first = predictions(a)
+    second = predictions(b)
     assert first.keys() == second.keys()
     for name in first:
         pd.testing.assert_frame_equal(first[name], second[name], check_exact=True)
@@ -44,11 +46,11 @@ def assert_same(a: Store, b: Store) -> None:
         assert not [path for path in store.root.rglob("*") if path.name.endswith(".tmp")]
 
 
-def watching(tick: Tick) -> Watch:
-    """Progress that goes to a function."""
+def calling(advance: Advance) -> ProgressDisplay:
+    """A progress display that only calls a function."""
 
     @contextmanager
-    def progress(_: int) -> Iterator[Tick]:
-        yield tick
+    def display(_: int) -> Iterator[Advance]:
+        yield advance
 
-    return progress
+    return display

@@ -1,4 +1,4 @@
-"""Digests of code see its meaning: what computes the same keeps its key, whatever else was edited."""
+"""Digests of code depend on its meaning only: an edit that does not change the computation keeps the key."""
 
 import ast
 import os
@@ -51,7 +51,7 @@ def forget() -> None:
 
 
 def code_of(module: str = "guestmodel.model") -> Closure:
-    """As a new process would see it."""
+    """The closure as a new process would compute it."""
     forget()
     return ModelRef(f"{module}:build", f"{module}:build").code()
 
@@ -63,7 +63,7 @@ def replace(path: Path, old: str, new: str) -> int:
 
 
 def rename(folder: Path) -> None:
-    """Another name for a file, which two others import."""
+    """Rename a file that two others import."""
     (folder / "guestmodel/near.py").rename(folder / "guestmodel/close_by.py")
     replace(folder / "guestmodel/model.py", "from . import near\n", "from guestmodel import close_by\n")
     replace(folder / "guestmodel/model.py", "near.x", "close_by.x")
@@ -98,14 +98,18 @@ NEW: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("change", SAME.values(), ids=SAME.keys())
-def test_what_computes_the_same_keeps_its_digest(folder: Path, change: Callable[[Path], object]) -> None:
+def test_an_edit_that_does_not_change_the_computation_keeps_the_digest(
+    folder: Path, change: Callable[[Path], object]
+) -> None:
     before = code_of()
     change(folder)
     assert code_of().digest == before.digest
 
 
 @pytest.mark.parametrize("change", NEW.values(), ids=NEW.keys())
-def test_what_may_compute_something_else_gets_another(folder: Path, change: Callable[[Path], object]) -> None:
+def test_an_edit_that_may_change_the_computation_changes_the_digest(
+    folder: Path, change: Callable[[Path], object]
+) -> None:
     before = code_of()
     change(folder)
     assert code_of().digest != before.digest
@@ -129,7 +133,7 @@ def test_imports_in_a_circle_have_a_digest(folder: Path) -> None:
     assert code_of().digest != before.digest
 
 
-def test_a_folder_beside_the_model_counts_where_only_the_model_puts_it_on_the_path(folder: Path) -> None:
+def test_a_folder_next_to_the_model_counts_where_only_the_model_puts_it_on_the_path(folder: Path) -> None:
     (folder / "research/modules").mkdir(parents=True)
     (folder / "research/__init__.py").write_text("")
     (folder / "research/modules/guesttransformer.py").write_text("x = 1\n")
@@ -149,7 +153,7 @@ def test_a_folder_beside_the_model_counts_where_only_the_model_puts_it_on_the_pa
             sys.modules.pop(name, None)
 
 
-def test_versions_of_what_is_imported_are_known_and_the_standard_library_is_not_among_them(folder: Path) -> None:
+def test_versions_of_imported_distributions_are_known_without_the_standard_library(folder: Path) -> None:
     replace(folder / "guesthelpers/scale.py", "import scipy\n", "import json\nimport scipy.stats\n")
     code = code_of()
     assert {"torch", "scipy"} <= code.versions.keys()
@@ -157,7 +161,7 @@ def test_versions_of_what_is_imported_are_known_and_the_standard_library_is_not_
     assert not {"json", "pandas"} & code.versions.keys()
 
 
-def test_code_that_is_loaded_by_a_computed_name_counts_where_a_global_holds_it_and_is_said(folder: Path) -> None:
+def test_code_that_is_loaded_by_a_computed_name_counts_where_a_global_holds_it_and_is_reported(folder: Path) -> None:
     replace(
         folder / "guesthelpers/scale.py",
         "import scipy\n",
@@ -185,7 +189,7 @@ ENGINE_DIGEST = "from qamoe_bench.provenance.environment import engine_digest; p
 
 
 def engine_digest_of(folder: Path) -> str:
-    """Of a copy of this package, in a process of its own."""
+    """The digest of a copy of this package, computed in a separate process."""
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     command = [sys.executable, "-c", ENGINE_DIGEST]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=folder).stdout
@@ -209,7 +213,7 @@ def test_comments_docstrings_and_file_names_of_the_engine_change_no_key(tmp_path
     assert engine_digest_of(tmp_path) != before
 
 
-def test_the_engine_is_what_turns_data_and_a_model_into_predictions_and_no_more() -> None:
+def test_the_engine_turns_data_and_a_model_into_predictions_and_contains_no_more() -> None:
     rooms = {name.split(".")[1] for name in closure_of(ENGINE).sources}
     assert {"corruption", "data", "contract", "seeding"} <= rooms
     assert not rooms & {"report", "page", "figures", "cost", "curation", "executors", "store", "registry", "provenance"}

@@ -29,9 +29,10 @@ from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.registry import find_model
 from qamoe_bench.report.table import Chapter, Table
 from qamoe_bench.report.tables import analyses, chapters
-from qamoe_bench.run.planner import Request, plan
+from qamoe_bench.run.planner import plan
 from qamoe_bench.run.presets import PRESETS, Preset
-from qamoe_bench.run.runner import run
+from qamoe_bench.run.request import Request
+from qamoe_bench.run.runner import run_plan
 from qamoe_bench.seeding import seeded
 from qamoe_bench.store.store import Store
 from qamoe_bench.training.checkpoint import load_weights
@@ -44,14 +45,14 @@ README = Path(__file__).parents[2] / "README.md"
 
 @pytest.fixture(autouse=True)
 def short_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In this process the quick preset trains for three epochs; commands in processes of their own train in full."""
+    """In this process the quick preset trains for three epochs; commands in separate processes train in full."""
     short = Preset(replace(PRESETS["quick"].training, epochs=3, selection_window=1))
     monkeypatch.setattr("qamoe_bench.run.presets.PRESETS", {**PRESETS, "quick": short})
 
 
 def request(data: Path | str, **changes: Any) -> Request:
-    asked = {"protocols": ("random-missing",), "models": ("late-fusion",), "data": str(data), "seeds": (1, 2)}
-    return Request(**{**asked, **changes})
+    options = {"protocols": ("random-missing",), "models": ("late-fusion",), "data": str(data), "seeds": (1, 2)}
+    return Request(**{**options, **changes})
 
 
 def report_of(store: Store, *metrics: str) -> Chapter:
@@ -60,8 +61,8 @@ def report_of(store: Store, *metrics: str) -> Chapter:
 
 
 def titled(chapter: Chapter, start: str) -> Table:
-    (found,) = [t for t in chapter.tables if t.title.startswith(start)]
-    return found
+    (table,) = [t for t in chapter.tables if t.title.startswith(start)]
+    return table
 
 
 def predictions(store: Store) -> dict[str, pd.DataFrame]:
@@ -77,9 +78,9 @@ def assert_same(a: dict[str, pd.DataFrame], b: dict[str, pd.DataFrame]) -> None:
 def test_a_run_trains_evaluates_and_stores_and_a_second_one_does_nothing(
     write_pickle: Callable[..., Path], tmp_path: Path
 ) -> None:
-    asked = request(write_pickle(), protocols=("clean", "random-missing"), models=("late-fusion", "qa-moe"))
+    wanted = request(write_pickle(), protocols=("clean", "random-missing"), models=("late-fusion", "qa-moe"))
     store = Store(tmp_path / "results")
-    first = run(plan(asked), store)
+    first = run_plan(plan(wanted), store)
     assert (first.trained, first.evaluated, first.reused) == (4, 8, 0)
     of_models = {(c.cell.model, "shuffled_prediction" in c.predictions) for c in store.cells()}
     assert of_models == {("late-fusion", False), ("qa-moe", True)}
@@ -88,31 +89,31 @@ def test_a_run_trains_evaluates_and_stores_and_a_second_one_does_nothing(
         assert c.facts.encodings_asked == 3 * 20 * len(c.facts.conditions)
         assert 3 * 20 <= c.facts.encodings_computed <= 2 * 3 * 20
     before = {p: p.stat().st_mtime_ns for p in store.root.rglob("*") if p.is_file()}
-    again = run(plan(asked), store)
-    assert (again.trained, again.evaluated, again.reused) == (0, 0, 8)
+    second = run_plan(plan(wanted), store)
+    assert (second.trained, second.evaluated, second.reused) == (0, 0, 8)
     assert {p: p.stat().st_mtime_ns for p in store.root.rglob("*") if p.is_file()} == before
 
 
 def test_one_more_seed_reuses_what_another_run_stored(write_pickle: Callable[..., Path], tmp_path: Path) -> None:
     data, store = write_pickle(), Store(tmp_path / "results")
-    run(plan(request(data)), store)
-    more = run(plan(request(data, seeds=(1, 2, 3))), store)
+    run_plan(plan(request(data)), store)
+    more = run_plan(plan(request(data, seeds=(1, 2, 3))), store)
     assert (more.trained, more.evaluated, more.reused) == (1, 1, 2)
-    another_protocol = run(plan(request(data, protocols=("clean",))), store)
+    another_protocol = run_plan(plan(request(data, protocols=("clean",))), store)
     assert (another_protocol.trained, another_protocol.evaluated) == (0, 2)
 
 
 def test_processes_give_the_same_bits_as_one_process(write_pickle: Callable[..., Path], tmp_path: Path) -> None:
-    asked = plan(request(write_pickle(), models=("late-fusion", "qa-moe"), seeds=(1,)))
+    planned = plan(request(write_pickle(), models=("late-fusion", "qa-moe"), seeds=(1,)))
     here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
-    run(asked, here, jobs=1)
-    run(asked, there, jobs=2)
+    run_plan(planned, here, jobs=1)
+    run_plan(planned, there, jobs=2)
     assert_same(predictions(here), predictions(there))
 
 
 def test_models_and_seeds_meet_the_same_corrupted_samples(write_pickle: Callable[..., Path], tmp_path: Path) -> None:
     store = Store(tmp_path)
-    run(plan(request(write_pickle(), models=("late-fusion", "qa-moe"))), store, jobs=1)
+    run_plan(plan(request(write_pickle(), models=("late-fusion", "qa-moe"))), store, jobs=1)
     by_model = {(c.cell.model, c.cell.seed): c.predictions for c in store.cells()}
     facts = ["condition", "id", "target", "missing_text", "missing_audio", "missing_vision"]
     for seed in (1, 2):
@@ -129,13 +130,13 @@ def test_batch_size_does_not_move_predictions(name: str) -> None:
     for size in (1, 7, 64):
         protocol = load_protocol("mixed")
         corner = type(protocol)(**{**protocol.__dict__, "axes": {"lambda": (0.7,), "eta": (0.6, 0.7)}})
-        found = sweep_model(model, test, corner, batch_size=size).columns["prediction"]
-        np.testing.assert_allclose(found, whole, atol=1e-5)
+        prediction = sweep_model(model, test, corner, batch_size=size).columns["prediction"]
+        np.testing.assert_allclose(prediction, whole, atol=1e-5)
 
 
 def test_changed_settings_data_or_protocol_make_other_cells(write_pickle: Callable[..., Path], tmp_path: Path) -> None:
-    def keys(asked: Request) -> set[str]:
-        return {c.key for c in plan(asked).cells}
+    def keys(wanted: Request) -> set[str]:
+        return {c.key for c in plan(wanted).cells}
 
     data = write_pickle()
     base = keys(request(data))
@@ -157,7 +158,7 @@ def test_the_model_of_the_readme_comes_in_by_module_and_function(
     (tmp_path / "stranger.py").write_text(example, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     store = Store(tmp_path / "results")
-    summary = run(plan(request(write_pickle(), models=("stranger:build",), seeds=(1,))), store)
+    summary = run_plan(plan(request(write_pickle(), models=("stranger:build",), seeds=(1,))), store)
     assert summary.evaluated == 1
     assert store.cells()[0].facts.parameters == 6
 
@@ -168,7 +169,7 @@ def test_several_draws_are_stored_side_by_side_and_averaged(write_pickle: Callab
         head + '[[corruption]]\nkind = "modality-missing"\nrate = "eta"\n', encoding="utf-8"
     )
     store = Store(tmp_path / "r")
-    run(plan(request(write_pickle(), protocols=(str(tmp_path / "p.toml"),), seeds=(1,))), store, jobs=1)
+    run_plan(plan(request(write_pickle(), protocols=(str(tmp_path / "p.toml"),), seeds=(1,))), store, jobs=1)
     (cell,) = store.cells()
     frame = cell.predictions
     assert frame.groupby(["draw", "condition"], observed=True).size().tolist() == [20] * 6
@@ -187,10 +188,10 @@ def test_matched_trains_one_specialist_per_condition_and_reports_what_one_checkp
         head + '[[corruption]]\nkind = "modality-missing"\nrate = "eta"\n', encoding="utf-8"
     )
     store = Store(tmp_path / "r")
-    asked = request(write_pickle(), protocols=(str(tmp_path / "p.toml"),), regimes=("spectrum", "matched"))
-    summary = run(plan(asked), store, jobs=1)
+    wanted = request(write_pickle(), protocols=(str(tmp_path / "p.toml"),), regimes=("spectrum", "matched"))
+    summary = run_plan(plan(wanted), store, jobs=1)
     assert (summary.trained, summary.evaluated) == (2 + 6, 4)
-    assert run(plan(asked), store, jobs=1).trained == 0
+    assert run_plan(plan(wanted), store, jobs=1).trained == 0
     cells = store.cells()
     matched = next(c for c in cells if c.cell.regime == "matched" and c.cell.seed == 1)
     courses = matched.facts.training["specialists"]
@@ -201,10 +202,10 @@ def test_matched_trains_one_specialist_per_condition_and_reports_what_one_checkp
     of = dict(zip((r.regime for r in section.rows), score(section, DIALECTS["mmsa"], "mae").values, strict=True))
     expected = (of["spectrum"] - of["matched"])[:, 1].mean()
     assert gap.rows[0][:3:2] == ("late-fusion", f"{expected:+.3f}")
-    # A specialist answers under its own condition only: its weights alone give its part of the cell.
+    # A specialist predicts under its condition only: its weights alone give its part of the cell.
     store.find_cell(matched.cell).unlink()  # type: ignore[union-attr]
-    again = run(plan(asked), store, jobs=1)
-    assert (again.trained, again.evaluated) == (0, 1)
+    second = run_plan(plan(wanted), store, jobs=1)
+    assert (second.trained, second.evaluated) == (0, 1)
     assert_same(predictions(Store(tmp_path / "r")), {c.cell.file_name: c.predictions for c in cells})
 
 
@@ -212,7 +213,7 @@ def test_a_metric_that_is_undefined_for_a_model_in_both_regimes_is_shown_so(
     write_pickle: Callable[..., Path], tmp_path: Path
 ) -> None:
     store = Store(tmp_path / "r")
-    run(plan(request(write_pickle(), models=("mean",), regimes=("spectrum", "matched"))), store, jobs=1)
+    run_plan(plan(request(write_pickle(), models=("mean",), regimes=("spectrum", "matched"))), store, jobs=1)
     chapter = report_of(store)
     gaps = {t.title: t.rows[0][1:] for t in chapter.tables if t.title.endswith("spectrum minus matched")}
     assert set(gaps["corr: spectrum minus matched"]) == {"–"}  # a constant has no correlation, and no difference of two
@@ -223,10 +224,10 @@ def test_weights_that_a_user_brings_are_evaluated_and_not_trained(
     write_pickle: Callable[..., Path], tmp_path: Path
 ) -> None:
     data, store = write_pickle(), Store(tmp_path / "r")
-    run(plan(request(data, seeds=(1,))), store, jobs=1)
+    run_plan(plan(request(data, seeds=(1,))), store, jobs=1)
     (checkpoint,) = store.root.rglob("*.safetensors")
     given = request(data, seeds=(1, 2), checkpoint=str(checkpoint))
-    summary = run(plan(given), store, jobs=1)
+    summary = run_plan(plan(given), store, jobs=1)
     assert (summary.trained, summary.evaluated) == (0, 2)
     by_regime = {c.cell.regime: c.predictions for c in store.cells() if c.cell.seed == 1}
     pd.testing.assert_series_equal(by_regime["given"]["prediction"], by_regime["spectrum"]["prediction"])
@@ -238,20 +239,20 @@ def test_weights_that_a_user_brings_are_evaluated_and_not_trained(
         plan(replace(given, models=("text-only",)))
 
 
-def test_settings_behind_a_name_make_rows_and_trainings_of_their_own(
+def test_settings_after_a_name_make_separate_rows_and_trainings(
     write_pickle: Callable[..., Path], tmp_path: Path
 ) -> None:
     names = ("qa-moe", "qa-moe:-quality-gate", "qa-moe:k=1", "qa-moe:train.levels_per=batch")
     store = Store(tmp_path / "r")
-    run(plan(request(write_pickle(), models=names, seeds=(1,))), store, jobs=1)
-    found = {c.cell.model: c for c in store.cells()}
-    assert found.keys() == set(names)
-    assert found["qa-moe:k=1"].facts.config["k"] == 1
-    assert found["qa-moe:train.levels_per=batch"].facts.training["levels_per"] == "batch"
-    assert len({tuple(c.predictions["prediction"]) for c in found.values()}) == 4
-    use = found["qa-moe:k=1"].facts.experts["eta=0"]["text"]
+    run_plan(plan(request(write_pickle(), models=names, seeds=(1,))), store, jobs=1)
+    by_model = {c.cell.model: c for c in store.cells()}
+    assert by_model.keys() == set(names)
+    assert by_model["qa-moe:k=1"].facts.config["k"] == 1
+    assert by_model["qa-moe:train.levels_per=batch"].facts.training["levels_per"] == "batch"
+    assert len({tuple(c.predictions["prediction"]) for c in by_model.values()}) == 4
+    use = by_model["qa-moe:k=1"].facts.experts["eta=0"]["text"]
     assert sum(use["load"]) == pytest.approx(1)
-    assert sum(found["qa-moe"].facts.experts["eta=0"]["text"]["load"]) == pytest.approx(3)
+    assert sum(by_model["qa-moe"].facts.experts["eta=0"]["text"]["load"]) == pytest.approx(3)
     experts = titled(report_of(store), "How many experts")
     assert 1 <= float(experts.rows[2][1]) <= 8
 
@@ -260,8 +261,8 @@ def test_settings_of_the_evaluation_share_a_training_and_the_report_says_what_th
     write_pickle: Callable[..., Path], tmp_path: Path
 ) -> None:
     store = Store(tmp_path / "r")
-    asked = plan(request(write_pickle(), models=("late-fusion", "late-fusion:bfloat16"), seeds=(1, 2)))
-    summary = run(asked, store, jobs=1)
+    planned = plan(request(write_pickle(), models=("late-fusion", "late-fusion:bfloat16"), seeds=(1, 2)))
+    summary = run_plan(planned, store, jobs=1)
     assert (summary.trained, summary.evaluated) == (2, 4)
     one, other = (
         c.predictions["prediction"] for c in sorted(store.cells(), key=lambda c: c.cell.model) if c.cell.seed == 1
@@ -289,7 +290,7 @@ def test_a_mistake_in_settings_is_found_before_any_work(write_pickle: Callable[.
 
 def test_differences_are_paired_with_the_control_and_the_gain_lies_between_mean_and_oracle(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    run(plan(request("synthetic", models=("mean", "late-fusion", "text-only"), seeds=(1,))), store, jobs=1)
+    run_plan(plan(request("synthetic", models=("mean", "late-fusion", "text-only"), seeds=(1,))), store, jobs=1)
     table = titled(report_of(store, "mae"), "mae over the whole sweep")
     rows = {row[0]: dict(zip(table.header, row, strict=True)) for row in table.rows}
     errors = {c.cell.model: (c.predictions["prediction"] - c.predictions["target"]).abs() for c in store.cells()}
@@ -308,29 +309,30 @@ def test_from_python_a_trained_model_is_evaluated_as_the_command_does_it(
     write_pickle: Callable[..., Path], tmp_path: Path
 ) -> None:
     data, store = str(write_pickle()), Store(tmp_path / "r")
-    run(plan(request(data, seeds=(1,))), store, jobs=1)
+    run_plan(plan(request(data, seeds=(1,))), store, jobs=1)
     (checkpoint,) = store.root.rglob("*.safetensors")
     model = find_model("late-fusion").builder()(open_dataset(data).spec)
     load_weights(model, checkpoint)
     model.train()
-    found = qamoe_bench.evaluate(model, data, "random-missing", seeds=(1,))
+    evaluation = qamoe_bench.evaluate(model, data, "random-missing", seeds=(1,))
     assert model.training  # it is given back as it was
     (cell,) = store.cells()
-    np.testing.assert_allclose(found.predictions["prediction"], cell.predictions["prediction"], atol=1e-6)
+    np.testing.assert_allclose(evaluation.predictions["prediction"], cell.predictions["prediction"], atol=1e-6)
     corr = score(Section((cell,)), DIALECTS["mmsa"], "corr").values[0, 0, 3]
-    assert found.scores().loc["eta=0.3", "corr"] == pytest.approx(corr, abs=1e-6)
-    assert "eta=0.3" in found._repr_html_()
+    assert evaluation.scores().loc["eta=0.3", "corr"] == pytest.approx(corr, abs=1e-6)
+    assert "eta=0.3" in evaluation._repr_html_()
 
 
-def test_a_damaged_checkpoint_is_told(write_pickle: Callable[..., Path], tmp_path: Path) -> None:
-    store, asked = Store(tmp_path / "r"), request(write_pickle(), seeds=(1,))
-    run(plan(asked), store, jobs=1)
+def test_a_damaged_checkpoint_is_reported(write_pickle: Callable[..., Path], tmp_path: Path) -> None:
+    store = Store(tmp_path / "r")
+    wanted = request(write_pickle(), seeds=(1,))
+    run_plan(plan(wanted), store, jobs=1)
     for path in store.root.rglob("*.parquet"):
         path.unlink()
     (checkpoint,) = store.root.rglob("*.safetensors")
     checkpoint.write_bytes(checkpoint.read_bytes()[:100])
     with pytest.raises(BenchError, match="checkpoint .* does not fit the model"):
-        run(plan(asked), store, jobs=1)
+        run_plan(plan(wanted), store, jobs=1)
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
@@ -367,7 +369,7 @@ def test_killed_at_any_moment_it_resumes_to_the_same_bits(
     assert not [p for p in folder.rglob("*") if p.name.endswith(".tmp")]
 
 
-def test_interrupted_it_says_how_to_go_on(write_pickle: Callable[..., Path], tmp_path: Path) -> None:
+def test_an_interrupted_run_says_how_to_continue(write_pickle: Callable[..., Path], tmp_path: Path) -> None:
     command = [
         sys.executable, "-m", "qamoe_bench", "run", "--protocol", "clean", "--data", str(write_pickle()),
         "--results", str(tmp_path / "r"), "--jobs", "2",
@@ -378,10 +380,10 @@ def test_interrupted_it_says_how_to_go_on(write_pickle: Callable[..., Path], tmp
     while not list(tmp_path.glob("r/runs/*/run.json")) and process.poll() is None:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
-    _, talk = process.communicate(timeout=60)
+    _, messages = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "cells are stored; the same command goes on from there" in talk
-    assert "Traceback" not in talk
+    assert "cells are stored; the same command continues from there" in messages
+    assert "Traceback" not in messages
 
 
 def test_no_trained_model_beats_the_oracle_beyond_sampling_error() -> None:
@@ -396,14 +398,14 @@ def test_no_trained_model_beats_the_oracle_beyond_sampling_error() -> None:
         with seeded("build", 1):
             model = find_model(name).builder()(data.spec)
         train(model, data, SPECTRUM, 1, TrainConfig(epochs=25), CPU)
-        for condition, found in pd.DataFrame(sweep_model(model, test, protocol).columns).groupby(
+        for condition, predicted in pd.DataFrame(sweep_model(model, test, protocol).columns).groupby(
             "condition", sort=False
         ):
-            limit = best[best["condition"] == condition].reset_index(drop=True)
-            mine = (found["prediction"] - found["target"]).abs().reset_index(drop=True)
-            gap = mine - (limit["prediction_mae"] - limit["target"]).abs()
+            oracle = best[best["condition"] == condition].reset_index(drop=True)
+            mine = (predicted["prediction"] - predicted["target"]).abs().reset_index(drop=True)
+            gap = mine - (oracle["prediction_mae"] - oracle["target"]).abs()
             assert gap.mean() > -2 * gap.std() / np.sqrt(len(gap)), (name, condition)
             assert gap.mean() > 0 or condition != "eta=0"
-            a, b = (scores(DIALECTS["mmsa"], {str(k): f[k].to_numpy() for k in f}) for f in (found, limit))
+            a, b = (scores(DIALECTS["mmsa"], {str(k): f[k].to_numpy() for k in f}) for f in (predicted, oracle))
             assert a["corr"] < b["corr"] + 0.03
             assert a["acc7"] < b["acc7"] + 0.03

@@ -1,4 +1,4 @@
-"""What the tests of this folder share: data and the serial run to compare with."""
+"""Fixtures of this folder: data, and the serial run that others are compared with."""
 
 import pickle
 from pathlib import Path
@@ -8,7 +8,7 @@ from smallstudy import small_plan
 from tinydata import mmsa_content
 
 from qamoe_bench.run.executors.choice import Execution
-from qamoe_bench.run.runner import run_all
+from qamoe_bench.run.runner import run_plans
 from qamoe_bench.store.store import Store
 
 
@@ -24,6 +24,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def serial(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A store with the small study, made by one process without any fault."""
     store = Store(tmp_path_factory.mktemp("serial"))
-    summary = run_all([small_plan(data)], store, Execution("local"))
+    summary = run_plans([small_plan(data)], store, Execution("local"))
     assert summary.evaluated == 24
     return store

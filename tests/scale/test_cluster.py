@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from smallstudy import assert_same, small_plan, watching
+from smallstudy import assert_same, calling, small_plan
 
 from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.run.executors.choice import Execution
 from qamoe_bench.run.executors.serial import SerialExecutor
-from qamoe_bench.run.runner import run_all
+from qamoe_bench.run.runner import run_plans
 from qamoe_bench.store.store import Store
 
 pytest.importorskip("distributed", reason="needs Dask distributed: pip install 'qamoe-bench[dask]'")
@@ -26,7 +26,7 @@ pytest.importorskip("distributed", reason="needs Dask distributed: pip install '
 
 @dataclass
 class Cluster:
-    """A scheduler with a TCP port of its own, and workers without nannies, so that who is killed stays dead."""
+    """A scheduler on a free TCP port, and workers without nannies, so that killed workers are not restarted."""
 
     file: Path
     scheduler: subprocess.Popen[bytes]
@@ -65,11 +65,11 @@ def test_workers_with_other_versions_refuse_the_work(
     with pytest.raises(
         BenchError, match=r"worker on .*expected qamoe-bench 9.9, got .*, torch 0.1, got .*same versions"
     ):
-        run_all([small_plan(data)], Store(tmp_path), cluster.execution)
+        run_plans([small_plan(data)], Store(tmp_path), cluster.execution)
     assert not list(tmp_path.rglob("*.parquet"))
 
 
-def test_two_workers_are_killed_in_the_middle_and_every_cell_is_as_in_a_serial_run(
+def test_two_workers_are_killed_in_the_middle_and_every_cell_equals_that_of_a_serial_run(
     cluster: Cluster, data: Path, tmp_path: Path, serial: Store
 ) -> None:
     jobs = 0
@@ -81,22 +81,21 @@ def test_two_workers_are_killed_in_the_middle_and_every_cell_is_as_in_a_serial_r
             cluster.workers[jobs // 4].send_signal(signal.SIGKILL)
 
     store = Store(tmp_path)
-    summary = run_all([small_plan(data)], store, cluster.execution, watching(kill_after_a_job))
+    summary = run_plans([small_plan(data)], store, cluster.execution, calling(kill_after_a_job))
     assert [worker.poll() for worker in cluster.workers] == [-signal.SIGKILL, -signal.SIGKILL, None]
     assert jobs == 12
-    assert summary.evaluated <= 24  # a killed worker does not tell what it had stored
+    assert summary.evaluated <= 24  # a killed worker does not report the cells that it stored
     assert len(list(tmp_path.rglob("[!.]*.safetensors"))) == 12
     (folder,) = tmp_path.rglob("predictions")
-    left = (
-        f".half.{socket.gethostname()}.{cluster.workers[0].pid}.0.tmp"  # as a worker leaves that is killed in writing
-    )
+    # The temporary file of a worker that is killed while it writes.
+    left = f".half.{socket.gethostname()}.{cluster.workers[0].pid}.0.tmp"
     (folder / left).write_bytes(b"half")
-    again = run_all([small_plan(data)], store, cluster.execution)
-    assert (again.trained, again.evaluated, again.reused) == (0, 0, 24)
+    second = run_plans([small_plan(data)], store, cluster.execution)
+    assert (second.trained, second.evaluated, second.reused) == (0, 0, 24)
     assert_same(store, serial)
 
 
-def test_a_call_that_dask_gave_up_is_told_in_our_words() -> None:
+def test_a_call_that_dask_gave_up_raises_run_failed() -> None:
     from distributed import KilledWorker
 
     from qamoe_bench.run.executors.cluster import ClusterExecutor
@@ -111,16 +110,16 @@ def test_a_call_that_dask_gave_up_is_told_in_our_words() -> None:
         executor.submit(print).result()
 
 
-def test_when_the_scheduler_is_lost_the_run_ends_and_another_executor_does_the_rest(
+def test_when_the_scheduler_is_lost_the_run_ends_and_another_executor_computes_the_rest(
     cluster: Cluster, data: Path, tmp_path: Path, serial: Store
 ) -> None:
     store = Store(tmp_path)
-    with pytest.raises(RunFailed, match="the connection to the scheduler was lost.*goes on from there"):
-        run_all([small_plan(data)], store, cluster.execution, watching(lambda _: cluster.scheduler.kill()))
-    for worker in cluster.workers:  # one that has not noticed yet would go on writing beneath the comparison
+    with pytest.raises(RunFailed, match="the connection to the scheduler was lost.*continues from there"):
+        run_plans([small_plan(data)], store, cluster.execution, calling(lambda _: cluster.scheduler.kill()))
+    for worker in cluster.workers:  # one that has not noticed yet would write during the comparison
         worker.kill()
         worker.wait()
-    rest = run_all([small_plan(data)], store, Execution("local"))
+    rest = run_plans([small_plan(data)], store, Execution("local"))
     assert rest.evaluated + rest.reused == 24
     assert rest.reused > 0
     assert_same(store, serial)

@@ -1,4 +1,4 @@
-"""What a dry run tells, and that it touches nothing."""
+"""The output of a dry run, which writes nothing."""
 
 from pathlib import Path
 
@@ -7,13 +7,13 @@ from smallstudy import SHORT, small_plan
 from typer.testing import CliRunner
 
 from qamoe_bench.cli.main import app
-from qamoe_bench.run import dry_run as preview
+from qamoe_bench.run.dry_run import forecast_lines
 from qamoe_bench.run.executors.choice import Execution
 from qamoe_bench.run.forecast import Forecast, forecast
 from qamoe_bench.store.store import Store
 
 
-def test_it_prints_what_is_to_do_and_done_and_writes_nothing(
+def test_it_prints_stored_and_pending_cells_and_writes_nothing(
     data: Path, serial: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qamoe_bench.report.formats.terminal.LIST_WIDTH", 200)
@@ -39,49 +39,45 @@ def test_the_estimate_adds_up_what_comparable_cells_took(data: Path, serial: Sto
     measured = [c for c in serial.cells() if c.cell.model == name]
     facts = [c.facts for c in measured]
     assert all(f.seconds_per_condition > 0 and f.peak_memory_mib > 50 for f in facts)
-    asked = small_plan(data, name, seeds=(1, 4, 5))
-    found = forecast(asked.jobs, serial, measured)
-    assert (found.cells, found.trainings, found.unknown) == (4, 2, ())
+    plan = small_plan(data, name, seeds=(1, 4, 5))
+    result = forecast(plan.jobs, serial, measured)
+    assert (result.cells, result.trainings, result.unknown) == (4, 2, ())
     per_condition = sorted(f.seconds_per_condition for f in facts)
     trainings = sorted(f.training["seconds"] for f in facts)
-    conditions = sum(len(protocol.conditions) for _, protocol in asked.jobs[0].cells)
+    conditions = sum(len(protocol.conditions) for _, protocol in plan.jobs[0].cells)
     middle = (trainings[2] + trainings[3]) / 2 + conditions * (per_condition[2] + per_condition[3]) / 2
-    assert found.seconds == pytest.approx((middle, middle))
-    assert found.memory_mib == max(f.peak_memory_mib for f in facts)
+    assert result.seconds == pytest.approx((middle, middle))
+    assert result.memory_mib == max(f.peak_memory_mib for f in facts)
 
 
 def test_rows_that_share_weights_are_comparable(data: Path, serial: Store) -> None:
-    asked = small_plan(data, f"late-fusion:{SHORT},eval.precision=bfloat16")
-    found = forecast(asked.jobs, serial, serial.cells())
-    assert (found.cells, found.trainings, len(found.seconds), found.unknown) == (
-        6,
-        0,
-        0,
-        (f"{asked.cells[0].model} spectrum",),
-    )
+    plan = small_plan(data, f"late-fusion:{SHORT},eval.precision=bfloat16")
+    result = forecast(plan.jobs, serial, serial.cells())
+    unknown = (f"{plan.cells[0].model} spectrum",)
+    assert (result.cells, result.trainings, len(result.seconds), result.unknown) == (6, 0, 0, unknown)
     both = small_plan(data, f"late-fusion:{SHORT}", f"late-fusion:{SHORT},eval.precision=bfloat16")
-    found = forecast(both.jobs, serial, serial.cells())
-    assert (found.cells, found.trainings, len(found.seconds), found.unknown) == (6, 0, 3, ())
+    result = forecast(both.jobs, serial, serial.cells())
+    assert (result.cells, result.trainings, len(result.seconds), result.unknown) == (6, 0, 3, ())
 
 
 def test_what_was_trained_otherwise_is_not_comparable(data: Path, serial: Store) -> None:
     longer = SHORT.replace("epochs=2", "epochs=3")
-    for asked in (
+    for plan in (
         small_plan(data, f"late-fusion:{longer}"),
         small_plan(data, f"late-fusion:{SHORT}", regimes=("clean",)),
     ):
-        found = forecast(asked.jobs, serial, serial.cells())
-        assert (found.cells, found.seconds, len(found.unknown)) == (6, (), 1)
+        result = forecast(plan.jobs, serial, serial.cells())
+        assert (result.cells, result.seconds, len(result.unknown)) == (6, (), 1)
 
 
 def test_the_estimate_in_words() -> None:
-    found = Forecast(9, 4, (60.0, 60.0, 300.0), 512.0, ("a spectrum",))
-    assert preview.sentences(10, found, Execution("processes", jobs=3)) == [
+    result = Forecast(9, 4, (60.0, 60.0, 300.0), 512.0, ("a spectrum",))
+    assert forecast_lines(10, result, Execution("processes", jobs=3)) == [
         "10 cells: 1 are stored, 9 are left to evaluate, after 4 trainings",
         "estimate from stored cells: 7.0 min on one core, 5.0 min with 3 processes; "
         "a process takes up to 0.5 GiB, all together 1.5 GiB",
         "no estimate for a spectrum: nothing comparable is stored",
     ]
-    assert preview.sentences(1, Forecast(0, 0, (), 0, ()), Execution()) == [
+    assert forecast_lines(1, Forecast(0, 0, (), 0, ()), Execution()) == [
         "1 cells: 1 are stored, 0 are left to evaluate, after 0 trainings"
     ]

@@ -1,4 +1,4 @@
-"""One cell fails, the others go on; why is recorded, and the same request does the rest."""
+"""When a cell fails, the others continue; the reason is recorded, and the same request computes the rest."""
 
 import errno
 import json
@@ -18,8 +18,8 @@ from smallstudy import SHORT, assert_same, small_plan
 from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.provenance.environment import versions
 from qamoe_bench.run.executors.choice import Execution
-from qamoe_bench.run.remote import meeting_point, packed
-from qamoe_bench.run.runner import run_all
+from qamoe_bench.run.remote import pack_call, store_marker
+from qamoe_bench.run.runner import run_plans
 from qamoe_bench.store.failures import failed_keys
 from qamoe_bench.store.store import Store
 
@@ -38,7 +38,7 @@ def records(store: Store) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        ("memory", r"out of memory \(MemoryError: 1 TiB asked for\)"),
+        ("memory", r"out of memory \(MemoryError: 1 TiB requested\)"),
         ("allocation", r"out of memory \(RuntimeError: .*allocate memory"),
         ("bug", "IndexError: a mistake in the model"),
     ],
@@ -47,42 +47,42 @@ def test_a_cell_that_fails_is_recorded_and_the_others_are_made(
     fault: str, reason: str, data: Path, tmp_path: Path
 ) -> None:
     once = tmp_path / "once"
-    asked = small_plan(data, faulty(fault=fault, when="evaluation", once=once), f"mean:{SHORT}")
+    plan = small_plan(data, faulty(fault=fault, when="evaluation", once=once), f"mean:{SHORT}")
     store = Store(tmp_path / "r")
     with pytest.raises(
         RunFailed, match=f"^1 of 12 cells .*spectrum 1 random-missing: {reason}.* the others are stored"
     ):
-        run_all([asked], store, LOCAL)
+        run_plans([plan], store, LOCAL)
     assert len(store.cells()) == 11
     (record,) = records(store)
     assert "_fail" in record["traceback"]
-    assert failed_keys(store, asked.run_id) == {record["key"]}
-    rest = run_all([asked], store, LOCAL)
+    assert failed_keys(store, plan.run_id) == {record["key"]}
+    rest = run_plans([plan], store, LOCAL)
     assert (rest.trained, rest.evaluated, rest.reused) == (0, 1, 11)
     assert records(store) == []
 
 
 def test_a_training_that_fails_takes_its_cells_with_it_and_is_not_tried_for_each(data: Path, tmp_path: Path) -> None:
-    asked = small_plan(data, faulty(fault="memory", once=tmp_path / "once"), seeds=(1, 2))
+    plan = small_plan(data, faulty(fault="memory", once=tmp_path / "once"), seeds=(1, 2))
     store = Store(tmp_path / "r")
     with pytest.raises(RunFailed, match="^2 of 4 cells .*1 clean, faulty.*1 random-missing: out of memory"):
-        run_all([asked], store, LOCAL)
+        run_plans([plan], store, LOCAL)
     assert len(records(store)) == 2  # a second try would have gone well
-    assert run_all([asked], store, LOCAL).evaluated == 2
+    assert run_plans([plan], store, LOCAL).evaluated == 2
 
 
 def test_a_worker_that_is_killed_costs_a_second_try_and_a_job_that_kills_it_twice_is_given_up(
     data: Path, tmp_path: Path
 ) -> None:
     once = [faulty(when=when, once=tmp_path / when) for when in ("training", "evaluation")]
-    asked, killed = small_plan(data, *once, faulty(seed=2), f"mean:{SHORT}", seeds=(1, 2)), Store(tmp_path / "killed")
-    with pytest.raises(RunFailed, match="^2 of 16 cells .*worker process died 2 times .killed: .*want of memory"):
-        run_all([asked], killed, Execution("processes", jobs=2))
+    plan, killed = small_plan(data, *once, faulty(seed=2), f"mean:{SHORT}", seeds=(1, 2)), Store(tmp_path / "killed")
+    with pytest.raises(RunFailed, match="^2 of 16 cells .*worker process died 2 times .killed, by .*out of memory"):
+        run_plans([plan], killed, Execution("processes", jobs=2))
     assert {record["cell"]["seed"] for record in records(killed)} == {2}
     assert {(tmp_path / when).exists() for when in ("training", "evaluation")} == {True}
     undisturbed = small_plan(data, *once, f"mean:{SHORT}", seeds=(1, 2)), small_plan(data, faulty(seed=2), seeds=(1,))
     whole = Store(tmp_path / "whole")
-    run_all(undisturbed, whole, LOCAL)
+    run_plans(undisturbed, whole, LOCAL)
     assert_same(killed, whole)
 
 
@@ -100,20 +100,20 @@ def test_a_disk_that_fills_up_stops_the_run_and_loses_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(BenchError, match="cannot write .*No space left on device.*free space"):
-            run_all([small_plan(data)], store, LOCAL)
+            run_plans([small_plan(data)], store, LOCAL)
     assert 0 < len(store.cells()) < 24
-    run_all([small_plan(data)], store, LOCAL)
+    run_plans([small_plan(data)], store, LOCAL)
     assert_same(store, serial)
 
 
 def test_clocks_decide_nothing(data: Path, tmp_path: Path, serial: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path)
     monkeypatch.setattr(time, "time", lambda: 1e9)
-    run_all([small_plan(data, seeds=(1, 2))], store, LOCAL)
+    run_plans([small_plan(data, seeds=(1, 2))], store, LOCAL)
     monkeypatch.setattr(time, "time", lambda: 1e8)
     for index, path in enumerate(store.root.rglob("*")):
         os.utime(path, (0, 4e9 * (index % 2)))
-    summary = run_all([small_plan(data)], store, LOCAL)
+    summary = run_plans([small_plan(data)], store, LOCAL)
     assert (summary.evaluated, summary.reused) == (8, 16)
     assert_same(store, serial)
 
@@ -198,26 +198,26 @@ def _runs(pid: int) -> bool:
         return False
 
 
-ELSEWHERE: dict[str, tuple[Callable[[Path, Path], object], str]] = {
+REMOTE: dict[str, tuple[Callable[[Path, Path], object], str]] = {
     "no such folder": (lambda store, _: store.rename(store.with_name("gone")), "expected to see the store at .*share"),
     "other data": (lambda _, data: data.write_bytes(data.with_name("other.pkl").read_bytes()), "data .* differ"),
 }
 
 
-@pytest.mark.parametrize("case", ELSEWHERE)
+@pytest.mark.parametrize("case", REMOTE)
 def test_a_worker_that_sees_something_else_refuses(case: str, data: Path, tmp_path: Path) -> None:
     from tinydata import mmsa_content
 
     from qamoe_bench.data.open import open_dataset
 
-    change, words = ELSEWHERE[case]
+    change, words = REMOTE[case]
     mine, store = tmp_path / "mine.pkl", Store(tmp_path / "r")
     mine.write_bytes(data.read_bytes())
     (tmp_path / "other.pkl").write_bytes(pickle.dumps(mmsa_content(("text", "audio"))))
-    asked = small_plan(mine, seeds=(1,))
-    store.prepare(asked.run_id)
-    with meeting_point(store, asked.run_id) as meeting:
-        function, *arguments = packed(asked.jobs[0], store, asked.run_id, meeting)
+    plan = small_plan(mine, seeds=(1,))
+    store.prepare(plan.run_id)
+    with store_marker(store, plan.run_id) as marker:
+        function, *arguments = pack_call(plan.jobs[0], store, plan.run_id, marker)
         change(store.root, mine)
         open_dataset.cache_clear()
         with pytest.raises(BenchError, match=f"^worker on .*{words}"):
@@ -225,10 +225,10 @@ def test_a_worker_that_sees_something_else_refuses(case: str, data: Path, tmp_pa
 
 
 def test_a_worker_with_other_code_refuses(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, store = small_plan(data, seeds=(1,)), Store(tmp_path)
-    store.prepare(asked.run_id)
-    with meeting_point(store, asked.run_id) as meeting:
-        function, *arguments = packed(asked.jobs[0], store, asked.run_id, meeting)
+    plan, store = small_plan(data, seeds=(1,)), Store(tmp_path)
+    store.prepare(plan.run_id)
+    with store_marker(store, plan.run_id) as marker:
+        function, *arguments = pack_call(plan.jobs[0], store, plan.run_id, marker)
         monkeypatch.setattr("qamoe_bench.run.plan.engine_digest", lambda: "other")
         with pytest.raises(BenchError, match="^worker on .*the code of qamoe-bench or of model .* differs"):
             function(*arguments)

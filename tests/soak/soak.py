@@ -1,8 +1,8 @@
-"""Rounds of random faults over a small study, which has to end with nothing lost and nothing corrupt.
+"""Rounds of random faults during a small study, which has to end with nothing lost and nothing corrupt.
 
-Each round asks for more seeds and meets one fault on the way; what it does not finish the later ones do. At the end
-everything is compared, bit for bit, with one serial run that met none. Run by `make soak`; prints the counts, and its
-exit status tells.
+Each round requests more seeds and is disturbed by one fault; later rounds finish the rest. At the end every cell
+is compared, bit for bit, with one undisturbed serial run. Run by `make soak`; prints the counts, and exits with
+status 1 after a failed assertion.
 """
 
 import argparse
@@ -26,8 +26,10 @@ from smallstudy import SHORT, assert_same
 from tinydata import mmsa_content
 
 from qamoe_bench.run.executors.choice import Execution
-from qamoe_bench.run.runner import run_all
-from qamoe_bench.run.study import load_study, plan_all
+from qamoe_bench.run.grid import Grid
+from qamoe_bench.run.planner import plan_all
+from qamoe_bench.run.runner import run_plans
+from qamoe_bench.run.study import load_study
 from qamoe_bench.store.store import Store
 
 SEEDS_PER_ROUND = 3
@@ -43,10 +45,12 @@ device = "cpu"
 
 
 class Soak:
-    """A store on a disk of its own, and what is done to runs into it."""
+    """A store on a separate small disk, and the faults that disturb runs into it."""
 
-    def __init__(self, folder: Path, dice: random.Random, *, own_disk: bool) -> None:
-        self.folder, self.dice, self.own_disk = folder, dice, own_disk
+    def __init__(self, folder: Path, random_numbers: random.Random, *, own_disk: bool) -> None:
+        self.folder = folder
+        self.random = random_numbers
+        self.own_disk = own_disk
         self.store = Store(folder / "disk" / "results")
         self.counts: Counter[str] = Counter()
         self.seeds = 0
@@ -60,7 +64,7 @@ class Soak:
         }
 
     def round(self, fault: str) -> None:
-        """Ask for more, with a fault on the way; then nothing that was stored may be lost or unreadable."""
+        """Request more seeds during a fault; then nothing that was stored may be lost or unreadable."""
         self.seeds += SEEDS_PER_ROUND
         self.counts[fault] += 1
         self.faults[fault]()
@@ -70,7 +74,7 @@ class Soak:
         self.stored = stored
 
     def start(self, file_limit: int | None = None) -> subprocess.Popen[str]:
-        """The command in a process group of its own."""
+        """Start the command in a new process group, optionally with a limit on the size of its files."""
         seeds = ",".join(map(str, range(1, self.seeds + 1)))
         words = ("run", "study.toml", "--seeds", seeds, "--executor", "processes", "--jobs", "2")
         command = [sys.executable, "-m", "qamoe_bench", *words, "--results", str(self.store.root)]
@@ -85,38 +89,41 @@ class Soak:
         )  # fmt: skip
 
     def finish(self, run: subprocess.Popen[str], *statuses: int) -> str:
-        """Wait for its end, which must be one of these; what it said."""
-        _, talk = run.communicate(timeout=300)
-        assert run.returncode in statuses, f"exit status {run.returncode}, expected one of {statuses}:\n{talk}"
+        """Wait for a run, check its exit status, and return its standard error."""
+        _, messages = run.communicate(timeout=300)
+        assert run.returncode in statuses, f"exit status {run.returncode}, expected one of {statuses}:\n{messages}"
         self.counts[f"exit status {run.returncode}"] += 1
-        return talk
+        return messages
 
     def wait_for_work(self, run: subprocess.Popen[str]) -> None:
-        """Until it wrote a file, and a little longer."""
+        """Wait until a run has written a file, and a little longer."""
         before = self.files()
         while run.poll() is None and self.files() <= before:
             time.sleep(0.01)
-        time.sleep(self.dice.uniform(0, 0.5))
+        time.sleep(self.random.uniform(0, 0.5))
 
     def files(self) -> int:
-        """How many there are."""
+        """The number of files in the store."""
         return sum(1 for _ in self.store.runs.glob("*/*/*"))
 
     def worker_killed(self) -> None:
-        """The job is tried once more, so the run does not fail."""
+        """Kill a worker; its job is tried once more, so the run does not fail."""
         run = self.start()
         self.wait_for_work(run)
         if workers := workers_of(run.pid):
-            os.kill(self.dice.choice(workers), signal.SIGKILL)
+            os.kill(self.random.choice(workers), signal.SIGKILL)
             self.counts["workers killed"] += 1
         self.finish(run, 0)
 
     def run_killed(self) -> None:
-        """The parent alone, or all; workers that lost their parent end."""
+        """Kill the parent alone, or the whole group; workers end with their parent."""
         run = self.start()
         self.wait_for_work(run)
         workers = workers_of(run.pid)
-        (os.killpg if self.dice.random() < 0.5 else os.kill)(run.pid, signal.SIGKILL)
+        if self.random.random() < 0.5:
+            os.killpg(run.pid, signal.SIGKILL)
+        else:
+            os.kill(run.pid, signal.SIGKILL)
         self.finish(run, 0, -signal.SIGKILL)
         self.counts["runs killed"] += run.returncode < 0
         deadline = time.monotonic() + 60
@@ -125,30 +132,30 @@ class Soak:
             time.sleep(0.01)
 
     def disk_full(self) -> None:
-        """A ballast leaves little room, or files may not grow where there is no disk of our own."""
-        ballast, room = self.folder / "disk" / "ballast", self.dice.randrange(0, 300_000)
+        """Fill the disk except for a little room; without a separate disk, limit the size of files instead."""
+        ballast = self.folder / "disk" / "ballast"
+        room = self.random.randrange(0, 300_000)  # bytes
         if self.own_disk:
             free = os.statvfs(ballast.parent)
-            os.truncate(self._touched(ballast), 0)
             with ballast.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, max(1, free.f_bavail * free.f_frsize - room))
-            talk = self.finish(self.start(), 0, 2)
+            messages = self.finish(self.start(), 0, 2)
             ballast.unlink()
         else:
-            talk = self.finish(self.start(file_limit=room // 10), 0, 2)
-        self.counts["runs told that the disk is full"] += "cannot write" in talk
+            messages = self.finish(self.start(file_limit=room // 10), 0, 2)
+        self.counts["runs that reported a full disk"] += "cannot write" in messages
 
     def truncated_files(self) -> None:
-        """Left by dead processes of this machine, which are swept up, and by another machine, which are not ours."""
+        """Plant temporary files of dead processes of this machine, which are removed, and of another, which stay."""
         originals = [*self.store.runs.glob("*/*/*.parquet"), *self.store.runs.glob("*/*/*.safetensors")]
         process = subprocess.Popen(["true"])
         process.wait()
         planted = []
-        for original in self.dice.sample(originals, min(8, len(originals))):
+        for original in self.random.sample(originals, min(8, len(originals))):
             content = original.read_bytes()
-            host = self.dice.choice([socket.gethostname(), "another"])
+            host = self.random.choice([socket.gethostname(), "another"])
             path = original.with_name(f".{original.name}.{host}.{process.pid}.{uuid.uuid4().hex}.tmp")
-            path.write_bytes(content[: self.dice.randrange(len(content))])
+            path.write_bytes(content[: self.random.randrange(len(content))])
             planted.append(path)
         self.finish(self.start(), 0)
         self.counts["temporary files truncated"] += len(planted)
@@ -156,22 +163,19 @@ class Soak:
             path.unlink(missing_ok=True)
 
     def two_runs(self) -> None:
-        """Both do the same; the one that is left finishes."""
-        first, second = self.start(), self.start()
+        """Start the same run twice and kill one; the other finishes."""
+        first = self.start()
+        second = self.start()
         self.wait_for_work(first)
         os.killpg(second.pid, signal.SIGKILL)
         self.finish(second, 0, -signal.SIGKILL)
         self.counts["runs killed"] += second.returncode < 0
         self.finish(first, 0)
 
-    def _touched(self, path: Path) -> Path:
-        path.touch()
-        return path
-
 
 def workers_of(pid: int) -> list[int]:
-    """The worker processes of a run."""
-    found = []
+    """Process ids of the workers of a run."""
+    workers = []
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
             try:
@@ -180,13 +184,13 @@ def workers_of(pid: int) -> list[int]:
             except (OSError, IndexError):
                 continue
             if parent == pid and b"spawn_main" in words:
-                found.append(int(process.name))
-    return found
+                workers.append(int(process.name))
+    return workers
 
 
 @contextmanager
 def own_disk(place: Path) -> Iterator[bool]:
-    """A small tmpfs, where one may be mounted; whether it was."""
+    """Mount a small tmpfs if possible; yields whether it is mounted."""
     place.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", str(place)]
     mounted = subprocess.run(command, check=False, capture_output=True).returncode == 0
@@ -198,31 +202,32 @@ def own_disk(place: Path) -> Iterator[bool]:
 
 
 def main() -> None:
-    """Every round, the rest, and the comparison."""
+    """Run every round and the rest, and compare the store with a serial run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as name, own_disk(Path(name) / "disk") as mounted:
-        folder, dice = Path(name), random.Random(options.seed)
+        folder = Path(name)
+        random_numbers = random.Random(options.seed)
         (folder / "study.toml").write_text(STUDY, encoding="utf-8")
         (folder / "tiny.pkl").write_bytes(pickle.dumps(mmsa_content()))
-        soak = Soak(folder, dice, own_disk=mounted)
+        soak = Soak(folder, random_numbers, own_disk=mounted)
         faults = [*soak.faults] * -(-options.rounds // len(soak.faults))
-        dice.shuffle(faults)
+        random_numbers.shuffle(faults)
         for fault in faults[: options.rounds]:
             soak.round(fault)
         soak.finish(soak.start(), 0)
         os.chdir(folder)
-        plans = plan_all(load_study(Path("study.toml"), {"seeds": tuple(range(1, soak.seeds + 1))}))
+        plans = plan_all(load_study(Path("study.toml"), Grid(seeds=tuple(range(1, soak.seeds + 1)))))
         serial = Store(folder / "serial")
-        run_all(plans, serial, Execution("local"))
+        run_plans(plans, serial, Execution("local"))
         assert_same(soak.store, serial)
         cells = sum(len(plan.cells) for plan in plans)
         assert len(soak.store.cells()) == cells
-        for what, count in soak.counts.items():
-            print(f"{count:4} {what}")  # noqa: T201
+        for event, count in soak.counts.items():
+            print(f"{count:4} {event}")  # noqa: T201
         disk = "a tmpfs" if mounted else "a limit of file sizes"
         print(  # noqa: T201
             f"{options.rounds} rounds in {time.monotonic() - start:.0f} s, full disk by {disk}: {cells} cells, "

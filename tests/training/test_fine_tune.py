@@ -13,9 +13,10 @@ from torch import nn
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.errors import BenchError
 from qamoe_bench.nn.language import TokenStates, language_parameters
-from qamoe_bench.run.planner import Request, plan
+from qamoe_bench.run.planner import plan
 from qamoe_bench.run.presets import PRESETS, Preset
-from qamoe_bench.run.runner import run
+from qamoe_bench.run.request import Request
+from qamoe_bench.run.runner import run_plan
 from qamoe_bench.store.store import Store
 from qamoe_bench.training.config import TrainConfig
 from qamoe_bench.training.exposure import CLEAN
@@ -58,14 +59,14 @@ def test_a_sweep_of_fine_tuned_models_is_stored_and_shares_its_trainings(
         ("random-missing", "quality-degradation"), ("qa-moe", "c-mib", "text-only"), str(words), seeds=(1,),
         preset="fine-tune", fine_tune=str(folder),
     )  # fmt: skip
-    summary = run(plan(request), store, jobs=1)
+    summary = run_plan(plan(request), store, jobs=1)
     assert (summary.trained, summary.evaluated) == (3, 6)
     assert {c.cell.dataset for c in store.cells()} == {"words+tiny-bert"}
     facts = {c.cell.model: c.facts for c in store.cells()}
     language = sum(p.numel() for p in TokenStates(str(folder)).parameters())
     assert all(f.parameters > language for f in facts.values())
     assert all(f.training["language_rate"] == 1e-3 for f in facts.values())
-    again = run(plan(request), store, jobs=1)
+    again = run_plan(plan(request), store, jobs=1)
     assert (again.trained, again.evaluated, again.reused) == (0, 0, 6)
     other = plan(replace(request, fine_tune=str(save_language_model(tmp_path / "other-name"))))
     assert {c.data_digest for c in other.cells} == {c.data_digest for c in plan(request).cells}, "the same weights"

@@ -1,6 +1,6 @@
-"""Dask distributed as the executor for several machines: whatever started its scheduler and workers.
+"""Dask distributed as the executor for several machines, however its scheduler and workers were started.
 
-It sends each call to a free worker, and to another one when a worker dies; after some deaths (its setting
+Dask sends each call to a free worker, and to another one when a worker dies; after some deaths (its setting
 `distributed.scheduler.allowed-failures`) it gives the call up.
 """
 
@@ -15,35 +15,41 @@ from typing import Any
 from qamoe_bench.errors import BenchError, RunFailed
 
 GPU = "GPU"
-"""The worker resource that a call on `cuda` takes one of."""
+"""Name of the Dask resource of which each call on `cuda` takes one unit."""
 
-PATIENCE_S = 30
+CONNECT_TIMEOUT_S = 30
+ADDRESS = re.compile(r"^(tcp|tls|ucx|wss?|inproc|gateway)://|^[^/]+:\d+$")
 
 
 class ClusterExecutor(Executor):
-    """Dask's own, but for the words in which it says that it gave a call up."""
+    """Dask's own executor, except that a call which Dask gave up raises `RunFailed`."""
 
     def __init__(self, inner: Executor) -> None:
         self._inner = inner
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """A future that raises `RunFailed` when the call's workers died."""
+        """A future that raises `RunFailed` if several workers died during the call."""
         future: Future[Any] = Future()
-        self._inner.submit(fn, *args, **kwargs).add_done_callback(lambda done: _pass_on(done, future))
+        inner = self._inner.submit(fn, *args, **kwargs)
+        inner.add_done_callback(lambda done: _copy_result(done, future))
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Wait for all calls, or withdraw those that no worker has begun."""
+        """Wait for all calls, or withdraw those that no worker has started."""
+        # Dask's own executor has no `cancel_futures`; without `wait` it cancels.
         self._inner.shutdown(wait and not cancel_futures)
 
 
-def _pass_on(done: Future[Any], future: Future[Any]) -> None:
-    from distributed import KilledWorker
+def _copy_result(done: Future[Any], future: Future[Any]) -> None:
+    from distributed import KilledWorker  # optional dependency
 
     if done.cancelled():
+        # The scheduler was lost: Dask cancels every call.
         future.cancel()
-        future.set_running_or_notify_cancel()  # wakes up who waits
-    elif (error := done.exception()) is None:
+        future.set_running_or_notify_cancel()  # wakes threads that wait for the future
+        return
+    error = done.exception()
+    if error is None:
         future.set_result(done.result())
     elif isinstance(error, KilledWorker):
         future.set_exception(RunFailed(f"its worker died {error.allowed_failures + 1} times; see the workers' logs"))
@@ -53,11 +59,11 @@ def _pass_on(done: Future[Any], future: Future[Any]) -> None:
 
 @contextmanager
 def on_cluster(scheduler: str, device: str) -> Iterator[Executor]:
-    """An executor on a running cluster; when left early, calls that no worker has begun are withdrawn.
+    """An executor on a running cluster; an exception inside the context withdraws calls that no worker has started.
 
     Args:
         scheduler: Address of the scheduler, or the path of the `.json` file that it wrote.
-        device: On `cuda` each call takes a GPU of a worker.
+        device: On `cuda`, each call occupies one GPU of a worker.
 
     Raises:
         BenchError: where distributed is not installed or the scheduler cannot be reached.
@@ -66,12 +72,13 @@ def on_cluster(scheduler: str, device: str) -> Iterator[Executor]:
         from distributed import Client
     except ImportError as error:
         raise BenchError("--executor dask needs Dask distributed: pip install 'qamoe-bench[dask]'") from error
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # the loss of a scheduler is told once, by us
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # the runner reports a lost scheduler
     try:
-        client = Client(**_place(scheduler), timeout=PATIENCE_S, set_as_default=False)  # type: ignore[no-untyped-call]
+        client = Client(**_client_arguments(scheduler), timeout=CONNECT_TIMEOUT_S, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise _unreachable(scheduler, str(error).partition("\n")[0]) from error
     resources = {GPU: 1} if device == "cuda" else None
+    # Not pure: Dask would otherwise reuse the result of an equal call that it still holds.
     inner = client.get_executor(pure=False, resources=resources)  # type: ignore[no-untyped-call]
     with client, ClusterExecutor(inner) as executor:
         try:
@@ -81,12 +88,14 @@ def on_cluster(scheduler: str, device: str) -> Iterator[Executor]:
             raise
 
 
-def _place(scheduler: str) -> dict[str, str]:
+def _client_arguments(scheduler: str) -> dict[str, str]:
+    """The keyword of Dask's client that takes this address or file."""
     if scheduler.endswith(".json"):
         if not Path(scheduler).is_file():
+            # Dask itself would wait for the file until the time limit.
             raise _unreachable(scheduler, "no such file")
         return {"scheduler_file": scheduler}
-    if not re.search(r"^(tcp|tls|ucx|wss?|inproc|gateway)://|^[^/]+:\d+$", scheduler):
+    if not ADDRESS.search(scheduler):
         raise _unreachable(scheduler, "not an address")
     return {"address": scheduler}
 

@@ -1,128 +1,211 @@
-"""An executor of several processes in which the death of one costs one call.
+"""An executor of several processes in which the death of a worker costs one call.
 
-`ProcessPoolExecutor` gives every call up when any of its processes dies. So each thread here has such a pool of a
-single process to itself: who dies is known, the others do not notice, and the call is tried once more. Each process
-reports progress through a pipe of its own, for one that is killed may leave a lock locked for ever.
+`concurrent.futures.ProcessPoolExecutor` gives up every call when any of its processes dies. Here each thread of a pool
+owns one process and a pipe to it, so the death of a process is noticed by its thread alone, its exit status is known,
+and the call is tried again. Workers share no lock, because a killed process could leave it locked for ever.
 """
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+import traceback
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
 from qamoe_bench.errors import RunFailed
-from qamoe_bench.progress import Tick
+from qamoe_bench.progress import Advance
 
 TRIES = 2
 
 
 class ProcessesExecutor(Executor):
-    """As many calls at once as there are workers; a call whose process dies is tried once more.
+    """Computes as many calls at a time as it has workers; a call whose process dies is tried once more.
 
-    A call that kills its process twice raises `RunFailed` with the reason. Processes are spawned, ignore Ctrl-C, which
-    is the parent's to answer, and end when the parent is no more.
+    A call that ends its process twice raises `RunFailed` with the reason. Processes are spawned, ignore Ctrl-C, which
+    the parent handles, and end when the parent ends.
     """
 
-    def __init__(self, workers: int, tick: Tick) -> None:
+    def __init__(self, workers: int, advance: Advance) -> None:
+        """Start no process yet; each is started with its first call.
+
+        Args:
+            workers: The largest number of processes.
+            advance: Receives the progress that calls report with `send_progress`, one call at a time.
+        """
         self._threads = ThreadPoolExecutor(workers)
-        self._mine = threading.local()
+        self._local = threading.local()  # `worker` of the current thread
         self._lock = threading.Lock()
         self._workers: list[_Worker] = []
-        self._tick = tick
+        self._advance = advance
         self._killed = False
+        # Runs at the latest when the interpreter exits, which would otherwise wait for idle processes for ever.
+        self._close_workers = weakref.finalize(self, _close_all, self._workers)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """A future of the call, which must be picklable; it reports progress with `send_tick`."""
+        """A future of the call, which must be picklable, as must its result."""
         return self._threads.submit(self._call, fn, args, kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Let the processes end when their calls are done."""
+        """Accept no more calls, and end the processes when their calls are done."""
         self._threads.shutdown(wait, cancel_futures=cancel_futures)
-        for worker in self._workers:
-            worker.close(wait)
+        if wait:
+            self._close_workers()
 
     def kill(self) -> None:
-        """End every process now; calls keep nothing half-written, so there is nothing to wait for."""
+        """End every process at once; this is safe because calls write files atomically."""
         with self._lock:
-            self._killed = True
+            self._killed = True  # no thread starts a worker from here on
         for worker in self._workers:
             worker.kill()
         self.shutdown(cancel_futures=True)
 
     def _call(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        content = pickle.dumps((fn, args, kwargs))
+        ending = ""
         for _ in range(TRIES):
-            worker, future = self._start(fn, args, kwargs)
+            worker = self._current_worker()
             try:
-                return future.result()
-            except BrokenProcessPool:
+                return worker.call(content, self._report)
+            except _WorkerDied:
                 if self._killed:
                     raise
-                self._mine.worker = None
-                ending = worker.ending()
+                self._local.worker = None
+                # Starting a process reaps all others that ended, so without the lock the exit status could be lost.
+                with self._lock:
+                    ending = worker.ending()
         raise RunFailed(f"its worker process died {TRIES} times ({ending})")
 
-    def _start(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> "tuple[_Worker, Future[Any]]":
+    def _current_worker(self) -> "_Worker":
+        """The worker of this thread, started if there is none."""
         with self._lock:
             if self._killed:
-                raise BrokenProcessPool("the executor was ended")
-            worker: _Worker | None = getattr(self._mine, "worker", None)
+                raise BrokenExecutor("the executor was killed")
+            worker: _Worker | None = getattr(self._local, "worker", None)
             if worker is None:
-                worker = self._mine.worker = _Worker(self._count)
+                worker = _Worker()
+                self._local.worker = worker
                 self._workers.append(worker)
-            return worker, worker.submit(fn, *args, **kwargs)
+            return worker
 
-    def _count(self, units: int) -> None:
+    def _report(self, units: int) -> None:
         with self._lock:
-            self._tick(units)
+            self._advance(units)
+
+
+class _WorkerDied(BrokenExecutor):
+    """The process ended before it returned the result of its call."""
+
+
+@dataclass(frozen=True)
+class _Progress:
+    units: int
+
+
+@dataclass(frozen=True)
+class _Returned:
+    value: Any
+
+
+@dataclass(frozen=True)
+class _Raised:
+    error: Exception
 
 
 class _Worker:
-    """A process, and a thread that hears its ticks."""
+    """A process and the parent's end of the pipe to it; used by one thread, except for `kill`.
 
-    def __init__(self, tick: Tick) -> None:
+    The parent sends pickled calls. For each, the process sends any number of `_Progress`, and then `_Returned` or
+    `_Raised`.
+    """
+
+    def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
-        self._ticks, self._end = context.Pipe(duplex=False)
-        self._pool = ProcessPoolExecutor(1, context, initializer=_start_process, initargs=(self._end,))
-        self._process: multiprocessing.process.BaseProcess | None = None
-        self._listener = threading.Thread(target=_listen, args=(self._ticks, tick), daemon=True)
+        self._connection, process_end = context.Pipe()
+        self._process = context.Process(target=_serve, args=(process_end,))
+        with _interrupts_blocked():
+            self._process.start()
+        process_end.close()  # the process holds the only copy now, so its death closes the pipe
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        with _no_interrupts():  # the first call starts the process
-            future = self._pool.submit(fn, *args, **kwargs)
-        if self._process is None:
-            (self._process,) = self._pool._processes.values()
-            self._end.close()  # so that the listener hears of the end when the process ends
-            self._listener.start()
-        return future
+    def call(self, content: bytes, report: Advance) -> Any:
+        """Compute a pickled call in the process.
+
+        Raises:
+            _WorkerDied: when the process ended before the result was complete.
+            Exception: whatever the call raised.
+        """
+        try:
+            self._connection.send_bytes(content)
+        except OSError as broken_pipe:
+            raise _WorkerDied from broken_pipe
+        while True:
+            match self._receive():
+                case _Progress(units):
+                    self._pass_on(units, report)
+                case _Returned(value):
+                    return value
+                case _Raised(error):
+                    raise error
+
+    def _pass_on(self, units: int, report: Advance) -> None:
+        try:
+            report(units)
+        except BaseException:
+            self.kill()  # its further messages would be mistaken for those of the next call
+            raise
+
+    def _receive(self) -> Any:
+        try:
+            content = self._connection.recv_bytes()
+        except (EOFError, OSError) as error:  # an OSError if the process died within a message
+            raise _WorkerDied from error
+        return pickle.loads(content)
 
     def ending(self) -> str:
-        """How the process ended, in words; it has to be over."""
-        self.close(wait=True)
-        assert self._process is not None
+        """A phrase that says how the process ended."""
+        self._process.join()
         code = self._process.exitcode or 0
-        if code != -signal.SIGKILL:
-            return f"exit status {code}" if code >= 0 else f"signal {-code}"
-        return "killed: by somebody, or by the system for want of memory"
+        if code >= 0:
+            return f"exit status {code}"
+        if code == -signal.SIGKILL:
+            return "killed, by a user or by the system because it ran out of memory"
+        return f"signal {-code}"
 
     def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
+        """End the process at once."""
+        self._process.kill()
 
-    def close(self, wait: bool) -> None:
-        self._pool.shutdown(wait)
-        if wait and self._process is not None:
-            self._listener.join()
+    def close(self) -> None:
+        """Let the process end, which must be idle or dead."""
+        self._connection.close()
+
+    def join(self) -> None:
+        """Wait until the process has ended."""
+        self._process.join()
+
+
+def _close_all(workers: Sequence[_Worker]) -> None:
+    for worker in workers:
+        worker.close()
+    for worker in workers:  # all of them end at the same time
+        worker.join()
 
 
 @contextmanager
-def _no_interrupts() -> Iterator[None]:
-    """What is started in here is deaf to Ctrl-C from its first moment, before it can say that it ignores it."""
+def _interrupts_blocked() -> Iterator[None]:
+    """Block SIGINT in this thread and, by inheritance, in processes that it starts.
+
+    A process can ignore Ctrl-C by itself only after Python has started in it, which takes tens of milliseconds.
+    """
+    # The tracker is started with the first process and unblocks SIGINT before that process exists (CPython 3.11).
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -130,33 +213,47 @@ def _no_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _listen(ticks: Connection, tick: Tick) -> None:
-    with ticks:
-        while True:
-            try:
-                units = ticks.recv()
-            except (EOFError, OSError):
-                return
-            tick(units)
+# The rest runs in worker processes.
+
+_connection: Connection | None = None  # to the parent; set once, when the worker starts
 
 
-_ticks: Connection | None = None  # set once, by the start of a worker process
+def send_progress(units: int) -> None:
+    """Report progress from within a call."""
+    assert _connection is not None
+    _connection.send_bytes(pickle.dumps(_Progress(units)))
 
 
-def send_tick(units: int) -> None:
-    """Report progress, in a worker process."""
-    assert _ticks is not None
-    _ticks.send(units)
-
-
-def _start_process(ticks: Connection) -> None:
-    global _ticks
-    _ticks = ticks
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
+def _serve(connection: Connection) -> None:
+    """Compute calls until the parent closes the pipe."""
+    global _connection
+    _connection = connection
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent handles it
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    while True:
+        try:
+            content = connection.recv_bytes()
+        except EOFError:
+            return
+        connection.send_bytes(_compute(content))
+
+
+def _compute(content: bytes) -> bytes:
+    """The pickled message with the result of a pickled call."""
+    try:
+        fn, args, kwargs = pickle.loads(content)
+        return pickle.dumps(_Returned(fn(*args, **kwargs)))
+    except Exception as error:
+        # Pickling drops the traceback, and keeps notes.
+        error.add_note(f"In a worker process:\n{traceback.format_exc()}")
+        try:
+            return pickle.dumps(_Raised(error))
+        except Exception:  # the exception itself holds something that cannot be pickled
+            return pickle.dumps(_Raised(RunFailed(f"{type(error).__name__}: {error}")))
 
 
 def _end_with_parent() -> None:
+    """End this process when the parent has ended, in whatever way, even in the middle of a call."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

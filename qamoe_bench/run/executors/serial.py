@@ -1,4 +1,4 @@
-"""An executor that computes each call at once, in the process that submits it."""
+"""An executor that computes each call immediately, in the process that submits it."""
 
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -6,13 +6,13 @@ from typing import Any
 
 
 class SerialExecutor(Executor):
-    """One call after the other, each finished before `submit` returns; Ctrl-C leaves it at once."""
+    """Finishes each call before `submit` returns; Ctrl-C interrupts the current call."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """A future that is done."""
+        """A finished future."""
         future: Future[Any] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except Exception as error:
+        except Exception as error:  # not BaseException: KeyboardInterrupt has to end the run at once
             future.set_exception(error)
         return future

@@ -1,0 +1,110 @@
+"""Grids: the options of `qamoe-bench run` and the tables of study files as one type, which expands into requests."""
+
+from dataclasses import dataclass, fields, replace
+
+from qamoe_bench.errors import BenchError
+from qamoe_bench.registry import expand_groups, find_model, model_refs
+from qamoe_bench.run.request import LocatedRequest, Request, error_location
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Options that describe runs, each given or left to its default.
+
+    A field that is `None` or an empty tuple is not given. An empty string is given: it clears the value that the grid
+    is laid over.
+
+    Attributes:
+        protocols: Names, or paths of TOML files.
+        models: Names or groups, with or without settings; by default every installed model.
+        configs: Settings that are appended to the name of each model, `""` for none; models and configs multiply.
+        data: Names or paths; one request is made for each.
+        seeds: See `Request`, as for all fields below.
+        regimes: Training regimes; not with a checkpoint, whose model is not trained.
+        preset: By default `fine-tune` with a language model in `fine_tune`, else `quick`.
+        device: `auto`, `cpu` or `cuda`.
+        checkpoint: Path of the weights of the only model.
+        fine_tune: Name or path of a language model.
+    """
+
+    protocols: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    configs: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    regimes: tuple[str, ...] = ()
+    preset: str | None = None
+    device: str | None = None
+    checkpoint: str | None = None
+    fine_tune: str | None = None
+
+    def overlaid_with(self, other: "Grid") -> "Grid":
+        """This grid with each field that `other` gives replaced by the one of `other`."""
+        values = {field.name: getattr(other, field.name) for field in fields(other)}
+        given = {name: value for name, value in values.items() if value is not None and value != ()}
+        return replace(self, **given)
+
+    def expand(self, location: str = "") -> list[LocatedRequest]:
+        """One request for each data set.
+
+        Args:
+            location: Place of the grid in a study file, for error messages; empty for the command line.
+
+        Raises:
+            BenchError: without a protocol, for a checkpoint with regimes, or for an unknown model or setting.
+        """
+        with error_location(location):
+            self._check()
+        models = self._configured_models(location)
+        sources = self.data or (Request.data,)
+        return [LocatedRequest(location, self._request(models, data)) for data in sources]
+
+    def _request(self, models: tuple[str, ...], data: str) -> Request:
+        # The defaults are those of `Request`, whose class attributes hold them.
+        return Request(
+            protocols=self.protocols,
+            models=models,
+            data=data,
+            seeds=self.seeds or Request.seeds,
+            regimes=self.regimes or Request.regimes,
+            preset=self._preset(),
+            device=Request.device if self.device is None else self.device,
+            checkpoint=self.checkpoint or Request.checkpoint,
+            fine_tune=self.fine_tune or Request.fine_tune,
+        )
+
+    def _check(self) -> None:
+        # A study file may give these in its grids, so they can only be checked once all tables are overlaid.
+        if not self.protocols:
+            raise BenchError("expected a protocol, got none; 'qamoe-bench ls protocols' lists them")
+        if self.checkpoint and self.regimes:
+            # `Request` has default regimes, so an explicit one would be silently ignored.
+            raise BenchError("weights that you bring are not trained here: a checkpoint with regimes; leave one out")
+
+    def _preset(self) -> str:
+        if self.preset is not None:
+            return self.preset
+        return "fine-tune" if self.fine_tune else Request.preset
+
+    def _configured_models(self, location: str) -> tuple[str, ...]:
+        """Names of all models, each with every config."""
+        with error_location(location, "models"):
+            names = tuple(expand_groups(self.models or model_refs()))
+        if not self.configs:
+            return names
+        with error_location(location, "configs"):
+            # Model by model, the order of rows in tables.
+            return tuple(_with_config(name, config) for name in names for config in self.configs)
+
+
+def _with_config(name: str, config: str) -> str:
+    """A model's name with further settings appended; the name itself for an empty config."""
+    ref = find_model(name)  # raises for an unknown model
+    if not config:
+        return name
+    # `name:setting,setting`: a colon before the first setting, commas before the others.
+    has_settings = bool(ref.settings or ref.training or ref.evaluation)
+    separator = "," if has_settings else ":"
+    configured = f"{name}{separator}{config}"
+    find_model(configured)  # raises for an unknown variant
+    return configured

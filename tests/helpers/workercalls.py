@@ -1,0 +1,47 @@
+"""Calls for tests of the executor of processes; workers import them by name."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+from qamoe_bench.run.executors.processes import send_progress
+
+SECONDS = 60
+"""Longer than any test waits."""
+
+
+class Unpicklable(Exception):
+    """An exception that cannot be sent to another process."""
+
+    def __init__(self, message: str = "a lock") -> None:
+        super().__init__(message)
+        self.lock = threading.Lock()
+
+
+def raise_error(error: Exception | type[Exception]) -> None:
+    """Raise an exception, or one of a class that cannot be pickled itself."""
+    raise error
+
+
+def kill_once(once: Path) -> str:
+    """Kill this process, unless the file exists, which the first call creates."""
+    if once.exists():
+        return "second try"
+    once.touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+    return "unreachable"
+
+
+def report_twice(units: int) -> int:
+    """Report the same progress twice, and return it."""
+    send_progress(units)
+    send_progress(units)
+    return units
+
+
+def wait_for_interrupt() -> int:
+    """The id of this process, after a second in which interrupts arrive."""
+    time.sleep(1)
+    return os.getpid()
