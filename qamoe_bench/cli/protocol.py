@@ -8,7 +8,7 @@ import typer
 from qamoe_bench import __version__
 from qamoe_bench.errors import BenchError
 from qamoe_bench.protocol.parse import load_protocol
-from qamoe_bench.store.store import write_atomic
+from qamoe_bench.store.atomic import write_atomic
 
 app = typer.Typer(help="Look at protocols.", no_args_is_help=True)
 

@@ -112,7 +112,7 @@ def _outcome(future: Future[Outcome], task: Task, store: Store) -> Outcome:
 def _told(failures: Sequence[Failure], cells: int, store: Store) -> str:
     by_reason: dict[str, list[str]] = {}
     for failure in failures:
-        by_reason.setdefault(failure.reason, []).append(failure.cell.words)
+        by_reason.setdefault(failure.reason, []).append(failure.cell.label)
     reasons = _some([f"{_some(names, ', ')}: {reason}" for reason, names in by_reason.items()], "; ")
     return (
         f"{len(failures)} of {cells} cells ({reasons}); the others are stored. The reasons are kept in "
