@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qamoe_bench import __version__
-from qamoe_bench.cli.report import DialectName, Results, parse_seeds, print_report, talk
+from qamoe_bench.cli.console import stderr
+from qamoe_bench.cli.options import DialectName, Results, parse_seeds
+from qamoe_bench.cli.report import print_report
 from qamoe_bench.metrics.dialects import find_dialect
 from qamoe_bench.store.store import Store
 
@@ -69,7 +71,7 @@ def run(
         "seeds": seeds and parse_seeds(seeds), "regimes": regime, "fine_tune": fine_tune,
         "preset": preset, "device": device,
     }  # fmt: skip
-    talk.print(f"qamoe-bench {__version__}: reading data and checking the request ...", highlight=False)
+    stderr.print(f"qamoe-bench {__version__}: reading data and checking the request ...", highlight=False)
     from qamoe_bench.run.executors.choice import Execution
     from qamoe_bench.run.study import ask, load_study, plan_all
 
@@ -92,7 +94,7 @@ def _tell_uncovered(plans: "Sequence[Plan]") -> None:
     for name, uncovered in models.items():
         for phrase in uncovered:
             line = f"note: model {name}: {phrase}; after a change to that code, use another --results folder"
-            talk.print(line, highlight=False, markup=False, soft_wrap=True)
+            stderr.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _execute(plans: "Sequence[Plan]", store: Store, execution: "Execution") -> "RunSummary":
@@ -100,11 +102,11 @@ def _execute(plans: "Sequence[Plan]", store: Store, execution: "Execution") -> "
     from qamoe_bench.run.runner import run_all
 
     try:
-        return run_all(plans, store, execution, showing(talk))
+        return run_all(plans, store, execution, showing(stderr))
     except KeyboardInterrupt:
         cells = [cell for plan in plans for cell in plan.cells]
         done = sum(store.find_cell(cell) is not None for cell in cells)
-        talk.print(f"stopped: {done} of {len(cells)} cells are stored; the same command goes on from there")
+        stderr.print(f"stopped: {done} of {len(cells)} cells are stored; the same command goes on from there")
         sys.exit(130)
 
 
@@ -117,7 +119,7 @@ def _tell(plans: "Sequence[Plan]", summary: "RunSummary", store: Store) -> None:
             f"trained {summary.trained} models, evaluated {summary.evaluated} cells, reused {summary.reused}, in "
             f"{summary.seconds:.0f} s ({where})"
         )
-    talk.print(line, highlight=False, soft_wrap=True)
+    stderr.print(line, highlight=False, soft_wrap=True)
 
 
 def _print_plan(plans: "Sequence[Plan]", store: Store, execution: "Execution") -> None:

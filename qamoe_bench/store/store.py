@@ -98,7 +98,7 @@ class Store:
         keeps_index: Whether `cells` may write an index next to each large run, to speed up later reads.
 
     Example:
-        >>> store = qamoe_bench.Store(folder / "empty")
+        >>> store = qamoe_bench.Store("empty")
         >>> store.cells()
         []
     """
