@@ -33,7 +33,7 @@ def load_data(name_or_path: str | Path = "synthetic") -> Dataset:
         >>> {name: len(split) for name, split in data.splits.items()}
         {'train': 1284, 'valid': 229, 'test': 686}
     """
-    return open_dataset(str(name_or_path))
+    return open_dataset(str(name_or_path))  # cached: loading the same data twice returns the same object
 
 
 def load_protocol(name_or_path: str | Path) -> Protocol:
@@ -85,7 +85,7 @@ def corrupt(
 
     Example:
         >>> batch = qamoe_bench.corrupt("synthetic", ("random-missing", "eta=0.5"))
-        >>> missing = (batch.features["text"] == 0).all(dim=2).all(dim=1)
+        >>> missing = (batch.features["text"] == 0).all(dim=2).all(dim=1)  # (B, T, D) to (B,)
         >>> 0.3 < missing.float().mean().item() < 0.6
         True
     """
@@ -93,14 +93,16 @@ def corrupt(
     if split not in dataset.splits:
         raise unknown_name("split", split, dataset.splits)
     chosen = condition if isinstance(condition, Condition) else _find_condition(dataset, *condition)
-    samples = dataset.splits[split].batch(target=False).rows(slice(None))  # float32, whatever the file holds
-    draws = CommonDraws(seed, dataset.splits[split].ids, samples, draw).rows(slice(None))
+    everything = slice(None)
+    samples = dataset.splits[split].batch(target=False).rows(everything)  # features become float32 here
+    # The same streams of random numbers as in `evaluation.sweep.TestSet`, which only knows the test split.
+    draws = CommonDraws(seed, dataset.splits[split].ids, samples, draw).rows(everything)
     return apply.corrupt(samples, chosen, draws, dataset.reference).batch
 
 
 def _find_condition(data: Dataset, protocol: Protocol | str, name: str) -> Condition:
     sweep = load_protocol(protocol) if isinstance(protocol, str) else protocol
-    check_tokens(sweep, data)
+    check_tokens(sweep, data)  # noise on token ids would give other tokens
     conditions = {condition.name: condition for condition in sweep.conditions}
     if name not in conditions:
         raise unknown_name(f"condition of {sweep.name}", name, conditions)

@@ -50,8 +50,10 @@ class Evaluation:
         definitions = find_dialect(dialect)
         conditions = []
         rows = []
+        # One block per seed, draw and condition; a metric of all samples together would not be the mean of its draws.
         groups = self.predictions.groupby(["seed", "draw", "condition"], sort=False, observed=True)
         for (_, _, condition), block in groups:
+            # Without decisions of an oracle, every metric judges the same predictions.
             columns = {name: block[name].to_numpy() for name in ("prediction", "target")}
             conditions.append(condition)
             rows.append(scores(definitions, columns))
@@ -76,9 +78,10 @@ class Evaluation:
             >>> [stored.cell.label for stored in store.cells()]
             ['Mean given 1111 random-missing']
         """
-        from qamoe_bench.evaluation.sweep import as_arrow
+        from qamoe_bench.evaluation.sweep import as_arrow  # needs torch, which reading an evaluation does not
 
         store = Store(results)
+        # The run id depends on the content only, so saving twice writes the same files.
         keys = [stored.cell.key for stored in self.cells]
         run_id = f"{self.manifest['data']['name']}-{digest_of(keys)[:12]}"
         store.prepare(run_id)
@@ -88,4 +91,5 @@ class Evaluation:
         return store
 
     def _repr_html_(self) -> str:
+        # Notebooks call this to show an evaluation; an undefined metric, such as a correlation, is a dash.
         return str(self.scores().to_html(float_format="{:.3f}".format, na_rep="–"))

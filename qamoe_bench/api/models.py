@@ -4,6 +4,7 @@ from __future__ import annotations  # keeps the signatures that help() shows sho
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import nn
 from qamoe_bench.api.data import load_data, load_protocol
 from qamoe_bench.api.evaluation import Evaluation
 from qamoe_bench.data.dataset import Dataset
-from qamoe_bench.evaluation.sweep import Sweep, TestSet, sweep_model
+from qamoe_bench.evaluation.sweep import TestSet, sweep_model
 from qamoe_bench.protocol.spec import Protocol
 from qamoe_bench.registry import find_model
 from qamoe_bench.run.planner import check_tokens, find_device
@@ -55,6 +56,7 @@ def load_model(
     """
     dataset = load_data(data) if isinstance(data, str) else data
     ref = find_model(name)
+    # Settings in the name take precedence over those of the preset, as in a run.
     settings = {**find_preset(preset).models.get(ref.base, {}), **ref.settings}
     model = build_model(ref.builder(), settings, dataset.spec, seed, ref.name)
     if checkpoint is not None:
@@ -99,31 +101,50 @@ def evaluate(
     sweep_protocol = load_protocol(protocol) if isinstance(protocol, str) else protocol
     check_tokens(sweep_protocol, dataset)
     torch_device = torch.device(find_device(device))
-    was_training = model.training
-    weights = _digest(model)
-    frames = []
-    cells = []
-    for seed in seeds:
-        sweep = sweep_model(model.to(torch_device), TestSet(dataset, seed, torch_device), sweep_protocol)
-        cell = Cell(
-            dataset=dataset.name,
-            data_digest=dataset.digest,
-            protocol=sweep_protocol.name,
-            protocol_digest=sweep_protocol.digest,
-            model=type(model).__name__,
-            regime=GIVEN,
-            recipe=weights,
-            seed=seed,
-        )
-        frames.append(pd.DataFrame({"seed": seed, **sweep.columns}))
-        cells.append(MemoryCell.from_columns(cell, _facts(model, sweep, sweep_protocol, torch_device), sweep.columns))
+    was_training = model.training  # a sweep leaves the model in evaluation mode
+    model.to(torch_device)
+    identity = _identity(model, dataset, sweep_protocol)
+    cells = [
+        _evaluate_seed(model, dataset, sweep_protocol, replace(identity, seed=seed), torch_device) for seed in seeds
+    ]
     model.train(was_training)
+    frames = [pd.DataFrame({"seed": stored.cell.seed, **stored.arrays}) for stored in cells]
     predictions = pd.concat(frames, ignore_index=True)
     return Evaluation(predictions, tuple(cells), _manifest(dataset, sweep_protocol))
 
 
+def _evaluate_seed(model: nn.Module, data: Dataset, protocol: Protocol, cell: Cell, device: torch.device) -> MemoryCell:
+    sweep = sweep_model(model, TestSet(data, cell.seed, device), protocol)
+    facts = CellFacts(
+        conditions=tuple({"name": c.name, "levels": dict(c.levels)} for c in protocol.conditions),
+        parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        config={},  # a module does not know the settings that it was built with
+        training={},  # nor how it was trained
+        experts=sweep.experts,
+        seconds_per_sample=sweep.seconds_per_sample,
+        encodings_asked=sweep.encodings_asked,
+        encodings_computed=sweep.encodings_computed,
+        device=device.type,
+    )
+    return MemoryCell.from_columns(cell, facts, sweep.columns)
+
+
+def _identity(model: nn.Module, data: Dataset, protocol: Protocol) -> Cell:
+    """The identity of the cells of all seeds; the seed itself is set later."""
+    return Cell(
+        dataset=data.name,
+        data_digest=data.digest,
+        protocol=protocol.name,
+        protocol_digest=protocol.digest,
+        model=type(model).__name__,
+        regime=GIVEN,
+        recipe=_digest(model),  # two models of one class are two rows of a table
+        seed=0,
+    )
+
+
 def _digest(model: nn.Module) -> str:
-    """A digest of the weights, which distinguishes two models of one class in an analysis."""
+    """SHA-256 of the names and values of all weights and buffers, shortened."""
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
         digest.update(name.encode())
@@ -132,21 +153,8 @@ def _digest(model: nn.Module) -> str:
     return digest.hexdigest()[:20]
 
 
-def _facts(model: nn.Module, sweep: Sweep, protocol: Protocol, device: torch.device) -> CellFacts:
-    return CellFacts(
-        conditions=tuple({"name": c.name, "levels": dict(c.levels)} for c in protocol.conditions),
-        parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        config={},
-        training={},
-        experts=sweep.experts,
-        seconds_per_sample=sweep.seconds_per_sample,
-        encodings_asked=sweep.encodings_asked,
-        encodings_computed=sweep.encodings_computed,
-        device=device.type,
-    )
-
-
 def _manifest(data: Dataset, protocol: Protocol) -> dict[str, Any]:
+    # The part of a run's manifest that reports read; there is no request and no recorded environment.
     prose = {name: getattr(protocol, name) for name in ("digest", "title", "source", "definition")}
     samples = {name: len(split) for name, split in data.splits.items()}
     return {

@@ -60,6 +60,7 @@ def _cells(results: Results) -> list[StoredCell]:
         return Store(results).require_cells()
     if isinstance(results, Store):
         return results.require_cells()
+    # Any other object is a collection. A later cell replaces an earlier one with the same key, which has equal numbers.
     parts = [results] if isinstance(results, Evaluation) else results
     cells: dict[str, StoredCell] = {}
     for part in parts:
@@ -142,13 +143,15 @@ def plot_curve(analysis: Analysis, metric: str = "mae", width: float = 7.0) -> "
         >>> len(figure.axes[0].lines)  # one model
         1
     """
+    # Imported here because matplotlib takes about half a second, which `analyse` does not need.
     from qamoe_bench.figures.curves import curves
     from qamoe_bench.figures.style import styled
 
     chosen = [scores for scores in analysis.scores if scores.metric.name == metric]
     if not chosen:
         raise unknown_name("metric of this analysis", metric, [scores.metric.name for scores in analysis.scores])
-    with styled():
+    with styled():  # independent of the user's matplotlib settings, as in the figures of the command line
+        # Only the chosen metric, because drawing each takes about as long as computing it.
         drawings = list(curves(replace(analysis, scores=chosen), width))
     if not drawings:
         raise BenchError(

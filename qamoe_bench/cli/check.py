@@ -12,45 +12,56 @@ from qamoe_bench.store.atomic import write_atomic
 if TYPE_CHECKING:
     from qamoe_bench.analysis.check.check import Verdict
 
+Reference = Annotated[
+    Path, typer.Option("--reference", metavar="DIR", help="Results folder to compare with, known to be good.")
+]
+
+# Limits of a regression. A metric must exceed its tolerance significantly, not only on average.
+Tolerance = Annotated[
+    float, typer.Option("--tolerance", min=0, help="Tolerated loss in a metric; .01 is one point of accuracy.")
+]
+Slowdown = Annotated[
+    float,
+    typer.Option("--slowdown", min=1, help="Tolerated slowdown, a factor, relative to the control late-fusion."),
+]
+
+# The part of the reference that must be present in the results. Everything else that is missing is no regression.
+ExpectedSeeds = Annotated[
+    str, typer.Option("--seeds", help="Comma-separated seeds of the reference to expect. Default: all.")
+]
+ExpectedProtocols = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--protocol",
+        metavar="NAME",
+        help="Protocols of the reference to expect; * matches any text. Repeatable. Default: all.",
+    ),
+]
+ExpectedModels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="Models of the reference to expect, in addition to late-fusion, mean and oracle; * matches any text. "
+        "Repeatable. Default: all.",
+    ),
+]
+JUnitFile = Annotated[
+    Path | None, typer.Option("--junit", metavar="FILE", help="Also write the result as JUnit XML to this file.")
+]
+
 
 def check_results(
-    reference: Annotated[
-        Path, typer.Option("--reference", metavar="DIR", help="Results folder to compare with, known to be good.")
-    ],
+    reference: Reference,
     results: Results = Path("results"),
     dialect: DialectName = "mmsa",
     metric: Metrics = None,
-    tolerance: Annotated[
-        float,
-        typer.Option("--tolerance", min=0, help="Loss in a metric that is tolerated; .01 is one point of accuracy."),
-    ] = 0.01,
-    slowdown: Annotated[
-        float,
-        typer.Option("--slowdown", min=1, help="Slowdown relative to the control model that is tolerated, a factor."),
-    ] = 2.0,
-    seeds: Annotated[
-        str, typer.Option("--seeds", help="Comma-separated seeds of the reference to expect. Default: all.")
-    ] = "",
-    protocol: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--protocol",
-            metavar="NAME",
-            help="Protocols of the reference to expect; * matches any text. Repeatable. Default: all.",
-        ),
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model",
-            metavar="NAME",
-            help="Models of the reference to expect, in addition to late-fusion, mean and oracle; * matches any text. "
-            "Repeatable. Default: all.",
-        ),
-    ] = None,
-    junit: Annotated[
-        Path | None, typer.Option("--junit", metavar="FILE", help="Also write the result as JUnit XML to this file.")
-    ] = None,
+    tolerance: Tolerance = 0.01,
+    slowdown: Slowdown = 2.0,
+    seeds: ExpectedSeeds = "",
+    protocol: ExpectedProtocols = None,
+    model: ExpectedModels = None,
+    junit: JUnitFile = None,
 ) -> None:
     """Compare results with a reference; exit status 1 if anything is significantly worse, missing or changed."""
     from qamoe_bench.api.results import compare
@@ -66,22 +77,29 @@ def check_results(
         protocols=protocol or (),
         models=model or (),
     )
-    _print_verdict(verdict, junit)
+    _print_verdict(verdict)
+    if junit is not None:
+        _write_junit(verdict, junit)
     if verdict.regressions:
         raise typer.Exit(1)
 
 
-def _print_verdict(verdict: "Verdict", junit_file: Path | None) -> None:
+def _print_verdict(verdict: "Verdict") -> None:
     from qamoe_bench.report.formats.terminal import print_table, stdout
-    from qamoe_bench.report.verdict import annotations, junit, summary, verdict_table
+    from qamoe_bench.report.verdict import annotations, summary, verdict_table
 
     table = verdict_table(verdict)
-    if table is not None:
+    if table is not None:  # None if nothing moved
         print_table(table, stdout())
     print(summary(verdict))
     for note in verdict.notes:
         print(f"note: {note}")
-    if junit_file is not None:
-        write_atomic(junit_file, junit(verdict).encode())
-    if os.environ.get("GITHUB_ACTIONS") == "true":  # GitHub shows lines in this form next to the change
+    # GitHub sets this variable, and shows lines of this form next to the change that is tested.
+    if os.environ.get("GITHUB_ACTIONS") == "true":
         print("\n".join(annotations(verdict)))
+
+
+def _write_junit(verdict: "Verdict", path: Path) -> None:
+    from qamoe_bench.report.verdict import junit
+
+    write_atomic(path, junit(verdict).encode())

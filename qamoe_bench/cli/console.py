@@ -28,7 +28,7 @@ def print_or_write(text: str, output: Path | None) -> None:
         BenchError: If the file cannot be written.
     """
     if output is None:
-        print(text, end="")
+        print(text, end="")  # formats end with a line break of their own
         return
     write_atomic(output, text.encode())
     log(f"wrote {output}")
@@ -46,6 +46,7 @@ def print_chapters_as(chapters: "Sequence[Chapter]", format: str, output: Path |
     from qamoe_bench.report.formats.choice import OF_CHAPTERS
 
     if format == "terminal" and output is None and sys.stdout.isatty():
+        # Rich tables: styled, and split into pieces that fit the width of the terminal.
         from qamoe_bench.report.formats.terminal import print_chapters, stdout
 
         print_chapters(chapters, stdout())

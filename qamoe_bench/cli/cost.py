@@ -19,37 +19,43 @@ if TYPE_CHECKING:
     from qamoe_bench.cost.setting import Setting
 
 
+# What is measured: models, and the data set or the preset that gives their inputs.
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model", metavar="NAME", help="As for `run`; with `paper` also text-encoder. Repeatable. Default: all."
+    ),
+]
+Preset = Annotated[
+    str, typer.Option("--preset", metavar="NAME", help="quick, or paper: 50 token ids through BERT base.")
+]
+Data = Annotated[
+    str | None,
+    typer.Option("--data", metavar="PATH", help="`synthetic` (the default) or a data file; not with `paper`."),
+]
+BatchSizes = Annotated[
+    str | None,
+    typer.Option(
+        "--batch",
+        metavar="SIZES",
+        help="Comma-separated batch sizes; 1 is always included. Default: 1,16,64,256, or 1,16 with `paper`.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs: a list of objects, one per model.")]
+
+
 def measure_cost(
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model", metavar="NAME", help="As for `run`; with `paper` also text-encoder. Repeatable. Default: all."
-        ),
-    ] = None,
-    preset: Annotated[
-        str, typer.Option("--preset", metavar="NAME", help="quick, or paper: 50 token ids through BERT base.")
-    ] = "quick",
-    data: Annotated[
-        str | None,
-        typer.Option("--data", metavar="PATH", help="`synthetic` (the default) or a data file; not with `paper`."),
-    ] = None,
+    model: Models = None,
+    preset: Preset = "quick",
+    data: Data = None,
     device: Device = "auto",
     precision: PrecisionName = "float32",
-    batch: Annotated[
-        str | None,
-        typer.Option(
-            "--batch",
-            metavar="SIZES",
-            help="Comma-separated batch sizes; 1 is always included. Default: 1,16,64,256, or 1,16 with `paper`.",
-        ),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON for programs: a list of objects, one per model.")
-    ] = False,
+    batch: BatchSizes = None,
+    as_json: AsJson = False,
 ) -> None:
     """Count the operations of models and measure their speed on this machine; nothing is trained."""
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler logs to stderr by default
-    log(f"qamoe-bench {__version__}: building models ...")
+    log(f"qamoe-bench {__version__}: building models ...")  # before seconds of imports
     import torch
 
     from qamoe_bench.cost.cost import costs
@@ -63,6 +69,7 @@ def measure_cost(
     arithmetic = find_precision(precision)
     setting = make_setting(preset, data)
     batches = sizes(batch, preset)
+    # Logs every step: measuring takes minutes, and standard output is for the results.
     measured = costs(_build_models(setting, model or ()), setting, batches, arithmetic, torch_device, log)
     if as_json:
         print(json.dumps([c.record() for c in measured], indent=2, ensure_ascii=False))
@@ -79,6 +86,6 @@ def _build_models(setting: "Setting", names: Sequence[str]) -> "dict[str, nn.Mod
     for name in (*setting.extra, *model_refs()):
         try:
             models[name] = setting.build(name)
-        except BenchError as error:
+        except BenchError as error:  # such as a model of features, for data of token ids
             log(f"without {name}: {error}")
     return models

@@ -34,7 +34,7 @@ def inspect_data(
 @app.command("convert")
 def convert_data(
     file: DataPath,
-    folder: Annotated[Path, typer.Argument(help="Folder to write; it must not exist or be empty.", metavar="DIR")],
+    folder: Annotated[Path, typer.Argument(help="Folder to write; it must be empty or not exist yet.", metavar="DIR")],
 ) -> None:
     """Write a data set as a folder of memory-mapped arrays, for data larger than memory."""
     log(f"reading {file} ...")
@@ -42,9 +42,10 @@ def convert_data(
     from qamoe_bench.data.open import as_dataset, format_of, read
     from qamoe_bench.progress import showing
 
-    check_place(folder)
+    check_place(folder)  # before the data are read, which may take minutes
     content = read(file)
     data = as_dataset(content)
+    # Recorded in the folder's manifest; the path itself is left out because it differs between machines.
     source = {"format": format_of(content), "file": file.name}
     with showing(stderr, "blocks")(blocks_in(data)) as tick:
         write(data, folder, source, tick)
@@ -55,27 +56,35 @@ def convert_data(
     log(f"wrote {folder}: {samples} samples, {megabytes:.1f} MB")
 
 
+# The encoder, and how much of each text it reads and keeps.
+Encoder = Annotated[
+    str, typer.Option("--encoder", help="Language model on this machine, by folder or name.", metavar="NAME|DIR")
+]
+Frames = Annotated[int, typer.Option("--frames", min=3, help="Largest number of hidden states to keep per text.")]
+Tokens = Annotated[
+    int | None,
+    typer.Option("--tokens", min=3, help="Largest number of tokens to read per text. Default: the model's limit."),
+]
+
+# Where results are written. The cache lets an interrupted encoding continue.
+OutputFolder = Annotated[
+    Path | None, typer.Option("--output", help="Folder to write. Default: ./<data>-<encoder>.", metavar="DIR")
+]
+CacheFolder = Annotated[
+    Path | None,
+    typer.Option("--cache", metavar="DIR", help="Folder for finished parts. Default: the user's cache folder."),
+]
+
+
 @app.command("encode")
 def encode_data(
     file: DataPath,
-    encoder: Annotated[
-        str, typer.Option("--encoder", help="Language model on this machine, by folder or name.", metavar="NAME|DIR")
-    ],
-    output: Annotated[
-        Path | None, typer.Option("--output", help="Folder to write. Default: ./<data>-<encoder>.", metavar="DIR")
-    ] = None,
-    frames: Annotated[
-        int, typer.Option("--frames", min=3, help="Largest number of hidden states to keep per text.")
-    ] = 50,
-    tokens: Annotated[
-        int | None,
-        typer.Option("--tokens", min=3, help="Largest number of tokens to read per text. Default: the model's limit."),
-    ] = None,
+    encoder: Encoder,
+    output: OutputFolder = None,
+    frames: Frames = 50,
+    tokens: Tokens = None,
     precision: PrecisionName = "float32",
-    cache: Annotated[
-        Path | None,
-        typer.Option("--cache", metavar="DIR", help="Folder for finished parts. Default: the user's cache folder."),
-    ] = None,
+    cache: CacheFolder = None,
 ) -> None:
     """Replace the text of a data set by hidden states of a language model; writes a folder as `convert` does."""
     log(f"reading {file} and {encoder} ...")
@@ -116,4 +125,4 @@ def fetch_data(
     with bytes_coming(stderr) as tick:
         path = fetch(name, source, to, tick)
     log(f"{path} is {name}, as its SHA-256 says")
-    print(path)
+    print(path)  # for scripts: --data "$(qamoe-bench data fetch ...)"

@@ -12,37 +12,45 @@ from qamoe_bench.errors import BenchError
 from qamoe_bench.metrics.dialects import find_dialect
 from qamoe_bench.store.store import Store
 
+# Kinds of figures are those of `qamoe_bench.figures.gallery`, which is not imported here because it needs matplotlib.
+Kinds = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--kind",
+        metavar="NAME",
+        help="curves, points, landscape, differences, quality or pareto. Repeatable. Default: all.",
+    ),
+]
+Costs = Annotated[
+    Path | None,
+    typer.Option(
+        "--costs",
+        metavar="FILE",
+        help="Output of `cost --json`: the cost of a model is then its multiply-adds, not its parameters.",
+    ),
+]
+
+# Every figure is drawn in every width and written as every type of file.
+Widths = Annotated[
+    list[str] | None,
+    typer.Option("--width", metavar="NAME", help="one or two columns: 3.3 or 7 inches. Repeatable. Default: one."),
+]
+FileTypes = Annotated[
+    list[str] | None, typer.Option("--type", metavar="NAME", help="png, pdf or svg. Repeatable. Default: png.")
+]
+OutputFolder = Annotated[Path, typer.Option("--output", metavar="DIR", help="Folder for the files.")]
+
 
 def draw_figures(
     results: Results = Path("results"),
-    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Folder for the files.")] = Path("figures"),
-    kind: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--kind",
-            metavar="NAME",
-            help="curves, points, landscape, differences, quality or pareto. Repeatable. Default: all.",
-        ),
-    ] = None,
-    width: Annotated[
-        list[str] | None,
-        typer.Option("--width", metavar="NAME", help="one or two columns: 3.3 or 7 inches. Repeatable. Default: one."),
-    ] = None,
-    type: Annotated[
-        list[str] | None,
-        typer.Option("--type", metavar="NAME", help="png, pdf or svg. Repeatable. Default: png."),
-    ] = None,
+    output: OutputFolder = Path("figures"),
+    kind: Kinds = None,
+    width: Widths = None,
+    type: FileTypes = None,
     metric: Metrics = None,
     protocol: OnlyProtocols = None,
     model: OnlyModels = None,
-    costs: Annotated[
-        Path | None,
-        typer.Option(
-            "--costs",
-            metavar="FILE",
-            help="Output of `cost --json`: the cost of a model is then its multiply-adds, not its parameters.",
-        ),
-    ] = None,
+    costs: Costs = None,
     dialect: DialectName = "mmsa",
 ) -> None:
     """Draw figures of stored results and print their paths; equal results give identical files."""
@@ -56,6 +64,7 @@ def draw_figures(
     store = Store(results)
     cells = select(store.require_cells(), protocol or (), model or ())
     drawn = 0
+    # Both are iterators: one analysis is drawn and released before the next is computed.
     for path in draw(analyses(cells, definitions, metric or ()), choice, output):
         print(path)  # as soon as each file exists, because a large store takes minutes
         drawn += 1

@@ -34,7 +34,7 @@ def list_names(
         "protocols": _protocols,
         "datasets": _datasets,
         "metrics": _metrics,
-        "runs": lambda: _runs(Store(results)),
+        "runs": lambda: _runs(Store(results)),  # the only list that depends on an option
     }
     if kind not in listings:
         raise unknown_name("list", kind, listings)
@@ -50,6 +50,7 @@ def list_names(
 
 
 def _models() -> list[Entry]:
+    # Summaries and variants are read from source files; no model is imported.
     return [
         {"name": name, "summary": ref.summary(), "variants": ", ".join(ref.variants()), "builder": ref.target}
         for name, ref in model_refs().items()
@@ -70,6 +71,7 @@ def _protocols() -> list[Entry]:
 def _datasets() -> list[Entry]:
     from qamoe_bench.data.known import KNOWN
 
+    # Written out, because generating the data to count its samples would need torch.
     entries = [
         {"name": "synthetic", "summary": "embedded synthetic data: 1284/229/686 samples, with a Bayes-optimal oracle"}
     ]

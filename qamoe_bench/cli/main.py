@@ -16,8 +16,8 @@ from qamoe_bench.errors import BenchError, RunFailed
 app = typer.Typer(
     help="Train multimodal sentiment models, evaluate them with missing and noisy modalities, and compare them.",
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
+    pretty_exceptions_enable=False,  # a bug keeps Python's own traceback, which reports can quote
+    add_completion=False,  # --install-completion would edit the user's shell configuration
 )
 
 

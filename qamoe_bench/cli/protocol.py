@@ -35,7 +35,7 @@ def show_protocol(
     protocol = load_protocol(name)
     if plot is not None and plot.suffix.lower() != ".png":
         raise BenchError(f"--plot {str(plot)!r}: expected the path of a PNG file; let it end in .png")
-    log(f"qamoe-bench {__version__}: reading data and corrupting it ...")
+    log(f"qamoe-bench {__version__}: reading data and corrupting it ...")  # before seconds of imports
     import torch
 
     torch.set_num_threads(1)  # the operations are many and small; threads would slow them down
@@ -45,6 +45,7 @@ def show_protocol(
     from qamoe_bench.evaluation.sweep import TestSet
     from qamoe_bench.figures.protocol_plot import draw_picture
 
+    # The CPU, because the same seed gives the same samples on any device and this set is small.
     test = TestSet(open_dataset(data), seed, torch.device("cpu"))
     effect = chapter(test, protocol)
     if plot is not None:

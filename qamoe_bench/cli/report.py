@@ -13,41 +13,49 @@ from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.metrics.dialects import find_dialect
 from qamoe_bench.store.store import Store, StoredCell
 
+# How the report looks, and where it goes.
+FormatName = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="terminal, markdown, latex, html (one self-contained page with charts), or json and csv for programs.",
+    ),
+]
+OutputFile = Annotated[
+    Path | None, typer.Option("--output", metavar="FILE", help="Write to this file instead of standard output.")
+]
+Overview = Annotated[
+    bool, typer.Option("--overview", help="Show one line per protocol and per model, in one metric (mae).")
+]
+
+# What is added to the stored results.
+Against = Annotated[
+    str,
+    typer.Option("--against", metavar="NAME", help="`published`: show published numbers next to the measured ones."),
+]
+Texts = Annotated[
+    Path | None,
+    typer.Option(
+        "--texts", metavar="FILE", help="With html: data file whose raw texts are shown next to single samples."
+    ),
+]
+
 
 def report(
     results: Results = Path("results"),
     dialect: DialectName = "mmsa",
     metric: Metrics = None,
-    format: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            metavar="NAME",
-            help="terminal, markdown, latex, html (one self-contained page with charts), or json and csv for programs.",
-        ),
-    ] = "terminal",
-    output: Annotated[
-        Path | None, typer.Option("--output", metavar="FILE", help="Write to this file instead of standard output.")
-    ] = None,
-    against: Annotated[
-        str,
-        typer.Option(
-            "--against", metavar="NAME", help="`published`: show published numbers next to the measured ones."
-        ),
-    ] = "",
+    format: FormatName = "terminal",
+    output: OutputFile = None,
+    against: Against = "",
     protocol: OnlyProtocols = None,
     model: OnlyModels = None,
-    overview: Annotated[
-        bool, typer.Option("--overview", help="Show one line per protocol and per model, in one metric (mae).")
-    ] = False,
-    texts: Annotated[
-        Path | None,
-        typer.Option(
-            "--texts", metavar="FILE", help="With html: data file whose raw texts are shown next to single samples."
-        ),
-    ] = None,
+    overview: Overview = False,
+    texts: Texts = None,
 ) -> None:
     """Print tables of all stored results; metrics are computed from the stored predictions."""
+    # Options are checked before the store is read, which may take seconds.
     if against not in ("", "published"):
         raise unknown_name("--against", against, ("published",))
     from qamoe_bench.analysis.selection import select
@@ -112,7 +120,7 @@ def _print_overview(
     if len(metrics) > 1:
         raise BenchError(f"--overview shows one metric, got --metric {', '.join(metrics)}; name one of them")
     definitions = find_dialect(dialect)
-    (metric,) = shown_metrics(definitions, metrics or ("mae",))
+    (metric,) = shown_metrics(definitions, metrics or ("mae",))  # checks the name; every dialect defines mae
     print_chapters_as([overview(cells, definitions, metric)], format, output)
 
 
@@ -124,10 +132,10 @@ def _write_page(
     cells: Sequence[StoredCell],
     texts: Path | None,
 ) -> None:
-    if output is None and sys.stdout.isatty():
+    if output is None and sys.stdout.isatty():  # before minutes of work
         raise BenchError("--format html writes megabytes: expected a file or a pipe; add --output page.html")
     try:
-        from qamoe_bench.page.page import page
+        from qamoe_bench.page.page import page  # needs jinja2 and altair, which are optional
     except ModuleNotFoundError as error:
         raise BenchError(
             f"--format html needs {error.name}, which is not installed; run: pip install 'qamoe-bench[page]'"

@@ -41,10 +41,10 @@ class MemoryCell(StoredCell):
     @cached_property
     def samples(self) -> tuple[str, ...]:
         """The ids of the N samples, in order."""
-        return tuple(dict.fromkeys(self.arrays["id"]))
+        return tuple(dict.fromkeys(self.arrays["id"]))  # each id occurs V × C times
 
     def columns(self, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Several numeric columns, each (V, C, N); they share memory with `arrays`."""
-        draws = int(np.max(self.arrays["draw"])) + 1
+        draws = int(np.max(self.arrays["draw"])) + 1  # numbered from 0
         shape = (draws, len(self.facts.conditions), -1)
         return {name: self.arrays[name].reshape(shape) for name in names}
