@@ -143,7 +143,7 @@ def plot_curve(analysis: Analysis, metric: str = "mae", width: float = 7.0) -> "
         >>> len(figure.axes[0].lines)  # one model
         1
     """
-    # Imported here because matplotlib takes about half a second, which `analyse` does not need.
+    # Imported here because `analyse` and `compare` work without matplotlib, which is slow to import.
     from qamoe_bench.figures.curves import curves
     from qamoe_bench.figures.style import styled
 
@@ -151,7 +151,7 @@ def plot_curve(analysis: Analysis, metric: str = "mae", width: float = 7.0) -> "
     if not chosen:
         raise unknown_name("metric of this analysis", metric, [scores.metric.name for scores in analysis.scores])
     with styled():  # independent of the user's matplotlib settings, as in the figures of the command line
-        # Only the chosen metric, because drawing each takes about as long as computing it.
+        # Only the chosen metric: the figures of the others would be drawn and thrown away.
         drawings = list(curves(replace(analysis, scores=chosen), width))
     if not drawings:
         raise BenchError(

@@ -38,7 +38,7 @@ def write_failures(store: Store, run_id: str, failures: list[Failure]) -> None:
     """
     folder = failures_folder(store, run_id)
     for failure in failures:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True)  # only runs with failures have this folder
         content = {"schema": SCHEMA, "key": failure.cell.key, **asdict(failure)}
         path = folder / Path(failure.cell.file_name).with_suffix(".json")
         write_atomic(path, json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")

@@ -133,7 +133,7 @@ class Store:
             BenchError: If it cannot be written.
         """
         path = self.runs / run_id / "run.json"
-        if not path.exists():
+        if not path.exists():  # the run id is a hash of the cells' keys, so an existing manifest describes the same run
             content = {"schema": SCHEMA, "run": run_id, **manifest}
             write_atomic(path, json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
 
@@ -217,6 +217,7 @@ class Store:
         keys = set()
         for folder in self._prediction_folders():
             for name in file_names(folder, ".parquet"):
+                # Readable parts may contain hyphens; keys never do.
                 _, _, key = name.removesuffix(".parquet").rpartition("-")
                 keys.add(key)
         return keys
