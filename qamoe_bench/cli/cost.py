@@ -44,7 +44,7 @@ BatchSizes = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs: a list of objects, one per model.")]
 
 
-def measure_cost(
+def print_costs(
     model: Models = None,
     preset: Preset = "quick",
     data: Data = None,
