@@ -81,4 +81,4 @@ def _read_multiply_adds(path: Path) -> Mapping[str, float]:
         records = json.loads(path.read_text(encoding="utf-8"))
         return {record["model"]: float(record["gmacs"]) for record in records}
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise BenchError(f"--costs {path}: expected what 'qamoe-bench cost --json' prints, got {error!r}") from error
+        raise BenchError(f"--costs {path}: expected the output of 'qamoe-bench cost --json', got {error!r}") from error

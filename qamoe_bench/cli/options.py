@@ -1,7 +1,7 @@
 """Options that several commands share, as types for their parameters.
 
 An option that may be repeated is None if it is not given, because a list as a default value would be shared by all
-calls of the function. Defaults are shown by typer, except where the help text says what None or "" stand for.
+calls of the function. Defaults are shown by typer, except for None and "", which the help text explains.
 """
 
 from pathlib import Path
