@@ -11,7 +11,7 @@ Evaluate
 
 Analyse
     analyse         metrics with intervals, ranks and differences, from evaluations or stored results
-    compare         results against a reference: lists what is significantly worse, missing or changed
+    compare         results against a reference: significant losses, and missing or changed cells
     plot_curve      a metric over the levels of a protocol, as a matplotlib figure
 
 Types

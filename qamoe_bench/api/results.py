@@ -98,7 +98,7 @@ def compare(
             empty for all.
 
     Returns:
-        The findings, of which `regressions` lists what is significantly worse, missing or changed.
+        The findings, of which `regressions` lists significant losses, and missing or changed cells.
 
     Raises:
         BenchError: If a store is empty, the reference holds two versions of a model or nothing that is expected, or if

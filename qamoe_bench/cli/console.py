@@ -17,7 +17,7 @@ stderr = Console(stderr=True)
 
 
 def log(message: str) -> None:
-    """Print a message to standard error as it is: no markup, no colours, and no line breaks of its own."""
+    """Print a message to standard error as it is: no markup, no colours, and no added line breaks."""
     stderr.print(message, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -28,7 +28,7 @@ def print_or_write(text: str, output: Path | None) -> None:
         BenchError: If the file cannot be written.
     """
     if output is None:
-        print(text, end="")  # formats end with a line break of their own
+        print(text, end="")  # every format ends with a line break
         return
     write_atomic(output, text.encode())
     log(f"wrote {output}")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qamoe_bench.cost.setting import Setting
 
 
-# What is measured: models, and the data set or the preset that gives their inputs.
+# The models to measure, and the data set or the preset that gives their inputs.
 Models = Annotated[
     list[str] | None,
     typer.Option(

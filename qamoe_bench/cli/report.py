@@ -29,7 +29,7 @@ Overview = Annotated[
     bool, typer.Option("--overview", help="Show one line per protocol and per model, in one metric (mae).")
 ]
 
-# What is added to the stored results.
+# Additions to the stored results.
 Against = Annotated[
     str,
     typer.Option("--against", metavar="NAME", help="`published`: show published numbers next to the measured ones."),

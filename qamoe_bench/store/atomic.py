@@ -1,7 +1,7 @@
 """Atomic, durable writes, and removal of the temporary files that killed processes leave.
 
 A file is written under a temporary name in the same folder, flushed to disk and renamed. The temporary name contains
-the host and the process id of its writer, so another process can tell whether that writer is still running.
+the host and the process id of its writer, so another process can check whether that writer is still running.
 """
 
 import os

@@ -76,7 +76,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class CellFacts:
-    """What is recorded of a finished cell in addition to its predictions.
+    """The facts that are stored with a finished cell, in addition to its predictions.
 
     Attributes:
         conditions: Name and axis levels of each condition, in order.
