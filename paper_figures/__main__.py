@@ -18,7 +18,7 @@ from beside import DIFFERS, FOLDER, Evidence, Exhibit, arguments, listed, write
 
 from qamoe_bench.errors import BenchError
 from qamoe_bench.figures.style import styled
-from qamoe_bench.store.store import write_atomic
+from qamoe_bench.store.atomic import write_atomic
 
 SCRIPTS = (
     clean_comparison, fixed_missing, random_missing, quality_degradation, landscape, k_sweep, quality_gate,

@@ -26,8 +26,9 @@ from qamoe_bench.report.formats.plain import plain_text
 from qamoe_bench.report.published import COLUMNS, Published, published
 from qamoe_bench.report.table import Chapter, Table
 from qamoe_bench.statistics.intervals import Estimate, differences
+from qamoe_bench.store.atomic import write_atomic
 from qamoe_bench.store.cell import ORACLE
-from qamoe_bench.store.store import Store, StoredCell, write_atomic
+from qamoe_bench.store.store import Store, StoredCell
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER.parent / "results" / "reference"

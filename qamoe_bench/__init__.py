@@ -1,38 +1,99 @@
-"""A robustness benchmarking suite for multimodal sentiment analysis."""
+"""Robustness benchmark of multimodal sentiment models with missing and noisy modalities.
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+Load
+    load_data       a data set: the embedded one or a file, with its three splits
+    load_model      a model by name, built for a data set, optionally with trained weights
+    load_protocol   a protocol: a named list of conditions (missing rates, noise levels)
 
+Evaluate
+    evaluate        predictions of a trained model under every condition of a protocol
+    corrupt         the samples of a split under one condition, as every model receives them
+
+Analyse
+    analyse         metrics with intervals, ranks and differences, from evaluations or stored results
+    compare         results against a reference: significant losses, and missing or changed cells
+    plot_curve      a metric over the levels of a protocol, as a matplotlib figure
+
+Types
+    Batch           the samples that a model receives
+    Output          the predictions that a model returns
+    DataSpec        the properties of a data set that a model is built from
+    Protocol        a protocol
+    Store           a results folder, as `qamoe-bench run` writes it
+    BenchError      a mistake in an argument or a file, described in one line
+
+Example:
+    >>> import qamoe_bench
+    >>> model = qamoe_bench.load_model("mean", "synthetic")
+    >>> evaluation = qamoe_bench.evaluate(model, "synthetic", "random-missing", seeds=(1111,))
+    >>> table = evaluation.scores()  # a row per condition, a column per metric
+    >>> round(float(table.loc["eta=0.3", "mae"]), 2)
+    1.4
+
+Names are imported on first use: `import qamoe_bench` loads neither torch nor matplotlib. The command line is
+`qamoe-bench`, see `qamoe-bench --help`.
+"""
+
+# Type checkers take this name as true. Importing it from `typing` would take most of the time of this module.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from torch import nn
-
-    from qamoe_bench.api import Evaluation
-    from qamoe_bench.data.dataset import Dataset
+    from qamoe_bench.api.data import corrupt, load_data, load_protocol
+    from qamoe_bench.api.models import evaluate, load_model
+    from qamoe_bench.api.results import analyse, compare, plot_curve
+    from qamoe_bench.contract import Batch, DataSpec, Output
+    from qamoe_bench.errors import BenchError
     from qamoe_bench.protocol.spec import Protocol
+    from qamoe_bench.store.store import Store
 
 __version__ = "0.1.0"
 
+__all__ = [
+    "Batch",
+    "BenchError",
+    "DataSpec",
+    "Output",
+    "Protocol",
+    "Store",
+    "analyse",
+    "compare",
+    "corrupt",
+    "evaluate",
+    "load_data",
+    "load_model",
+    "load_protocol",
+    "plot_curve",
+]
 
-def evaluate(
-    model: "nn.Module",
-    data: "Dataset | str" = "synthetic",
-    protocol: "Protocol | str" = "random-missing",
-    seeds: Sequence[int] = (1111,),
-    device: str = "auto",
-) -> "Evaluation":
-    """Take a trained model through every condition of a protocol, on the same corrupted samples as everyone.
+_MODULES = {
+    "Batch": "contract",
+    "BenchError": "errors",
+    "DataSpec": "contract",
+    "Output": "contract",
+    "Protocol": "protocol.spec",
+    "Store": "store.store",
+    "analyse": "api.results",
+    "compare": "api.results",
+    "corrupt": "api.data",
+    "evaluate": "api.models",
+    "load_data": "api.data",
+    "load_model": "api.models",
+    "load_protocol": "api.data",
+    "plot_curve": "api.results",
+}
 
-    Args:
-        model: Any module from a `qamoe_bench.contract.Batch` to an `Output`.
-        data: A data set, `synthetic`, or the path of a data file.
-        protocol: A protocol, its name, or the path of a TOML file.
-        seeds: Of the corruption's draws.
-        device: `auto`, `cpu` or `cuda`; the model is moved there.
 
-    Raises:
-        BenchError: for a name, file or device that does not exist.
-        RunFailed: when the model answers with something else than an `Output` of finite numbers.
-    """
-    from qamoe_bench.api import evaluate as run  # torch is loaded when it is needed
+if not TYPE_CHECKING:  # or type checkers would accept any attribute
 
-    return run(model, data, protocol, seeds, device)
+    def __getattr__(name: str) -> object:
+        """Import an exported name on first use (PEP 562)."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        globals()[name] = value  # later accesses do not call this function
+        return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,1 +1,6 @@
-"""The command line: one module per command."""
+"""The command line `qamoe-bench`: one module per command.
+
+Read `main` first: it registers the commands and turns errors into exit codes. `options` defines the options that
+several commands share, `console` prints and writes their output. A command parses its options, makes one call and
+prints; it imports what it needs inside its function, so that `--help` and `ls` start fast and never load torch.
+"""

@@ -2,11 +2,14 @@
 
 import json
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qamoe_bench import __version__
+from qamoe_bench.cli.console import log
+from qamoe_bench.cli.options import Device, PrecisionName
 from qamoe_bench.errors import BenchError
 from qamoe_bench.registry import expand_groups, model_refs
 
@@ -16,26 +19,43 @@ if TYPE_CHECKING:
     from qamoe_bench.cost.setting import Setting
 
 
-def cost(
-    model: Annotated[
-        list[str],
-        typer.Option("--model", help="As for `run`; with `paper` also text-encoder. Repeatable. Default: all."),
-    ] = [],  # noqa: B006
-    preset: Annotated[str, typer.Option("--preset", help="quick, or paper: 50 token ids through BERT base.")] = "quick",
-    data: Annotated[
-        str | None, typer.Option("--data", help="`synthetic` (the default) or a data file; not with `paper`.")
-    ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="float32 or bfloat16.")] = "float32",
-    batch: Annotated[
-        str | None,
-        typer.Option("--batch", help="Comma-separated; 1 is added. Default: 1,16,64,256; with `paper` 1,16."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: a list of objects, one per model.")] = False,
+# The models to measure, and the data set or the preset that gives their inputs.
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model", metavar="NAME", help="As for `run`; with `paper` also text-encoder. Repeatable. Default: all."
+    ),
+]
+Preset = Annotated[
+    str, typer.Option("--preset", metavar="NAME", help="quick, or paper: 50 token ids through BERT base.")
+]
+Data = Annotated[
+    str | None,
+    typer.Option("--data", metavar="PATH", help="`synthetic` (the default) or a data file; not with `paper`."),
+]
+BatchSizes = Annotated[
+    str | None,
+    typer.Option(
+        "--batch",
+        metavar="SIZES",
+        help="Comma-separated batch sizes; 1 is always included. Default: 1,16,64,256, or 1,16 with `paper`.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs: a list of objects, one per model.")]
+
+
+def print_costs(
+    model: Models = None,
+    preset: Preset = "quick",
+    data: Data = None,
+    device: Device = "auto",
+    precision: PrecisionName = "float32",
+    batch: BatchSizes = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Count what models compute and measure how fast they do it here; nothing is trained."""
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler talks otherwise
-    typer.echo(f"qamoe-bench {__version__}: building models ...", err=True)
+    """Count the operations of models and measure their speed on this machine; nothing is trained."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler logs to stderr by default
+    log(f"qamoe-bench {__version__}: building models ...")  # before seconds of imports
     import torch
 
     from qamoe_bench.cost.cost import measure_costs
@@ -45,27 +65,27 @@ def cost(
     from qamoe_bench.report.formats.terminal import print_table, stdout
     from qamoe_bench.run.planner import find_device
 
-    where, exact = torch.device(find_device(device)), find_precision(precision)
+    torch_device = torch.device(find_device(device))
+    arithmetic = find_precision(precision)
     setting = make_setting(preset, data)
     batches = sizes(batch, preset)
-    found = measure_costs(
-        _built(setting, model), setting, batches, exact, where, lambda step: typer.echo(step, err=True)
-    )
+    # Logs every step: measuring takes minutes, and standard output is for the results.
+    measured = measure_costs(_build_models(setting, model or ()), setting, batches, arithmetic, torch_device, log)
     if as_json:
-        typer.echo(json.dumps([c.record() for c in found], indent=2, ensure_ascii=False))
+        print(json.dumps([c.record() for c in measured], indent=2, ensure_ascii=False))
         return
-    for table in cost_tables(found, preset):
+    for table in cost_tables(measured, preset):
         print_table(table, stdout())
 
 
-def _built(setting: "Setting", names: list[str]) -> "dict[str, nn.Module]":
-    """The models that were asked for; or all that take the data, with a word about those that do not."""
+def _build_models(setting: "Setting", names: Sequence[str]) -> "dict[str, nn.Module]":
+    """The models with these names; without names, all models that accept the data, with a message about the others."""
     if names:
         return {name: setting.build(name) for name in expand_groups(names)}
-    built = {}
+    models = {}
     for name in (*setting.extra, *model_refs()):
         try:
-            built[name] = setting.build(name)
-        except BenchError as error:
-            typer.echo(f"without {name}: {error}", err=True)
-    return built
+            models[name] = setting.build(name)
+        except BenchError as error:  # such as a model of features, for data of token ids
+            log(f"without {name}: {error}")
+    return models

@@ -1,4 +1,4 @@
-"""`qamoe-bench data`: look at data files, convert them, get them."""
+"""`qamoe-bench data`: inspect, convert, encode and fetch data files."""
 
 import json
 from pathlib import Path
@@ -6,78 +6,88 @@ from typing import Annotated
 
 import typer
 
-from qamoe_bench.cli.report import talk
+from qamoe_bench.cli.console import log, print_chapters_as, stderr
+from qamoe_bench.cli.options import PrecisionName
 
-app = typer.Typer(help="Look at data files, convert them, get them.", no_args_is_help=True)
+app = typer.Typer(help="Inspect, convert, encode and fetch data files.", no_args_is_help=True)
 
-DataPath = Annotated[Path, typer.Argument(help="A data file or folder in any format that is read.", metavar="FILE")]
+DataPath = Annotated[Path, typer.Argument(help="A data file or folder in any supported format.", metavar="FILE")]
 
 
-@app.command()
-def inspect(
+@app.command("inspect")
+def inspect_data(
     file: DataPath,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: one object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs: one object.")] = False,
 ) -> None:
-    """Print what is in a data file, what reading mends in it, and what it leaves as it is."""
-    talk.print(f"reading {file} ...", highlight=False, markup=False, soft_wrap=True)
+    """Print the content of a data file, the defects that are repaired on reading, and those that are not."""
+    log(f"reading {file} ...")
     from qamoe_bench.curation.audit import audit
     from qamoe_bench.curation.audit_tables import audit_chapter
-    from qamoe_bench.report.formats.plain import plain_text
-    from qamoe_bench.report.formats.terminal import print_chapters, stdout
 
-    found = audit(file)
+    findings = audit(file)
     if as_json:
-        print(json.dumps(found.record(), indent=2, ensure_ascii=False))
-    elif stdout().is_terminal:
-        print_chapters([audit_chapter(found)], stdout())
+        print(json.dumps(findings.record(), indent=2, ensure_ascii=False))
     else:
-        print(plain_text([audit_chapter(found)]), end="")
+        print_chapters_as([audit_chapter(findings)], "terminal", None)
 
 
-@app.command()
-def convert(
+@app.command("convert")
+def convert_data(
     file: DataPath,
-    folder: Annotated[Path, typer.Argument(help="Where to write; nothing may be there yet.", metavar="DIR")],
+    folder: Annotated[Path, typer.Argument(help="Folder to write; it must be empty or not exist yet.", metavar="DIR")],
 ) -> None:
-    """Write a data set as a folder of arrays that are mapped and not loaded, for sets larger than memory."""
-    talk.print(f"reading {file} ...", highlight=False, markup=False, soft_wrap=True)
+    """Write a data set as a folder of memory-mapped arrays, for data larger than memory."""
+    log(f"reading {file} ...")
     from qamoe_bench.curation.convert import blocks_in, check_place, write
     from qamoe_bench.data.open import as_dataset, format_of, read
     from qamoe_bench.progress import progress_display
 
-    check_place(folder)
-    found = read(file)
-    data, source = as_dataset(found), {"format": format_of(found), "file": file.name}
-    with progress_display(talk, "blocks")(blocks_in(data)) as tick:
+    check_place(folder)  # before the data are read, which may take minutes
+    content = read(file)
+    data = as_dataset(content)
+    # Recorded in the folder's manifest; the path itself is left out because it differs between machines.
+    source = {"format": format_of(content), "file": file.name}
+    with progress_display(stderr, "blocks")(blocks_in(data)) as tick:
         write(data, folder, source, tick)
     for note in data.notes:
-        talk.print(f"reading: {note}", highlight=False, markup=False, soft_wrap=True)
-    samples = sum(map(len, data.splits.values()))
-    size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
-    talk.print(f"wrote {folder}: {samples} samples, {size:.1f} MB", highlight=False, markup=False, soft_wrap=True)
+        log(f"reading: {note}")
+    samples = sum(len(split) for split in data.splits.values())
+    megabytes = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
+    log(f"wrote {folder}: {samples} samples, {megabytes:.1f} MB")
 
 
-@app.command()
-def encode(
+# The encoder, and how much of each text it reads and keeps.
+Encoder = Annotated[
+    str, typer.Option("--encoder", help="Language model on this machine, by folder or name.", metavar="NAME|DIR")
+]
+Frames = Annotated[int, typer.Option("--frames", min=3, help="Largest number of hidden states to keep per text.")]
+Tokens = Annotated[
+    int | None,
+    typer.Option("--tokens", min=3, help="Largest number of tokens to read per text. Default: the model's limit."),
+]
+
+# Where results are written. The cache lets an interrupted encoding continue.
+OutputFolder = Annotated[
+    Path | None, typer.Option("--output", help="Folder to write. Default: ./<data>-<encoder>.", metavar="DIR")
+]
+CacheFolder = Annotated[
+    Path | None,
+    typer.Option("--cache", metavar="DIR", help="Folder for finished parts. Default: the user's cache folder."),
+]
+
+
+@app.command("encode")
+def encode_data(
     file: DataPath,
-    encoder: Annotated[
-        str, typer.Option("--encoder", help="A language model on this machine, by folder or name.", metavar="NAME|DIR")
-    ],
-    output: Annotated[
-        Path | None, typer.Option("--output", help="Where to write. Default: ./<data>-<encoder>.", metavar="DIR")
-    ] = None,
-    frames: Annotated[int, typer.Option("--frames", min=3, help="States that are kept of a text at most.")] = 50,
-    tokens: Annotated[
-        int | None,
-        typer.Option("--tokens", min=3, help="Tokens that are read of a text at most. Default: all that fit."),
-    ] = None,
-    precision: Annotated[str, typer.Option("--precision", help="float32 or bfloat16.")] = "float32",
-    cache: Annotated[
-        Path | None, typer.Option("--cache", help="Where finished parts are kept. Default: the user's cache folder.")
-    ] = None,
+    encoder: Encoder,
+    output: OutputFolder = None,
+    frames: Frames = 50,
+    tokens: Tokens = None,
+    precision: PrecisionName = "float32",
+    cache: CacheFolder = None,
 ) -> None:
-    """Write a data set with the states of a language model in place of its text, as a folder like convert's."""
-    talk.print(f"reading {file} and {encoder} ...", highlight=False, markup=False, soft_wrap=True)
+    """Replace the text of a data set by hidden states of a language model; writes a folder as `convert` does."""
+    log(f"reading {file} and {encoder} ...")
     from qamoe_bench.curation.convert import check_place, write
     from qamoe_bench.curation.encode import chunks_in, default_cache, encode_text
     from qamoe_bench.data.open import as_dataset, read
@@ -85,30 +95,34 @@ def encode(
     from qamoe_bench.evaluation.precision import find_precision
     from qamoe_bench.progress import progress_display
 
-    language, exact = find_language_model(encoder), find_precision(precision)
+    language = find_language_model(encoder)
+    arithmetic = find_precision(precision)
     data = as_dataset(read(file))
     folder = output or Path(f"{data.name}-{language.name}")
-    check_place(folder)
-    with progress_display(talk, "chunks of texts")(chunks_in(data)) as tick:
-        encoded = encode_text(data, language, cache or default_cache(), frames, tokens, exact, tick)
+    check_place(folder)  # before hours of encoding
+    with progress_display(stderr, "chunks of texts")(chunks_in(data)) as tick:
+        encoded = encode_text(data, language, cache or default_cache(), frames, tokens, arithmetic, tick)
     write(encoded, folder, {"file": file.name, "encoder": language.name, "encoder digest": language.digest})
-    talk.print(encoded.notes[-1], highlight=False, markup=False, soft_wrap=True)
-    talk.print(f"wrote {folder}", highlight=False, markup=False, soft_wrap=True)
+    log(encoded.notes[-1])  # the note about the encoding itself; earlier ones belong to the file
+    log(f"wrote {folder}")
 
 
-@app.command()
-def fetch(
-    name: Annotated[str, typer.Argument(help="As 'qamoe-bench ls datasets' lists it.", metavar="NAME")],
+@app.command("fetch")
+def fetch_data(
+    name: Annotated[str, typer.Argument(help="A name that `qamoe-bench ls datasets` lists.", metavar="NAME")],
     source: Annotated[
-        str, typer.Option("--from", help="A file that you have, or an address that you may take it from.")
+        str,
+        typer.Option(
+            "--from", metavar="FILE|URL", help="A file that you have, or a URL that you are allowed to download from."
+        ),
     ] = "",
-    to: Annotated[Path, typer.Option("--to", help="Folder for a download.")] = Path(),
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder for the download.")] = Path(),
 ) -> None:
-    """Get one of the files that papers use, or say how to; it is what it should be, or there is none."""
-    from qamoe_bench.curation.fetch import fetch as get
+    """Download or verify a published data file by its SHA-256; without --from, print where to get it."""
+    from qamoe_bench.curation.fetch import fetch
     from qamoe_bench.progress import download_display
 
-    with download_display(talk) as tick:
-        path = get(name, source, to, tick)
-    talk.print(f"{path} is {name}, as its SHA-256 says", highlight=False, markup=False, soft_wrap=True)
-    print(path)
+    with download_display(stderr) as tick:
+        path = fetch(name, source, to, tick)
+    log(f"{path} is {name}, as its SHA-256 says")
+    print(path)  # for scripts: --data "$(qamoe-bench data fetch ...)"

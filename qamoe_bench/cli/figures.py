@@ -1,4 +1,4 @@
-"""`qamoe-bench figures`: stored results as figures for print. Nothing here needs torch."""
+"""`qamoe-bench figures`: figures for print from stored results. Nothing here needs torch."""
 
 import json
 from collections.abc import Mapping
@@ -7,56 +7,78 @@ from typing import Annotated
 
 import typer
 
-from qamoe_bench.cli.report import DialectName, OnlyModels, OnlyProtocols, Results, finished
+from qamoe_bench.cli.options import DialectName, Metrics, OnlyModels, OnlyProtocols, Results
 from qamoe_bench.errors import BenchError
 from qamoe_bench.metrics.dialects import find_dialect
 from qamoe_bench.store.store import Store
 
+# Kinds of figures are those of `qamoe_bench.figures.gallery`, which is not imported here because it needs matplotlib.
+Kinds = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--kind",
+        metavar="NAME",
+        help="curves, points, landscape, differences, quality or pareto. Repeatable. Default: all.",
+    ),
+]
+Costs = Annotated[
+    Path | None,
+    typer.Option(
+        "--costs",
+        metavar="FILE",
+        help="Output of `cost --json`: the cost of a model is then its multiply-adds, not its parameters.",
+    ),
+]
 
-def figures(
+# Every figure is drawn in every width and written as every type of file.
+Widths = Annotated[
+    list[str] | None,
+    typer.Option("--width", metavar="NAME", help="one or two columns: 3.3 or 7 inches. Repeatable. Default: one."),
+]
+FileTypes = Annotated[
+    list[str] | None, typer.Option("--type", metavar="NAME", help="png, pdf or svg. Repeatable. Default: png.")
+]
+OutputFolder = Annotated[Path, typer.Option("--output", metavar="DIR", help="Folder for the files.")]
+
+
+def draw_figures(
     results: Results = Path("results"),
-    output: Annotated[Path, typer.Option("--output", help="Folder for the files.")] = Path("figures"),
-    kind: Annotated[
-        list[str],
-        typer.Option(
-            "--kind", help="curves, points, landscape, differences, quality or pareto. Repeatable. Default: all."
-        ),
-    ] = [],  # noqa: B006
-    width: Annotated[
-        list[str], typer.Option("--width", help="one or two columns: 3.3 or 7 inches. Repeatable. Default: one.")
-    ] = [],  # noqa: B006
-    type: Annotated[list[str], typer.Option("--type", help="png, pdf or svg. Repeatable. Default: png.")] = [],  # noqa: B006
-    metric: Annotated[list[str], typer.Option("--metric", help="Which metrics to draw. Repeatable.")] = [],  # noqa: B006
-    protocol: OnlyProtocols = [],  # noqa: B006
-    model: OnlyModels = [],  # noqa: B006
-    costs: Annotated[
-        Path | None,
-        typer.Option("--costs", help="What `cost --json` printed: multiply-adds, not parameters, are the cost then."),
-    ] = None,
+    output: OutputFolder = Path("figures"),
+    kind: Kinds = None,
+    width: Widths = None,
+    type: FileTypes = None,
+    metric: Metrics = None,
+    protocol: OnlyProtocols = None,
+    model: OnlyModels = None,
+    costs: Costs = None,
     dialect: DialectName = "mmsa",
 ) -> None:
-    """Draw what is stored, and print the paths; the same results give the same bytes."""
+    """Draw figures of stored results and print their paths; equal results give identical files."""
     from qamoe_bench.analysis.selection import select
     from qamoe_bench.figures.gallery import Choice, draw
     from qamoe_bench.report.tables import analyses
 
-    choice = Choice(kind, width or ["one"], type or ["png"], None if costs is None else _multiply_adds(costs))
-    named, store = find_dialect(dialect), Store(results)
-    cells = select(finished(store), protocol, model)
+    multiply_adds = None if costs is None else _read_multiply_adds(costs)
+    choice = Choice(kind or (), width or ["one"], type or ["png"], multiply_adds)
+    definitions = find_dialect(dialect)
+    store = Store(results)
+    cells = select(store.require_cells(), protocol or (), model or ())
     drawn = 0
-    for path in draw(analyses(cells, named, metric), choice, output):
-        print(path)
+    # Both are iterators: one analysis is drawn and released before the next is computed.
+    for path in draw(analyses(cells, definitions, metric or ()), choice, output):
+        print(path)  # as soon as each file exists, because a large store takes minutes
         drawn += 1
     if not drawn:
-        asked = f" of --kind {', '.join(kind)}" if kind else ""
+        kinds = f" of --kind {', '.join(kind)}" if kind else ""
         raise BenchError(
-            f"nothing to draw{asked} in {store.runs}: expected other kinds, protocols or models; ask for less"
+            f"nothing to draw{kinds} in {store.runs}: expected other kinds, protocols or models; relax the selection"
         )
 
 
-def _multiply_adds(path: Path) -> Mapping[str, float]:
-    """By model, in G per sample."""
+def _read_multiply_adds(path: Path) -> Mapping[str, float]:
+    """Multiply-adds per sample in billions (G), by model."""
     try:
-        return {record["model"]: float(record["gmacs"]) for record in json.loads(path.read_text(encoding="utf-8"))}
+        records = json.loads(path.read_text(encoding="utf-8"))
+        return {record["model"]: float(record["gmacs"]) for record in records}
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise BenchError(f"--costs {path}: expected what 'qamoe-bench cost --json' prints, got {error!r}") from error
+        raise BenchError(f"--costs {path}: expected the output of 'qamoe-bench cost --json', got {error!r}") from error

@@ -1,4 +1,4 @@
-"""`qamoe-bench ls`: what there is, by name."""
+"""`qamoe-bench ls`: the names of models, protocols, data sets, metrics and runs. Nothing here needs torch."""
 
 import json
 from collections.abc import Callable
@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from qamoe_bench.cli.report import Results, talk
+from qamoe_bench.cli.console import log
+from qamoe_bench.cli.options import Results
 from qamoe_bench.errors import unknown_name
 from qamoe_bench.metrics.catalogue import METRICS
 from qamoe_bench.metrics.dialects import DIALECTS
@@ -16,62 +17,100 @@ from qamoe_bench.registry import model_refs
 from qamoe_bench.store.failures import failed_keys
 from qamoe_bench.store.store import Store
 
+Entry = dict[str, Any]
+"""One line of a list: its columns by name, the first of them `name`."""
+
 
 def list_names(
-    what: Annotated[str, typer.Argument(help="models, protocols, datasets, metrics or runs")],
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: a list of objects with `name`.")] = False,
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="models, protocols, datasets, metrics or runs.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON for programs: a list of objects with `name`.")
+    ] = False,
     results: Results = Path("results"),
 ) -> None:
-    """List what there is, by name."""
-    lists: dict[str, Callable[[], list[dict[str, Any]]]] = {
-        "models": _models, "protocols": _protocols, "datasets": _datasets, "metrics": _metrics,
-        "runs": lambda: _runs(Store(results)),
-    }  # fmt: skip
-    if what not in lists:
-        raise unknown_name("list", what, lists)
-    rows = lists[what]()
+    """List the available models, protocols, data sets or metrics, or the stored runs."""
+    listings: dict[str, Callable[[], list[Entry]]] = {
+        "models": _models,
+        "protocols": _protocols,
+        "datasets": _datasets,
+        "metrics": _metrics,
+        "runs": lambda: _runs(Store(results)),  # the only list that depends on an option
+    }
+    if kind not in listings:
+        raise unknown_name("list", kind, listings)
+    entries = listings[kind]()
     if as_json:
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
-    elif rows:
+        print(json.dumps(entries, indent=2, ensure_ascii=False))
+    elif entries:
         from qamoe_bench.report.formats.terminal import print_rows
 
-        print_rows(rows)
+        print_rows(entries)
     else:
-        talk.print(f"no {what} yet", highlight=False)
+        log(f"no {kind} yet")
 
 
-def _models() -> list[dict[str, Any]]:
+def _models() -> list[Entry]:
+    # Summaries and variants are read from source files; no model is imported.
     return [
         {"name": name, "summary": ref.summary(), "variants": ", ".join(ref.variants()), "builder": ref.target}
         for name, ref in model_refs().items()
     ]
 
 
-def _protocols() -> list[dict[str, Any]]:
-    found = [load_protocol(name) for name in protocol_names()]
-    return [{"name": p.name, "title": p.title, "conditions": len(p.conditions), "digest": p.digest[:12]} for p in found]
+def _protocols() -> list[Entry]:
+    entries = []
+    for name in protocol_names():
+        protocol = load_protocol(name)
+        digest = protocol.digest[:12]  # enough to distinguish two versions
+        entries.append(
+            {"name": name, "title": protocol.title, "conditions": len(protocol.conditions), "digest": digest}
+        )
+    return entries
 
 
-def _datasets() -> list[dict[str, Any]]:
+def _datasets() -> list[Entry]:
     from qamoe_bench.data.known import KNOWN
 
-    embedded = {"name": "synthetic", "summary": "embedded, of known law: 1284/229/686 samples, with an oracle"}
-    return [embedded, *({"name": k.name, "summary": f"{k.title}; see 'qamoe-bench data fetch'"} for k in KNOWN)]
+    # Written out, because generating the data to count its samples would need torch.
+    entries = [
+        {"name": "synthetic", "summary": "embedded synthetic data: 1284/229/686 samples, with a Bayes-optimal oracle"}
+    ]
+    for known in KNOWN:
+        entries.append({"name": known.name, "summary": f"{known.title}; see 'qamoe-bench data fetch'"})
+    return entries
 
 
-def _metrics() -> list[dict[str, Any]]:
-    return [
-        {"name": m.name, "better": m.better, "unit": m.unit, "title": m.title,
-         "dialects": ", ".join(d.name for d in DIALECTS.values() if m.name in d.definitions)}
-        for m in METRICS.values()
-    ]  # fmt: skip
+def _metrics() -> list[Entry]:
+    entries = []
+    for metric in METRICS.values():
+        dialects = [dialect.name for dialect in DIALECTS.values() if metric.name in dialect.definitions]
+        entries.append(
+            {
+                "name": metric.name,
+                "better": metric.better,
+                "unit": metric.unit,
+                "title": metric.title,
+                "dialects": ", ".join(dialects),
+            }
+        )
+    return entries
 
 
-def _runs(store: Store) -> list[dict[str, Any]]:
-    done = store.finished()
-    return [
-        {"name": run["run"], "data": run["data"]["name"], "protocols": ", ".join(run["protocols"]),
-         "cells": f"{len(done.intersection(run['cells']))}/{len(run['cells'])}",
-         "failed": len(failed_keys(store, run["run"]) - done)}
-        for run in store.manifests()
-    ]  # fmt: skip
+def _runs(store: Store) -> list[Entry]:
+    finished = store.finished()
+    entries = []
+    for run in store.manifests():
+        cells = run["cells"]
+        done = finished.intersection(cells)
+        # Another run may have finished a cell that failed here.
+        failed = failed_keys(store, run["run"]) - finished
+        entries.append(
+            {
+                "name": run["run"],
+                "data": run["data"]["name"],
+                "protocols": ", ".join(run["protocols"]),
+                "cells": f"{len(done)}/{len(cells)}",
+                "failed": len(failed),
+            }
+        )
+    return entries

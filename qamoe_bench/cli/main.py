@@ -1,4 +1,7 @@
-"""The command line. Each command parses, makes one call and prints; heavy imports wait until they are needed."""
+"""Entry point of the command line: registration of the commands, and exit codes.
+
+0 success; 1 a failed run, or a regression in a check; 2 a user's mistake; 130 an interrupted run.
+"""
 
 import sys
 from typing import Annotated
@@ -6,29 +9,32 @@ from typing import Annotated
 import typer
 
 from qamoe_bench import __version__
-from qamoe_bench.cli import cost, data, figures, ls, protocol, report, run
-from qamoe_bench.cli.report import talk
+from qamoe_bench.cli import check, cost, data, figures, ls, protocol, report, run
+from qamoe_bench.cli.console import stderr
 from qamoe_bench.errors import BenchError, RunFailed
 
 app = typer.Typer(
-    help="How robust is this multimodal sentiment model, compared with those, and can I trust the comparison?",
+    help="Train multimodal sentiment models, evaluate them with missing and noisy modalities, and compare them.",
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
+    pretty_exceptions_enable=False,  # a bug keeps Python's own traceback, which reports can quote
+    add_completion=False,  # --install-completion would edit the user's shell configuration
 )
 
 
 def main() -> None:
-    """Run a command; a user's mistake is one line and exit status 2, a failed run one line and 1."""
-    sys.path.insert(0, "")  # `--model package.module:build` may lie in the folder that one stands in
+    """Run a command; an error of the user prints one line and exits with 2, a failed run with 1."""
+    sys.path.insert(0, "")  # `--model package.module:build` may be in the current folder
     try:
         app()
     except BenchError as error:
-        talk.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(2)
+        _exit_with(2, f"error: {error}")
     except RunFailed as error:
-        talk.print(f"failed: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(1)
+        _exit_with(1, f"failed: {error}")
+
+
+def _exit_with(code: int, message: str) -> None:
+    stderr.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(code)
 
 
 @app.callback(invoke_without_command=True)
@@ -38,11 +44,12 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
         raise typer.Exit
 
 
-app.command()(run.run)
-app.command()(report.report)
-app.command()(report.check)
-app.command()(figures.figures)
-app.command()(cost.cost)
-app.command(name="ls")(ls.list_names)
+# The order is that of `qamoe-bench --help`.
+app.command("run")(run.run)
+app.command("report")(report.report)
+app.command("check")(check.check_results)
+app.command("figures")(figures.draw_figures)
+app.command("cost")(cost.print_costs)
+app.command("ls")(ls.list_names)
 app.add_typer(protocol.app, name="protocol")
 app.add_typer(data.app, name="data")

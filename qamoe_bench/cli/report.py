@@ -1,60 +1,61 @@
-"""`qamoe-bench report` and `check`: what stored results say. Nothing here needs torch."""
+"""`qamoe-bench report`: tables, records or a page from stored results. Nothing here needs torch."""
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from qamoe_bench.cli.console import print_chapters_as, print_or_write
+from qamoe_bench.cli.options import DialectName, Metrics, OnlyModels, OnlyProtocols, Results
 from qamoe_bench.errors import BenchError, unknown_name
-from qamoe_bench.metrics.dialects import DIALECTS, find_dialect
-from qamoe_bench.store.store import Store, StoredCell, write_atomic
+from qamoe_bench.metrics.dialects import find_dialect
+from qamoe_bench.store.store import Store, StoredCell
 
-if TYPE_CHECKING:
-    from qamoe_bench.report.table import Chapter
+# How the report looks, and where it goes.
+FormatName = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="terminal, markdown, latex, html (one self-contained page with charts), or json and csv for programs.",
+    ),
+]
+OutputFile = Annotated[
+    Path | None, typer.Option("--output", metavar="FILE", help="Write to this file instead of standard output.")
+]
+Overview = Annotated[
+    bool, typer.Option("--overview", help="Show one line per protocol and per model, in one metric (mae).")
+]
 
-talk = Console(stderr=True)
-
-Results = Annotated[Path, typer.Option("--results", help="Folder of the store; runs are kept in DIR/runs.")]
-DialectName = Annotated[str, typer.Option("--dialect", help=f"Definitions of the metrics: {', '.join(DIALECTS)}.")]
-
-OnlyProtocols = Annotated[list[str], typer.Option("--protocol", help="Only these; * stands for anything. Repeatable.")]
-OnlyModels = Annotated[
-    list[str],
-    typer.Option("--model", help="Only these, late-fusion, mean and oracle; * stands for anything. Repeatable."),
+# Additions to the stored results.
+Against = Annotated[
+    str,
+    typer.Option("--against", metavar="NAME", help="`published`: show published numbers next to the measured ones."),
+]
+Texts = Annotated[
+    Path | None,
+    typer.Option(
+        "--texts", metavar="FILE", help="With html: data file whose raw texts are shown next to single samples."
+    ),
 ]
 
 
 def report(
     results: Results = Path("results"),
     dialect: DialectName = "mmsa",
-    metric: Annotated[list[str], typer.Option("--metric", help="Which metrics to show. Repeatable.")] = [],  # noqa: B006
-    format: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            help="terminal, markdown, latex, html (one page with charts that needs nothing else), or json and csv for "
-            "programs.",
-        ),
-    ] = "terminal",
-    output: Annotated[Path | None, typer.Option("--output", help="Write to this file instead of printing.")] = None,
-    against: Annotated[
-        str, typer.Option("--against", help="`published`: put published numbers beside the measured ones.")
-    ] = "",
-    protocol: OnlyProtocols = [],  # noqa: B006
-    model: OnlyModels = [],  # noqa: B006
-    overview: Annotated[
-        bool, typer.Option("--overview", help="One page: a line per protocol and per model, in one metric (mae).")
-    ] = False,
-    texts: Annotated[
-        Path | None,
-        typer.Option("--texts", help="With html: the data file whose raw texts are shown beside single samples."),
-    ] = None,
+    metric: Metrics = None,
+    format: FormatName = "terminal",
+    output: OutputFile = None,
+    against: Against = "",
+    protocol: OnlyProtocols = None,
+    model: OnlyModels = None,
+    overview: Overview = False,
+    texts: Texts = None,
 ) -> None:
-    """Print tables from everything that is stored; nothing is computed again but the metrics."""
+    """Print tables of all stored results; metrics are computed from the stored predictions."""
+    # Options are checked before the store is read, which may take seconds.
     if against not in ("", "published"):
         raise unknown_name("--against", against, ("published",))
     from qamoe_bench.analysis.selection import select
@@ -62,70 +63,16 @@ def report(
 
     check_format(format, of_tables=overview)
     store = Store(results)
-    cells = select(finished(store), protocol, model)
+    cells = select(store.require_cells(), protocol or (), model or ())
+    metrics = metric or ()
     if texts is not None and format != PAGE:
         raise BenchError(f"--texts with --format {format}: only the page shows single samples; add --format {PAGE}")
     if overview:
-        _print_overview(cells, dialect, metric, format, output)
+        _print_overview(cells, dialect, metrics, format, output)
     elif format == PAGE:
-        _write_page(store, dialect, metric, output, cells, texts)
+        _write_page(store, dialect, metrics, output, cells, texts)
     else:
-        print_report(store, dialect, metric, format, output, cells, against_published=bool(against))
-
-
-def check(
-    reference: Annotated[Path, typer.Option("--reference", help="Store to compare with.")],
-    results: Results = Path("results"),
-    dialect: DialectName = "mmsa",
-    metric: Annotated[list[str], typer.Option("--metric", help="Which metrics to judge. Repeatable.")] = [],  # noqa: B006
-    tolerance: Annotated[
-        float, typer.Option("--tolerance", min=0, help="How much worse is no regression: .01 is a point of accuracy.")
-    ] = 0.01,
-    slowdown: Annotated[
-        float, typer.Option("--slowdown", min=1, help="How many times the control's time a model may gain.")
-    ] = 2.0,
-    seeds: Annotated[str, typer.Option("--seeds", help="Which seeds of the reference to expect. Default: all.")] = "",
-    protocol: Annotated[
-        list[str],
-        typer.Option("--protocol", help="Which protocols of it to expect; * is anything. Repeatable."),
-    ] = [],  # noqa: B006
-    model: Annotated[
-        list[str],
-        typer.Option(
-            "--model", help="Which models of it to expect beside late-fusion, mean and oracle; * too. Repeatable."
-        ),
-    ] = [],  # noqa: B006
-    junit: Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML to this file too.")] = None,
-) -> None:
-    """Compare stored results with a reference: exit status 1 where something is surely worse, lost or changed."""
-    from qamoe_bench.analysis.check.check import Expected
-    from qamoe_bench.analysis.check.check import check as compare
-    from qamoe_bench.analysis.check.findings import Limits
-    from qamoe_bench.report import verdict as told
-    from qamoe_bench.report.formats.terminal import print_table, stdout
-    from qamoe_bench.report.tables import shown_metrics
-
-    named = find_dialect(dialect)
-    expected = Expected(parse_seeds(seeds) if seeds else (), protocol, model)
-    limits = Limits(tolerance, slowdown)
-    found = compare(Store(reference), Store(results), named, shown_metrics(named, metric), limits, expected)
-    if (table := told.verdict_table(found)) is not None:
-        print_table(table, stdout())
-    print("\n".join([told.summary(found), *(f"note: {note}" for note in found.notes)]))
-    if junit is not None:
-        write_atomic(junit, told.junit(found).encode())
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        print("\n".join(told.annotations(found)))
-    if found.regressions:
-        raise typer.Exit(1)
-
-
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """Seeds as options give them."""
-    try:
-        return tuple(int(word) for word in text.split(","))
-    except ValueError as error:
-        raise BenchError(f"--seeds {text!r}: expected whole numbers with commas between, as in 1111,1112") from error
+        print_report(store, dialect, metrics, format, output, cells, against_published=bool(against))
 
 
 def print_report(
@@ -138,15 +85,30 @@ def print_report(
     *,
     against_published: bool = False,
 ) -> None:
-    """Print all that is known of these cells of a store."""
+    """Print or write the report of some cells, as tables or as records.
+
+    Args:
+        store: The store of the cells, whose manifests describe their protocols.
+        dialect: Name of the metric dialect.
+        metrics: Metrics to show; empty for the main metrics of the dialect.
+        format: A format of tables or of records.
+        output: A file to write to instead of standard output.
+        cells: The cells to report.
+        against_published: Whether to add published numbers.
+
+    Raises:
+        BenchError: If the dialect or a metric does not exist, or the file cannot be written.
+    """
     from qamoe_bench.report.formats.choice import OF_RECORDS
     from qamoe_bench.report.tables import analyses, chapters
 
-    found = analyses(cells, find_dialect(dialect), metrics)
+    # An iterator: a large store has more analyses than fit into memory at once.
+    sections = analyses(cells, find_dialect(dialect), metrics)
     if format in OF_RECORDS:
-        _deliver(OF_RECORDS[format](found), output)
+        print_or_write(OF_RECORDS[format](sections), output)
     else:
-        _print_chapters(chapters(found, store.manifests(), against_published=against_published), format, output)
+        tables = chapters(sections, store.manifests(), against_published=against_published)
+        print_chapters_as(tables, format, output)
 
 
 def _print_overview(
@@ -157,27 +119,9 @@ def _print_overview(
 
     if len(metrics) > 1:
         raise BenchError(f"--overview shows one metric, got --metric {', '.join(metrics)}; name one of them")
-    named = find_dialect(dialect)
-    (metric,) = shown_metrics(named, metrics or ("mae",))
-    _print_chapters([overview(cells, named, metric)], format, output)
-
-
-def finished(store: Store) -> list[StoredCell]:
-    """Its cells; none is the user's mistake."""
-    if not (cells := store.cells()):
-        raise BenchError(f"no finished cells in {store.runs}: expected a store; run 'qamoe-bench run' first")
-    return cells
-
-
-def _print_chapters(found: "Sequence[Chapter]", format: str, output: Path | None) -> None:
-    from qamoe_bench.report.formats.choice import OF_CHAPTERS
-
-    if format == "terminal" and output is None and sys.stdout.isatty():
-        from qamoe_bench.report.formats.terminal import print_chapters, stdout
-
-        print_chapters(found, stdout())
-    else:
-        _deliver(OF_CHAPTERS[format](found), output)
+    definitions = find_dialect(dialect)
+    (metric,) = shown_metrics(definitions, metrics or ("mae",))  # checks the name; every dialect defines mae
+    print_chapters_as([overview(cells, definitions, metric)], format, output)
 
 
 def _write_page(
@@ -188,20 +132,12 @@ def _write_page(
     cells: Sequence[StoredCell],
     texts: Path | None,
 ) -> None:
-    if output is None and sys.stdout.isatty():
+    if output is None and sys.stdout.isatty():  # before minutes of work
         raise BenchError("--format html writes megabytes: expected a file or a pipe; add --output page.html")
     try:
-        from qamoe_bench.page.page import page
+        from qamoe_bench.page.page import page  # needs jinja2 and altair, which are optional
     except ModuleNotFoundError as error:
         raise BenchError(
             f"--format html needs {error.name}, which is not installed; run: pip install 'qamoe-bench[page]'"
         ) from error
-    _deliver(page(cells, store.manifests(), find_dialect(dialect), metrics, texts), output)
-
-
-def _deliver(text: str, output: Path | None) -> None:
-    if output is None:
-        print(text, end="")
-    else:
-        write_atomic(output, text.encode())
-        talk.print(f"wrote {output}", highlight=False, soft_wrap=True)
+    print_or_write(page(cells, store.manifests(), find_dialect(dialect), metrics, texts), output)

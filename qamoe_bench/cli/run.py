@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qamoe_bench import __version__
-from qamoe_bench.cli.report import DialectName, Results, parse_seeds, print_report, talk
+from qamoe_bench.cli.console import stderr
+from qamoe_bench.cli.options import DialectName, Results, parse_seeds
+from qamoe_bench.cli.report import print_report
 from qamoe_bench.metrics.dialects import find_dialect
 from qamoe_bench.store.store import Store
 
@@ -84,7 +86,7 @@ def run(
 ) -> None:
     """Train models, sweep them through protocols, store the predictions and print the tables."""
     find_dialect(dialect)  # raises for an unknown one, before any work
-    talk.print(f"qamoe-bench {__version__}: reading data and checking the request ...", highlight=False)
+    stderr.print(f"qamoe-bench {__version__}: reading data and checking the request ...", highlight=False)
     # These import torch, which takes seconds: the line above and errors of usage come first.
     from qamoe_bench.run.executors.choice import Execution
     from qamoe_bench.run.grid import Grid
@@ -124,7 +126,7 @@ def _warn_uncovered(plans: "Sequence[Plan]") -> None:
     for name, phrases in uncovered.items():
         for phrase in phrases:
             line = f"note: model {name}: {phrase}; after a change to that code, use another --results folder"
-            talk.print(line, highlight=False, markup=False, soft_wrap=True)
+            stderr.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _execute(plans: "Sequence[Plan]", store: Store, execution: "Execution") -> "RunSummary":
@@ -132,11 +134,11 @@ def _execute(plans: "Sequence[Plan]", store: Store, execution: "Execution") -> "
     from qamoe_bench.run.runner import run_plans
 
     try:
-        return run_plans(plans, store, execution, progress_display(talk))
+        return run_plans(plans, store, execution, progress_display(stderr))
     except KeyboardInterrupt:
         cells = [cell for plan in plans for cell in plan.cells]
         stored = sum(store.find_cell(cell) is not None for cell in cells)
-        talk.print(f"stopped: {stored} of {len(cells)} cells are stored; the same command continues from there")
+        stderr.print(f"stopped: {stored} of {len(cells)} cells are stored; the same command continues from there")
         sys.exit(130)  # 128 + SIGINT, as shells report it
 
 
@@ -149,7 +151,7 @@ def _print_summary(plans: "Sequence[Plan]", summary: "RunSummary", store: Store)
             f"trained {summary.trained} models, evaluated {summary.evaluated} cells, reused {summary.reused}, in "
             f"{summary.seconds:.0f} s ({folders})"
         )
-    talk.print(line, highlight=False, soft_wrap=True)
+    stderr.print(line, highlight=False, soft_wrap=True)
 
 
 def _print_tables(plans: "Sequence[Plan]", store: Store, dialect: str) -> None:

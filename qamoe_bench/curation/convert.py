@@ -18,7 +18,7 @@ from qamoe_bench.data.dataset import Dataset, Split
 from qamoe_bench.data.digest import digest_of_facts
 from qamoe_bench.data.folder.folder import FORMAT, MANIFEST, SCHEMA, TOKENS, file_name
 from qamoe_bench.errors import BenchError
-from qamoe_bench.store.store import is_alive
+from qamoe_bench.store.atomic import is_alive
 
 BLOCK = 512  # samples that are written together
 Tick = Callable[[int], None]

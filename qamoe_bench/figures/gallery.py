@@ -16,7 +16,7 @@ from qamoe_bench.figures.pareto import paretos
 from qamoe_bench.figures.points import points
 from qamoe_bench.figures.quality import qualities
 from qamoe_bench.figures.style import WIDTHS, styled
-from qamoe_bench.store.store import write_atomic
+from qamoe_bench.store.atomic import write_atomic
 
 FIGURE_KINDS: Mapping[str, FigureKind] = {
     "curves": curves,

@@ -152,7 +152,7 @@ def _failure_message(failures: Sequence[Failure], cells: int, store: Store) -> s
     # Cells often fail for the same reason, so each reason is shown once.
     by_reason: dict[str, list[str]] = {}
     for failure in failures:
-        by_reason.setdefault(failure.reason, []).append(failure.cell.words)
+        by_reason.setdefault(failure.reason, []).append(failure.cell.label)
     groups = [f"{_first_few(names, ', ')}: {reason}" for reason, names in by_reason.items()]
     return (
         f"{len(failures)} of {cells} cells ({_first_few(groups, '; ')}); the others are stored. The reasons are kept "

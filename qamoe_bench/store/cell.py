@@ -1,7 +1,7 @@
-"""What a store holds, as types: cells and the facts about them.
+"""The unit of storage: a cell and the facts that are recorded with it.
 
 A cell is one model × seed × regime × protocol on one data set. Its key is a hash of everything that determines its
-numbers, so equal keys mean equal predictions and a finished cell never has to be made again.
+numbers, so equal keys mean equal predictions and a finished cell is never computed twice.
 """
 
 import hashlib
@@ -12,16 +12,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 SCHEMA = 1
+"""Version of the stored files; readers refuse a higher one."""
 
 ORACLE = "oracle"
-"""The row of the Bayes-optimal predictor; it is not trained, and its regime says so."""
+"""Model name of the Bayes-optimal predictor, which is not trained: its regime is empty."""
 
 GIVEN = "given"
-"""The regime of weights that the user brought."""
+"""Regime of weights that the user supplied."""
 
-
-READABLE = 120
-"""Characters of the readable part of a file's name; a name of more than 255 is refused by most file systems."""
+READABLE_LENGTH = 120
+"""Longest readable part of a file name, in characters; most file systems refuse names of more than 255 bytes."""
 
 
 def digest_of(content: object) -> str:
@@ -31,7 +31,7 @@ def digest_of(content: object) -> str:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell.
+    """The identity of one cell.
 
     Attributes:
         dataset: Name of the data set.
@@ -39,9 +39,10 @@ class Cell:
         protocol: Name of the protocol.
         protocol_digest: Digest of its meaning.
         model: Name of the model.
-        regime: How it was trained; empty for the oracle.
-        recipe: Digest of all else that determines predictions but the seed: code, settings, versions, device.
-        seed: Of initialisation, training and corruption draws.
+        regime: The conditions that it was trained under; empty for the oracle.
+        recipe: Digest of everything else that determines predictions, except the seed: code, settings, versions,
+            device.
+        seed: Seed of initialisation, training and corruption draws.
     """
 
     dataset: str
@@ -55,44 +56,46 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """20 hexadecimal digits that determine the predictions."""
+        """20 hexadecimal digits that identify the predictions."""
         return digest_of({**asdict(self), "schema": SCHEMA})[:20]
 
     @property
-    def words(self) -> str:
-        """How it is called in talk."""
-        return " ".join(filter(None, (self.model, self.regime, str(self.seed), self.protocol)))
+    def label(self) -> str:
+        """A readable name for messages, such as `qa-moe spectrum 1111 clean`."""
+        parts = (self.model, self.regime, str(self.seed), self.protocol)
+        return " ".join(part for part in parts if part)
 
     @property
     def file_name(self) -> str:
-        """Name of its file: readable in front, as far as file systems allow, the key behind."""
-        words = (self.protocol, self.model, self.regime, str(self.seed))
-        readable = "-".join(re.sub(r"[^\w.]+", "_", word) for word in words if word)
-        return f"{readable[:READABLE]}-{self.key}.parquet"
+        """Name of the cell's file: a readable prefix of at most `READABLE_LENGTH` characters, then the key."""
+        parts = (self.protocol, self.model, self.regime, str(self.seed))
+        # Names of models hold colons, slashes and commas, which some file systems refuse.
+        readable = "-".join(re.sub(r"[^\w.]+", "_", part) for part in parts if part)
+        return f"{readable[:READABLE_LENGTH]}-{self.key}.parquet"
 
 
 @dataclass(frozen=True)
 class CellFacts:
-    """What is known of a finished cell beside its predictions.
+    """The facts that are stored with a finished cell, in addition to its predictions.
 
     Attributes:
         conditions: Name and axis levels of each condition, in order.
         parameters: Number of trainable parameters.
         config: The model's configuration.
-        training: Configuration and course of the training; empty for the oracle.
-        experts: Per condition and modality, `load` and `weight` of each expert, where the model has experts.
-        seconds_per_sample: Time of a whole forward pass, encoders and all, divided by the size of its batch: the median
-            over the batches of the first condition, in which no encoding is reused; corruption is not in it. On the
-            CPU it is the processor's, which other work moves less than the clock's. Comparable only with that of other
-            cells of the same run. 0 for the oracle, and where it was not measured.
-        encodings_asked: How often the encoding of a modality of a sample was needed, of a model that encodes
-            modalities apart; else 0. The answers with other quality scores are given from those of the first answer.
-        encodings_computed: How many of these were computed, and not taken from an equal input before.
-        device: Kind of device that computed it; empty where it was not recorded.
-        seconds_per_condition: Wall-clock time of evaluating one condition with one draw of the whole test split,
-            corruption and all; 0 where it was not measured.
-        peak_memory_mib: Largest resident memory of the process until the cell was finished; 0 where it was not
-            measured.
+        training: Configuration and history of the training; empty for the oracle.
+        experts: Per condition and modality, `load` and `weight` of each expert, if the model has experts.
+        seconds_per_sample: Time of a complete forward pass, encoders included and corruption excluded, divided by the
+            batch size: the median over the batches of the first condition, in which no encoding is reused. On the CPU
+            this is processor time, which other processes disturb less than wall-clock time. Only values of the same
+            run are comparable. 0 for the oracle and if not measured.
+        encodings_asked: How often the sweep needed the encoding of one modality of one sample, for a model that
+            encodes modalities separately, else 0. Predictions with other quality scores reuse the same encodings and
+            are not counted.
+        encodings_computed: How many of these were computed instead of reused from an equal input.
+        device: Kind of device that computed the cell; empty if not recorded.
+        seconds_per_condition: Wall-clock time to evaluate one condition with one draw on the whole test split,
+            corruption included; 0 if not measured.
+        peak_memory_mib: Peak resident memory of the process until the cell was finished, in MiB; 0 if not measured.
     """
 
     conditions: Sequence[Mapping[str, Any]]

@@ -1,6 +1,6 @@
-"""What could not be finished, and why: `runs/<run-id>/failures/<cell>.json`, one file per cell.
+"""Records of cells that could not be finished: `runs/<run-id>/failures/<cell>.json`, one file per cell.
 
-A record is a note for people. It is removed when the cell is tried again, and no result depends on it.
+A record is information for people: no result depends on it, and it is removed when the run is repeated.
 """
 
 import json
@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from qamoe_bench.errors import BenchError
+from qamoe_bench.store.atomic import write_atomic
 from qamoe_bench.store.cell import SCHEMA, Cell
-from qamoe_bench.store.store import Store, write_atomic
+from qamoe_bench.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -17,10 +18,10 @@ class Failure:
     """A cell that could not be finished.
 
     Attributes:
-        cell: Which.
-        reason: Why, in one line.
-        machine: Name of the machine that it was tried on; empty where the worker died with that knowledge.
-        traceback: Where in the code it happened; empty where that says nothing.
+        cell: The cell.
+        reason: The cause, in one line.
+        machine: Name of the machine that tried it; empty if the worker process died without reporting it.
+        traceback: The Python traceback; empty if it adds nothing to the reason.
     """
 
     cell: Cell
@@ -30,28 +31,36 @@ class Failure:
 
 
 def write_failures(store: Store, run_id: str, failures: list[Failure]) -> None:
-    """Keep the failures of a run."""
+    """Record the failures of a run.
+
+    Raises:
+        BenchError: If a record cannot be written.
+    """
     folder = failures_folder(store, run_id)
     for failure in failures:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True)  # only runs with failures have this folder
         content = {"schema": SCHEMA, "key": failure.cell.key, **asdict(failure)}
         path = folder / Path(failure.cell.file_name).with_suffix(".json")
         write_atomic(path, json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
 
 
 def forget_failures(store: Store, run_id: str) -> None:
-    """Remove the failures of a run, which is tried again."""
+    """Remove the records of a run before it is repeated."""
     for path in failures_folder(store, run_id).glob("*.json"):
-        path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)  # another process may repeat the same run
 
 
 def failed_keys(store: Store, run_id: str) -> set[str]:
-    """Keys of the cells of a run that failed."""
+    """Keys of the cells of a run that have a failure record.
+
+    Raises:
+        BenchError: If a record cannot be read.
+    """
     return {_read_key(path) for path in failures_folder(store, run_id).glob("*.json")}
 
 
 def failures_folder(store: Store, run_id: str) -> Path:
-    """Where a run keeps them."""
+    """The folder that holds the failure records of a run."""
     return store.runs / run_id / "failures"
 
 

@@ -1,9 +1,9 @@
-"""What the files of a folder say of themselves in front, kept in one file, so that a large store is not opened whole.
+"""One file that caches the headers of all files in a folder, so that large stores open without reading every file.
 
-An index is a cache and nothing more. Every line carries the size, time and number (inode) of the file that it was read
-from; a line whose file has others, or is gone, does not count, and neither does an index that cannot be read. It is
-written beside its place and renamed, by whoever read many files anew and is allowed to; the last one wins. Who only
-adds files need not know of it, and nothing is locked.
+The index is only a cache. Each entry carries the size, modification time and inode number of its file. An entry whose
+file is missing or differs in one of them is ignored, and so is an index that cannot be read. The index is rewritten
+after many cache misses if the folder is writable; the last writer wins. Writers of new files need not update it, and
+nothing is locked.
 """
 
 import os
@@ -15,87 +15,98 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-MANY = 64
-"""Files read anew from which on the next reader is spared them."""
+REWRITE_AFTER = 64
+"""Number of cache misses (files that had to be opened) from which on the index is rewritten."""
 FORMAT = b"qamoe_bench_index"
 VERSION = b"1"
+COLUMNS = ("file", "size", "time", "number", "about", "names")
+"""Columns of the index: file name, the three parts of its `Stamp`, and the two parts of its `FileHeader`."""
 Stamp = tuple[int, int, int]
+"""Size in bytes, modification time in nanoseconds, and inode number of a file."""
 
 
 @dataclass(frozen=True)
-class Head:
-    """What a file says of itself.
+class FileHeader:
+    """The part of a file that the index caches.
 
     Attributes:
-        about: Its metadata, as text.
-        names: Its columns.
+        metadata: The file's own metadata, as text.
+        columns: Names of its columns.
     """
 
-    about: str
-    names: tuple[str, ...]
+    metadata: str
+    columns: tuple[str, ...]
 
 
-def heads(
-    folder: Path, ending: str, index: Path, read: Callable[[Path], Head], write: Callable[[Path, bytes], None]
-) -> Mapping[str, Head]:
-    """The head of every file of a folder, by file name, in order of names.
+def read_headers(
+    folder: Path,
+    ending: str,
+    index: Path,
+    read: Callable[[Path], FileHeader],
+    write: Callable[[Path, bytes], None],
+) -> Mapping[str, FileHeader]:
+    """The header of every file of a folder, by file name, in order of names.
 
     Args:
-        folder: Where the files are; empty where there is none.
-        ending: What the names of its files end with.
-        index: The file to keep heads in.
-        read: Reads a head from a file; what it raises is passed on.
-        write: Writes the index, if it can.
+        folder: Folder with the files; it need not exist.
+        ending: Only files whose names end with this count.
+        index: Path of the index.
+        read: Reads the header of one file; its exceptions are passed on.
+        write: Writes the index, if possible.
     """
     stamps = _stamps(folder, ending)
-    known = {name: head for name, (stamp, head) in _load(index).items() if stamps.get(name) == stamp}
-    found = {name: known.get(name) or read(folder / name) for name in sorted(stamps)}
-    if len(found) - len(known) >= MANY:
-        write(index, _packed((name, stamps[name], head) for name, head in found.items()))
-    return found
+    cached = {}
+    for name, (stamp, header) in _load(index).items():
+        if stamps.get(name) == stamp:  # the file has not changed since
+            cached[name] = header
+    headers = {name: cached.get(name) or read(folder / name) for name in sorted(stamps)}
+    misses = len(headers) - len(cached)
+    if misses >= REWRITE_AFTER:
+        write(index, _packed((name, stamps[name], header) for name, header in headers.items()))
+    return headers
 
 
 def file_names(folder: Path, ending: str) -> list[str]:
-    """The names of the files, which is all that some questions need."""
+    """Sorted names of the files with an ending; empty if the folder does not exist."""
     try:
-        with os.scandir(folder) as entries:
+        with os.scandir(folder) as entries:  # several times faster than Path.glob in large folders
             return sorted(entry.name for entry in entries if entry.name.endswith(ending))
     except FileNotFoundError:
         return []
 
 
 def _stamps(folder: Path, ending: str) -> dict[str, Stamp]:
-    found = {}
+    stamps = {}
     for name in file_names(folder, ending):
-        with suppress(FileNotFoundError):  # somebody removes the run meanwhile
+        with suppress(FileNotFoundError):  # another process may remove the run meanwhile
             status = (folder / name).stat()
-            found[name] = (status.st_size, status.st_mtime_ns, status.st_ino)
-    return found
+            stamps[name] = (status.st_size, status.st_mtime_ns, status.st_ino)
+    return stamps
 
 
-def _load(index: Path) -> dict[str, tuple[Stamp, Head]]:
+def _load(index: Path) -> dict[str, tuple[Stamp, FileHeader]]:
+    """The entries of an index by file name; none if it is missing, damaged or of another version."""
     try:
         with pq.ParquetFile(index) as packed:
-            table = packed.read(use_threads=False)
+            table = packed.read(use_threads=False)  # threads take longer to start than this takes to read
         if (table.schema.metadata or {}).get(FORMAT) != VERSION:
             return {}
-        columns = [table.column(name).to_pylist() for name in ("file", "size", "time", "number", "about", "names")]
-    except (OSError, ValueError, KeyError):  # pyarrow's own errors are ValueErrors
+        columns = [table.column(name).to_pylist() for name in COLUMNS]
+    except (OSError, ValueError, KeyError):  # pyarrow's exceptions derive from ValueError
         return {}
-    return {
-        file: ((size, time, number), Head(about, tuple(names)))
-        for file, size, time, number, about, names in zip(*columns, strict=True)
-    }
+    entries = {}
+    for file, size, time, number, metadata, names in zip(*columns, strict=True):
+        entries[file] = ((size, time, number), FileHeader(metadata, tuple(names)))
+    return entries
 
 
-def _packed(lines: Iterable[tuple[str, Stamp, Head]]) -> bytes:
-    rows = [
-        {"file": file, "size": size, "time": time, "number": number, "about": head.about, "names": head.names}
-        for file, (size, time, number), head in lines
-    ]
+def _packed(entries: Iterable[tuple[str, Stamp, FileHeader]]) -> bytes:
+    """An index with these entries, as the bytes of a Parquet file."""
+    rows = [(file, *stamp, header.metadata, header.columns) for file, stamp, header in entries]
     numbers = [(name, pa.uint64()) for name in ("size", "time", "number")]
     schema = pa.schema([("file", pa.string()), *numbers, ("about", pa.string()), ("names", pa.list_(pa.string()))])
+    records = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+    table = pa.Table.from_pylist(records, schema.with_metadata({FORMAT: VERSION}))
     sink = pa.BufferOutputStream()
-    table = pa.Table.from_pylist(rows, schema.with_metadata({FORMAT: VERSION}))
     pq.write_table(table, sink, compression="zstd")
     return bytes(sink.getvalue().to_pybytes())

@@ -1,18 +1,18 @@
-"""The store: runs with their manifests, predictions and checkpoints, each file written whole or not at all.
+"""A results folder: runs with their manifests, predictions and checkpoints.
 
-    runs/<run-id>/run.json                      what was asked for, and what it ran on
-                  predictions/<cell>.parquet    one row per (condition, sample); the cell's facts are in its metadata
+    runs/<run-id>/run.json                      the request, and the software and hardware that ran it
+                  predictions/<cell>.parquet    one row per (draw, condition, sample); the cell's facts are metadata
                   checkpoints/<key>.safetensors
-                  index.parquet                 of many cells: their metadata again, see `qamoe_bench.store.index`
+                  index.parquet                 cache of the metadata of many cells, see `qamoe_bench.store.index`
+                  failures/<cell>.json          see `qamoe_bench.store.failures`
 
-Nothing is locked: a file is written beside its place under a name of its own and renamed, and equal keys mean equal
-contents, so two runs into one store can at worst do the same work twice.
+Nothing is locked. Every file is written under a temporary name and renamed (`qamoe_bench.store.atomic`), and equal keys
+mean equal contents, so two runs that write to one store at most do the same work twice.
+
+Dimension legend: V draws, C conditions, N samples.
 """
 
 import json
-import os
-import socket
-import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
@@ -26,21 +26,31 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from qamoe_bench.errors import BenchError
+from qamoe_bench.store.atomic import cannot_write, remove_abandoned, write_atomic
 from qamoe_bench.store.cell import SCHEMA, Cell, CellFacts
-from qamoe_bench.store.index import Head, file_names, heads
+from qamoe_bench.store.index import FileHeader, file_names, read_headers
 
 if TYPE_CHECKING:
     import pandas as pd
 
 METADATA_KEY = b"qamoe_bench"
-FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in (Cell, CellFacts)}
-WORDS = ("id", "condition")
-"""Columns of few different strings."""
+"""Key of the metadata of a Parquet file under which a cell and its facts are stored."""
+REPETITIVE_COLUMNS = ("id", "condition")
+"""Columns of few distinct strings, which are read and written as dictionaries."""
+COMPRESSION_LEVEL = 12
+"""Of zstd: finds the repetitions between conditions; higher levels are slower and save nothing more."""
 
 
 @dataclass(frozen=True)
 class StoredCell:
-    """A finished cell in a store: its identity and facts at once, its columns, by their `names`, on demand."""
+    """A finished cell in a store. Predictions stay on disk until they are accessed.
+
+    Attributes:
+        path: The file.
+        cell: Identity of the cell.
+        facts: Facts that were recorded with it.
+        names: Names of its columns.
+    """
 
     path: Path
     cell: Cell
@@ -49,159 +59,181 @@ class StoredCell:
 
     @property
     def predictions(self) -> "pd.DataFrame":
-        """One row per (draw, condition, sample), conditions in order, samples in the split's order."""
-        with pq.ParquetFile(self.path, read_dictionary=WORDS) as file:
+        """One row per (draw, condition, sample): conditions in order, samples in the order of the split."""
+        with pq.ParquetFile(self.path, read_dictionary=REPETITIVE_COLUMNS) as file:
             frame: pd.DataFrame = file.read().to_pandas()
         return frame
 
     @cached_property
     def samples(self) -> tuple[str, ...]:
-        """The ids of the samples, in order."""
-        with pq.ParquetFile(self.path, read_dictionary=WORDS) as file:
+        """The ids of the N samples, in order."""
+        with pq.ParquetFile(self.path, read_dictionary=REPETITIVE_COLUMNS) as file:
             ids = file.read(columns=["id"]).column("id").unify_dictionaries().combine_chunks()
-        return tuple(ids.dictionary.to_pylist() if pa.types.is_dictionary(ids.type) else dict.fromkeys(ids.to_pylist()))
+        if pa.types.is_dictionary(ids.type):
+            return tuple(ids.dictionary.to_pylist())
+        return tuple(dict.fromkeys(ids.to_pylist()))  # distinct values in order
 
     def column(self, name: str) -> NDArray[Any]:
-        """One column of numbers as (V, C, N): draws, conditions in order, samples in order."""
+        """One numeric column, (V, C, N)."""
         return self.columns([name])[name]
 
     def columns(self, names: Sequence[str]) -> dict[str, NDArray[Any]]:
-        """Several columns in one pass over the file."""
+        """Several numeric columns, each (V, C, N), in one pass over the file."""
         with pq.ParquetFile(self.path) as file:
             table = file.read(columns=list(names), use_threads=False)
-            shape = self._draws(file.metadata), len(self.facts.conditions), -1
-        # Arrow's own to_numpy would import pandas.
-        flat = {name: np.concatenate([np.from_dlpack(c) for c in table.column(name).chunks]) for name in names}
-        return {name: values.reshape(shape) for name, values in flat.items()}
-
-    def _draws(self, about: pq.FileMetaData) -> int:
-        """V, from what the file says of its columns: draws are numbered from 0."""
-        columns = [about.row_group(about.num_row_groups - 1).column(i) for i in range(about.num_columns)]
-        return next((c.statistics.max + 1 for c in columns if c.path_in_schema == "draw"), 1)
+            shape = (_draws_in(file.metadata), len(self.facts.conditions), -1)
+        arrays = {}
+        for name in names:
+            # Arrow's own to_numpy would import pandas, which takes longer than a small report.
+            chunks = [np.from_dlpack(chunk) for chunk in table.column(name).chunks]
+            arrays[name] = np.concatenate(chunks).reshape(shape)  # (V, C, N)
+        return arrays
 
 
 class Store:
-    """A results folder; who reads it keeps an index of each large run there, unless told not to."""
+    """A results folder.
 
-    def __init__(self, root: Path, *, keeps_index: bool = True) -> None:
-        self.root = root
-        self.runs = root / "runs"
+    Args:
+        root: The folder; it need not exist until something is written.
+        keeps_index: Whether `cells` may write an index next to each large run, to speed up later reads.
+
+    Example:
+        >>> store = qamoe_bench.Store("empty")
+        >>> store.cells()
+        []
+    """
+
+    def __init__(self, root: Path | str, *, keeps_index: bool = True) -> None:
+        self.root = Path(root)
+        self.runs = self.root / "runs"
         self._keeps_index = keeps_index
 
     def prepare(self, run_id: str) -> None:
-        """Make the folders of a run, see that they can be written to, and sweep up after runs that were killed."""
+        """Create the folders of a run, check that they are writable, and remove abandoned temporary files.
+
+        Raises:
+            BenchError: If the folders cannot be created or written to.
+        """
         folder = self.runs / run_id
         try:
             for part in ("predictions", "checkpoints"):
                 (folder / part).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _unwritable(self.root, error) from error
-        write_atomic(folder / "writable", b"")
-        (folder / "writable").unlink(missing_ok=True)
-        _sweep(folder)
+            raise cannot_write(self.root, error) from error
+        # Creating folders does not prove that files fit on the disk, so write one before hours of work.
+        probe = folder / "writable"
+        write_atomic(probe, b"")
+        probe.unlink(missing_ok=True)
+        remove_abandoned(folder)
 
     def write_manifest(self, run_id: str, manifest: Mapping[str, Any]) -> None:
-        """Write a run's manifest, unless it is there."""
+        """Write the manifest of a run, unless it exists.
+
+        Raises:
+            BenchError: If it cannot be written.
+        """
         path = self.runs / run_id / "run.json"
-        if not path.exists():
+        if not path.exists():  # the run id is a hash of the cells' keys, so an existing manifest describes the same run
             content = {"schema": SCHEMA, "run": run_id, **manifest}
             write_atomic(path, json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
 
     def write_cell(self, run_id: str, cell: Cell, facts: CellFacts, columns: Mapping[str, Any]) -> None:
-        """Write a finished cell."""
+        """Write a finished cell.
+
+        Args:
+            run_id: A run that `prepare` has created folders for.
+            cell: Identity of the cell.
+            facts: Facts to record with it.
+            columns: Arrow arrays of equal length, one value per (draw, condition, sample).
+
+        Raises:
+            BenchError: If it cannot be written.
+        """
         about = {"schema": SCHEMA, "key": cell.key, "cell": asdict(cell), "facts": asdict(facts)}
         table = pa.table(dict(columns))
-        # Numbers hardly repeat: a dictionary of them would only add to the file. Level 12 finds what conditions have in
-        # common, and higher ones no more. Arrow's own schema would hold the metadata a second time.
-        words = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
-        settings = {"compression": "zstd", "compression_level": 12, "use_dictionary": words or False}
+        # Numbers rarely repeat: a dictionary of them would only add to the file.
+        dictionaries = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
         sink = pa.BufferOutputStream()
-        with pq.ParquetWriter(sink, table.schema, store_schema=False, write_statistics=["draw"], **settings) as writer:
+        with pq.ParquetWriter(
+            sink,
+            table.schema,
+            store_schema=False,  # Arrow's schema would hold the metadata a second time
+            write_statistics=["draw"],  # gives the number of draws without reading the column
+            compression="zstd",
+            compression_level=COMPRESSION_LEVEL,
+            use_dictionary=dictionaries or False,
+        ) as writer:
             writer.add_key_value_metadata({METADATA_KEY: json.dumps(about)})
             writer.write_table(table)
         write_atomic(self.runs / run_id / "predictions" / cell.file_name, sink.getvalue().to_pybytes())
 
     def find_cell(self, cell: Cell) -> Path | None:
-        """The file of a finished cell, in whichever run."""
+        """The file of a finished cell in any run, or None."""
         return next(self.runs.glob(f"*/predictions/{cell.file_name}"), None)
 
     def find_checkpoint(self, key: str) -> Path | None:
-        """The file of trained weights, in whichever run."""
+        """The file of trained weights in any run, or None."""
         return next(self.runs.glob(f"*/checkpoints/{key}.safetensors"), None)
 
     def checkpoint_path(self, run_id: str, key: str) -> Path:
-        """Where a run keeps trained weights."""
+        """The path at which a run stores trained weights."""
         return self.runs / run_id / "checkpoints" / f"{key}.safetensors"
 
     def manifests(self) -> list[dict[str, Any]]:
-        """The manifest of every run, in order of run id; empty where there is no store yet."""
+        """The manifest of every run, in order of run ids; empty if the store does not exist.
+
+        Raises:
+            BenchError: If a manifest cannot be read or is of a newer schema.
+        """
         return [_read_manifest(path) for path in sorted(self.runs.glob("*/run.json"))]
 
     def cells(self) -> list[StoredCell]:
-        """Every finished cell of every run, each once."""
-        found, save = {}, _write_if_possible if self._keeps_index else _leave
-        for folder in self._folders():
-            known = heads(folder, ".parquet", folder.parent / "index.parquet", _read_head, save)
-            found.update({name: _as_cell(folder / name, head) for name, head in known.items()})
-        return list(found.values())
+        """Every finished cell of every run; a cell that several runs contain is listed once.
+
+        Raises:
+            BenchError: If a file cannot be read or is of a newer schema.
+        """
+        save = _write_if_possible if self._keeps_index else _do_not_write
+        cells = {}
+        for folder in self._prediction_folders():
+            headers = read_headers(folder, ".parquet", folder.parent / "index.parquet", _read_header, save)
+            for name, header in headers.items():  # the file name contains the key
+                cells[name] = _as_cell(folder / name, header)
+        return list(cells.values())
+
+    def require_cells(self) -> list[StoredCell]:
+        """As `cells`, for callers that cannot work without any.
+
+        Raises:
+            BenchError: If there is no finished cell, or if a file cannot be read.
+        """
+        cells = self.cells()
+        if not cells:
+            raise BenchError(f"no finished cells in {self.runs}: expected a store; run 'qamoe-bench run' first")
+        return cells
 
     def finished(self) -> set[str]:
-        """The keys of the finished cells, from the names of their files alone."""
-        files = (name for folder in self._folders() for name in file_names(folder, ".parquet"))
-        return {name.removesuffix(".parquet").rpartition("-")[2] for name in files}
+        """The keys of the finished cells, taken from file names without opening any file."""
+        keys = set()
+        for folder in self._prediction_folders():
+            for name in file_names(folder, ".parquet"):
+                # Readable parts may contain hyphens; keys never do.
+                _, _, key = name.removesuffix(".parquet").rpartition("-")
+                keys.add(key)
+        return keys
 
-    def _folders(self) -> list[Path]:
+    def _prediction_folders(self) -> list[Path]:
         return sorted(self.runs.glob("*/predictions"))
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, and durably; any failure is a `BenchError` that leaves nothing behind."""
-    try:
-        try:
-            _write_and_rename(path, content)
-        except FileNotFoundError:
-            # On a network folder the answer to a rename may be lost and the second try of it fail; and a machine of
-            # the same name, which cannot see this process alive, may have swept up its file.
-            _write_and_rename(path, content)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _write_and_rename(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def _unwritable(path: Path, error: OSError) -> BenchError:
-    reason = error.strerror or str(error)
-    return BenchError(f"cannot write {path} ({reason}); free space, or name a place that can be written to")
-
-
-def _sweep(folder: Path) -> None:
-    """Remove temporary files of processes of this machine that are no more."""
-    for temporary in folder.rglob(".*.tmp"):
-        *_, host, pid, _, _ = ("." * 4 + temporary.name).rsplit(".", 4)
-        if host == socket.gethostname() and pid.isdigit() and not is_alive(int(pid)):
-            temporary.unlink(missing_ok=True)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process of this machine is running."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+def _draws_in(metadata: pq.FileMetaData) -> int:
+    """V, from the statistics of the draw column: draws are numbered from 0, and the last row group has the last."""
+    last = metadata.row_group(metadata.num_row_groups - 1)
+    for index in range(metadata.num_columns):
+        column = last.column(index)
+        if column.path_in_schema == "draw":
+            return int(column.statistics.max) + 1
+    return 1
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
@@ -213,40 +245,48 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def _read_head(path: Path) -> Head:
+def _read_header(path: Path) -> FileHeader:
     try:
         schema = pq.read_schema(path)
-        return Head((schema.metadata or {})[METADATA_KEY].decode(), tuple(schema.names))
-    except (OSError, KeyError, ValueError) as error:  # pyarrow's own errors are ValueErrors
-        raise _not_ours(path, error) from error
+        return FileHeader((schema.metadata or {})[METADATA_KEY].decode(), tuple(schema.names))
+    except (OSError, KeyError, ValueError) as error:  # pyarrow's exceptions derive from ValueError
+        raise _not_a_cell(path, error) from error
 
 
-def _as_cell(path: Path, head: Head) -> StoredCell:
+def _as_cell(path: Path, header: FileHeader) -> StoredCell:
     try:
-        about = json.loads(head.about)
+        about = json.loads(header.metadata)
     except ValueError as error:
-        raise _not_ours(path, error) from error
+        raise _not_a_cell(path, error) from error
     _check_schema(path, about.get("schema"))
-    cell, facts = Cell(**_known(Cell, about["cell"])), CellFacts(**_known(CellFacts, about["facts"]))
-    return StoredCell(path, cell, facts, frozenset(head.names))
+    cell = Cell(**_known_fields(Cell, about["cell"]))
+    facts = CellFacts(**_known_fields(CellFacts, about["facts"]))
+    return StoredCell(path, cell, facts, frozenset(header.columns))
 
 
-def _not_ours(path: Path, error: Exception) -> BenchError:
+def _not_a_cell(path: Path, error: Exception) -> BenchError:
     return BenchError(f"predictions {path}: not a file of this store ({error}); remove it and run again")
 
 
 def _write_if_possible(path: Path, content: bytes) -> None:
-    with suppress(BenchError):  # of a full disk, or a store that may only be read
+    with suppress(BenchError):  # a full disk or a read-only store must not prevent reading
         write_atomic(path, content)
 
 
-def _leave(path: Path, content: bytes) -> None:
-    """Write nothing."""
+def _do_not_write(path: Path, content: bytes) -> None:
+    """Ignore the index."""
 
 
-def _known(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that this version knows; what a later one added is passed over."""
-    return {name: values[name] for name in FIELDS[kind] if name in values}
+# Computed once: a store may hold many thousands of cells.
+_FIELDS: Mapping[type, tuple[str, ...]] = {
+    Cell: tuple(field.name for field in fields(Cell)),
+    CellFacts: tuple(field.name for field in fields(CellFacts)),
+}
+
+
+def _known_fields(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that this version defines; fields of later versions are ignored."""
+    return {name: values[name] for name in _FIELDS[kind] if name in values}
 
 
 def _check_schema(path: Path, schema: object) -> None:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from qamoe_bench.errors import BenchError
-from qamoe_bench.store.store import write_atomic
+from qamoe_bench.store.atomic import write_atomic
 
 
 def save_weights(model: nn.Module, training: Mapping[str, Any], path: Path) -> None:

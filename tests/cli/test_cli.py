@@ -1,4 +1,4 @@
-"""The command line as others script against it: exit codes, one-line errors, stdout for results only."""
+"""The command line as scripts use it: exit codes, one-line errors, and only results on standard output."""
 
 import json
 import pickle
@@ -32,8 +32,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_run_prints_the_tables_and_talks_elsewhere(store: Path) -> None:
-    out, err = ((store / name).read_text(encoding="utf-8") for name in ("run.out", "run.err"))
+def test_run_prints_tables_on_stdout_and_messages_on_stderr(store: Path) -> None:
+    out = (store / "run.out").read_text(encoding="utf-8")
+    err = (store / "run.err").read_text(encoding="utf-8")
     for words in (
         "random-missing on tiny",
         "late-fusion",
@@ -47,7 +48,7 @@ def test_run_prints_the_tables_and_talks_elsewhere(store: Path) -> None:
     assert "trained 4 models, evaluated 8 cells, reused 0" in err
 
 
-def test_the_same_command_again_does_nothing_and_says_so(store: Path) -> None:
+def test_a_repeated_command_reports_that_nothing_is_to_do(store: Path) -> None:
     done = bench(*COMMAND, cwd=store)
     assert "nothing to do: all 8 cells are stored already; trained 0, evaluated 0" in done.stderr
     assert done.stdout == (store / "run.out").read_text(encoding="utf-8")
@@ -66,18 +67,19 @@ def test_report_as_markdown_in_another_dialect_into_a_file(store: Path, tmp_path
     assert all(text.count(f"**{metric}") == 4 for metric in ("acc2_non0", "acc7", "mae", "corr"))  # two protocols
 
 
-def test_report_shows_the_metrics_that_are_asked_for(store: Path) -> None:
+def test_report_shows_the_given_metrics(store: Path) -> None:
     out = bench("report", "--metric", "f1_has0", cwd=store).stdout
     assert "f1_has0, %" in out
     assert "mae" not in out
 
 
-def test_lists_are_for_people_and_with_json_for_programs(store: Path) -> None:
+def test_lists_are_tables_or_json(store: Path) -> None:
     names = {}
-    for what in ("models", "protocols", "datasets", "metrics", "runs"):
-        listed = json.loads(bench("ls", what, "--json", cwd=store).stdout)
-        names[what] = [entry["name"] for entry in listed]
-        assert all(name in bench("ls", what, cwd=store).stdout for name in names[what])
+    for kind in ("models", "protocols", "datasets", "metrics", "runs"):
+        entries = json.loads(bench("ls", kind, "--json", cwd=store).stdout)
+        names[kind] = [entry["name"] for entry in entries]
+        table = bench("ls", kind, cwd=store).stdout
+        assert all(name in table for name in names[kind])
     assert set(names["models"]) == {
         "qa-moe", "qa-moe-plus", "c-mib", "mm-boosting", "sam-lml", "late-fusion", "text-only", "mean",
     }  # fmt: skip
@@ -88,7 +90,7 @@ def test_lists_are_for_people_and_with_json_for_programs(store: Path) -> None:
     assert len(names["runs"]) == 1
 
 
-def test_a_users_own_protocol_file_runs(store: Path, tmp_path: Path) -> None:
+def test_a_user_provided_protocol_file_runs(store: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(
         'schema = 1\ntitle = "t"\nsource = "s"\ndefinition = "d"\n[[corruption]]\nkind = "frame-missing"\nrate = 0.5\n',
         encoding="utf-8",
@@ -159,7 +161,7 @@ def test_bad_files_are_refused_in_one_line_and_run_no_code(write_pickle: Callabl
     assert not (tmp_path / "results").exists()
 
 
-BAD_WORDS = [
+BAD_ARGUMENTS = [
     (("run", "--protocol", "random-mising"), "did you mean 'random-missing'"),
     (("run", "--protocol", "clean", "--model", "qa-mo"), "did you mean 'qa-moe'"),
     (("run", "--protocol", "clean", "--model", "no.such:build"), "no module 'no.such'"),
@@ -178,8 +180,8 @@ BAD_WORDS = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "words"), BAD_WORDS, ids=[" ".join(a) for a, _ in BAD_WORDS])
-def test_bad_words_are_refused_in_one_line(arguments: tuple[str, ...], words: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("arguments", "words"), BAD_ARGUMENTS, ids=[" ".join(a) for a, _ in BAD_ARGUMENTS])
+def test_bad_arguments_are_refused_in_one_line(arguments: tuple[str, ...], words: str, tmp_path: Path) -> None:
     assert words in refused(bench(*arguments, cwd=tmp_path))
     assert list(tmp_path.iterdir()) == []
 
@@ -200,7 +202,7 @@ def test_an_unwritable_results_folder_is_refused_before_any_work(
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_a_full_disk_is_told_and_nothing_is_half_written(
+def test_a_full_disk_is_reported_and_no_file_is_incomplete(
     write_pickle: Callable[..., Path], tmp_path: Path, jobs: str
 ) -> None:
     done = bench(*RUN, str(write_pickle()), "--jobs", jobs, "--seeds", "1", cwd=tmp_path, file_limit=20_000)

@@ -256,7 +256,7 @@ def test_counted_costs_take_the_place_of_parameters(found: dict[str, Analysis]) 
         (["--width", "three"], "unknown width"),
         (["--protocol", "q"], "unknown protocol of this store"),
         (["--kind", "landscape"], "nothing to draw"),
-        (["--costs", "nowhere.json"], "--costs nowhere.json: expected what 'qamoe-bench cost --json' prints"),
+        (["--costs", "nowhere.json"], "--costs nowhere.json: expected the output of 'qamoe-bench cost --json'"),
     ],
 )
 def test_mistakes_are_said_in_one_line(store: Store, tmp_path: Path, wrong: list[str], said: str) -> None:

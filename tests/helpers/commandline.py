@@ -1,4 +1,4 @@
-"""Running the command in this process, which is much faster than in one of its own."""
+"""Runs the command inside the test process, which is much faster than a new process."""
 
 import sys
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from qamoe_bench.cli import main as cli
 
 @dataclass(frozen=True)
 class Done:
-    """What a command came to: exit status, standard output and standard error."""
+    """The outcome of a command: exit status, standard output and standard error."""
 
     code: int
     out: str
     err: str
 
     def refusal(self) -> str:
-        """The one line with which the command refused what the user asked for."""
+        """The single error line of a command that refused its arguments."""
         assert self.code == 2, self
         assert self.out == ""
         lines = [line for line in self.err.splitlines() if line.startswith("error: ")]
@@ -28,7 +28,7 @@ class Done:
 
 
 def bench(arguments: tuple[object, ...], capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> Done:
-    """The command with these arguments."""
+    """Run the command with these arguments."""
     patch.setattr(sys, "argv", ["qamoe-bench", *map(str, arguments)])
     patch.setattr(sys, "path", [*sys.path])
     capsys.readouterr()

@@ -1,4 +1,4 @@
-"""Running the command in a process of its own."""
+"""Runs the command in a new process."""
 
 import resource
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def bench(*arguments: str, cwd: Path | None = None, file_limit: int | None = None) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own, optionally unable to write a file larger than `file_limit` bytes."""
+    """Run the command in a new process; with `file_limit`, writing a file larger than so many bytes fails."""
 
     def limit() -> None:
         if file_limit is not None:
@@ -18,7 +18,7 @@ def bench(*arguments: str, cwd: Path | None = None, file_limit: int | None = Non
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:
-    """The one line with which a command refused what the user asked for."""
+    """The single error line of a command that refused its arguments."""
     lines = [line for line in done.stderr.splitlines() if not line.startswith("qamoe-bench ")]
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""

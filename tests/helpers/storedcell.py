@@ -1,4 +1,4 @@
-"""A small cell, its facts and its columns, for tests of stores."""
+"""A small cell with its facts and columns, for tests of the store."""
 
 import numpy as np
 import pyarrow as pa

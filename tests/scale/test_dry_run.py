@@ -19,7 +19,7 @@ def test_it_prints_stored_and_pending_cells_and_writes_nothing(
     monkeypatch.setattr("qamoe_bench.report.formats.terminal.LIST_WIDTH", 200)
     models = [word for name in ("mean", "qa-moe") for word in ("--model", f"{name}:{SHORT}")]
     words = ["run", "--dry-run", "--protocol", "clean", "--data", str(data), "--seeds", "2,3,4", "--device", "cpu"]
-    monkeypatch.setattr("qamoe_bench.store.index.MANY", 1)  # as of a store with many cells
+    monkeypatch.setattr("qamoe_bench.store.index.REWRITE_AFTER", 1)
     before = {path: path.stat().st_mtime_ns for path in serial.root.rglob("*")}
     done = CliRunner().invoke(app, [*words, *models, "--results", str(serial.root)])
     assert done.exception is None

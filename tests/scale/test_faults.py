@@ -152,7 +152,7 @@ def test_twenty_writers_into_one_folder_lose_no_cell(tmp_path: Path) -> None:
 
 
 def test_a_write_whose_file_was_swept_up_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from qamoe_bench.store.store import write_atomic
+    from qamoe_bench.store.atomic import write_atomic
 
     rename, lost = Path.replace, list[Path]()
 

@@ -1,4 +1,4 @@
-"""The index of a run is a cache: with it, without it, and with any damage to it, a store reads the same."""
+"""The index of a run is a cache: a store reads the same with it, without it, and when it is damaged."""
 
 import subprocess
 import sys
@@ -34,8 +34,8 @@ for seed in range(first, first + count):
 
 
 @pytest.fixture(autouse=True)
-def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "MANY", 3)
+def _three_misses_rewrite_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "REWRITE_AFTER", 3)
 
 
 def add(root: Path, run: str, *seeds: int, parameters: int = 12) -> Store:
@@ -51,14 +51,14 @@ def no_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> None:
         raise AssertionError(f"{path} was opened")
 
-    monkeypatch.setattr(store, "_read_head", refuse)
+    monkeypatch.setattr(store, "_read_header", refuse)
 
 
-def seeds(found: list[StoredCell]) -> list[int]:
-    return sorted(c.cell.seed for c in found)
+def seeds(cells: list[StoredCell]) -> list[int]:
+    return sorted(c.cell.seed for c in cells)
 
 
-def test_the_second_reading_is_equal_and_opens_no_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_read_is_equal_and_opens_no_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled = add(tmp_path, "one", 1, 2, 3)
     add(tmp_path, "two", 3, 4, 5, 6)
     scanned = filled.cells()
@@ -70,7 +70,7 @@ def test_the_second_reading_is_equal_and_opens_no_cell(tmp_path: Path, monkeypat
     assert scanned[1].column("prediction").tolist() == [[[2, 2]]]
 
 
-def test_names_alone_tell_what_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_names_alone_give_the_finished_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled = add(tmp_path, "one", 1, 2)
     keys = {c.cell.key for c in filled.cells()}
     no_reading(monkeypatch)
@@ -83,7 +83,7 @@ def test_a_small_run_gets_no_index(tmp_path: Path) -> None:
     assert not (tmp_path / "runs/one/index.parquet").exists()
 
 
-def test_what_was_added_replaced_or_removed_since_is_seen(tmp_path: Path) -> None:
+def test_added_replaced_and_removed_cells_are_seen(tmp_path: Path) -> None:
     filled = add(tmp_path, "one", 1, 2, 3, 4)
     filled.cells()
     add(tmp_path, "one", 5)
@@ -92,7 +92,7 @@ def test_what_was_added_replaced_or_removed_since_is_seen(tmp_path: Path) -> Non
     assert {c.cell.seed: c.facts.parameters for c in filled.cells()} == {1: 12, 2: 99, 4: 12, 5: 12}
 
 
-def test_a_cell_that_was_damaged_since_is_told(tmp_path: Path) -> None:
+def test_a_cell_that_is_damaged_later_is_refused(tmp_path: Path) -> None:
     filled = add(tmp_path, "one", 1, 2, 3)
     path = filled.cells()[0].path
     path.write_bytes(path.read_bytes()[:-20])
@@ -100,12 +100,12 @@ def test_a_cell_that_was_damaged_since_is_told(tmp_path: Path) -> None:
         filled.cells()
 
 
-def _of_another_version(path: Path) -> None:
+def _set_another_version(path: Path) -> None:
     table = pq.read_table(path)
     pq.write_table(table.replace_schema_metadata({index.FORMAT: b"0"}), path)
 
 
-def _without_a_column(path: Path) -> None:
+def _drop_a_column(path: Path) -> None:
     pq.write_table(pq.read_table(path).drop_columns(["about"]), path)
 
 
@@ -115,12 +115,13 @@ def _without_a_column(path: Path) -> None:
         lambda path: path.write_bytes(b""),
         lambda path: path.write_bytes(b"PAR1 garbage"),
         lambda path: path.write_bytes(path.read_bytes()[:-20]),
-        _of_another_version,
-        _without_a_column,
+        _set_another_version,
+        _drop_a_column,
     ],
 )
-def test_an_index_that_cannot_be_read_is_made_anew(tmp_path: Path, damage: Callable[[Path], object]) -> None:
-    filled, path = add(tmp_path, "one", 1, 2, 3), tmp_path / "runs/one/index.parquet"
+def test_an_unreadable_index_is_rewritten(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    filled = add(tmp_path, "one", 1, 2, 3)
+    path = tmp_path / "runs/one/index.parquet"
     scanned = filled.cells()
     whole = path.read_bytes()
     damage(path)
@@ -128,9 +129,7 @@ def test_an_index_that_cannot_be_read_is_made_anew(tmp_path: Path, damage: Calla
     assert path.read_bytes() == whole
 
 
-def test_a_store_that_cannot_be_written_to_is_read_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_read_only_store_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled = add(tmp_path, "one", 1, 2, 3)
 
     def full(path: Path, _: bytes) -> None:
@@ -145,12 +144,13 @@ def test_readers_meet_only_whole_cells_while_others_write_into_the_same_runs(tmp
     jobs = [(run, first) for run in ("one", "two") for first in (0, 15)]  # two writers each; both runs have equal cells
     script = [sys.executable, "-c", WRITER, str(tmp_path)]
     writers = [subprocess.Popen([*script, run, str(first), "15"]) for run, first in jobs]
-    filled, before = Store(tmp_path), set[str]()
+    filled = Store(tmp_path)
+    before = set[str]()
     while any(writer.poll() is None for writer in writers):
-        found = filled.cells()
-        assert before <= {c.cell.key for c in found}
-        assert all(c.facts.parameters == c.cell.seed for c in found)
-        before = {c.cell.key for c in found}
+        cells = filled.cells()
+        assert before <= {c.cell.key for c in cells}
+        assert all(c.facts.parameters == c.cell.seed for c in cells)
+        before = {c.cell.key for c in cells}
     assert [writer.returncode for writer in writers] == [0, 0, 0, 0]
     assert seeds(filled.cells()) == list(range(30))
     assert all(c.column("prediction").item() == c.cell.seed for c in filled.cells())

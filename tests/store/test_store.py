@@ -1,4 +1,4 @@
-"""The store: whole files or none, faithful reading, and clear words for what it cannot read."""
+"""The store: atomic writes, lossless reading, and one-line errors for files that it cannot read."""
 
 import errno
 import json
@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from storedcell import CELL, COLUMNS, FACTS
 
 from qamoe_bench.errors import BenchError
+from qamoe_bench.store.atomic import write_atomic
 from qamoe_bench.store.cell import Cell
-from qamoe_bench.store.store import METADATA_KEY, Store, write_atomic
+from qamoe_bench.store.store import METADATA_KEY, Store
 
 
 def stored(root: Path) -> Store:
@@ -33,16 +34,16 @@ def files(root: Path) -> list[str]:
 
 def test_a_cell_comes_back_as_it_was_written(tmp_path: Path) -> None:
     store = stored(tmp_path)
-    (found,) = store.cells()
-    assert found.cell == CELL
-    assert found.facts.conditions[0]["levels"] == {"eta": 0.0}
-    assert (found.facts.parameters, found.facts.config, found.facts.training) == (12, {"width": 3}, {"best_epoch": 2})
-    assert found.facts.seconds_per_sample == 0.25
-    assert (found.facts.encodings_asked, found.facts.encodings_computed) == (9, 4)
-    assert found.predictions["prediction"].tolist() == [0, 1, 2]
-    assert found.column("prediction").tolist() == [[[0, 1, 2]]]  # draw, condition, sample
-    assert found.samples == ("a", "b", "c")
-    assert store.find_cell(CELL) == found.path
+    (cell,) = store.cells()
+    assert cell.cell == CELL
+    assert cell.facts.conditions[0]["levels"] == {"eta": 0.0}
+    assert (cell.facts.parameters, cell.facts.config, cell.facts.training) == (12, {"width": 3}, {"best_epoch": 2})
+    assert cell.facts.seconds_per_sample == 0.25
+    assert (cell.facts.encodings_asked, cell.facts.encodings_computed) == (9, 4)
+    assert cell.predictions["prediction"].tolist() == [0, 1, 2]
+    assert cell.column("prediction").tolist() == [[[0, 1, 2]]]  # draw, condition, sample
+    assert cell.samples == ("a", "b", "c")
+    assert store.find_cell(CELL) == cell.path
 
 
 @given(st.sampled_from(list(Cell.__dataclass_fields__)))
@@ -58,7 +59,7 @@ def test_equal_cells_of_two_runs_are_listed_once(tmp_path: Path) -> None:
     assert len(store.cells()) == 1
 
 
-def test_columns_and_fields_of_a_later_version_are_passed_over(tmp_path: Path) -> None:
+def test_columns_and_fields_of_a_later_version_are_ignored(tmp_path: Path) -> None:
     store = stored(tmp_path)
     path = store.cells()[0].path
     table = pq.read_table(path)
@@ -69,7 +70,7 @@ def test_columns_and_fields_of_a_later_version_are_passed_over(tmp_path: Path) -
     assert store.cells()[0].cell == CELL
 
 
-def test_a_fact_that_an_older_version_did_not_know_has_its_default(tmp_path: Path) -> None:
+def test_a_fact_that_an_older_version_did_not_store_has_its_default(tmp_path: Path) -> None:
     store = stored(tmp_path)
     path = store.cells()[0].path
     table = pq.read_table(path)
@@ -94,7 +95,7 @@ def test_a_newer_schema_is_refused_with_the_remedy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 garbage", None])
-def test_a_damaged_file_is_told(tmp_path: Path, content: bytes | None) -> None:
+def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes | None) -> None:
     store = stored(tmp_path)
     path = store.cells()[0].path
     path.write_bytes(path.read_bytes()[:-20] if content is None else content)
@@ -118,11 +119,11 @@ def test_a_failed_write_leaves_the_old_content_and_nothing_else(
     assert files(tmp_path) == ["file"]
 
 
-def test_what_a_killed_process_left_is_swept_up_and_a_living_one_is_left_alone(tmp_path: Path) -> None:
+def test_files_of_a_killed_process_are_removed_and_those_of_a_running_one_are_kept(tmp_path: Path) -> None:
     script = (
-        "import sys, os, signal, pathlib; from qamoe_bench.store import store\n"
-        "store.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "store.write_atomic(pathlib.Path(sys.argv[1]), b'half')\n"
+        "import sys, os, signal, pathlib; from qamoe_bench.store import atomic\n"
+        "atomic.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "atomic.write_atomic(pathlib.Path(sys.argv[1]), b'half')\n"
     )
     store = stored(tmp_path)
     target = tmp_path / "runs/run/predictions/x.parquet"
@@ -137,12 +138,12 @@ def test_what_a_killed_process_left_is_swept_up_and_a_living_one_is_left_alone(t
 
 
 @pytest.mark.parametrize("root", ["file/results", "/proc/results"])
-def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path, root: str) -> None:
+def test_an_unwritable_folder_is_refused(tmp_path: Path, root: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BenchError, match="cannot write .*name a place that can be written to"):
         Store(tmp_path / root).prepare("run")
 
 
-def test_an_empty_store_has_nothing(tmp_path: Path) -> None:
+def test_an_empty_store_has_no_cells(tmp_path: Path) -> None:
     assert Store(tmp_path / "none").cells() == []
     assert Store(tmp_path / "none").manifests() == []

@@ -1,0 +1,109 @@
+"""Data sets, protocols, and corrupted batches."""
+
+from __future__ import annotations  # keeps the signatures that help() shows short
+
+from pathlib import Path
+
+from qamoe_bench.contract import Batch
+from qamoe_bench.corruption import apply
+from qamoe_bench.corruption.draws import CommonDraws
+from qamoe_bench.data.dataset import Dataset
+from qamoe_bench.data.open import open_dataset
+from qamoe_bench.errors import unknown_name
+from qamoe_bench.protocol import parse
+from qamoe_bench.protocol.spec import Condition, Protocol
+from qamoe_bench.run.planner import check_tokens
+
+
+def load_data(name_or_path: str | Path = "synthetic") -> Dataset:
+    """Load a data set with its three splits.
+
+    Args:
+        name_or_path: `synthetic` for the embedded data, or the path of a file or folder; its format is detected from
+            its content.
+
+    Returns:
+        The data set: `splits` by name, `spec` for building models, and `name`, `digest` and `notes`.
+
+    Raises:
+        BenchError: If the path does not exist or cannot be read as a data set.
+
+    Example:
+        >>> data = qamoe_bench.load_data("synthetic")
+        >>> {name: len(split) for name, split in data.splits.items()}
+        {'train': 1284, 'valid': 229, 'test': 686}
+    """
+    return open_dataset(str(name_or_path))  # cached: loading the same data twice returns the same object
+
+
+def load_protocol(name_or_path: str | Path) -> Protocol:
+    """Load a protocol: a named list of conditions.
+
+    Args:
+        name_or_path: A name that `qamoe-bench ls protocols` lists, or the path of a TOML file.
+
+    Returns:
+        The protocol; `conditions` lists its conditions in order.
+
+    Raises:
+        BenchError: If the name is unknown, the file is unreadable, or a key in it is unknown, missing or
+            contradictory.
+
+    Example:
+        >>> protocol = qamoe_bench.load_protocol("random-missing")
+        >>> [condition.name for condition in protocol.conditions][:3]
+        ['eta=0', 'eta=0.1', 'eta=0.2']
+    """
+    return parse.load_protocol(str(name_or_path))
+
+
+def corrupt(
+    data: Dataset | str,
+    condition: Condition | tuple[Protocol | str, str],
+    split: str = "test",
+    seed: int = 1111,
+    draw: int = 0,
+) -> Batch:
+    """Apply a condition to all samples of a split, with the common random numbers of a sweep.
+
+    The random numbers depend on the seed, the draw, the sample id and the modality only. On the test split, the
+    result is therefore what every model receives in `evaluate` and in `qamoe-bench run` with the same seed.
+
+    Args:
+        data: A data set, `synthetic`, or the path of a data file.
+        condition: A condition, or a protocol (or its name or path) and the name of one of its conditions.
+        split: `train`, `valid` or `test`.
+        seed: Seed of the corruption.
+        draw: Index of the independent draw, from 0, for protocols with several draws.
+
+    Returns:
+        The corrupted samples in the order of the split, as models receive them, without labels: `features` per modality
+        are (B, T, D) in float32, and missing frames are exactly zero.
+
+    Raises:
+        BenchError: If a name is unknown, or if the condition needs features and the data hold token ids.
+
+    Example:
+        >>> batch = qamoe_bench.corrupt("synthetic", ("random-missing", "eta=0.5"))
+        >>> missing = (batch.features["text"] == 0).all(dim=2).all(dim=1)  # (B, T, D) to (B,)
+        >>> 0.3 < missing.float().mean().item() < 0.6
+        True
+    """
+    dataset = load_data(data) if isinstance(data, str) else data
+    if split not in dataset.splits:
+        raise unknown_name("split", split, dataset.splits)
+    chosen = condition if isinstance(condition, Condition) else _find_condition(dataset, *condition)
+    everything = slice(None)
+    samples = dataset.splits[split].batch().rows(everything)  # features become float32 here
+    # The same streams of random numbers as in `evaluation.sweep.TestSet`, which only knows the test split.
+    draws = CommonDraws(seed, dataset.splits[split].ids, samples, draw).rows(everything)
+    return apply.corrupt(samples, chosen, draws, dataset.reference).batch
+
+
+def _find_condition(data: Dataset, protocol: Protocol | str, name: str) -> Condition:
+    sweep = load_protocol(protocol) if isinstance(protocol, str) else protocol
+    check_tokens(sweep, data)  # noise on token ids would give other tokens
+    conditions = {condition.name: condition for condition in sweep.conditions}
+    if name not in conditions:
+        raise unknown_name(f"condition of {sweep.name}", name, conditions)
+    return conditions[name]

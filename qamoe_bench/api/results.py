@@ -1,0 +1,161 @@
+"""Analysis, comparison and plots of evaluations and of stored results. Nothing here needs torch."""
+
+from __future__ import annotations  # keeps the signatures that help() shows short
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qamoe_bench.analysis.analyse import Analysis
+from qamoe_bench.analysis.check.check import Expected, Verdict, check
+from qamoe_bench.analysis.check.findings import Limits
+from qamoe_bench.api.evaluation import Evaluation
+from qamoe_bench.errors import BenchError, unknown_name
+from qamoe_bench.metrics.dialects import find_dialect
+from qamoe_bench.report.tables import analyses, shown_metrics
+from qamoe_bench.store.store import Store, StoredCell
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Results = Store | Evaluation | Path | str | Iterable[StoredCell | Evaluation]
+"""A store or its folder, an evaluation, or several cells or evaluations."""
+
+
+def analyse(
+    results: Results,
+    dialect: str = "mmsa",
+    metrics: Sequence[str] = (),
+) -> list[Analysis]:
+    """Compute metrics with confidence intervals, ranks, and differences between models.
+
+    Args:
+        results: A store or its folder, an evaluation, or several cells or evaluations, which are compared with each
+            other where they share data and protocol.
+        dialect: Name of the metric dialect.
+        metrics: Metrics to compute; empty for the main metrics of the dialect.
+
+    Returns:
+        One analysis per data set and protocol. Each may take up to 100 MB for a large study; analyse a part of its
+        cells at a time if that is too much.
+
+    Raises:
+        BenchError: If there are no finished cells, or if the dialect or a metric does not exist.
+
+    Example:
+        >>> evaluation = qamoe_bench.evaluate(qamoe_bench.load_model("mean"))
+        >>> (analysis,) = qamoe_bench.analyse(evaluation, metrics=["mae"])
+        >>> [row.name for row in analysis.section.rows]
+        ['Mean']
+        >>> analysis.section.levels.labels[:3]
+        ('η=0', '0.1', '0.2')
+    """
+    return list(analyses(_cells(results), find_dialect(dialect), metrics))
+
+
+def _cells(results: Results) -> list[StoredCell]:
+    """The cells of any kind of results, each once."""
+    if isinstance(results, Path | str):
+        return Store(results).require_cells()
+    if isinstance(results, Store):
+        return results.require_cells()
+    # Any other object is a collection. A later cell replaces an earlier one with the same key, which has equal numbers.
+    parts = [results] if isinstance(results, Evaluation) else results
+    cells: dict[str, StoredCell] = {}
+    for part in parts:
+        for stored in part.cells if isinstance(part, Evaluation) else (part,):
+            cells[stored.cell.key] = stored
+    if not cells:
+        raise BenchError("no finished cells: expected cells or evaluations to analyse, got none; pass at least one")
+    return list(cells.values())
+
+
+def compare(
+    reference: Store | Path | str,
+    results: Store | Path | str,
+    dialect: str = "mmsa",
+    metrics: Sequence[str] = (),
+    *,
+    tolerance: float = 0.01,
+    slowdown: float = 2.0,
+    seeds: Sequence[int] = (),
+    protocols: Sequence[str] = (),
+    models: Sequence[str] = (),
+) -> Verdict:
+    """Compare results with a reference, as `qamoe-bench check` does.
+
+    Args:
+        reference: A store or its folder, known to be good.
+        results: A store or its folder; models that the reference lacks are ignored.
+        dialect: Name of the metric dialect.
+        metrics: Metrics to compare; empty for the main metrics of the dialect.
+        tolerance: Loss in a metric that is tolerated, in the unit of the metric: .01 is one point of accuracy.
+        slowdown: Tolerated factor between the time of a model, relative to the control model, and its reference.
+        seeds: Seeds of the reference to expect; empty for all.
+        protocols: Protocols of the reference to expect; `*` matches any text; empty for all.
+        models: Models of the reference to expect, in addition to late-fusion, mean and oracle; `*` matches any text;
+            empty for all.
+
+    Returns:
+        The findings, of which `regressions` lists significant losses, and missing or changed cells.
+
+    Raises:
+        BenchError: If a store is empty, the reference holds two versions of a model or nothing that is expected, or if
+            the dialect or a metric does not exist.
+
+    Example:
+        >>> evaluation = qamoe_bench.evaluate(qamoe_bench.load_model("mean"))
+        >>> reference = evaluation.save("reference")
+        >>> results = evaluation.save("results")
+        >>> qamoe_bench.compare(reference, results).regressions
+        ()
+    """
+    definitions = find_dialect(dialect)
+    return check(
+        reference if isinstance(reference, Store) else Store(reference),
+        results if isinstance(results, Store) else Store(results),
+        definitions,
+        shown_metrics(definitions, metrics),
+        Limits(tolerance, slowdown),
+        Expected(seeds, protocols, models),
+    )
+
+
+def plot_curve(analysis: Analysis, metric: str = "mae", width: float = 7.0) -> "Figure":
+    """Plot a metric over the levels of a protocol: one line per model, with a band of the 95 % interval.
+
+    Args:
+        analysis: An analysis whose protocol sweeps an axis.
+        metric: One of the metrics of the analysis.
+        width: Width of the figure in inches.
+
+    Returns:
+        A matplotlib figure, which a notebook shows and `savefig` writes.
+
+    Raises:
+        BenchError: If the analysis lacks the metric, or if the protocol has fewer than two numeric levels.
+
+    Example:
+        >>> evaluation = qamoe_bench.evaluate(qamoe_bench.load_model("mean"))
+        >>> (analysis,) = qamoe_bench.analyse(evaluation, metrics=["mae"])
+        >>> figure = qamoe_bench.plot_curve(analysis, "mae")
+        >>> len(figure.axes[0].lines)  # one model
+        1
+    """
+    # Imported here because `analyse` and `compare` work without matplotlib, which is slow to import.
+    from qamoe_bench.figures.curves import curves
+    from qamoe_bench.figures.style import styled
+
+    chosen = [scores for scores in analysis.scores if scores.metric.name == metric]
+    if not chosen:
+        raise unknown_name("metric of this analysis", metric, [scores.metric.name for scores in analysis.scores])
+    with styled():  # independent of the user's matplotlib settings, as in the figures of the command line
+        # Only the chosen metric: the figures of the others would be drawn and thrown away.
+        drawings = list(curves(replace(analysis, scores=chosen), width))
+    if not drawings:
+        raise BenchError(
+            f"protocol {analysis.section.protocol}: expected two or more numeric levels to plot a curve; use "
+            "'qamoe-bench figures --kind points'"
+        )
+    return drawings[0].figure

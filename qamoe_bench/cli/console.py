@@ -1,0 +1,54 @@
+"""Output of commands: results on standard output or in files, everything else on standard error."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from qamoe_bench.store.atomic import write_atomic
+
+if TYPE_CHECKING:
+    from qamoe_bench.report.table import Chapter
+
+stderr = Console(stderr=True)
+"""Console for progress and messages, so that standard output holds results only."""
+
+
+def log(message: str) -> None:
+    """Print a message to standard error as it is: no markup, no colours, and no added line breaks."""
+    stderr.print(message, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_or_write(text: str, output: Path | None) -> None:
+    """Print a text to standard output, or write it to a file and log the path.
+
+    Raises:
+        BenchError: If the file cannot be written.
+    """
+    if output is None:
+        print(text, end="")  # every format ends with a line break
+        return
+    write_atomic(output, text.encode())
+    log(f"wrote {output}")
+
+
+def print_chapters_as(chapters: "Sequence[Chapter]", format: str, output: Path | None) -> None:
+    """Print or write chapters in a format of tables.
+
+    Args:
+        chapters: The chapters.
+        format: A key of `qamoe_bench.report.formats.choice.OF_CHAPTERS`; `terminal` is styled on a terminal and plain
+            text elsewhere.
+        output: A file to write to instead of standard output.
+    """
+    from qamoe_bench.report.formats.choice import OF_CHAPTERS
+
+    if format == "terminal" and output is None and sys.stdout.isatty():
+        # Rich tables: styled, and split into pieces that fit the width of the terminal.
+        from qamoe_bench.report.formats.terminal import print_chapters, stdout
+
+        print_chapters(chapters, stdout())
+    else:
+        print_or_write(OF_CHAPTERS[format](chapters), output)

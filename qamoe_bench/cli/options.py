@@ -1,0 +1,57 @@
+"""Options that several commands share, as types for their parameters.
+
+An option that may be repeated is None if it is not given, because a list as a default value would be shared by all
+calls of the function. Defaults are shown by typer, except for None and "", which the help text explains.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qamoe_bench.errors import BenchError
+from qamoe_bench.metrics.dialects import DIALECTS
+
+# Where results are read from or written to. Commands that only read do not create the folder.
+Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Results folder; runs are stored in DIR/runs.")]
+
+# Which metrics are computed. The names are those of `qamoe-bench ls metrics`.
+DialectName = Annotated[
+    str, typer.Option("--dialect", metavar="NAME", help=f"Definitions of the metrics: {', '.join(DIALECTS)}.")
+]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option("--metric", metavar="NAME", help="Metric to use. Repeatable. Default: the dialect's main metrics."),
+]
+
+# Which cells are used. The oracle and both baselines are always kept, because the other models are judged by them.
+OnlyProtocols = Annotated[
+    list[str] | None,
+    typer.Option("--protocol", metavar="NAME", help="Only these protocols; * matches any text. Repeatable."),
+]
+OnlyModels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="Only these models, in addition to late-fusion, mean and oracle; * matches any text. Repeatable.",
+    ),
+]
+
+# Where and how models compute. The names are checked by the modules that use them, which need torch.
+Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu or cuda.")]
+PrecisionName = Annotated[
+    str, typer.Option("--precision", metavar="NAME", help="Arithmetic of the model: float32 or bfloat16.")
+]
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Comma-separated seeds, as `--seeds` takes them.
+
+    Raises:
+        BenchError: If a part is not a whole number.
+    """
+    try:
+        return tuple(int(part) for part in text.split(","))  # int ignores spaces around a number
+    except ValueError as error:
+        raise BenchError(f"--seeds {text!r}: expected whole numbers with commas between, as in 1111,1112") from error
