@@ -106,7 +106,7 @@ def guest(package: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     points = [EntryPoint(name, ref.target, "") for name, ref in model_refs().items()]
     points.append(EntryPoint("guest", "guestpackage.model:build", ""))
     points.append(EntryPoint("vanished", "guestpackage.vanished:build", ""))  # its module is not there
-    monkeypatch.setattr("qamoe_bench.registry.models.entry_points", lambda group: points)
+    monkeypatch.setattr("qamoe_bench.registry.models._installed_points", lambda: points)
     module = package / "model.py"
     module.write_text(CARD, encoding="utf-8")
     return module
@@ -168,7 +168,7 @@ def test_a_role_belongs_to_one_model(guest: Path) -> None:
 
 
 def test_no_role_without_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qamoe_bench.registry.models.entry_points", lambda group: [])
+    monkeypatch.setattr("qamoe_bench.registry.models._installed_points", lambda: ())
     assert model_with_role("control") == ""
     assert models_in_print() == {}
     assert len(set(styles(["qa-moe", "mean", "other"]).values())) == 3

@@ -4,8 +4,9 @@ import ast
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def model_refs() -> Mapping[str, ModelRef]:
         BenchError: If two packages register different models under one name.
     """
     refs: dict[str, ModelRef] = {}
-    for point in entry_points(group=ENTRY_POINTS):
+    for point in _installed_points():
         ref = ModelRef(point.name, point.value)
         # An editable install can list the same entry point twice, which is harmless.
         if refs.setdefault(point.name, ref) != ref:
@@ -117,6 +118,12 @@ def model_refs() -> Mapping[str, ModelRef]:
                 "uninstall one"
             )
     return dict(sorted(refs.items()))
+
+
+@cache
+def _installed_points() -> tuple[EntryPoint, ...]:
+    """Read once per process, because this opens a file of every installed distribution."""
+    return tuple(entry_points(group=ENTRY_POINTS))
 
 
 def find_model(name: str) -> ModelRef:

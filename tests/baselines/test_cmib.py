@@ -27,12 +27,12 @@ def test_the_bottleneck_equals_a_hand_worked_example() -> None:
     for name, (weight, bias) in weights.items():
         nn.init.constant_(block.get_parameter(f"{name}.weight"), weight)
         nn.init.constant_(block.get_parameter(f"{name}.bias"), bias)
-    found = block(torch.tensor([[3.0], [-3.0]]), sample=False)
+    actual = block(torch.tensor([[3.0], [-3.0]]), sample=False)
     # h = ReLU(2·3 + 1) = 7 and ReLU(−5) = 0; μ = h/2 − 1; σ = softplus(h − 2 − 5), softplus(0) = ln 2; ŷ = 3μ + 1
-    torch.testing.assert_close(found.code.mean, torch.tensor([[2.5], [-1.0]]))
-    torch.testing.assert_close(found.code.std, torch.tensor([[0.6931472], [0.000911466]]))
-    torch.testing.assert_close(found.z, found.code.mean)
-    torch.testing.assert_close(found.prediction, torch.tensor([8.5, -2.0]))
+    torch.testing.assert_close(actual.code.mean, torch.tensor([[2.5], [-1.0]]))
+    torch.testing.assert_close(actual.code.std, torch.tensor([[0.6931472], [0.000911466]]))
+    torch.testing.assert_close(actual.z, actual.code.mean)
+    torch.testing.assert_close(actual.prediction, torch.tensor([8.5, -2.0]))
 
 
 def test_a_sampled_code_is_mean_plus_deviation_times_noise() -> None:
@@ -84,8 +84,8 @@ def test_the_loss_equals_a_hand_worked_number(
         parts["divergence"] = torch.tensor(1.0)
     assert set(model(batch).parts) == set(parts)
     two = replace(batch.rows(slice(2)), target=torch.tensor(TARGET))
-    found = model.loss(Output(torch.tensor(FINAL), parts=parts), two)
-    torch.testing.assert_close(found, torch.tensor(expected))
+    actual = model.loss(Output(torch.tensor(FINAL), parts=parts), two)
+    torch.testing.assert_close(actual, torch.tensor(expected))
 
 
 def test_forward_equals_the_formulas(tiny: Dataset, batch: TrainingBatch) -> None:
@@ -143,22 +143,22 @@ def test_the_text_branch_equals_a_plain_loop(
     row = int(batch.lengths["text"].argmax())
     length = int(batch.lengths["text"][row])
     features[row, 1] = 0  # a lost frame
-    found = branch(replace(batch, features={**batch.features, "text": features}))[row]
+    actual = branch(replace(batch, features={**batch.features, "text": features}))[row]
     kept = [t for t in range(length) if t != 1]
     frames = {t: (features[row, t] - tiny.spec.feature_mean["text"]) / tiny.spec.feature_std["text"] for t in kept}
-    answers = [
+    convolved = [
         sum(
             (branch.convolution.weight[:, :, k] @ frames[t + k - 1] for k in range(3) if t + k - 1 in frames),
             torch.zeros(10),
         )
         for t in kept
     ]
-    expected = torch.stack(answers).mean(0)
+    expected = torch.stack(convolved).mean(0)
     if pool == "statistics":
-        std = (torch.stack(answers).var(0, correction=0) + 1e-6).sqrt() - 1e-3
+        std = (torch.stack(convolved).var(0, correction=0) + 1e-6).sqrt() - 1e-3
         norm, _, linear = branch.pool.map  # type: ignore[misc]
         expected = linear(norm(torch.cat([expected, std])))
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_the_last_position_is_read_whatever_it_holds(tiny: Dataset, batch: TrainingBatch) -> None:
@@ -185,13 +185,13 @@ def test_pooling_does_not_see_padding_or_its_amount(
     assert (branch(nothing) == 0).all()
 
 
-def test_evaluation_samples_only_when_asked(tiny: Dataset, batch: TrainingBatch) -> None:
+def test_evaluation_samples_only_when_configured(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec, **SMALL, **STILL)
-    asked = build(tiny.spec, sample_in_evaluation=True, **SMALL, **STILL)
+    sampling = build(tiny.spec, sample_in_evaluation=True, **SMALL, **STILL)
     assert not torch.equal(model(batch).prediction, model(batch).prediction)  # training samples
-    model.eval(), asked.eval()
+    model.eval(), sampling.eval()
     assert torch.equal(model(batch).prediction, model(batch).prediction)
-    assert not torch.equal(asked(batch).prediction, asked(batch).prediction)
+    assert not torch.equal(sampling(batch).prediction, sampling(batch).prediction)
 
 
 @every_variant

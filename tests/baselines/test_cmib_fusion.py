@@ -134,7 +134,7 @@ def test_graph_of_two_has_one_pair_of_weight_one() -> None:
 
 
 def test_product_of_experts_adds_precisions() -> None:
-    found = product_of_experts(Gaussian(torch.tensor([[[1.0], [3.0]]]), torch.tensor([[[1.0], [0.5]]])))
+    actual = product_of_experts(Gaussian(torch.tensor([[[1.0], [3.0]]]), torch.tensor([[[1.0], [0.5]]])))
     # precisions 1 (prior), 1 and 4; mean (0 · 1 + 1 · 1 + 3 · 4) / 6
-    torch.testing.assert_close(found.mean, torch.tensor([[13 / 6]]))
-    torch.testing.assert_close(found.std, torch.tensor([[6**-0.5]]))
+    torch.testing.assert_close(actual.mean, torch.tensor([[13 / 6]]))
+    torch.testing.assert_close(actual.std, torch.tensor([[6**-0.5]]))

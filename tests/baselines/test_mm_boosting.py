@@ -57,9 +57,9 @@ def test_complementary_weights_follow_the_others_errors() -> None:
     # The first learner's others: means (ln 2 + ln 4)/2 = 1.5 ln 2, 0, ln 3; so 3 · (2√2, 1, 3) / (4 + 2√2).
     root = 2 * 2**0.5
     expected = 3 * torch.tensor([root, 1.0, 3.0]) / (4 + root)
-    found = complementary_weights(losses, 1.0)
-    torch.testing.assert_close(found[:, 0], expected)
-    torch.testing.assert_close(found.mean(0), torch.ones(3))
+    actual = complementary_weights(losses, 1.0)
+    torch.testing.assert_close(actual[:, 0], expected)
+    torch.testing.assert_close(actual.mean(0), torch.ones(3))
     # Half the temperature doubles the exponents: 3 · (8, 1, 9) / 18.
     torch.testing.assert_close(complementary_weights(losses, 0.5)[:, 0], torch.tensor([24.0, 3.0, 27.0]) / 18)
 
@@ -84,11 +84,11 @@ def test_each_learner_predicts_by_its_own_formula(tiny: Dataset, batch: Training
     model = build(tiny.spec, width=8).eval()
     h = model.encode(batch)
     h[MULTIMODAL] = torch.tanh(model.joint[0](torch.cat([h["text"], h["audio"], h["vision"]], dim=1)))
-    found = model(batch).parts
+    actual = model(batch).parts
     for i, k in enumerate(("text", "audio", "vision", "multimodal")):
         expected = tiny.spec.label_mean + tiny.spec.label_std * model.predict[k](h[k])[:, 0]
-        torch.testing.assert_close(found["predictions"][:, i], expected)
-        torch.testing.assert_close(found["contributions"][:, i], model.contribution[k](h[k])[:, 0])
+        torch.testing.assert_close(actual["predictions"][:, i], expected)
+        torch.testing.assert_close(actual["contributions"][:, i], model.contribution[k](h[k])[:, 0])
 
 
 def test_weights_are_uniform_in_the_warm_up_and_in_training_only(tiny: Dataset, batch: TrainingBatch) -> None:
@@ -131,8 +131,8 @@ def test_without_complementary_update_all_samples_count_alike(tiny: Dataset) -> 
     torch.testing.assert_close(model.loss(output_of(predictions, c), batch), torch.tensor(expected))
     # With it, w of the first: 2 · softmax(3, 0), of the second: 2 · softmax(1, 0), each times (error, 0) / 2.
     first, second = 1 / (1 + math.exp(-3)), 3 / (1 + math.exp(-1))
-    found = build(tiny.spec).loss(output_of(predictions, c), batch)
-    torch.testing.assert_close(found, torch.tensor(1 + first + second))
+    actual = build(tiny.spec).loss(output_of(predictions, c), batch)
+    torch.testing.assert_close(actual, torch.tensor(1 + first + second))
 
 
 def test_without_contributions_weights_are_uniform_and_have_no_network(tiny: Dataset, batch: TrainingBatch) -> None:
@@ -190,7 +190,7 @@ def test_the_contributions_learn_during_the_warm_up_too(tiny: Dataset, batch: Tr
 
 def test_a_missing_modality_predicts_from_zeros_and_keeps_its_weight(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec).eval()
-    gone = replace(batch, features={**batch.features, "audio": torch.zeros_like(batch.features["audio"])})
-    output = model(gone)
+    missing = replace(batch, features={**batch.features, "audio": torch.zeros_like(batch.features["audio"])})
+    output = model(missing)
     torch.testing.assert_close(output.parts["predictions"][:, 1], output.parts["predictions"][:1, 1].expand(20))
     assert (output.parts["weights"] > 0).all()

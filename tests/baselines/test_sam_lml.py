@@ -123,7 +123,7 @@ def test_an_interaction_is_a_map_of_the_statistics_of_observed_frames_with_what_
     tiny: Dataset, batch: Batch
 ) -> None:
     model = build(tiny.spec, width=8, heads=1).eval()
-    found = model(batch).parts["interactions"]
+    actual = model(batch).parts["interactions"]
     for i in range(4):
         for p, (m, n) in enumerate(model.pairs):
             query, source = (batch.features[k][i : i + 1, : batch.lengths[k][i]] for k in (m, n))
@@ -135,7 +135,7 @@ def test_an_interaction_is_a_map_of_the_statistics_of_observed_frames_with_what_
             mean, variance = (x + seen).mean(0), (x + seen).var(0, correction=0)
             norm, _, linear = model.pool[f"{m}_{n}"].map  # type: ignore[misc]
             expected = linear(norm(torch.cat([mean, (variance + 1e-6).sqrt() - 1e-3])))
-            torch.testing.assert_close(found[i, p], expected, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(actual[i, p], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_the_prediction_is_made_from_the_weighted_interactions(tiny: Dataset, batch: TrainingBatch) -> None:
@@ -163,9 +163,9 @@ def test_only_interactions_with_the_noisy_modality_are_computed_again(tiny: Data
         perturbed, noise = model._noisy_scores(output, batch, "audio", rows, pairs)
     with seeded("test"):
         versions = noisy_versions(batch.features["audio"], batch.mask("audio"), tiny.spec.feature_std["audio"])
-    for found, audio in zip((perturbed, noise), versions, strict=True):
+    for actual, audio in zip((perturbed, noise), versions, strict=True):
         whole = model(replace(batch, features={**batch.features, "audio": audio})).parts["scores"]
-        torch.testing.assert_close(found, whole[:, [model.pairs.index(pair) for pair in pairs]])
+        torch.testing.assert_close(actual, whole[:, [model.pairs.index(pair) for pair in pairs]])
 
 
 def test_the_noise_loss_puts_the_noisy_weights_beside_the_untouched_ones() -> None:
@@ -187,9 +187,9 @@ def test_samples_without_the_noisy_modality_have_nothing_to_rank() -> None:
     data = make_dataset(("audio",))
     only = {"task_ranking": 0.0, "reconstruction": 0.0, "orthogonality": 0.0, "variance": 0.0}
     batch, model = training_batch(data.splits["test"]), build(data.spec, **only).eval()
-    gone = without(batch, "audio")
-    assert supervision(model, model(gone), gone) == 0
-    half = replace(batch, features={"audio": torch.cat([gone.features["audio"][:10], batch.features["audio"][10:]])})
+    missing = without(batch, "audio")
+    assert supervision(model, model(missing), missing) == 0
+    half = replace(batch, features={"audio": torch.cat([missing.features["audio"][:10], batch.features["audio"][10:]])})
     assert supervision(model, model(half), half) > 0
 
 
@@ -197,7 +197,7 @@ def test_single_interactions_learn_from_their_own_errors(tiny: Dataset, batch: T
     model = build(tiny.spec, **{**ALONE, "task_ranking": 1.0}, own=0.5).eval()
     nn.init.zeros_(model.own.weight)
     nn.init.zeros_(model.own.bias)
-    # All interactions answer the mean label, so none is better than another.
+    # All interactions predict the mean label, so none is better than another.
     expected = 0.5 * (tiny.spec.label_mean - batch.target).abs().mean()
     torch.testing.assert_close(supervision(model, model(batch), batch), expected)
 
@@ -212,8 +212,8 @@ def test_the_decomposition_loss_is_a_mean_over_modalities_that_are_there(tiny: D
         spec, x, lengths = tiny.spec, batch.features[m], batch.lengths[m]
         pooled = torch.stack([x[i, :n].mean(0) for i, n in enumerate(lengths.tolist())])
         errors.append((((pooled - spec.feature_mean[m]) / spec.feature_std[m]) ** 2).mean())
-    gone = without(batch, "audio")
-    torch.testing.assert_close(supervision(model, model(gone), gone), 0.5 * torch.stack(errors).sum() / 3)
+    missing = without(batch, "audio")
+    torch.testing.assert_close(supervision(model, model(missing), missing), 0.5 * torch.stack(errors).sum() / 3)
 
 
 def test_without_supervision_the_loss_is_the_mean_absolute_error(tiny: Dataset, batch: TrainingBatch) -> None:
@@ -235,10 +235,10 @@ def test_the_loss_depends_on_torchs_seed_alone(tiny: Dataset, batch: TrainingBat
 
 
 def test_the_loss_is_finite_where_nothing_is_observed(tiny: Dataset, batch: TrainingBatch) -> None:
-    model, gone = build(tiny.spec).train(), without(batch, "text", "audio", "vision")
-    output = model(gone)
+    model, missing = build(tiny.spec).train(), without(batch, "text", "audio", "vision")
+    output = model(missing)
     assert (output.parts["interactions"] == 0).all()
-    loss = model.loss(output, gone)
+    loss = model.loss(output, missing)
     loss.backward()  # type: ignore[no-untyped-call]
     assert loss.isfinite()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())

@@ -1,4 +1,4 @@
-"""The contract that every registered model keeps; models are found by themselves."""
+"""The contract that every registered model keeps; models are discovered through their entry points."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -49,10 +49,10 @@ def outputs(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
 
 @every_model
 def test_shapes_and_ranges(name: str, tiny: Dataset, batch: TrainingBatch) -> None:
-    found = outputs(made(name, tiny.spec), batch)
-    assert all(t.shape == (20,) and t.isfinite().all() for t in found.values())
-    assert (found.get("variance", torch.ones(1)) > 0).all()
-    assert all(((t >= 0) & (t <= 1)).all() for n, t in found.items() if n.startswith("quality_"))
+    actual = outputs(made(name, tiny.spec), batch)
+    assert all(t.shape == (20,) and t.isfinite().all() for t in actual.values())
+    assert (actual.get("variance", torch.ones(1)) > 0).all()
+    assert all(((t >= 0) & (t <= 1)).all() for n, t in actual.items() if n.startswith("quality_"))
 
 
 @every_model
@@ -169,13 +169,13 @@ def test_the_docstring_says_what_it_is(name: str) -> None:
 def test_every_file_with_a_builder_is_a_registered_model() -> None:
     """So that no model escapes the tests above, or the users."""
     package = Path(qamoe_bench.__file__).parent
-    found = {
+    actual = {
         f"{folder.name}.{path.stem}:build"
         for folder in (package / "models", package.parent / "baselines" / "qamoe_baselines")
         for path in folder.glob("*.py")
         if "\ndef build(" in path.read_text(encoding="utf-8")
     }
-    assert {ref.target.removeprefix("qamoe_bench.") for ref in model_refs().values()} == found
+    assert {ref.target.removeprefix("qamoe_bench.") for ref in model_refs().values()} == actual
 
 
 @every_variant
@@ -187,7 +187,7 @@ def test_in_every_variant_gradients_reach_every_parameter(name: str, tiny: Datas
 
 
 @every_model_and_variant
-def test_with_its_own_quality_a_model_answers_as_without(name: str, tiny: Dataset, batch: TrainingBatch) -> None:
+def test_with_its_own_quality_a_model_predicts_as_without(name: str, tiny: Dataset, batch: TrainingBatch) -> None:
     model, some_lost = made(name, tiny.spec), zeroed(batch, "audio")
     with torch.no_grad():
         own = model(some_lost)
@@ -199,7 +199,7 @@ def test_with_its_own_quality_a_model_answers_as_without(name: str, tiny: Datase
         assert torch.equal(again.columns()[key], value)
 
 
-def test_unknown_models_are_told_with_the_nearest_name() -> None:
+def test_unknown_models_are_reported_with_the_nearest_name() -> None:
     with pytest.raises(BenchError, match="did you mean 'qa-moe'"):
         find_model("qamoe")
     with pytest.raises(BenchError, match="no module 'no_such.thing'"):

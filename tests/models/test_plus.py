@@ -16,8 +16,8 @@ ANCHORS = torch.tensor([-1.0, 0.0, 1.0])
 
 
 def test_a_labels_mass_is_split_between_its_nearest_anchors() -> None:
-    found = shares(torch.tensor([0.25, -1.0, 3.0]), ANCHORS)
-    torch.testing.assert_close(found, torch.tensor([[0, 0.75, 0.25], [1, 0, 0], [0, 0, 1]]))
+    actual = shares(torch.tensor([0.25, -1.0, 3.0]), ANCHORS)
+    torch.testing.assert_close(actual, torch.tensor([[0, 0.75, 0.25], [1, 0, 0], [0, 0, 1]]))
 
 
 def test_the_median_lies_where_half_of_the_mass_is_below() -> None:
@@ -64,8 +64,8 @@ def test_the_loss_is_its_three_parts(tiny: Dataset, batch: TrainingBatch) -> Non
 
 def test_without_any_frame_the_prior_predicts(tiny: Dataset, batch: TrainingBatch) -> None:
     model = build(tiny.spec).eval()
-    gone = replace(batch, features={m: 0 * x for m, x in batch.features.items()})
-    output = model(gone)
+    missing = replace(batch, features={m: 0 * x for m, x in batch.features.items()})
+    output = model(missing)
     torch.testing.assert_close(output.prediction, median(model.prior.softmax(0)[None], model.anchors).expand(20))
     assert all((q == 0).all() for q in output.quality.values())
 

@@ -146,10 +146,10 @@ def test_label_quality_pays_for_the_errors_of_its_own_prediction(tiny: Dataset, 
     normal = torch.distributions.Normal(parts["label"], variance.sqrt())
     # The loss is in units of the label's deviation, and without the constant.
     expected = -normal.log_prob(batch.target).mean() - math.log(math.sqrt(2 * math.pi) * tiny.spec.label_std)  # type: ignore[no-untyped-call]
-    found = quality.loss(parts, batch)
-    assert found is not None
+    actual = quality.loss(parts, batch)
+    assert actual is not None
     assert error.isfinite().all()
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(actual, expected)
 
 
 def test_feature_quality_predicts_the_clean_features(tiny: Dataset, batch: TrainingBatch) -> None:
@@ -164,9 +164,9 @@ def test_feature_quality_predicts_the_clean_features(tiny: Dataset, batch: Train
     target = (target - target.mean(0)) / target.std(0, correction=0)
     normal = torch.distributions.Normal(parts["mean"], parts["variance"].sqrt())
     expected = -normal.log_prob(target).mean() - 0.5 * math.log(2 * math.pi)  # type: ignore[no-untyped-call]
-    found = quality.loss(parts, batch)
-    assert found is not None
-    torch.testing.assert_close(found, expected)
+    actual = quality.loss(parts, batch)
+    assert actual is not None
+    torch.testing.assert_close(actual, expected)
 
 
 def test_the_models_loss_adds_those_of_its_scores(tiny: Dataset, batch: TrainingBatch) -> None:

@@ -59,13 +59,13 @@ def small_bert(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_states_equal_those_of_each_sample_without_its_padding(batch: TrainingBatch) -> None:
     states = SmallBert().eval()
-    found = states(batch, "text")
-    assert found.shape == (20, 6, 8)
-    assert found.isfinite().all()
+    actual = states(batch, "text")
+    assert actual.shape == (20, 6, 8)
+    assert actual.isfinite().all()
     for i in range(3, 20):
         n = int(batch.lengths["text"][i])
         ids = batch.features["text"][i : i + 1, :n, 0].long()
-        torch.testing.assert_close(found[i, :n], states.model(input_ids=ids).last_hidden_state[0])
+        torch.testing.assert_close(actual[i, :n], states.model(input_ids=ids).last_hidden_state[0])
 
 
 def test_states_do_not_depend_on_what_stands_in_padding(batch: TrainingBatch) -> None:
@@ -74,7 +74,7 @@ def test_states_do_not_depend_on_what_stands_in_padding(batch: TrainingBatch) ->
     torch.testing.assert_close(states(Batch({"text": poisoned}, batch.lengths), "text"), states(batch, "text"))
 
 
-def test_a_missing_transformers_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_transformers_is_reported_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(BenchError, match=r"expected the extra \[text\]; pip install 'qamoe-bench\[text\]'"):
         TokenStates()

@@ -21,12 +21,12 @@ def test_frame_statistics_equal_mean_and_deviation_of_the_observed_frames() -> N
     x = torch.randn(4, 6, 3)
     observed = torch.zeros(4, 6, dtype=torch.bool)
     observed[0, :6], observed[1, 1:3], observed[2, 4] = True, True, True  # the last sample has none
-    found = FrameStatistics()(x, observed)
+    actual = FrameStatistics()(x, observed)
     for i in range(3):
         kept = x[i][observed[i]]
-        torch.testing.assert_close(found[i, :3], kept.mean(0))
-        torch.testing.assert_close(found[i, 3:], kept.std(0, correction=0), atol=1e-3, rtol=0)
-    assert (found[3] == 0).all()
+        torch.testing.assert_close(actual[i, :3], kept.mean(0))
+        torch.testing.assert_close(actual[i, 3:], kept.std(0, correction=0), atol=1e-3, rtol=0)
+    assert (actual[3] == 0).all()
 
 
 def test_frame_statistics_have_a_finite_gradient_for_a_single_frame() -> None:
@@ -52,20 +52,20 @@ def test_the_encoder_does_not_see_padding(tiny: Dataset, batch: Batch) -> None:
 def test_experts_equal_a_loop_over_plain_layers() -> None:
     experts = GLUExperts(experts=5, width=4, hidden=6)
     x = torch.randn(7, 4)
-    found = experts.outputs(x)
+    actual = experts.outputs(x)
     for e in range(5):
         value, gate = (x @ experts.up[e] + experts.up_bias[e]).chunk(2, dim=1)
         expected = (value * torch.sigmoid(gate)) @ experts.down[e] + experts.down_bias[e]
-        torch.testing.assert_close(found[e], expected)
+        torch.testing.assert_close(actual[e], expected)
 
 
 @pytest.mark.parametrize("renormalise", [True, False])
 def test_the_gate_keeps_the_k_largest(renormalise: bool) -> None:
     logits = torch.tensor([[1.0, 3.0, 2.0, -1.0]])
-    found = top_k_gate(logits, 2, renormalise=renormalise)
+    actual = top_k_gate(logits, 2, renormalise=renormalise)
     soft = logits.softmax(1)
     share = 1 / (soft[0, 1] + soft[0, 2]) if renormalise else 1.0
-    torch.testing.assert_close(found, torch.tensor([[0, soft[0, 1] * share, soft[0, 2] * share, 0]]))
+    torch.testing.assert_close(actual, torch.tensor([[0, soft[0, 1] * share, soft[0, 2] * share, 0]]))
 
 
 def test_a_gate_over_all_experts_is_a_softmax() -> None:
@@ -98,10 +98,10 @@ def test_sparse_dispatch_equals_the_dense_loop_forward_and_backward(k: int, toke
     x, logits = torch.randn(tokens, 16).double().requires_grad_(), torch.randn(tokens, 8).double().requires_grad_()
     outcome = []
     for mixture in (experts.mixture_of_all, experts.mixture_of_routed):
-        found = mixture(x, top_k_gate(logits, k, renormalise=True))
-        weights = torch.arange(found.numel(), dtype=found.dtype).view_as(found) / found.numel()
-        gradients = torch.autograd.grad((found * weights).sum(), [x, logits, *experts.parameters()])
-        outcome.append((found, *gradients))
+        actual = mixture(x, top_k_gate(logits, k, renormalise=True))
+        weights = torch.arange(actual.numel(), dtype=actual.dtype).view_as(actual) / actual.numel()
+        gradients = torch.autograd.grad((actual * weights).sum(), [x, logits, *experts.parameters()])
+        outcome.append((actual, *gradients))
     for dense, sparse in zip(*outcome, strict=True):
         torch.testing.assert_close(sparse, dense, rtol=1e-6, atol=1e-6)
 
@@ -118,14 +118,14 @@ def test_dispatch_changes_nothing_in_single_precision() -> None:
 @pytest.mark.parametrize("summary", ["statistics", "mean", "gru", "transformer"])
 def test_every_encoder_sees_observed_frames_only(summary: Any, tiny: Dataset, batch: Batch) -> None:
     encoder = UtteranceEncoder("text", tiny.spec, 8, 0.0, summary).eval()
-    found = encoder(batch)
+    actual = encoder(batch)
     poisoned = torch.where(batch.mask("text")[..., None], batch.features["text"], 99.0)
-    torch.testing.assert_close(encoder(Batch({"text": poisoned}, batch.lengths)), found)
+    torch.testing.assert_close(encoder(Batch({"text": poisoned}, batch.lengths)), actual)
     alone = encoder(batch.rows(slice(3, 4)))
-    torch.testing.assert_close(alone, found[3:4])
+    torch.testing.assert_close(alone, actual[3:4])
     nothing = encoder(Batch({"text": 0 * batch.features["text"]}, batch.lengths))
     torch.testing.assert_close(nothing, nothing[:1].expand(20, 8))
-    assert found.std(0).min() > 0
+    assert actual.std(0).min() > 0
 
 
 def test_masked_attention_equals_plain_attention_over_the_observed_frames() -> None:
@@ -133,13 +133,13 @@ def test_masked_attention_equals_plain_attention_over_the_observed_frames() -> N
     attention = MaskedAttention(width=6, heads=2)
     query, source = torch.randn(3, 4, 6), torch.randn(3, 5, 6)
     observed = torch.tensor([[True, False, True, False, False], [True] * 5, [False] * 5])
-    found = attention(query, source, observed)
+    actual = attention(query, source, observed)
     for i in range(2):
         kept = source[i][observed[i]]
         q, (k, v) = attention.query(query[i]), attention.key_value(kept).chunk(2, dim=1)
         heads = [(q[:, s] @ k[:, s].T / 3**0.5).softmax(1) @ v[:, s] for s in (slice(0, 3), slice(3, 6))]
-        torch.testing.assert_close(found[i], attention.out(torch.cat(heads, dim=1)))
-    assert (found[2] == 0).all()
-    torch.testing.assert_close(attention(query, source)[1], found[1])
+        torch.testing.assert_close(actual[i], attention.out(torch.cat(heads, dim=1)))
+    assert (actual[2] == 0).all()
+    torch.testing.assert_close(attention(query, source)[1], actual[1])
     with pytest.raises(BenchError, match="a width that 4 heads divide, got 6"):
         MaskedAttention(6, 4)
