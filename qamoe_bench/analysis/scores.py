@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.metrics.catalogue import METRICS, Metric
-from qamoe_bench.metrics.dialects import Array, Definition, Dialect
+from qamoe_bench.metrics.definitions import Array, Definition
+from qamoe_bench.metrics.dialects import Dialect
 from qamoe_bench.statistics.intervals import Estimate, estimate
 from qamoe_bench.statistics.resampling import RESAMPLES, resampled, resampled_terms, sample_weights
 

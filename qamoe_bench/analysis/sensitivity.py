@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from qamoe_bench.analysis.section import Row, Section
 from qamoe_bench.metrics.catalogue import METRICS, Metric
-from qamoe_bench.metrics.dialects import Definition, Dialect
+from qamoe_bench.metrics.definitions import Definition
+from qamoe_bench.metrics.dialects import Dialect
 from qamoe_bench.statistics.intervals import Estimate, estimate, mean_of_defined
 from qamoe_bench.statistics.resampling import RESAMPLES, resampled_terms, sample_weights
 

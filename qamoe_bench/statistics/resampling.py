@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from qamoe_bench.metrics.dialects import Array, Definition, Labels
+from qamoe_bench.metrics.definitions import Array, Definition, Labels
 from qamoe_bench.seeding import stream
 
 RESAMPLES = 1000
