@@ -6,9 +6,11 @@ D metrics, X = V·C·N predictions of a seed.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
+from numpy.typing import NDArray
 
 from qamoe_bench.analysis.scores import Scores, resample
 from qamoe_bench.analysis.section import Row, Section
@@ -30,15 +32,18 @@ def realised(section: Section) -> Mapping[str, Float[Values, " C"]]:
     `modalities` is the share of modalities that are missing entirely, `frames` the share of valid frames that are
     missing, and `noise_<modality>` the standard deviation of the noise in units of σ_ref.
     """
-    rows = section.realised_by_seed
-    modalities = rows[0].modalities
-    by_modality = [np.stack([r.column(f"missing_{m}") for r in rows]) for m in modalities]
+    modalities = section.realised_by_seed[0].modalities
+    by_modality = [_of_all_seeds(section, f"missing_{m}") for m in modalities]
     missing = np.stack(by_modality, axis=1).astype(np.float64)  # (S, A, 1, V, C, N)
     amounts = {"modalities": (missing == 1).mean((0, 1, 2, 3, 5)), "frames": missing.mean((0, 1, 2, 3, 5))}
     for m in modalities:
-        noise = np.stack([r.column(f"noise_{m}") for r in rows])  # (S, 1, V, C, N)
+        noise = _of_all_seeds(section, f"noise_{m}")
         amounts[f"noise_{m}"] = noise.mean((0, 1, 2, 4), dtype=np.float64)
     return amounts
+
+
+def _of_all_seeds(section: Section, column: str) -> Shaped[NDArray[Any], "S 1 V C N"]:
+    return np.stack([row.column(column) for row in section.realised_by_seed])
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def check(
 ) -> None:
     """Compare stored results with a reference: exit status 1 where something is surely worse, lost or changed."""
     from qamoe_bench.analysis.check.check import Expected
-    from qamoe_bench.analysis.check.check import check as compare
+    from qamoe_bench.analysis.check.check import compare_stores as compare
     from qamoe_bench.analysis.check.findings import Limits
     from qamoe_bench.report import verdict as told
     from qamoe_bench.report.formats.terminal import print_table, stdout
