@@ -1,9 +1,9 @@
 """Significant regressions, and slowdowns, of rows whose stored predictions can be compared.
 
-A number is worse where it lies significantly more than a tolerance behind the reference: a one-sided test at 5 % of
-the paired difference, Holm-corrected over everything that is compared. The variance over seeds is multiplied by the
-normal quantile instead of Student's t, which at the levels of Holm's correction would detect nothing with two or three
-seeds; the tolerance compensates for the resulting optimism.
+A number is a regression where it is worse than the reference by significantly more than a tolerance: a one-sided test
+of the paired difference at 5 %, Holm-corrected over everything that is compared. The variance over seeds is multiplied
+by the normal quantile instead of Student's t, which would detect nothing with two or three seeds at the levels of
+Holm's correction; the tolerance compensates for the resulting optimism.
 
 Speed is compared as a ratio to the control's in the same run, because machines, and the load of one machine, differ.
 
