@@ -1,4 +1,4 @@
-"""Everything that is computed of a section, once, for every format to render."""
+"""The complete analysis of a section, computed once for all output formats."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,30 +13,32 @@ from qamoe_bench.analysis.audits import (
     uncertainty,
 )
 from qamoe_bench.analysis.comparisons import Difference, Ranking, differences_from_control, evaluation_effects, ranking
-from qamoe_bench.analysis.scores import Scores, Values, score
+from qamoe_bench.analysis.scores import Scores, score
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.analysis.summaries import SweepSummary, summaries
 from qamoe_bench.metrics.dialects import Dialect
+from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import Estimate
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """What is known of a section.
+    """All results of a section.
 
     Attributes:
         section: Its rows and levels.
-        dialect: How metrics were computed.
+        dialect: The definitions of the metrics.
         scores: The metrics shown, in order.
-        summaries: Per metric, see `qamoe_bench.analysis.summaries`.
-        rankings: Per metric.
+        summaries: By metric, see `qamoe_bench.analysis.summaries`.
+        rankings: By metric.
         differences: By metric and row, from the control.
-        evaluation_effects: By row and the same weights asked as usual, over the metrics in order.
-        realised: What the corruption did, by condition.
-        uncertainty: By row name, for rows that give a variance.
-        quality: By row name and modality, for rows that give quality scores.
-        intervention_effects: By row name and intervention, over the metrics in order.
-        experts: By row name and modality, the number of experts in use.
+        evaluation_effects: By the index of a row and that of the same weights under default settings of the
+            evaluation; arrays over the metrics in order.
+        realised: The realised corruption, by condition.
+        uncertainty: By row name, for rows with variances.
+        quality: By row name and modality, for rows with quality scores.
+        intervention_effects: By row name and intervention; arrays over the metrics in order.
+        experts: By row name and modality, the effective number of experts.
     """
 
     section: Section
@@ -54,33 +56,39 @@ class Analysis:
 
 
 def analyse(section: Section, dialect: Dialect, metrics: Sequence[str], like: Analysis | None = None) -> Analysis:
-    """Compute everything.
+    """Analyse a section; its cached columns are released afterwards.
 
     Args:
-        section: What is analysed.
-        dialect: How metrics are computed.
+        section: The section to analyse.
+        dialect: The definitions of the metrics.
         metrics: The metrics shown.
-        like: The same section in another dialect: what is the same in both is taken from there.
+        like: An analysis of the same section in another dialect, whose results are reused where they are equal.
     """
-    same = {s.metric.name: s for s in like.scores if _is_shared(s.metric.name, like.dialect, dialect)} if like else {}
-    scores = [same.get(name) or score(section, dialect, name) for name in metrics]
-    found = Analysis(
-        section,
-        dialect,
-        scores,
-        {s.metric.name: summaries(section, s) for s in scores},
-        {s.metric.name: ranking(section, s) for s in scores},
-        differences_from_control(section, scores),
-        evaluation_effects(section, scores),
-        like.realised if like else realised(section),
-        like.uncertainty if like else uncertainty(section),
-        like.quality if like else quality(section),
-        intervention_effects(section, dialect, scores),
-        like.experts if like else experts_in_use(section),
+    scores = _scores(section, dialect, metrics, like)
+    analysis = Analysis(
+        section=section,
+        dialect=dialect,
+        scores=scores,
+        summaries={s.metric.name: summaries(section, s) for s in scores},
+        rankings={s.metric.name: ranking(section, s) for s in scores},
+        differences=differences_from_control(section, scores),
+        evaluation_effects=evaluation_effects(section, scores),
+        realised=like.realised if like else realised(section),
+        uncertainty=like.uncertainty if like else uncertainty(section),
+        quality=like.quality if like else quality(section),
+        intervention_effects=intervention_effects(section, dialect, scores),
+        experts=like.experts if like else experts_in_use(section),
     )
     section.clear_cache()
-    return found
+    return analysis
 
 
-def _is_shared(metric: str, one: Dialect, other: Dialect) -> bool:
-    return one.definitions[metric] == other.definitions.get(metric)
+def _scores(section: Section, dialect: Dialect, metrics: Sequence[str], like: Analysis | None) -> list[Scores]:
+    """The scores of each metric, from the other analysis where both dialects share its definition."""
+    shared = {}
+    if like is not None:
+        for s in like.scores:
+            name = s.metric.name
+            if like.dialect.definitions[name] == dialect.definitions.get(name):
+                shared[name] = s
+    return [shared[name] if name in shared else score(section, dialect, name) for name in metrics]

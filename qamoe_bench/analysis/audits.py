@@ -1,50 +1,54 @@
-"""Audits: what the corruption really did, whether quality scores know it and matter, whether variances are calibrated.
+"""Audits: the realised corruption, the validity and use of quality scores, and the calibration of variances.
 
-Dimension legend: S seeds, V draws, C conditions, N samples, L levels of coverage.
+Dimension legend: S seeds, V draws, C conditions, N samples, L levels of coverage, A modalities, R resamples,
+D metrics, X = V·C·N predictions of a seed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.scores import Scores, resample
 from qamoe_bench.analysis.section import Row, Section
 from qamoe_bench.metrics.dialects import Dialect
 from qamoe_bench.protocol.kinds import signal_left
+from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import Estimate, estimate, mean_of_defined
 from qamoe_bench.statistics.ranks import correlation, mid_ranks, spearman
 from qamoe_bench.statistics.uncertainty import ause, coverage, gaussian_nll
 
-Values = NDArray[np.float64]
-Corruption = Callable[[int, str], Values]
 COVERAGE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 INTERVENTIONS = {"shuffled": "shuffled_prediction", "averaged": "averaged_prediction"}
-"""What is done to the quality scores of all samples of a condition, and the column that says what comes of it."""
+"""Interventions on the quality scores of all samples of a condition, and the columns of the resulting predictions."""
 
 
 def realised(section: Section) -> Mapping[str, Float[Values, " C"]]:
-    """What happened to the samples under each condition: means over samples, modalities and seeds.
+    """The realised corruption of the samples by condition: means over samples, modalities and seeds.
 
-    `modalities` is the share of modalities of which nothing is left, `frames` the share of valid frames that were
-    taken away, and `noise_<modality>` the standard deviation of the noise in units of σ_ref.
+    `modalities` is the share of modalities that are missing entirely, `frames` the share of valid frames that are
+    missing, and `noise_<modality>` the standard deviation of the noise in units of σ_ref.
     """
-    rows = section.realised_by_seed
-    modalities = rows[0].modalities
-    events = [[r.column(f"missing_{m}") for m in modalities] for r in rows]
-    missing = np.stack(events).astype(np.float64)  # (S, M, 1, V, C, N)
-    found = {"modalities": (missing == 1).mean((0, 1, 2, 3, 5)), "frames": missing.mean((0, 1, 2, 3, 5))}
+    modalities = section.realised_by_seed[0].modalities
+    by_modality = [_of_all_seeds(section, f"missing_{m}") for m in modalities]
+    missing = np.stack(by_modality, axis=1).astype(np.float64)  # (S, A, 1, V, C, N)
+    amounts = {"modalities": (missing == 1).mean((0, 1, 2, 3, 5)), "frames": missing.mean((0, 1, 2, 3, 5))}
     for m in modalities:
-        found[f"noise_{m}"] = np.stack([r.column(f"noise_{m}") for r in rows]).mean((0, 1, 2, 4), dtype=np.float64)
-    return found
+        noise = _of_all_seeds(section, f"noise_{m}")
+        amounts[f"noise_{m}"] = noise.mean((0, 1, 2, 4), dtype=np.float64)
+    return amounts
+
+
+def _of_all_seeds(section: Section, column: str) -> Shaped[NDArray[Any], "S 1 V C N"]:
+    return np.stack([row.column(column) for row in section.realised_by_seed])
 
 
 @dataclass(frozen=True)
 class UncertaintyAudit:
-    """Of one row, means over seeds and draws.
+    """Quality of a row's variances: means over seeds and draws.
 
     Attributes:
         nll: Gaussian negative log-likelihood, in nats, mean over conditions.
@@ -60,13 +64,13 @@ class UncertaintyAudit:
 
 
 def uncertainty(section: Section) -> Mapping[str, UncertaintyAudit]:
-    """Of every row that gives a variance, by its name."""
+    """By row name, for every row with variances."""
     return {row.name: _uncertainty_of(row, section.label) for row in section.rows if row.has("variance")}
 
 
 def _uncertainty_of(row: Row, label: Values) -> UncertaintyAudit:
-    error = label - row.column("prediction").astype(np.float64)
-    variance = row.column("variance").astype(np.float64)
+    error = label - row.column("prediction").astype(np.float64)  # (S, V, C, N)
+    variance = row.column("variance").astype(np.float64)  # (S, V, C, N)
     return UncertaintyAudit(
         nll=float(gaussian_nll(error, variance).mean()),
         rank=float(mean_of_defined(spearman(variance, np.abs(error)).ravel())),
@@ -77,12 +81,12 @@ def _uncertainty_of(row: Row, label: Values) -> UncertaintyAudit:
 
 @dataclass(frozen=True)
 class QualityAudit:
-    """Of one row and modality, means over seeds.
+    """Validity of the quality scores of one row and modality: means over seeds.
 
     Attributes:
-        corruption: Spearman's ρ of r_m with the known corruption of modality m, over all conditions; −1 is perfect.
-        scatter: Spearman's ρ of r_m with the sample's true scatter of frames, which a data set of known law has, at
-            the condition that corrupts least; −1 is perfect, NaN where it is not known.
+        corruption: Spearman's ρ of r_m with the realised corruption of modality m, over all conditions; −1 is perfect.
+        scatter: Spearman's ρ of r_m with the sample's true scatter of frames under the least corrupting condition;
+            −1 is perfect. NaN unless the scatter is known, which it is for synthetic data.
     """
 
     corruption: float
@@ -90,77 +94,102 @@ class QualityAudit:
 
 
 def quality(section: Section) -> Mapping[str, Mapping[str, QualityAudit]]:
-    """Of every row that gives quality scores, by its name and modality."""
-    corruption = cache(lambda seed, m: mid_ranks(_corruption(section, seed, m)))
-    return {
-        row.name: {m: _quality_of(row, section, m, corruption) for m in row.modalities if row.has(f"quality_{m}")}
-        for row in section.rows
-        if any(row.has(f"quality_{m}") for m in row.modalities)
-    }
+    """By row name and modality, for every row with quality scores."""
+    ranks = _RankedCorruption(section)
+    audits: dict[str, dict[str, QualityAudit]] = {}
+    for row in section.rows:
+        for modality in row.modalities:
+            if row.has(f"quality_{modality}"):
+                audits.setdefault(row.name, {})[modality] = _quality_of(row, section, modality, ranks)
+    return audits
 
 
-def _quality_of(row: Row, section: Section, m: str, corruption: Corruption) -> QualityAudit:
-    r = row.column(f"quality_{m}")  # (S, V, C, N)
-    known = correlation(mid_ranks(r.reshape(len(r), -1)), np.stack([corruption(seed, m) for seed in row.seeds]))
-    least = section.clean or 0
-    scatter = np.full(1, np.nan)
-    if row.has(f"scatter_{m}"):
-        own = np.concatenate([section.realised_by_seed[i].column(f"scatter_{m}") for i in section.seed_indices(row)])
-        scatter = spearman(r[:, :, least], own[:, :, least])
-    return QualityAudit(float(mean_of_defined(known)), float(mean_of_defined(scatter.ravel())))
+class _RankedCorruption:
+    """Mid-ranks of the realised corruption, computed once for all rows."""
+
+    def __init__(self, section: Section) -> None:
+        self._section = section
+        self._ranks: dict[tuple[int, str], Values] = {}
+
+    def of(self, seed: int, modality: str) -> Float[Values, " X"]:
+        """Of a modality over all draws, conditions and samples of a seed."""
+        key = (seed, modality)
+        if key not in self._ranks:
+            row = self._section.realised_by_seed[self._section.seeds.index(seed)]
+            left = signal_left(row.column(f"missing_{modality}"), row.column(f"noise_{modality}"))
+            self._ranks[key] = mid_ranks(np.asarray(1 - left, np.float64).ravel())
+        return self._ranks[key]
 
 
-def _corruption(section: Section, seed: int, m: str) -> Float[Values, " X"]:
-    """How corrupted modality m is in every draw, condition and sample of a seed: 1 − the share of its signal left."""
-    row = section.realised_by_seed[section.seeds.index(seed)]
-    left = signal_left(row.column(f"missing_{m}"), row.column(f"noise_{m}"))
-    return np.asarray(1 - left, np.float64).ravel()
+def _quality_of(row: Row, section: Section, modality: str, ranks: _RankedCorruption) -> QualityAudit:
+    score = row.column(f"quality_{modality}")  # (S, V, C, N)
+    corruption = np.stack([ranks.of(seed, modality) for seed in row.seeds])  # (S, X)
+    with_corruption = correlation(mid_ranks(score.reshape(len(score), -1)), corruption)  # (S)
+    with_scatter = np.full(1, np.nan)
+    if row.has(f"scatter_{modality}"):
+        events = [section.realised_by_seed[i] for i in section.seed_indices(row)]
+        scatter = np.concatenate([e.column(f"scatter_{modality}") for e in events])  # (S, V, C, N)
+        least = section.clean or 0  # without a clean condition the first one, by convention of the lowest level
+        with_scatter = spearman(score[:, :, least], scatter[:, :, least])  # (S, V)
+    return QualityAudit(float(mean_of_defined(with_corruption)), float(mean_of_defined(with_scatter.ravel())))
 
 
 def intervention_effects(
     section: Section, dialect: Dialect, scores: Sequence[Scores]
 ) -> Mapping[str, Mapping[str, Estimate]]:
-    """What every metric gains when quality scores are shuffled between samples, or replaced by their mean.
+    """Effects on every metric of shuffling quality scores between samples, or of replacing them by their mean.
 
-    By row name and then intervention; the estimates are arrays over the metrics, in order, of the mean over all
-    conditions with the foreign scores minus that with the model's own.
+    By row name and then intervention. The estimates are arrays over the metrics, in order, of the mean over all
+    conditions under the intervention minus that with the model's own scores.
     """
-    return {
-        row.name: {name: _changed(row, i, section, column, dialect, scores) for name, column in INTERVENTIONS.items()}
-        for i, row in enumerate(section.rows)
-        if all(row.has(column) for column in INTERVENTIONS.values())
-    }
+    effects: dict[str, dict[str, Estimate]] = {}
+    for i, row in enumerate(section.rows):
+        if all(row.has(column) for column in INTERVENTIONS.values()):
+            effects[row.name] = {
+                name: _intervention_effect(i, section, column, dialect, scores)
+                for name, column in INTERVENTIONS.items()
+            }
+    return effects
 
 
-def _changed(
-    row: Row, index: int, section: Section, column: str, dialect: Dialect, scores: Sequence[Scores]
+def _intervention_effect(
+    index: int, section: Section, column: str, dialect: Dialect, scores: Sequence[Scores]
 ) -> Estimate:
-    other, places = row.column(column), section.seed_indices(row)
-    values, again = [], []
+    row = section.rows[index]
+    prediction = row.column(column)  # (S, V, C, N)
+    seeds = section.seed_indices(row)
+    values = []
+    resampled = []
     for own in scores:
         definition = dialect.definitions[own.metric.name]
-        with_other = definition(other.astype(np.float64), section.label).mean(1)  # (S, C)
-        values.append((with_other - own.values[index, places]).mean(-1))
-        change = resample(other, section, definition) - own.resampled[:, index, places]  # (R, S, C)
-        again.append(change.mean(-1))
-    return estimate(np.stack(values, axis=-1), np.stack(again, axis=-1))
+        changed = definition(prediction.astype(np.float64), section.label).mean(1)  # (S, C)
+        values.append((changed - own.values[index, seeds]).mean(-1))  # (S)
+        change = resample(prediction, section, definition) - own.resampled[:, index, seeds]  # (R, S, C)
+        resampled.append(change.mean(-1))  # (R, S)
+    return estimate(np.stack(values, axis=-1), np.stack(resampled, axis=-1))  # of arrays (S, D) and (R, S, D)
 
 
 def experts_in_use(section: Section) -> Mapping[str, Mapping[str, float]]:
-    """Exp of the entropy of the experts' mean weights, mean over conditions and seeds; by row name and modality.
+    """The effective number of experts: exp of the entropy of their mean weights, mean over conditions and seeds.
 
-    The number of experts in use if all were used alike.
+    By row name and modality, for rows with experts. It is the number of experts if all have the same weight.
     """
-    found = {row.name: _experts_of(row) for row in section.rows}
-    return {name: use for name, use in found.items() if use}
+    by_row = {row.name: _experts_of(row) for row in section.rows}
+    return {name: experts for name, experts in by_row.items() if experts}
 
 
 def _experts_of(row: Row) -> dict[str, float]:
-    conditions = [use for cell in row.cells for use in cell.facts.experts.values()]
-    modalities = [m for m in row.modalities if conditions and m in conditions[0]]
-    return {m: float(np.mean([_perplexity(c[m]["weight"]) for c in conditions])) for m in modalities}
+    conditions = [usage for cell in row.cells for usage in cell.facts.experts.values()]
+    if not conditions:
+        return {}
+    experts = {}
+    for modality in row.modalities:
+        if modality in conditions[0]:
+            experts[modality] = float(np.mean([_perplexity(usage[modality]["weight"]) for usage in conditions]))
+    return experts
 
 
 def _perplexity(weights: Sequence[float]) -> float:
+    """exp(−Σ p·ln p) of weights normalised to sum 1; terms with p = 0 are 0."""
     share = np.asarray(weights) / np.sum(weights)
     return float(np.exp(-np.sum(share * np.log(np.where(share > 0, share, 1)))))

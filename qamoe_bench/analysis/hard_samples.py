@@ -1,6 +1,6 @@
-"""The samples that a row answers worst: where the corruption costs it most, or the control answers better.
+"""The hardest samples of a row: those whose error rises most by the corruption, or exceeds the control's most.
 
-Dimension legend: S seeds, V draws, C conditions, N samples. Of several draws the first is looked at.
+Dimension legend: S seeds, V draws, C conditions, N samples. Only the first of several draws is used.
 """
 
 from collections.abc import Sequence
@@ -8,27 +8,28 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.section import Row, Section
+from qamoe_bench.statistics.arrays import Values
 
-Values = NDArray[np.float64]
 Against = Literal["clean", "control"]
+Errors = Float[Values, "S C N"]
 
 
 @dataclass(frozen=True)
 class Fall:
-    """One answer that is worse than another.
+    """A prediction with a larger error than the one that it is compared with.
 
     Attributes:
         row: Index of the row.
-        against: What it is compared with: the row's own answer to the untouched sample, or the control's to this one.
+        against: The other prediction: the row's own for the uncorrupted sample, or the control's for this one.
         seed: Of the corruption and the training.
         sample: Index of the sample.
         condition: Index of the condition.
         error: |prediction − label|, in label units.
-        before: The error that it is compared with.
+        before: The error of the other prediction.
     """
 
     row: int
@@ -40,52 +41,65 @@ class Fall:
     before: float
 
 
-def untouched(section: Section) -> int | None:
-    """Index of the condition at which nothing happens to any sample."""
+def uncorrupted_condition(section: Section) -> int | None:
+    """Index of the first condition under which no sample is corrupted; None if there is none."""
     first = section.realised_by_seed[0]
-    names = [f"{what}_{m}" for m in first.modalities for what in ("missing", "noise")]
-    calm = ~np.any([first.column(name)[0, 0].any(-1) for name in names], axis=0)  # (C,)
-    return int(np.flatnonzero(calm)[0]) if calm.any() else None
+    is_corrupted = np.zeros(len(section.conditions), bool)  # (C)
+    for modality in first.modalities:
+        is_corrupted |= _any_sample(first, f"missing_{modality}")
+        is_corrupted |= _any_sample(first, f"noise_{modality}")
+    clean = np.flatnonzero(~is_corrupted)
+    return int(clean[0]) if len(clean) else None
+
+
+def _any_sample(row: Row, column: str) -> Bool[NDArray[np.bool_], " C"]:
+    return np.asarray(row.column(column)[0, 0].any(-1))
 
 
 def worst(section: Section, most: int) -> list[Fall]:
-    """For each row and comparison the samples whose error rises most, each once, where it rises most."""
-    clean, falls = untouched(section), []
+    """The samples with the largest rise in error, of each row and comparison.
+
+    Args:
+        section: Its oracle is left out.
+        most: How many samples per row and comparison; each occurs once, under its worst seed and condition.
+    """
+    clean = uncorrupted_condition(section)
+    falls = []
     for i, row in enumerate(section.rows):
         if row.is_oracle:
             continue
-        error = errors_of(row, section)  # (S, C, N)
+        error = errors_of(row, section)
         if clean is not None and len(section.conditions) > 1:
-            falls += _largest(section, i, "clean", error, error[:, [clean]], most)
+            before = np.broadcast_to(error[:, [clean]], error.shape)
+            falls += _largest_rises(i, "clean", row.seeds, error, before, most)
         control = section.control_of(i)
         if control is not None:
             other = section.rows[control]
             shared = [seed for seed in row.seeds if seed in other.seeds]
-            own, its = (
-                e[[r.seeds.index(s) for s in shared]] for e, r in ((error, row), (errors_of(other, section), other))
-            )
-            falls += _largest(section, i, "control", own, its, most, shared)
+            own_error = error[[row.seeds.index(seed) for seed in shared]]
+            other_error = errors_of(other, section)[[other.seeds.index(seed) for seed in shared]]
+            falls += _largest_rises(i, "control", shared, own_error, other_error, most)
     return falls
 
 
-def errors_of(row: Row, section: Section) -> Float[Values, "S C N"]:
-    """|prediction − label| of the first draw."""
-    return np.asarray(np.abs(row.column("prediction")[:, 0].astype(np.float64) - section.label))
+def errors_of(row: Row, section: Section) -> Errors:
+    """|prediction − label| of the first draw, in label units."""
+    prediction = row.column("prediction")[:, 0].astype(np.float64)  # (S, C, N)
+    return np.asarray(np.abs(prediction - section.label))
 
 
-def _largest(
-    section: Section, row: int, against: Against, error: Float[Values, "S C N"], before: Float[Values, "..."],
-    most: int, seeds: Sequence[int] | None = None,
-) -> list[Fall]:  # fmt: skip
-    seeds = section.rows[row].seeds if seeds is None else seeds
+def _largest_rises(
+    row: int, against: Against, seeds: Sequence[int], error: Errors, before: Errors, most: int
+) -> list[Fall]:
     if not seeds:
         return []
-    before = np.broadcast_to(before, error.shape)
-    rise = np.moveaxis(error - before, -1, 0).reshape(section.samples, -1)  # (N, S·C)
-    at = rise.argmax(-1)
-    found = []
-    for n in np.argsort(-rise.max(-1), kind="stable")[:most]:
-        s, c = np.unravel_index(at[n], error.shape[:2])
-        if rise[n, at[n]] > 0:
-            found.append(Fall(row, against, seeds[s], int(n), int(c), float(error[s, c, n]), float(before[s, c, n])))
-    return found
+    samples = error.shape[-1]
+    rise = np.moveaxis(error - before, -1, 0).reshape(samples, -1)  # (N, S·C)
+    largest = rise.max(-1)  # (N)
+    where = rise.argmax(-1)  # (N)
+    falls = []
+    for n in np.argsort(-largest, kind="stable")[:most]:
+        if largest[n] > 0:
+            s, c = np.unravel_index(where[n], error.shape[:2])
+            falls.append(Fall(row, against, seeds[s], int(n), int(c), float(error[s, c, n]), float(before[s, c, n])))
+    return falls

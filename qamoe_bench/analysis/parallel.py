@@ -1,4 +1,4 @@
-"""Work on several sections at once, in threads: most of it is in libraries that let other threads run."""
+"""Parallel work on several sections in threads; most of it is in NumPy and Arrow, which release the GIL."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -10,11 +10,14 @@ from qamoe_bench.provenance.environment import usable_cores
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 MOST = 4
-"""Threads; each holds what one section needs in memory."""
+"""Maximum number of threads; each of them holds the data of one section in memory."""
 
 
 def map_in_order(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """The results in the order of the items, none before it is asked for but those that threads work on meanwhile."""
+    """The results in the order of the items, computed lazily.
+
+    At most one item more than there are threads is started before its result is consumed, which bounds memory.
+    """
     threads = min(usable_cores(), MOST, len(items))
     if threads < 2:
         yield from map(work, items)
@@ -24,7 +27,7 @@ def map_in_order(work: Callable[[Item], Result], items: Sequence[Item]) -> Itera
         try:
             for item in items:
                 pending.append(pool.submit(work, item))
-                if len(pending) > threads:  # one more than threads, so that none waits while a result is used
+                if len(pending) > threads:  # one more than threads, so that no thread idles while a result is used
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()

@@ -1,4 +1,7 @@
-"""Quality scores against the corruption that they should know: their distribution at each degree of it."""
+"""Quality scores against the realised corruption: the distribution of the scores at each degree of corruption.
+
+Dimension legend: S seeds, V draws, C conditions, N samples, B classes of corruption, X = S·V·C·N predictions.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,22 +12,25 @@ from numpy.typing import NDArray
 
 from qamoe_bench.analysis.section import Row, Section
 from qamoe_bench.protocol.kinds import signal_left
+from qamoe_bench.statistics.arrays import Values
 
-Values = NDArray[np.float64]
-FEWEST, BINS = 30, 10
-"""Predictions that a degree of corruption needs to be shown; classes of corruption where it is a continuum."""
+FEWEST = 30
+"""Predictions that a class of corruption needs to be shown."""
+BINS = 10
+"""Classes of corruption where it is a continuum."""
+_UNTOUCHED = -1  # the class of uncorrupted samples in that case
 
 
 @dataclass(frozen=True)
 class QualityCurve:
-    """The scores of one row for one modality, all seeds, draws, conditions and samples together.
+    """Quality scores of one row for one modality, over all seeds, draws, conditions and samples.
 
     Attributes:
-        corruption: 1 − the share of the modality's signal that is left; the mean of each class, (B,).
-        mean: Of r_m, (B,).
-        low: Its lower quartile.
-        high: Its upper quartile.
-        count: Predictions.
+        corruption: 1 − the share of the modality's signal that is left: the mean of each class, (B).
+        mean: Mean quality score r_m, (B).
+        low: Its lower quartile, (B).
+        high: Its upper quartile, (B).
+        count: Number of predictions, (B).
     """
 
     corruption: Float[Values, " B"]
@@ -35,32 +41,43 @@ class QualityCurve:
 
 
 def quality_curves(section: Section) -> Mapping[tuple[str, str], QualityCurve]:
-    """By row name and modality, of every row that gives quality scores."""
-    return {
-        (row.name, m): _curve(section, row, m)
-        for row in section.rows
-        for m in row.modalities
-        if row.has(f"quality_{m}")
-    }
+    """By row name and modality, for every row with quality scores."""
+    curves = {}
+    for row in section.rows:
+        for modality in row.modalities:
+            if row.has(f"quality_{modality}"):
+                curves[row.name, modality] = _curve(section, row, modality)
+    return curves
 
 
-def _curve(section: Section, row: Row, m: str) -> QualityCurve:
+def _curve(section: Section, row: Row, modality: str) -> QualityCurve:
     events = [section.realised_by_seed[i] for i in section.seed_indices(row)]
-    left = signal_left(*(np.concatenate([e.column(f"{what}_{m}") for e in events]) for what in ("missing", "noise")))
-    corruption, score = (1 - left).ravel().astype(np.float64), row.column(f"quality_{m}").ravel().astype(np.float64)
+    missing = np.concatenate([e.column(f"missing_{modality}") for e in events])  # (S, V, C, N)
+    noise = np.concatenate([e.column(f"noise_{modality}") for e in events])  # (S, V, C, N)
+    corruption = (1 - signal_left(missing, noise)).ravel().astype(np.float64)  # (X)
+    score = row.column(f"quality_{modality}").ravel().astype(np.float64)  # (X)
     classes = _classes(corruption)
-    kept = [k for k in np.unique(classes) if (classes == k).sum() >= FEWEST]
-    members = [classes == k for k in kept]
-    low, high = (np.array([np.quantile(score[of], q) for of in members]) for q in (0.25, 0.75))
+    shown = []
+    for k in np.unique(classes):
+        is_member = classes == k
+        if is_member.sum() >= FEWEST:
+            shown.append((corruption[is_member], score[is_member]))
     return QualityCurve(
-        np.array([corruption[of].mean() for of in members]), np.array([score[of].mean() for of in members]),
-        low, high, np.array([of.sum() for of in members]),
-    )  # fmt: skip
+        corruption=np.array([c.mean() for c, _ in shown]),
+        mean=np.array([r.mean() for _, r in shown]),
+        low=np.array([np.quantile(r, 0.25) for _, r in shown]),
+        high=np.array([np.quantile(r, 0.75) for _, r in shown]),
+        count=np.array([len(r) for _, r in shown]),
+    )
 
 
 def _classes(corruption: Float[Values, " X"]) -> NDArray[np.int64]:
-    """The class of each: its value where there are few, and tenths of the range with the untouched ones apart."""
-    values, codes = np.unique(corruption.round(6), return_inverse=True)
-    if len(values) <= BINS + 2:
+    """The class of each prediction: its degree of corruption where there are few, otherwise tenths of the range.
+
+    Uncorrupted samples are a class of their own in both cases.
+    """
+    degrees, codes = np.unique(corruption.round(6), return_inverse=True)
+    if len(degrees) <= BINS + 2:
         return np.asarray(codes, np.int64)
-    return np.where(corruption == 0, -1, np.minimum((corruption * BINS).astype(np.int64), BINS - 1))
+    tenths = np.minimum((corruption * BINS).astype(np.int64), BINS - 1)  # full corruption belongs to the last tenth
+    return np.where(corruption == 0, _UNTOUCHED, tenths)

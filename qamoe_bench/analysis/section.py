@@ -1,8 +1,9 @@
-"""From stored cells to what tables are about: sections, their levels, and one row per model.
+"""Stored cells as analyses need them: sections, their levels, and one row per model.
 
-Dimension legend: S seeds, V draws, C conditions, L levels, N samples.
+Dimension legend: S seeds, V draws, C conditions, L levels, K levels and, last, the mean over all conditions, N samples.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,27 +15,29 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from qamoe_bench.registry import model_with_role
+from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.store.cell import ORACLE
 from qamoe_bench.store.store import StoredCell
 from qamoe_bench.vocabulary import MODALITIES, axis_symbol
 
 EVENTS = ("missing_", "noise_", "scatter_")
-"""What the names of columns begin with that say what happened to the samples, and not what a model answered."""
+"""Prefixes of the columns that describe the corruption of the samples instead of a model's output."""
 SHARED = frozenset({"id", "draw", "condition", "target"})
 """Columns that are the same for all cells of a section."""
 CONTROL = model_with_role("control")
-"""The model that others are compared with; empty if no installed model has this role."""
+"""The model that all others are compared with; empty if no installed model has this role."""
 MEAN = model_with_role("floor")
 """The model that ignores its inputs; empty if no installed model has this role."""
+_Identity = tuple[str, str, str]  # model, regime, recipe
 
 
 @dataclass(frozen=True)
 class Row:
-    """What one model said, for every seed that it was run with.
+    """The stored predictions of one model, for every seed.
 
     Attributes:
-        name: What tables call it: as short as it can be without mixing two up.
-        cells: One per seed, seeds rising.
+        name: Its name in tables: the shortest that is unique in the section.
+        cells: One per seed, by rising seed.
     """
 
     name: str
@@ -48,22 +51,22 @@ class Row:
 
     @property
     def regime(self) -> str:
-        """How it was trained; empty for the oracle."""
+        """The training regime; empty for the oracle."""
         return self.cells[0].cell.regime
 
     @property
     def is_oracle(self) -> bool:
-        """Whether this is no contestant but the limit."""
+        """Whether this is the oracle, which is an upper bound and not a contestant."""
         return self.model == ORACLE
 
     @property
     def is_trained(self) -> bool:
-        """Whether training with another seed could have made it another model."""
+        """Whether it has parameters, so that its predictions depend on the seed of the training."""
         return self.cells[0].facts.parameters > 0
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """Its seeds."""
+        """Its seeds, rising."""
         return tuple(c.cell.seed for c in self.cells)
 
     @property
@@ -76,21 +79,25 @@ class Row:
         return name in self.cells[0].names
 
     def column(self, name: str) -> NDArray[Any]:
-        """A column of all seeds, (S, V, C, N); read once, together with what is asked for with it."""
+        """A column of all seeds, (S, V, C, N).
+
+        Cached. All columns of its kind (events or outputs of the model) are read together, which decodes a file once.
+        """
         if name not in self._columns:
-            kin = [
-                n for n in self.cells[0].names if n.startswith(EVENTS) == name.startswith(EVENTS) and n not in SHARED
-            ]
-            parts = [c.columns(kin) for c in self.cells]
-            self._columns.update({n: np.stack([part[n] for part in parts]) for n in kin})
+            is_event = name.startswith(EVENTS)
+            unshared = [n for n in self.cells[0].names if n not in SHARED]
+            names = [n for n in unshared if n.startswith(EVENTS) == is_event]
+            by_cell = [cell.columns(names) for cell in self.cells]
+            for n in names:
+                self._columns[n] = np.stack([columns[n] for columns in by_cell])
         return self._columns[name]
 
     def clear_cache(self) -> None:
-        """Let go of what was read."""
+        """Release cached columns."""
         self._columns.clear()
 
     def predictions_for(self, metric: str) -> NDArray[Any]:
-        """The predictions that a metric judges, see `qamoe_bench.metrics.dialects.predictions_for`."""
+        """The predictions that a metric judges, see `qamoe_bench.metrics.dialects.judged_predictions`."""
         own = f"prediction_{metric}"
         return self.column(own if self.has(own) else "prediction")
 
@@ -100,11 +107,11 @@ class Levels:
     """The levels of a protocol's (first) axis, or its points by name.
 
     Attributes:
-        labels: A column head per level.
+        labels: The column heading of each level.
         members: Indices of the conditions of each level.
-        axis: Name of the axis; empty where points have names.
-        numbers: The levels; empty where points have names.
-        others: Further axes, which each level averages over.
+        axis: Name of the axis; empty for named points.
+        numbers: The levels; empty for named points.
+        others: Further axes, over which each level averages.
     """
 
     labels: tuple[str, ...]
@@ -113,37 +120,40 @@ class Levels:
     numbers: tuple[float, ...]
     others: tuple[str, ...]
 
-    def means(self, values: Float[NDArray[np.float64], "*more C"]) -> Float[NDArray[np.float64], "*more L"]:
-        """From conditions to levels."""
+    def means(self, values: Float[Values, "*more C"]) -> Float[Values, "*more L"]:
+        """The mean of each level, from values by condition."""
         if self.members == tuple((i,) for i in range(values.shape[-1])):
             return values
-        return self._filled(values, len(self.members))
+        return self._with_columns(values, len(self.members))
 
-    def with_mean(self, values: Float[NDArray[np.float64], "*more C"]) -> Float[NDArray[np.float64], "*more K"]:
-        """From conditions to levels and, last, the mean over all conditions."""
-        found = self._filled(values, len(self.members) + 1)
-        found[..., -1] = values.mean(-1)
-        return found
+    def with_mean(self, values: Float[Values, "*more C"]) -> Float[Values, "*more K"]:
+        """The mean of each level and, last, the mean over all conditions."""
+        table = self._with_columns(values, len(self.members) + 1)
+        table[..., -1] = values.mean(-1)
+        return table
 
-    def _filled(self, values: Float[NDArray[np.float64], "*more C"], columns: int) -> NDArray[np.float64]:
-        """The levels, then room; in memory as the values are, for these can be many."""
-        found = np.empty_like(values, shape=(*values.shape[:-1], columns))
+    def _with_columns(self, values: Float[Values, "*more C"], columns: int) -> Values:
+        """The mean of each level in the first of so many columns; further ones are not initialised."""
+        # In the memory order of the values, and summed in place: resamples of many rows are large.
+        table = np.empty_like(values, shape=(*values.shape[:-1], columns))
         for level, indices in enumerate(self.members):
-            found[..., level] = values[..., indices[0]]
+            table[..., level] = values[..., indices[0]]
             for i in indices[1:]:
-                found[..., level] += values[..., i]
-            found[..., level] /= len(indices)
-        return found
+                table[..., level] += values[..., i]
+            table[..., level] /= len(indices)
+        return table
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to say below a table by level."""
-        return (f"each column is the mean over all levels of {', '.join(self.others)}",) if self.others else ()
+        """Notes for a table by level."""
+        if not self.others:
+            return ()
+        return (f"each column is the mean over all levels of {', '.join(self.others)}",)
 
 
 @dataclass(frozen=True)
 class Section:
-    """All finished cells of one protocol on one data set: the unit in which numbers may be compared."""
+    """All finished cells of one protocol on one data set, whose numbers are comparable."""
 
     cells: tuple[StoredCell, ...]
 
@@ -169,92 +179,100 @@ class Section:
 
     @property
     def samples(self) -> int:
-        """N."""
+        """The number of test samples, N."""
         return len(self.cells[0].samples)
 
     @cached_property
-    def label(self) -> Float[NDArray[np.float64], " N"]:
+    def label(self) -> Float[Values, " N"]:
         """The label of each sample."""
         return np.asarray(self.cells[0].column("target")[0, 0], np.float64)
 
     @cached_property
     def levels(self) -> Levels:
-        """The columns of its tables."""
+        """The levels of the first axis; for protocols without axes, one named point per condition."""
         conditions = self.cells[0].facts.conditions
         axes = list(conditions[0]["levels"])
         if not axes:
             return Levels(self.conditions, tuple((i,) for i in range(len(conditions))), "", (), ())
         axis, *others = axes
-        numbers = tuple(dict.fromkeys(float(c["levels"][axis]) for c in conditions))
-        labels = [f"{axis_symbol(axis)}={x:g}" if i == 0 else f"{x:g}" for i, x in enumerate(numbers)]
-        members = [tuple(i for i, c in enumerate(conditions) if c["levels"][axis] == x) for x in numbers]
-        return Levels(tuple(labels), tuple(members), axis, numbers, tuple(others))
+        members: dict[float, list[int]] = {}
+        for i, condition in enumerate(conditions):
+            members.setdefault(float(condition["levels"][axis]), []).append(i)
+        first, *further = members
+        labels = [f"{axis_symbol(axis)}={first:g}", *(f"{level:g}" for level in further)]
+        return Levels(tuple(labels), tuple(map(tuple, members.values())), axis, tuple(members), tuple(others))
 
     @cached_property
     def clean(self) -> int | None:
-        """Index of the condition at which every level is 0, where there is one."""
-        conditions = self.cells[0].facts.conditions
-        found = [i for i, c in enumerate(conditions) if c["levels"] and not any(c["levels"].values())]
-        return found[0] if found else None
+        """Index of the first condition at which every level is 0; None if there is none."""
+        for i, condition in enumerate(self.cells[0].facts.conditions):
+            levels = condition["levels"].values()
+            if levels and not any(levels):
+                return i
+        return None
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
         """One per (model, regime, recipe); the oracle last."""
         names = self._names()
-        order = list(names)
-        ordered = sorted(self.cells, key=lambda c: (c.cell.model == ORACLE, order.index(_identity(c)), c.cell.seed))
+        order = {identity: place for place, identity in enumerate(names)}
+        ordered = sorted(self.cells, key=lambda c: (c.cell.model == ORACLE, order[_identity(c)], c.cell.seed))
         return tuple(Row(names[identity], tuple(cells)) for identity, cells in groupby(ordered, _identity))
 
     def clear_cache(self) -> None:
-        """Let go of what was read: many sections are more than memory holds."""
+        """Release cached columns, because those of many sections exceed memory."""
         for row in (*self.rows, *self.realised_by_seed):
             row.clear_cache()
 
     def find(self, model: str, regime: str | None = None) -> int | None:
         """Index of the first row of a model, trained in a regime if one is given."""
-        found = (i for i, r in enumerate(self.rows) if r.model == model and regime in (None, r.regime))
-        return next(found, None)
+        matches = (i for i, row in enumerate(self.rows) if row.model == model and regime in (None, row.regime))
+        return next(matches, None)
 
     def control_of(self, index: int) -> int | None:
-        """Index of the control that a row is compared with: of its own regime; for the oracle, which has none, any."""
+        """Index of the control of a row: the one of the same regime, or the first for the oracle, which has none."""
         row = self.rows[index]
         control = self.find(CONTROL, None if row.is_oracle else row.regime)
         return None if control == index else control
 
     @cached_property
     def realised_by_seed(self) -> tuple[Row, ...]:
-        """A row per seed, of any model: what happened to the samples, which is the same for all."""
-        return tuple(Row("", (next(c for c in self.cells if c.cell.seed == seed),)) for seed in self.seeds)
+        """One row per seed, of any model: the corruption of the samples, which is the same for all models."""
+        cells = {cell.cell.seed: cell for cell in reversed(self.cells)}  # the first cell of each seed
+        return tuple(Row("", (cells[seed],)) for seed in self.seeds)
 
     def seed_indices(self, row: Row) -> list[int]:
-        """Where the row's seeds stand among those of all rows."""
+        """Positions of a row's seeds among those of all rows."""
         return [self.seeds.index(seed) for seed in row.seeds]
 
-    def _names(self) -> dict[tuple[str, str, str], str]:
-        identities = sorted({_identity(c) for c in self.cells}, key=_by_model)
+    def _names(self) -> dict[_Identity, str]:
+        """Unique names; the regime is appended where there are several, a part of the recipe where it differs."""
+        identities = sorted({_identity(c) for c in self.cells}, key=_sort_key)
         regimes = {regime for _, regime, _ in identities if regime}
+        recipes = Counter((model, regime) for model, regime, _ in identities)
         names = {}
         for model, regime, recipe in identities:
             name = f"{model} ({regime})" if regime and len(regimes) > 1 else model
-            twins = [i for i in identities if i[:2] == (model, regime)]
-            names[model, regime, recipe] = f"{name} #{recipe[:4]}" if len(twins) > 1 else name
+            if recipes[model, regime] > 1:
+                name = f"{name} #{recipe[:4]}"
+            names[model, regime, recipe] = name
         return names
 
 
-def _by_model(identity: tuple[str, str, str]) -> tuple[str, ...]:
-    """Variants stand behind the model that they are of."""
+def _sort_key(identity: _Identity) -> tuple[str, ...]:
+    """Variants of a model follow it, before any model whose name only begins with the same letters."""
     model, *rest = identity
     return (*model.partition(":"), *rest)
 
 
-def _identity(cell: StoredCell) -> tuple[str, str, str]:
+def _identity(cell: StoredCell) -> _Identity:
     return cell.cell.model, cell.cell.regime, cell.cell.recipe
 
 
 def sections(cells: Iterable[StoredCell]) -> list[Section]:
-    """Cells by data set and protocol; a changed file or definition makes another section."""
-    found: dict[tuple[str, ...], list[StoredCell]] = {}
+    """Cells grouped by data set and protocol, and by their digests: changed data or protocols are other sections."""
+    groups: dict[tuple[str, ...], list[StoredCell]] = {}
     for cell in cells:
         c = cell.cell
-        found.setdefault((c.dataset, c.protocol, c.data_digest, c.protocol_digest), []).append(cell)
-    return [Section(tuple(found[key])) for key in sorted(found)]
+        groups.setdefault((c.dataset, c.protocol, c.data_digest, c.protocol_digest), []).append(cell)
+    return [Section(tuple(groups[key])) for key in sorted(groups)]

@@ -1,4 +1,4 @@
-"""Which cells of a store a report is about."""
+"""Selection of the cells of a store by protocol and model."""
 
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
@@ -10,31 +10,28 @@ from qamoe_bench.store.cell import ORACLE
 from qamoe_bench.store.store import StoredCell
 
 POINTS = frozenset({CONTROL, MEAN, ORACLE})
-"""Rows that numbers of other rows refer to; they stay whatever models are asked for."""
+"""Models that numbers of other rows refer to; they are always selected."""
 
 
 def select(cells: Iterable[StoredCell], protocols: Sequence[str] = (), models: Sequence[str] = ()) -> list[StoredCell]:
-    """The cells whose protocol and model match one of the patterns of each kind, or all where there is none.
+    """The cells whose protocol and model match a pattern; no patterns match everything.
 
     Args:
-        cells: Any.
+        cells: The cells to select from.
         protocols: Names, or patterns with `*`, `?` and `[...]` as in a shell.
         models: The same, or groups (`@quick`), of which models without a cell are left out. The control, the floor
             and the oracle always stay, because differences and shares refer to them.
 
     Raises:
-        BenchError: for a pattern that nothing matches.
+        BenchError: for a pattern that matches nothing.
     """
-    found = list(cells)
-    _known("protocol", protocols, {c.cell.protocol for c in found})
-    names = {c.cell.model for c in found}
+    candidates = list(cells)
+    _check_patterns("protocol", protocols, {c.cell.protocol for c in candidates})
+    names = {c.cell.model for c in candidates}
     models = _without_groups(models, names)
-    _known("model", models, names)
-    return [
-        c
-        for c in found
-        if _matches(c.cell.protocol, protocols) and (c.cell.model in POINTS or _matches(c.cell.model, models))
-    ]
+    _check_patterns("model", models, names)
+    of_protocols = [c for c in candidates if _matches(c.cell.protocol, protocols)]
+    return [c for c in of_protocols if c.cell.model in POINTS or _matches(c.cell.model, models)]
 
 
 def _without_groups(models: Sequence[str], names: set[str]) -> list[str]:
@@ -47,7 +44,7 @@ def _without_groups(models: Sequence[str], names: set[str]) -> list[str]:
     return patterns
 
 
-def _known(kind: str, patterns: Sequence[str], names: set[str]) -> None:
+def _check_patterns(kind: str, patterns: Sequence[str], names: set[str]) -> None:
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
             raise unknown_name(f"{kind} of this store", pattern, names)

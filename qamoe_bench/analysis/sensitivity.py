@@ -1,16 +1,17 @@
-"""How much a row needs each modality: what it loses when whole modalities go, from what is stored.
+"""Sensitivity to modalities: how much worse a row becomes when whole modalities are missing.
 
-Only predictions count whose sample lost whole modalities and nothing else, so the numbers mean the same under every
-protocol that takes whole modalities away, from all samples alike or at random. Two sets of modalities are compared on
-the samples that met both under the same seed: as masks are nested, most do.
+Computed from stored predictions, of which only those count whose sample lost whole modalities and nothing else; the
+numbers therefore mean the same under every protocol that removes whole modalities, from all samples or at random. Two
+sets of available modalities are compared on the samples that occurred with both under the same seed; because masks are
+nested, most samples do.
 
 Dimension legend: M rows, S seeds, V draws, C conditions, N samples, R resamples, P sets of modalities, A modalities,
-X pairs of sets.
+X pairs of sets, the larger one first.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -19,27 +20,31 @@ from numpy.typing import NDArray
 
 from qamoe_bench.analysis.section import Row, Section
 from qamoe_bench.metrics.catalogue import METRICS, Metric
-from qamoe_bench.metrics.dialects import Definition, Dialect
+from qamoe_bench.metrics.definitions import Definition
+from qamoe_bench.metrics.dialects import Dialect
+from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import Estimate, estimate, mean_of_defined
 from qamoe_bench.statistics.resampling import RESAMPLES, resampled_terms, sample_weights
 
-Values = NDArray[np.float64]
 Set = tuple[str, ...]
-There = Bool[NDArray[np.bool_], "P S V C N"]
+Pair = tuple[int, int]
+"""Indices of two sets of modalities; the second is a proper subset of the first."""
+Availability = Bool[NDArray[np.bool_], "P S V C N"]
+"""Where exactly the modalities of a set are available, uncorrupted, and the others are missing."""
 FEWEST = 30
-"""Samples of a seed that two sets must share."""
+"""Samples of a seed that two sets must have in common to be compared."""
 
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """What one metric loses, in its unit and positive where that hurts.
+    """Losses of one metric, in its unit; positive values are a deterioration.
 
     Attributes:
-        metric: Which.
-        modalities: A.
-        sets: The sets of modalities that occur beside the full one, larger ones first.
-        of_set: With only this set instead of everything, (M, P).
-        of_modality: Without a modality: the mean over all pairs of sets that differ in it alone, (M, A).
+        metric: The metric.
+        modalities: The modalities of the data, A.
+        sets: The sets of modalities that occur in addition to the full one, larger ones first, P.
+        of_set: The loss with only the modalities of a set, against all modalities, (M, P).
+        of_modality: The loss without a modality: the mean over all pairs of sets that differ in it alone, (M, A).
     """
 
     metric: Metric
@@ -50,64 +55,118 @@ class Sensitivity:
 
 
 def sensitivity(section: Section, dialect: Dialect, metric: str) -> Sensitivity | None:
-    """Of one metric; None where no whole modality is ever missing and nothing else done."""
+    """The sensitivity of one metric; None where whole modalities are never missing without further corruption."""
     modalities = section.realised_by_seed[0].modalities
-    names = [of for size in range(len(modalities), 0, -1) for of in combinations(modalities, size)]
-    there = np.stack([_there(section, modalities, of) for of in names])
-    met: NDArray[np.bool_] = np.any(there, axis=(2, 3))  # (P, S, N)
-    pairs = [(p, q) for p, a in enumerate(names) for q, b in enumerate(names) if set(b) < set(a)]
-    pairs = [(p, q) for p, q in pairs if (met[p] & met[q]).sum(-1).min() >= FEWEST]
-    steps = {m: [x for x, (p, q) in enumerate(pairs) if set(names[p]) - set(names[q]) == {m}] for m in modalities}
-    of_sets = {q: x for x, (p, q) in enumerate(pairs) if p == 0}
-    if not any(steps.values()) or not of_sets:
+    sets = _subsets(modalities)
+    available = np.stack([_availability(section, modalities, members) for members in sets])
+    pairs = _comparable_pairs(sets, available)
+    from_full = [x for x, (larger, _) in enumerate(pairs) if larger == 0]  # the full set is the first
+    without = [_pairs_without(modality, sets, pairs) for modality in modalities]
+    if not any(without) or not from_full:
         return None
-    found = [_losses(section, row, dialect.definitions[metric], metric, there, pairs) for row in section.rows]
-    values, again = (METRICS[metric].sign * np.stack(side, axis=-2) for side in zip(*found, strict=True))
-    kept = [values[..., list(of_sets.values())], again[..., list(of_sets.values())]]
-    means = [np.stack([_mean(x, of) for of in steps.values()], axis=-1) for x in (values, again)]
+    definition = dialect.definitions[metric]
+    losses = [_losses(section, row, definition, metric, available, pairs) for row in section.rows]
+    sign = METRICS[metric].sign
+    values = sign * np.stack([v for v, _ in losses], axis=-2)  # (S, M, X)
+    resampled = sign * np.stack([r for _, r in losses], axis=-2)  # (R, S, M, X)
     return Sensitivity(
-        METRICS[metric], modalities, tuple(names[q] for q in of_sets), estimate(*kept), estimate(*means)
-    )  # fmt: skip
+        METRICS[metric],
+        modalities,
+        tuple(sets[pairs[x][1]] for x in from_full),
+        of_set=estimate(values[..., from_full], resampled[..., from_full]),
+        of_modality=estimate(_mean_by_modality(values, without), _mean_by_modality(resampled, without)),
+    )
 
 
-def _there(section: Section, modalities: Set, of: Set) -> Bool[NDArray[np.bool_], "S V C N"]:
-    """Where exactly these modalities are present and untouched and the others are missing."""
-    found = []
+def _subsets(modalities: Set) -> list[Set]:
+    """All sets of at least one modality, the full one first, then by falling size."""
+    sets: list[Set] = []
+    for size in range(len(modalities), 0, -1):
+        sets += combinations(modalities, size)
+    return sets
+
+
+def _availability(section: Section, modalities: Set, members: Set) -> Bool[NDArray[np.bool_], "S V C N"]:
+    """Where exactly the members are available, without noise, and all other modalities are missing."""
+    by_seed = []
     for row in section.realised_by_seed:
-        lost = [row.column(f"missing_{m}")[0] == (0 if m in of else 1) for m in modalities]
-        calm = [row.column(f"noise_{m}")[0] == 0 for m in modalities]
-        found.append(np.logical_and.reduce([*lost, *calm]))
-    return np.stack(found)
+        is_exact = np.ones(row.column(f"missing_{modalities[0]}")[0].shape, bool)  # (V, C, N)
+        for modality in modalities:
+            wanted = 0 if modality in members else 1  # the share of frames that is missing
+            is_exact &= row.column(f"missing_{modality}")[0] == wanted
+            is_exact &= row.column(f"noise_{modality}")[0] == 0
+        by_seed.append(is_exact)
+    return np.stack(by_seed)
+
+
+def _comparable_pairs(sets: Sequence[Set], available: Availability) -> list[Pair]:
+    """Pairs of a set and a proper subset with enough samples in common, under every seed."""
+    occurs: NDArray[np.bool_] = np.any(available, axis=(2, 3))  # (P, S, N)
+    pairs = []
+    for larger, smaller in product(range(len(sets)), repeat=2):
+        if set(sets[smaller]) < set(sets[larger]):
+            shared = (occurs[larger] & occurs[smaller]).sum(-1)  # (S)
+            if shared.min() >= FEWEST:
+                pairs.append((larger, smaller))
+    return pairs
+
+
+def _pairs_without(modality: str, sets: Sequence[Set], pairs: Sequence[Pair]) -> list[int]:
+    """Positions of the pairs that differ in this modality alone."""
+    return [x for x, (larger, smaller) in enumerate(pairs) if set(sets[larger]) - set(sets[smaller]) == {modality}]
 
 
 def _losses(
-    section: Section, row: Row, definition: Definition, metric: str, there: There, pairs: Sequence[tuple[int, int]]
+    section: Section, row: Row, definition: Definition, metric: str, available: Availability, pairs: Sequence[Pair]
 ) -> tuple[Float[Values, "S X"], Float[Values, "R S X"]]:
-    """Value with the larger set of each pair minus that with the smaller one."""
+    """The metric with the larger set of each pair minus that with the smaller one, and of every resample."""
     values = np.full((len(section.seeds), len(pairs)), np.nan)
-    again = np.full((RESAMPLES, *values.shape), np.nan)
-    weights, sides = sample_weights(section.samples), np.array(pairs)  # (X, 2)
-    prediction = row.predictions_for(metric).astype(np.float64)
-    for i, place in enumerate(section.seed_indices(row)):
-        shape = prediction[i].shape  # (V, C, N)
-        flat = prediction[i].reshape(-1), np.tile(section.label, shape[0] * shape[1])  # one scale for all of the seed
-        met: NDArray[np.bool_] = np.any(there[:, place], axis=(1, 2))  # (P, N)
-        both = (met[sides[:, 0]] & met[sides[:, 1]])[:, None]  # (X, 1, N)
-        terms = (np.asarray(term, np.float64).reshape(shape) for term in definition.terms(*flat))
-        shared = [np.stack([_of_samples(term, where) for where in there[:, place]])[sides] * both for term in terms]
-        values[place] = _step(definition.of(shared))
-        again[:, place] = _step(resampled_terms(definition, shared, weights))
-    return values, again
+    resampled = np.full((RESAMPLES, *values.shape), np.nan)
+    weights = sample_weights(section.samples)
+    prediction = row.predictions_for(metric).astype(np.float64)  # (S, V, C, N)
+    for own_index, s in enumerate(section.seed_indices(row)):
+        terms = _terms_of_pairs(definition, prediction[own_index], section.label, available[:, s], pairs)
+        values[s] = _larger_minus_smaller(definition.of(terms))
+        resampled[:, s] = _larger_minus_smaller(resampled_terms(definition, terms, weights))
+    return values, resampled
 
 
-def _step(values: Any) -> Float[Values, "... X"]:
-    return np.asarray(values[..., 0] - values[..., 1])
+def _terms_of_pairs(
+    definition: Definition,
+    prediction: Float[Values, "V C N"],
+    label: Float[Values, " N"],
+    available: Bool[NDArray[np.bool_], "P V C N"],
+    pairs: Sequence[Pair],
+) -> list[Float[Values, "X 2 N"]]:
+    """The terms of a metric with both sets of each pair, on their common samples; 0 for all other samples."""
+    sides = np.array(pairs)  # (X, 2)
+    occurs: NDArray[np.bool_] = np.any(available, axis=(1, 2))  # (P, N)
+    is_shared = (occurs[sides[:, 0]] & occurs[sides[:, 1]])[:, None]  # (X, 1, N)
+    # One vector of all predictions, because terms may be scaled by the largest value of their vector.
+    labels = np.tile(label, prediction.shape[0] * prediction.shape[1])  # (V·C·N)
+    terms = []
+    for flat in definition.terms(prediction.reshape(-1), labels):
+        term = np.asarray(flat, np.float64).reshape(prediction.shape)  # (V, C, N)
+        by_set = np.stack([_mean_of_occurrences(term, where) for where in available])  # (P, N)
+        terms.append(by_set[sides] * is_shared)  # (X, 2, N)
+    return terms
 
 
-def _of_samples(term: Float[Values, "V C N"], where: Bool[NDArray[np.bool_], "V C N"]) -> Float[Values, " N"]:
-    """The mean of a sample's terms over all that it met under a set of modalities; 0 where it never did."""
+def _mean_of_occurrences(term: Float[Values, "V C N"], where: Bool[NDArray[np.bool_], "V C N"]) -> Float[Values, " N"]:
+    """The mean term of each sample over the draws and conditions where it occurs; 0 where it never does."""
     return np.asarray((term * where).sum((0, 1)) / np.maximum(where.sum((0, 1)), 1))
 
 
-def _mean(values: Float[Values, "... X"], of: Sequence[int]) -> Float[Values, "..."]:
-    return np.full(values.shape[:-1], np.nan) if not of else mean_of_defined(values[..., list(of)], -1)
+def _larger_minus_smaller(values: Any) -> Float[Values, "... X"]:
+    return np.asarray(values[..., 0] - values[..., 1])
+
+
+def _mean_by_modality(values: Float[Values, "... X"], without: Sequence[list[int]]) -> Float[Values, "... A"]:
+    """The mean over the pairs of each modality; NaN for a modality without pairs."""
+    means = []
+    for positions in without:
+        if positions:
+            means.append(mean_of_defined(values[..., positions], -1))
+        else:
+            means.append(np.full(values.shape[:-1], np.nan))
+    return np.stack(means, axis=-1)

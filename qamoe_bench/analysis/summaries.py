@@ -1,4 +1,7 @@
-"""From a metric per condition to one number for a whole sweep."""
+"""Summaries of a sweep: from a metric per condition to one number.
+
+Dimension legend: M rows, S seeds, C conditions, L levels, R resamples.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,28 +9,27 @@ from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import NDArray
 
 from qamoe_bench.analysis.scores import Scores
 from qamoe_bench.analysis.section import MEAN, Levels, Section
 from qamoe_bench.metrics.catalogue import Metric
+from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import Estimate, estimate
 from qamoe_bench.store.cell import ORACLE
 
-Values = NDArray[np.float64]
 Reduction = Callable[[Values], Values]
-"""From values whose last axis is conditions to one without it."""
+"""Maps values whose last axis is conditions to values without it."""
 
 
 @dataclass(frozen=True)
 class SweepSummary:
-    """A number for a sweep: its values per row and seed, and those of every resample.
+    """One number for a sweep, by row and seed.
 
     Attributes:
-        title: What it is.
+        title: A description in words.
         values: (M, S).
-        resampled: (R, M, S).
-        is_share: Whether it is a share, to print as percent, and not in the metric's unit.
+        resampled: The same for every resample of the test samples, (R, M, S).
+        is_share: Whether it is a share, printed in percent, instead of a value in the metric's unit.
     """
 
     title: str
@@ -36,7 +38,7 @@ class SweepSummary:
     is_share: bool = False
 
     def estimate(self) -> Estimate:
-        """Mean over seeds of each row."""
+        """Mean over seeds of each row, with its variances."""
         return estimate(self.values.T, np.moveaxis(self.resampled, 1, 2))
 
     def show(self, metric: Metric, value: float) -> str:
@@ -47,54 +49,69 @@ class SweepSummary:
 
 
 def summaries(section: Section, scores: Scores) -> Mapping[str, SweepSummary]:
-    """Every summary that makes sense for the section, by name.
+    """Every summary that is defined for the section, by name.
 
-    mean       over all conditions
-    auilc      area under the curve over the levels of the axis, by trapezia, divided by the axis' length (TFR-Net's
-               AUILC is not divided, so it grows with the axis; over 0 to 1 they are the same)
-    worst      the worst level
-    retention  value at the worst level over that at the clean one
-    reached    share of the way from `mean`'s value to the oracle's, where both are rows
+    mean       the mean over all conditions
+    auilc      area under the curve over the levels of the axis, by the trapezoidal rule, divided by the length of the
+               axis (TFR-Net's AUILC is not divided, so it grows with the axis; over 0 to 1 the two are equal)
+    worst      the value at the worst level
+    retention  the value at the worst level divided by that at the clean one
+    reached    share of the way from the value of `mean` to that of the oracle, where both are rows
     """
-    metric, levels = scores.metric, section.levels
-    found = {"mean": _each(scores, "mean over all levels", lambda x: x.mean(-1))}
+    levels = section.levels
+    mean = _summary(scores, "mean over all levels", lambda x: x.mean(-1))
+    by_name = {"mean": mean}
     if len(levels.numbers) > 1:
-        found["auilc"] = _each(scores, "area under the curve", lambda x: _area(levels, levels.means(x)))
+        by_name["auilc"] = _summary(scores, "area under the curve", lambda x: _area(levels, levels.means(x)))
     if len(levels.labels) > 1:
-        found["worst"] = _each(scores, "worst level", lambda x: _worst(metric, levels.means(x)))
-    if section.clean is not None and len(levels.labels) > 1 and metric.range[0] == 0:
-        clean = section.clean
-        kept = _each(scores, "worst over clean", lambda x: _worst(metric, levels.means(x)) / _nonzero(x[..., clean]))
-        found["retention"] = SweepSummary(kept.title, kept.values, kept.resampled, is_share=True)
-    floor, limit = section.find(MEAN), section.find(ORACLE)
-    if floor is not None and limit is not None:
-        found["reached"] = _reached(found["mean"], floor, limit)
-    return found
+        by_name["worst"] = _summary(scores, "worst level", lambda x: _worst(scores.metric, levels.means(x)))
+    # A ratio needs a metric with a natural zero; correlations may be negative.
+    if section.clean is not None and len(levels.labels) > 1 and scores.metric.range[0] == 0:
+        by_name["retention"] = _retention(scores, levels, section.clean)
+    floor = section.find(MEAN)
+    oracle = section.find(ORACLE)
+    if floor is not None and oracle is not None:
+        by_name["reached"] = _reached(mean, floor, oracle)
+    return by_name
 
 
-def _each(scores: Scores, title: str, reduce: Reduction) -> SweepSummary:
-    return SweepSummary(title, reduce(scores.values), reduce(scores.resampled))
+def _summary(scores: Scores, title: str, reduce: Reduction, *, is_share: bool = False) -> SweepSummary:
+    return SweepSummary(title, reduce(scores.values), reduce(scores.resampled), is_share)
 
 
 def _area(levels: Levels, values: Float[Values, "*more L"]) -> Float[Values, "*more"]:
-    ends = levels.numbers
-    steps = ((b - a) / 2 / (ends[-1] - ends[0]) for a, b in pairwise(ends))
-    return np.asarray(sum(step * (values[..., k] + values[..., k + 1]) for k, step in enumerate(steps)))
+    """Area under the curve by the trapezoidal rule, divided by the length of the axis."""
+    length = levels.numbers[-1] - levels.numbers[0]
+    trapezoids = (
+        (end - start) / 2 / length * (values[..., k] + values[..., k + 1])
+        for k, (start, end) in enumerate(pairwise(levels.numbers))
+    )
+    return np.asarray(sum(trapezoids))
 
 
 def _worst(metric: Metric, values: Float[Values, "*more L"]) -> Float[Values, "*more"]:
     return np.asarray(values.min(-1) if metric.better == "higher" else values.max(-1))
 
 
+def _retention(scores: Scores, levels: Levels, clean: int) -> SweepSummary:
+    def ratio(values: Float[Values, "*more C"]) -> Float[Values, "*more"]:
+        return _worst(scores.metric, levels.means(values)) / _nonzero(values[..., clean])
+
+    return _summary(scores, "worst over clean", ratio, is_share=True)
+
+
+def _reached(mean: SweepSummary, floor: int, oracle: int) -> SweepSummary:
+    """The share of the way from the row `floor` to the row `oracle`, from means over all conditions."""
+
+    def share(values: Float[Values, "*more M S"]) -> Float[Values, "*more M S"]:
+        start = values[..., floor : floor + 1, :]  # (*more, 1, S)
+        end = values[..., oracle : oracle + 1, :]  # (*more, 1, S)
+        return (values - start) / _nonzero(end - start)
+
+    title = "share of the way from mean to oracle"
+    return SweepSummary(title, share(mean.values), share(mean.resampled), is_share=True)
+
+
 def _nonzero(x: Values) -> Values:
+    """NaN in place of 0, for denominators."""
     return np.where(x == 0, np.nan, x)
-
-
-def _reached(mean: SweepSummary, floor: int, limit: int) -> SweepSummary:
-    def share(x: Float[Values, "*more M S"]) -> Float[Values, "*more M S"]:
-        start, end = x[..., floor, :][..., None, :], x[..., limit, :][..., None, :]
-        return (x - start) / _nonzero(end - start)
-
-    return SweepSummary(
-        "share of the way from mean to oracle", share(mean.values), share(mean.resampled), is_share=True
-    )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qamoe_bench.analysis.analyse import Analysis
-from qamoe_bench.analysis.check.check import Expected, Verdict, check
+from qamoe_bench.analysis.check.check import Expected, Verdict, compare_stores
 from qamoe_bench.analysis.check.findings import Limits
 from qamoe_bench.api.evaluation import Evaluation
 from qamoe_bench.errors import BenchError, unknown_name
@@ -112,7 +112,7 @@ def compare(
         ()
     """
     definitions = find_dialect(dialect)
-    return check(
+    return compare_stores(
         reference if isinstance(reference, Store) else Store(reference),
         results if isinstance(results, Store) else Store(results),
         definitions,

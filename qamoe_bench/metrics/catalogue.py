@@ -1,4 +1,7 @@
-"""The metrics of multimodal sentiment analysis, as data; dialects say how they are computed."""
+"""The metrics of multimodal sentiment analysis: titles, ranges, units and directions.
+
+Their definitions depend on the dialect, see `qamoe_bench.metrics.dialects`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,14 +14,14 @@ Unit = Literal["%", "label units", ""]
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric as data.
+    """A metric, independent of how a dialect defines it.
 
     Attributes:
-        name: Its name everywhere.
-        title: What it is, in words.
+        name: Its identifier in options, columns and files.
+        title: A description in words.
         better: The direction of improvement.
         range: Lowest and highest possible value.
-        unit: What tables print it in; values are stored as shares where they print percent.
+        unit: The unit in which tables print it; metrics printed in percent are stored as shares.
     """
 
     name: str
@@ -34,7 +37,7 @@ class Metric:
 
     @property
     def scale(self) -> int:
-        """What a value is multiplied by to be printed."""
+        """The factor from a stored to a printed value."""
         return 100 if self.unit == "%" else 1
 
     def show(self, value: float) -> str:
@@ -44,9 +47,10 @@ class Metric:
         return f"{100 * value:.1f}" if self.unit == "%" else f"{value:.3f}"
 
     def show_change(self, value: float) -> str:
-        """The same for a difference of two values, with its sign."""
+        """A difference of two values as tables print it, with its sign."""
         shown = self.show(value)
-        return f"+{shown}" if shown[0].isdigit() else shown
+        is_positive = shown[0].isdigit()  # neither a minus sign nor the dash of undefined values
+        return f"+{shown}" if is_positive else shown
 
 
 METRICS: Mapping[str, Metric] = {

@@ -12,7 +12,8 @@ from qamoe_bench.analysis.quality_curves import quality_curves
 from qamoe_bench.analysis.scores import Scores, score
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.analysis.sensitivity import Sensitivity, sensitivity
-from qamoe_bench.metrics.dialects import DIALECTS, Definition, Dialect
+from qamoe_bench.metrics.definitions import Definition
+from qamoe_bench.metrics.dialects import DIALECTS, Dialect
 from qamoe_bench.page import calibration, cost, modalities, samples, significance
 from qamoe_bench.page.curves import curves
 from qamoe_bench.page.figure import Figure, listed

@@ -7,11 +7,12 @@ import numpy as np
 
 from qamoe_bench.analysis.comparisons import Difference, Ranking, differences_from_control, ranking
 from qamoe_bench.analysis.parallel import map_in_order
-from qamoe_bench.analysis.scores import Values, score
+from qamoe_bench.analysis.scores import score
 from qamoe_bench.analysis.section import CONTROL, Section, sections
 from qamoe_bench.metrics.catalogue import METRICS, Metric
 from qamoe_bench.metrics.dialects import Dialect
 from qamoe_bench.report.table import Chapter, Table, without_empty
+from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import mean_of_defined
 from qamoe_bench.store.store import StoredCell
 

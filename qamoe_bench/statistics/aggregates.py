@@ -1,30 +1,32 @@
-"""Aggregates over runs, in the manner of rliable (Agarwal et al., NeurIPS 2021): few runs, no single mean.
+"""Aggregates over few runs, as recommended by rliable (Agarwal et al., NeurIPS 2021), instead of a single mean.
 
-Runs are seeds, tasks are conditions. All take scores whose last two axes are S seeds and C conditions; higher is
-better.
+Runs are seeds, tasks are conditions. All functions take scores whose last two axes are S seeds and C conditions;
+higher is better.
 """
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import NDArray
 
-Scores = Float[NDArray[np.float64], "*more S C"]
-Others = Float[NDArray[np.float64], "*more Z C"]
+from qamoe_bench.statistics.arrays import Values
+
+RunScores = Float[Values, "*more S C"]
+OtherRunScores = Float[Values, "*more Z C"]
 
 
-def interquartile_mean(scores: Scores) -> Float[NDArray[np.float64], "*more"]:
+def interquartile_mean(scores: RunScores) -> Float[Values, "*more"]:
     """Mean of the middle half of all runs: a quarter is cut at each end, rounded down."""
-    flat = np.sort(scores.reshape(*scores.shape[:-2], -1), axis=-1)
-    cut = flat.shape[-1] // 4
-    return np.asarray(flat[..., cut : flat.shape[-1] - cut].mean(-1))
+    ordered = np.sort(scores.reshape(*scores.shape[:-2], -1), axis=-1)  # (*more, S·C)
+    cut = ordered.shape[-1] // 4
+    return np.asarray(ordered[..., cut : ordered.shape[-1] - cut].mean(-1))
 
 
-def probability_of_improvement(x: Scores, y: Others) -> Float[NDArray[np.float64], "*more"]:
-    """P(a run of x scores more than one of y), ties half, mean over conditions: Mann and Whitney's U over S·Z."""
-    a, b = x[..., :, None, :], y[..., None, :, :]
+def probability_of_improvement(x: RunScores, y: OtherRunScores) -> Float[Values, "*more"]:
+    """P(a run of x scores higher than one of y), ties count half: Mann–Whitney U / (S·Z), mean over conditions."""
+    a = x[..., :, None, :]  # (*more, S, 1, C)
+    b = y[..., None, :, :]  # (*more, 1, Z, C)
     return np.asarray(((a > b) + 0.5 * (a == b)).mean((-3, -2, -1)))
 
 
-def performance_profile(scores: Scores, thresholds: Float[NDArray[np.float64], " T"]) -> NDArray[np.float64]:
-    """Share of runs that score more than each threshold, (*more, T)."""
+def performance_profile(scores: RunScores, thresholds: Float[Values, " T"]) -> Float[Values, "*more T"]:
+    """Share of runs that score higher than each threshold, (*more, T)."""
     return np.asarray((scores[..., None] > thresholds).mean((-3, -2)))

@@ -1,4 +1,7 @@
-"""Families of tests: what is sure when many questions are asked at once (Holm 1979), and ranks with their ties."""
+"""Families of tests: significance when many tests are done at once (Holm 1979), and intervals of ranks.
+
+Dimension legend: M tests of a family, or contestants; K families.
+"""
 
 from collections.abc import Callable
 
@@ -6,54 +9,61 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
+from qamoe_bench.statistics.arrays import Values
+
 ALPHA = 0.05
 
 
-def holm_alphas(p: Float[NDArray[np.float64], " M"], alpha: float = ALPHA) -> Float[NDArray[np.float64], " M"]:
-    """The level at which each of M tests is decided, so that any false alarm at all has probability alpha at most.
+def holm_alphas(p: Float[Values, " M"], alpha: float = ALPHA) -> Float[Values, " M"]:
+    """The level at which each of M tests is decided, so that the family-wise error rate is at most alpha.
 
-    The k-th smallest p (from 0) is held against alpha / (M − k); after the first that fails, all fail. An interval at
-    the level that is returned excludes the margin exactly where the test is rejected. A test without a p (NaN) is
-    none: it does not count in M.
+    Holm (1979): the k-th smallest p-value (from 0) is compared with alpha / (M − k); after the first that is larger,
+    no test is rejected. A confidence interval at the returned level excludes the margin exactly where the test is
+    rejected. Tests without a p-value (NaN) do not count in M; their level is NaN.
     """
     levels = np.full(p.shape, np.nan)
-    order = np.argsort(p, kind="stable")[: np.isfinite(p).sum()]  # NaN comes last
+    order = np.argsort(p, kind="stable")[: np.isfinite(p).sum()]  # NaN is sorted last
     steps = alpha / np.arange(len(order), 0, -1)
     failed = np.flatnonzero(p[order] > steps)
     if len(failed):
-        steps[failed[0] :] = steps[failed[0]]
+        steps[failed[0] :] = steps[failed[0]]  # this and all larger p-values are not rejected
     levels[order] = steps
     return levels
 
 
-def rejected(p: NDArray[np.float64], alpha: float = ALPHA) -> Bool[NDArray[np.bool_], "..."]:
-    """Which tests of a family, of any shape, are rejected."""
-    found: NDArray[np.bool_] = p <= np.nan_to_num(holm_alphas(p.ravel(), alpha), nan=-1.0).reshape(p.shape)
-    return found
+def rejected(p: Float[Values, "..."], alpha: float = ALPHA) -> Bool[NDArray[np.bool_], "..."]:
+    """Which tests of one family, of any shape, Holm's procedure rejects."""
+    levels = np.nan_to_num(holm_alphas(p.ravel(), alpha), nan=-1.0)  # no p-value is below a negative level
+    is_rejected: NDArray[np.bool_] = p <= levels.reshape(p.shape)
+    return is_rejected
 
 
 def step_down(
-    sure: Callable[[Float[NDArray[np.float64], " K"]], Bool[NDArray[np.bool_], "M K"]],
+    rejects: Callable[[Float[Values, " K"]], Bool[NDArray[np.bool_], "M K"]],
     tests: Int[NDArray[np.int64], " K"],
     alpha: float = ALPHA,
 ) -> Bool[NDArray[np.bool_], "M K"]:
-    """The tests that Holm rejects in K families at once, where it is cheaper to ask what a level rejects than for p.
+    """The tests that Holm's procedure rejects in K families at once, without computing p-values.
 
-    With r of M rejected, all that alpha / (M − r) rejects are; this goes on until there are no more.
+    Useful where deciding tests at a level is cheaper than computing their p-values. When r of M tests are rejected,
+    all tests that alpha / (M − r) rejects are too; this repeats until no test is added.
 
     Args:
-        sure: From a level per family to the tests that it rejects by itself; more for a larger level.
+        rejects: Maps one level per family to the tests rejected at that level; must be monotonic in the level.
         tests: M of each family.
-        alpha: Probability of any false alarm in a family.
+        alpha: Family-wise error rate of each family.
     """
-    found = sure(alpha / np.maximum(tests, 1))
-    while (more := sure(alpha / np.maximum(tests - found.sum(0), 1))).sum() > found.sum():
-        found = more
-    return found
+    rejections = rejects(alpha / np.maximum(tests, 1))
+    while True:
+        remaining = np.maximum(tests - rejections.sum(0), 1)
+        more = rejects(alpha / remaining)
+        if more.sum() <= rejections.sum():
+            return rejections
+        rejections = more
 
 
 def rank_intervals(
     better: Bool[NDArray[np.bool_], "M M"],
 ) -> tuple[Int[NDArray[np.int64], " M"], Int[NDArray[np.int64], " M"]]:
-    """Best and worst rank that each of M contestants may have, from `better[i, j]`: i is surely better than j."""
+    """Best and worst possible rank of each of M contestants; `better[i, j]`: i is significantly better than j."""
     return 1 + better.sum(0), len(better) - better.sum(1)

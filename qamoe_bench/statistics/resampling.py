@@ -1,4 +1,4 @@
-"""Resampling the test samples: how often each sample is drawn, and a metric of every resample at once.
+"""Bootstrap over the test samples: how often each sample is drawn, and a metric of all resamples at once.
 
 Dimension legend: R resamples, N samples.
 """
@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from qamoe_bench.metrics.dialects import Array, Definition, Labels
+from qamoe_bench.metrics.definitions import Array, Definition, Labels
 from qamoe_bench.seeding import stream
 
 RESAMPLES = 1000
@@ -19,11 +19,12 @@ RESAMPLES = 1000
 
 @lru_cache(maxsize=4)
 def sample_weights(samples: int, resamples: int = RESAMPLES) -> Float[NDArray[np.float32], "R N"]:
-    """How often each sample occurs when as many as there are are drawn with replacement; always the same draws.
+    """How often each of N samples occurs in N draws with replacement, (R, N); the same at every call.
 
-    Everything that is compared shares them, so differences between models are paired.
+    Everything that is compared uses the same resamples, so differences between models are paired.
     """
     drawn = stream("resample", samples).integers(samples, size=(resamples, samples))
+    # One bincount over all resamples: those of resample r are counted from r·N on.
     rows = np.arange(resamples)[:, None] * samples
     counts = np.bincount((drawn + rows).ravel(), minlength=resamples * samples)
     return counts.reshape(resamples, samples).astype(np.float32)
@@ -32,22 +33,25 @@ def sample_weights(samples: int, resamples: int = RESAMPLES) -> Float[NDArray[np
 def resampled(
     definition: Definition, prediction: Array, label: Labels, weights: Float[NDArray[np.float32], "R N"]
 ) -> Array:
-    """A metric of every resample: from predictions (..., N) and labels (N) to (R, ...)."""
+    """A metric of every resample, (R, ...), from predictions (..., N) and labels (N)."""
     return resampled_terms(definition, definition.terms(prediction, label), weights)
 
 
 def resampled_terms(
     definition: Definition, terms: Sequence[NDArray[Any]], weights: Float[NDArray[np.float32], "R N"]
 ) -> Array:
-    """The same from the terms of a definition.
+    """A metric of every resample, (R, ...), from the terms of its definition.
 
-    The product is in single precision: its error is a thousand times less than what resampling itself leaves open.
-    Resamples are next to each other in memory, for they are what is reduced over most.
+    The product is in single precision: its error is a thousand times smaller than the Monte Carlo error of the
+    bootstrap. The resamples of one value are contiguous in memory, since most reductions are over resamples.
     """
-    sums = (_sums(term, weights) for term in terms)
-    return np.moveaxis(np.asarray(definition.value(*sums)), -1, 0)
+    sums = [_sums(term, weights) for term in terms]
+    values = np.asarray(definition.value(*sums))  # (..., R)
+    return np.moveaxis(values, -1, 0)  # (R, ...), a view
 
 
 def _sums(term: NDArray[Any], weights: Float[NDArray[np.float32], "R N"]) -> Float[NDArray[np.float64], "... R"]:
-    flat = term.reshape(-1, term.shape[-1]).astype(np.float32)
-    return (flat @ weights.T).astype(np.float64).reshape(*term.shape[:-1], len(weights))
+    """Sums over the samples of every resample."""
+    flat = term.reshape(-1, term.shape[-1]).astype(np.float32)  # (X, N)
+    sums = (flat @ weights.T).astype(np.float64)  # (X, R)
+    return sums.reshape(*term.shape[:-1], len(weights))

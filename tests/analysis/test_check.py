@@ -1,4 +1,4 @@
-"""The gate: what is surely worse, lost or changed fails; what is the same, or the same but for chance, does not."""
+"""The gate: significantly worse, missing or changed rows fail; rows that are equal, or equal up to chance, pass."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ from fakestore import Answer, noisy, write_store
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from qamoe_bench.analysis.check.check import Expected, Verdict, check
+from qamoe_bench.analysis.check.check import Expected, Verdict, compare_stores
 from qamoe_bench.analysis.check.findings import Limits
 from qamoe_bench.cli.main import app
 from qamoe_bench.data.open import open_dataset
@@ -40,7 +40,7 @@ MODELS: dict[str, Answer] = {"late-fusion": noisy(1.0), "ours": noisy(0.5), "ora
 
 
 def judged(reference: Store, results: Store, *seeds: int, **limits: float) -> Verdict:
-    return check(reference, results, DIALECTS["mmsa"], METRICS, Limits(**limits), Expected(seeds))
+    return compare_stores(reference, results, DIALECTS["mmsa"], METRICS, Limits(**limits), Expected(seeds))
 
 
 def stores(tmp_path: Path, now: dict[str, Answer] | None = None, **changes: Any) -> tuple[Store, Store]:
@@ -48,30 +48,30 @@ def stores(tmp_path: Path, now: dict[str, Answer] | None = None, **changes: Any)
     return reference, write_store(tmp_path / "now", now or MODELS, samples=300, **changes)
 
 
-def test_the_same_results_pass_without_a_word(tmp_path: Path) -> None:
-    found = judged(*stores(tmp_path))
-    assert found.findings == ()
-    assert found.numbers == 3 * 4 * 4  # rows, metrics, three levels and their mean
-    assert summary(found) == "compared 3 rows, 48 numbers: nothing is worse, 0 better"
-    assert verdict_table(found) is None
+def test_the_same_results_pass_without_a_finding(tmp_path: Path) -> None:
+    verdict = judged(*stores(tmp_path))
+    assert verdict.findings == ()
+    assert verdict.numbers == 3 * 4 * 4  # rows, metrics, three levels and their mean
+    assert summary(verdict) == "compared 3 rows, 48 numbers: nothing is worse, 0 better"
+    assert verdict_table(verdict) is None
 
 
 def test_a_worse_model_fails_and_metric_and_level_are_named(tmp_path: Path) -> None:
-    found = judged(*stores(tmp_path, {**MODELS, "ours": noisy(1.5)}))
-    assert {f.name[2] for f in found.findings} == {"ours"}
-    assert {f.kind for f in found.findings} == {"worse"}
-    assert ("mae", "η=0") in {(f.what, f.where) for f in found.findings}
-    assert ("acc7", "mean") in {(f.what, f.where) for f in found.findings}
+    verdict = judged(*stores(tmp_path, {**MODELS, "ours": noisy(1.5)}))
+    assert {f.name[2] for f in verdict.findings} == {"ours"}
+    assert {f.kind for f in verdict.findings} == {"worse"}
+    assert ("mae", "η=0") in {(f.what, f.where) for f in verdict.findings}
+    assert ("acc7", "mean") in {(f.what, f.where) for f in verdict.findings}
     assert not any(
         f.is_regression
         for f in judged(*stores(tmp_path / "big", {**MODELS, "ours": noisy(1.5)}), tolerance=9.0).findings
     )
 
 
-def test_a_better_model_passes_and_is_praised(tmp_path: Path) -> None:
-    found = judged(*stores(tmp_path, {**MODELS, "late-fusion": noisy(0.3)}))
-    assert found.regressions == ()
-    assert {f.kind for f in found.findings} == {"better"}
+def test_a_better_model_passes_and_is_reported(tmp_path: Path) -> None:
+    verdict = judged(*stores(tmp_path, {**MODELS, "late-fusion": noisy(0.3)}))
+    assert verdict.regressions == ()
+    assert {f.kind for f in verdict.findings} == {"better"}
 
 
 def test_one_level_alone_is_found_and_no_other(tmp_path: Path) -> None:
@@ -79,20 +79,20 @@ def test_one_level_alone_is_found_and_no_other(tmp_path: Path) -> None:
         good = noisy(0.5)(label, level, random)
         return good if level != 0.3 else good + 1.5 * random.standard_normal(len(label))
 
-    found = judged(*stores(tmp_path, {**MODELS, "ours": dip}))
-    assert {f.where for f in found.regressions} <= {"0.3", "mean"}
-    assert ("mae", "0.3") in {(f.what, f.where) for f in found.regressions}
+    verdict = judged(*stores(tmp_path, {**MODELS, "ours": dip}))
+    assert {f.where for f in verdict.regressions} <= {"0.3", "mean"}
+    assert ("mae", "0.3") in {(f.what, f.where) for f in verdict.regressions}
 
 
 def test_chance_alone_hardly_ever_fails(tmp_path: Path) -> None:
-    """Twenty times another training of the same models: other errors of the same size."""
+    """The same models trained twenty times again: other errors of the same size."""
 
     def another(spread: float, trial: int) -> Answer:
-        def answer(label: NDArray[np.float64], level: float, random: np.random.Generator) -> NDArray[np.float64]:
+        def predict(label: NDArray[np.float64], level: float, random: np.random.Generator) -> NDArray[np.float64]:
             own = np.random.default_rng([trial, int(random.integers(2**31))])
             return noisy(spread)(label, level, own)
 
-        return answer
+        return predict
 
     reference = write_store(tmp_path / "ref", MODELS)
     for trial in range(20):
@@ -108,9 +108,9 @@ def test_lost_seeds_and_rows_fail_unless_they_are_not_expected(tmp_path: Path) -
     for cell in now.cells():
         if cell.cell.seed == 3 or cell.cell.model == "oracle":
             cell.path.unlink()
-    found = judged(reference, now)
-    assert {(f.kind, f.name[2]) for f in found.findings} == {("lost", m) for m in MODELS}
-    assert "seed 3" in next(f.detail for f in found.findings if f.name[2] == "ours")
+    verdict = judged(reference, now)
+    assert {(f.kind, f.name[2]) for f in verdict.findings} == {("lost", m) for m in MODELS}
+    assert "seed 3" in next(f.detail for f in verdict.findings if f.name[2] == "ours")
     assert {f.name[2] for f in judged(reference, now, 1, 2).findings} == {"oracle"}
 
 
@@ -123,9 +123,9 @@ def test_only_the_protocols_and_models_that_are_expected_are_missed(tmp_path: Pa
             cell.path.unlink()
 
     def missed(protocols: Sequence[str] = (), models: Sequence[str] = ()) -> set[tuple[str, str]]:
-        found = check(reference, now, DIALECTS["mmsa"], METRICS, Limits(), Expected((), protocols, models))
-        assert {f.kind for f in found.findings} <= {"lost"}
-        return {(f.name[1], f.name[2]) for f in found.findings}
+        verdict = compare_stores(reference, now, DIALECTS["mmsa"], METRICS, Limits(), Expected((), protocols, models))
+        assert {f.kind for f in verdict.findings} <= {"lost"}
+        return {(f.name[1], f.name[2]) for f in verdict.findings}
 
     assert missed() == {("p", "other"), ("q", "ours")}
     assert missed(protocols=["p"]) == {("p", "other")}
@@ -134,21 +134,21 @@ def test_only_the_protocols_and_models_that_are_expected_are_missed(tmp_path: Pa
         missed(protocols=["pp"])
     with pytest.raises(BenchError, match="unknown model of this store 'our'.*did you mean 'ours'"):
         missed(models=["our"])
-    with pytest.raises(BenchError, match="ask for less"):
+    with pytest.raises(BenchError, match="select fewer"):
         missed(protocols=["q"], models=["other"])
 
 
 @pytest.mark.parametrize(("field", "kind"), [("data_digest", "changed data"), ("protocol_digest", "changed protocol")])
-def test_what_changed_its_meaning_is_not_compared_but_fails(tmp_path: Path, field: str, kind: str) -> None:
-    found = judged(*stores(tmp_path, None, **{field: "other"}))
-    assert {f.kind for f in found.findings} == {kind}
-    assert found.compared == ()
+def test_rows_with_a_changed_digest_are_not_compared_but_fail(tmp_path: Path, field: str, kind: str) -> None:
+    verdict = judged(*stores(tmp_path, None, **{field: "other"}))
+    assert {f.kind for f in verdict.findings} == {kind}
+    assert verdict.compared == ()
 
 
 def test_a_metric_that_became_undefined_fails(tmp_path: Path) -> None:
     constant: Answer = lambda label, level, random: np.zeros(len(label))  # noqa: E731
-    found = judged(*stores(tmp_path, {**MODELS, "ours": constant}), tolerance=99.0)
-    assert {(f.kind, f.what) for f in found.findings} == {("undefined", "corr")}
+    verdict = judged(*stores(tmp_path, {**MODELS, "ours": constant}), tolerance=99.0)
+    assert {(f.kind, f.what) for f in verdict.findings} == {("undefined", "corr")}
 
 
 def rewrite(store: Store, model: str, change: Callable[[dict[str, Any]], None]) -> None:
@@ -172,13 +172,13 @@ def test_speed_is_judged_as_a_ratio_to_the_control_of_the_same_run(tmp_path: Pat
         set_speed(store, "ours", 0.002 * factor)
     assert judged(reference, now).findings == ()
     set_speed(now, "ours", 0.05)
-    (found,) = judged(reference, now).findings
-    assert (found.kind, found.name[2]) == ("slower", "ours")
-    assert "2.00 times the control's time became 5.00" in found.detail
+    (finding,) = judged(reference, now).findings
+    assert (finding.kind, finding.name[2]) == ("slower", "ours")
+    assert "2.00 times the control's time became 5.00" in finding.detail
     assert judged(reference, now, slowdown=3.0).findings == ()
 
 
-def test_two_versions_in_the_results_are_told_and_in_a_reference_refused(tmp_path: Path) -> None:
+def test_two_versions_in_the_results_are_noted_and_in_a_reference_refused(tmp_path: Path) -> None:
     reference, now = stores(tmp_path)
     write_store(tmp_path / "now", {"late-fusion": noisy(1.0)}, samples=300, recipe="other")
     assert any("several versions" in note for note in judged(reference, now).notes)
@@ -186,7 +186,7 @@ def test_two_versions_in_the_results_are_told_and_in_a_reference_refused(tmp_pat
         judged(now, reference)
 
 
-def test_other_versions_of_packages_are_told(tmp_path: Path) -> None:
+def test_other_versions_of_packages_are_noted(tmp_path: Path) -> None:
     reference, now = stores(tmp_path)
     for store, version in ((reference, "2.6"), (now, "2.13")):
         engine = {"versions": {"torch": version, "numpy": "2.4"}}
@@ -195,28 +195,28 @@ def test_other_versions_of_packages_are_told(tmp_path: Path) -> None:
     assert judged(reference, now).notes == ("torch 2.6 became 2.13",)
 
 
-def test_seeds_that_different_code_made_are_one_row(tmp_path: Path) -> None:
+def test_seeds_run_by_different_code_are_one_row(tmp_path: Path) -> None:
     reference, now = stores(tmp_path)
     for cell in now.cells():
         if cell.cell.seed == 2:
             cell.path.unlink()
     write_store(tmp_path / "now", {**MODELS, "ours": noisy(1.5)}, seeds=(2,), samples=300, recipe="other")
-    found = judged(reference, now)
-    assert not [f for f in found.findings if f.kind == "lost"]
-    assert {f.name[2] for f in found.regressions} <= {"ours"}
-    assert {name[2] for name in found.compared} == set(MODELS)
+    verdict = judged(reference, now)
+    assert not [f for f in verdict.findings if f.kind == "lost"]
+    assert {f.name[2] for f in verdict.regressions} <= {"ours"}
+    assert {name[2] for name in verdict.compared} == set(MODELS)
 
 
-def test_people_programs_and_github_are_told_the_same(tmp_path: Path) -> None:
-    found = judged(*stores(tmp_path, {**MODELS, "ours": noisy(1.5)}))
-    table = verdict_table(found)
+def test_tables_junit_and_github_report_the_same(tmp_path: Path) -> None:
+    verdict = judged(*stores(tmp_path, {**MODELS, "ours": noisy(1.5)}))
+    table = verdict_table(verdict)
     assert table is not None
-    assert len(table.rows) == min(len(found.findings), 20)
-    suite = ElementTree.fromstring(junit(found))
+    assert len(table.rows) == min(len(verdict.findings), 20)
+    suite = ElementTree.fromstring(junit(verdict))
     assert (suite.get("tests"), suite.get("failures")) == ("3", "1")
     (failure,) = suite.iter("failure")
-    assert (failure.text or "").count("worse in") == len(found.regressions)
-    (line,) = annotations(found)
+    assert (failure.text or "").count("worse in") == len(verdict.regressions)
+    (line,) = annotations(verdict)
     assert line.startswith("::error title=qamoe-bench worse::ours (spectrum) under p on made-up: worse in ")
 
 
@@ -243,7 +243,7 @@ def test_the_command_gives_its_verdict_as_exit_status(tmp_path: Path, monkeypatc
 def test_perturbed_weights_fail_and_an_unchanged_rerun_passes(tmp_path: Path) -> None:
     """From end to end: a trained model, its weights disturbed, under real corruption."""
     data = open_dataset("synthetic")
-    with seeded("start"):  # or the weights would depend on the tests before this one
+    with seeded("start"):  # otherwise the weights depend on the tests that ran before
         model = find_model("late-fusion").builder()(data.spec)
     short = replace(PRESETS["quick"].training, epochs=12, selection_window=1)
     train(model, data, SPECTRUM, 1, short, torch.device("cpu"))
@@ -251,8 +251,9 @@ def test_perturbed_weights_fail_and_an_unchanged_rerun_passes(tmp_path: Path) ->
     def results(name: str, model: torch.nn.Module) -> Store:
         weights = tmp_path / f"{name}.safetensors"
         save_weights(model, {}, weights)
-        asked = Request(("random-missing",), ("late-fusion",), "synthetic", (1, 2), checkpoint=str(weights))
-        run_plan(plan(asked), store := Store(tmp_path / name), jobs=1)
+        request = Request(("random-missing",), ("late-fusion",), "synthetic", (1, 2), checkpoint=str(weights))
+        store = Store(tmp_path / name)
+        run_plan(plan(request), store, jobs=1)
         return store
 
     reference = results("good", model)
@@ -260,13 +261,13 @@ def test_perturbed_weights_fail_and_an_unchanged_rerun_passes(tmp_path: Path) ->
     with torch.no_grad(), seeded("perturbed"):
         for parameter in model.parameters():
             parameter += parameter.std(correction=0) * torch.randn_like(parameter)
-    found = judged(reference, results("perturbed", model)).regressions
-    assert ("mae", "η=0") in {(f.what, f.where) for f in found}
-    assert {f.kind for f in found} == {"worse"}
+    regressions = judged(reference, results("perturbed", model)).regressions
+    assert ("mae", "η=0") in {(f.what, f.where) for f in regressions}
+    assert {f.kind for f in regressions} == {"worse"}
 
 
-def test_a_perturbed_model_fails_though_its_change_is_small_beside_the_spread_of_samples(tmp_path: Path) -> None:
-    """Pairing finds what two separate intervals would not."""
+def test_a_perturbed_model_fails_though_its_change_is_small_against_the_spread_of_samples(tmp_path: Path) -> None:
+    """A paired test detects what two separate intervals would not."""
     reference, now = stores(tmp_path)
     for cell in now.cells():
         if cell.cell.model == "ours":
@@ -274,5 +275,5 @@ def test_a_perturbed_model_fails_though_its_change_is_small_beside_the_spread_of
             moved = table.column("prediction").to_numpy() * 0.85
             place = table.schema.get_field_index("prediction")
             pq.write_table(table.set_column(place, "prediction", pa.array(moved.astype(np.float32))), cell.path)
-    found = judged(reference, now)
-    assert {(f.kind, f.what) for f in found.findings} >= {("worse", "mae")}
+    verdict = judged(reference, now)
+    assert {(f.kind, f.what) for f in verdict.findings} >= {("worse", "mae")}

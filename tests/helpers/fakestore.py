@@ -1,4 +1,4 @@
-"""A store of made-up predictions, for tests of what is computed from stores, and for large ones."""
+"""Stores of made-up predictions, for tests of analyses and of large stores."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,11 +14,11 @@ from qamoe_bench.store.store import Store
 
 MODALITIES = ("text", "audio", "vision")
 Answer = Callable[[NDArray[np.float64], float, np.random.Generator], NDArray[np.float64]]
-"""From labels, the level of a condition and a generator that belongs to seed and model to predictions."""
+"""Maps labels, the level of a condition, and a random generator of the seed and model to predictions."""
 
 
 def noisy(spread: float) -> Answer:
-    """The label, worse with the level."""
+    """Predicts the label with noise; the higher the level, the closer to 0."""
     return lambda label, level, random: label * (1 - level) + spread * random.standard_normal(len(label))
 
 
@@ -35,8 +35,8 @@ def write_store(
 ) -> Store:
     """Cells of made-up models under one axis `eta`; `changes` are fields of every cell's identity.
 
-    All rows have a variance and quality scores that fall with the level, and know what was missing. With levels of
-    `noise` there is a second axis, `lambda`; a model answers to the sum of both levels.
+    All rows have a variance, quality scores that fall with the level, and columns of missing modalities. With levels
+    of `noise` there is a second axis, `lambda`; models receive the sum of both levels.
     """
     conditions = [{"eta": x, "lambda": y} for x in levels for y in noise] or [{"eta": x} for x in levels]
     store = Store(root)
@@ -44,13 +44,13 @@ def write_store(
     keys = []
     label = np.round(np.random.default_rng(0).uniform(-3, 3, samples), 1)
     for seed in seeds:
-        for index, (model, answer) in enumerate(models.items()):
+        for index, (model, predict) in enumerate(models.items()):
             identity = {"dataset": "made-up", "data_digest": "0", "protocol": "p", "protocol_digest": "1"}
             regime = "" if model == ORACLE else "spectrum"
             cell = Cell(**{**identity, "model": model, "regime": regime, "recipe": f"{index}", "seed": seed, **changes})
-            named = [{"name": _name(of), "levels": of} for of in conditions]
+            named = [{"name": _name(levels), "levels": levels} for levels in conditions]
             facts = CellFacts(named, 0 if model == ORACLE else 10 * (index + 1), {}, dict(training))
-            store.write_cell(run, cell, facts, as_arrow(_columns(answer, label, conditions, seed, index)))
+            store.write_cell(run, cell, facts, as_arrow(_columns(predict, label, conditions, seed, index)))
             keys.append(cell.key)
     store.write_manifest(run, {"data": {"name": "synthetic"}, "protocols": {}, "cells": keys})
     return store
@@ -61,16 +61,21 @@ def _name(condition: Mapping[str, float]) -> str:
 
 
 def _columns(
-    answer: Answer, label: NDArray[np.float64], conditions: Sequence[Mapping[str, float]], seed: int, index: int
+    predict: Answer, label: NDArray[np.float64], conditions: Sequence[Mapping[str, float]], seed: int, index: int
 ) -> dict[str, NDArray[Any]]:
-    count, samples = len(conditions), len(label)
-    random, draws = np.random.default_rng([seed, index]), np.random.default_rng(seed)
-    levels, rates = [sum(of.values()) for of in conditions], [of["eta"] for of in conditions]
-    missing = {m: (draws.random(samples) < np.array(rates)[:, None]).ravel().astype(np.float32) for m in MODALITIES}
-    prediction = np.concatenate([answer(label, x, random) for x in levels]).astype(np.float32)
+    count = len(conditions)
+    samples = len(label)
+    random = np.random.default_rng([seed, index])
+    draws = np.random.default_rng(seed)  # the corruption, which is the same for all models
+    levels = [sum(condition.values()) for condition in conditions]
+    rates = np.array([condition["eta"] for condition in conditions])[:, None]
+    missing = {}
+    for modality in MODALITIES:
+        missing[modality] = (draws.random(samples) < rates).ravel().astype(np.float32)
+    prediction = np.concatenate([predict(label, x, random) for x in levels]).astype(np.float32)
     columns = {
         "draw": np.zeros(count * samples, np.int32),
-        "condition": np.repeat([_name(of) for of in conditions], samples),
+        "condition": np.repeat([_name(condition) for condition in conditions], samples),
         "id": np.tile(np.array([f"s{i}" for i in range(samples)], dtype=object), count),
         "target": np.tile(label, count).astype(np.float32),
         "prediction": prediction,
@@ -78,5 +83,5 @@ def _columns(
     }
     columns |= {f"quality_{m}": 1 - 0.5 * x for m, x in missing.items()}
     columns |= {f"missing_{m}": x for m, x in missing.items()}
-    noise = np.repeat([of.get("lambda", 0.0) for of in conditions], samples).astype(np.float32)
+    noise = np.repeat([condition.get("lambda", 0.0) for condition in conditions], samples).astype(np.float32)
     return columns | {f"noise_{m}": noise for m in MODALITIES}

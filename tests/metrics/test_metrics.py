@@ -95,10 +95,10 @@ REFERENCE: dict[str, Reference] = {
 
 
 def assert_equal_to_reference(dialect: str, prediction: Vector, label: Vector, tolerance: float = EXACT) -> None:
-    found = scores(DIALECTS[dialect], {"prediction": prediction, "target": label})
-    assert found.keys() == REFERENCE[dialect].keys()
+    values = scores(DIALECTS[dialect], {"prediction": prediction, "target": label})
+    assert values.keys() == REFERENCE[dialect].keys()
     for name, reference in REFERENCE[dialect].items():
-        assert float(found[name]) == pytest.approx(reference(prediction, label), abs=tolerance, nan_ok=True), name
+        assert float(values[name]) == pytest.approx(reference(prediction, label), abs=tolerance, nan_ok=True), name
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -112,23 +112,23 @@ def test_metrics_equal_scikit_learn_and_scipy_on_random_cases(dialect: str) -> N
 
 
 def mmsa_transcribed(y_pred: Vector, y_true: Vector) -> dict[str, float]:
-    """What MMSA's code does for MOSI and MOSEI, step by step and in its own order, without its rounding to 4 digits."""
+    """MMSA's code for MOSI and MOSEI, step by step and in its order, without its rounding to 4 digits."""
     pred_a7, true_a7 = np.clip(y_pred, -3.0, 3.0), np.clip(y_true, -3.0, 3.0)
     pred_a5, true_a5 = np.clip(y_pred, -2.0, 2.0), np.clip(y_true, -2.0, 2.0)
-    found = {
+    values = {
         "mae": float(np.mean(np.absolute(y_pred - y_true))),
         "acc7": float(np.sum(np.round(pred_a7) == np.round(true_a7)) / float(len(true_a7))),
         "acc5": float(np.sum(np.round(pred_a5) == np.round(true_a5)) / float(len(true_a5))),
     }
     if np.ptp(y_pred) and np.ptp(y_true):
-        found["corr"] = float(np.corrcoef(y_pred, y_true)[0][1])
+        values["corr"] = float(np.corrcoef(y_pred, y_true)[0][1])
     kept = np.array([i for i, e in enumerate(y_true) if e != 0], dtype=int)
     if len(kept):
-        found["acc2_non0"] = float(accuracy_score(y_true[kept] > 0, y_pred[kept] > 0))
-        found["f1_non0"] = float(f1_score(y_true[kept] > 0, y_pred[kept] > 0, average="weighted"))
-    found["acc2_has0"] = float(accuracy_score(y_true >= 0, y_pred >= 0))
-    found["f1_has0"] = float(f1_score(y_true >= 0, y_pred >= 0, average="weighted"))
-    return found
+        values["acc2_non0"] = float(accuracy_score(y_true[kept] > 0, y_pred[kept] > 0))
+        values["f1_non0"] = float(f1_score(y_true[kept] > 0, y_pred[kept] > 0, average="weighted"))
+    values["acc2_has0"] = float(accuracy_score(y_true >= 0, y_pred >= 0))
+    values["f1_has0"] = float(f1_score(y_true >= 0, y_pred >= 0, average="weighted"))
+    return values
 
 
 def test_the_mmsa_dialect_equals_a_transcription_of_its_code() -> None:
@@ -137,9 +137,9 @@ def test_the_mmsa_dialect_equals_a_transcription_of_its_code() -> None:
         size = int(random.integers(2, 40))
         label = np.round(random.uniform(-3, 3, size) * 5) / 5 * (random.random(size) > 0.2)
         prediction = random.normal(label, 1) if case % 2 else np.round(random.normal(label, 1) * 2) / 2
-        found = scores(DIALECTS["mmsa"], {"prediction": prediction, "target": label})
+        values = scores(DIALECTS["mmsa"], {"prediction": prediction, "target": label})
         for name, expected in mmsa_transcribed(prediction, label).items():
-            assert float(found[name]) == pytest.approx(expected, abs=1e-9 if name == "corr" else EXACT), name
+            assert float(values[name]) == pytest.approx(expected, abs=1e-9 if name == "corr" else EXACT), name
 
 
 EDGES = [-3.5, -3.0, -2.5, -1.5, -1.0, -0.7, -0.5, -0.1, 0.0, 0.1, 0.5, 0.7, 1.0, 1.5, 2.5, 3.0, 3.5]
@@ -153,12 +153,12 @@ EDGES = [-3.5, -3.0, -2.5, -1.5, -1.0, -0.7, -0.5, -0.1, 0.0, 0.1, 0.5, 0.7, 1.0
 @example([(3.5, -3.5), (-3.5, 3.5)])
 def test_metrics_equal_the_references_on_edges(pairs: list[tuple[float, float]]) -> None:
     prediction, label = (np.array(values) for values in zip(*pairs, strict=True))
-    with warnings.catch_warnings(action="ignore"):  # scikit-learn warns of classes that do not occur
+    with warnings.catch_warnings(action="ignore"):  # scikit-learn warns about classes that do not occur
         for dialect in DIALECTS:
             assert_equal_to_reference(dialect, prediction, label)
 
 
-def test_many_vectors_at_once_give_what_each_gives_alone() -> None:
+def test_many_vectors_at_once_equal_each_alone() -> None:
     random = np.random.default_rng(3)
     label, predictions = np.round(random.uniform(-3, 3, 30)), random.normal(size=(2, 4, 30))
     for dialect in DIALECTS.values():
@@ -173,14 +173,14 @@ def test_metrics_of_a_case_worked_by_hand() -> None:
     label = np.array([-3.0, -0.4, 0.0, 0.6, 2.4])
     prediction = np.array([-4.0, 0.5, 0.2, 1.5, 2.5])
     # classes: labels -3 0 0 1 2; predictions -3 0 0 2 2 (halves to even)
-    found = scores(DIALECTS["mmsa"], {"prediction": prediction, "target": label})
-    assert found["acc7"] == 0.8
-    assert found["acc5"] == 0.8
-    assert found["acc2_has0"] == 0.8
-    assert found["acc2_non0"] == 0.75
-    assert found["mae"] == pytest.approx((1.0 + 0.9 + 0.2 + 0.9 + 0.1) / 5, abs=EXACT)
+    values = scores(DIALECTS["mmsa"], {"prediction": prediction, "target": label})
+    assert values["acc7"] == 0.8
+    assert values["acc5"] == 0.8
+    assert values["acc2_has0"] == 0.8
+    assert values["acc2_non0"] == 0.75
+    assert values["mae"] == pytest.approx((1.0 + 0.9 + 0.2 + 0.9 + 0.1) / 5, abs=EXACT)
     # non-zero: true - - + +, predicted - + + +: F1 of + is 2·2/(3+2), of - is 2·1/(1+2); two samples each
-    assert found["f1_non0"] == pytest.approx((2 * 4 / 5 + 2 * 2 / 3) / 4, abs=EXACT)
+    assert values["f1_non0"] == pytest.approx((2 * 4 / 5 + 2 * 2 / 3) / 4, abs=EXACT)
     # away from zero: labels -3 -1 0 1 3; predictions -3 1 1 2 3
     assert scores(DIALECTS["sdk-mosei"], {"prediction": prediction, "target": label})["acc7"] == 0.4
     # swapped, one - and three + were predicted, and they are the weights
@@ -191,7 +191,7 @@ def test_metrics_of_a_case_worked_by_hand() -> None:
 def test_mai_dialect_counts_zero_predictions_as_positive_and_leaves_zero_labels_out() -> None:
     columns = {"prediction": np.array([0.0, 0.0, 3.0]), "target": np.array([1.0, -1.0, 0.0])}
     assert scores(DIALECTS["mai"], columns)["acc2_non0"] == 0.5
-    assert scores(DIALECTS["mmsa"], columns)["acc2_non0"] == 0.5  # here it is the other one that is right
+    assert scores(DIALECTS["mmsa"], columns)["acc2_non0"] == 0.5  # here the other of the two is correct
     assert scores(DIALECTS["mai"], columns)["mae"] == 1.0
     assert scores(DIALECTS["mmsa"], columns)["mae"] == pytest.approx(5 / 3)
 
@@ -205,21 +205,21 @@ def test_correlation_is_undefined_for_a_constant(constant: str, value: float) ->
 
 
 def test_non_zero_metrics_are_undefined_when_every_label_is_zero() -> None:
-    found = scores(DIALECTS["mmsa"], {"prediction": np.ones(3), "target": np.zeros(3)})
-    assert math.isnan(found["acc2_non0"])
-    assert math.isnan(found["f1_non0"])
-    assert found["acc2_has0"] == 1.0
+    values = scores(DIALECTS["mmsa"], {"prediction": np.ones(3), "target": np.zeros(3)})
+    assert math.isnan(values["acc2_non0"])
+    assert math.isnan(values["f1_non0"])
+    assert values["acc2_has0"] == 1.0
 
 
-def test_a_column_for_one_metric_takes_the_place_of_the_prediction() -> None:
+def test_a_column_for_one_metric_replaces_the_prediction() -> None:
     columns = {
         "prediction": np.array([1.0, 2.0]),
         "target": np.array([1.0, 3.0]),
         "prediction_mae": np.array([1.0, 3.0]),
     }
-    found = scores(DIALECTS["mmsa"], columns)
-    assert found["mae"] == 0.0
-    assert found["acc7"] == 0.5
+    values = scores(DIALECTS["mmsa"], columns)
+    assert values["mae"] == 0.0
+    assert values["acc7"] == 0.5
 
 
 @given(st.lists(st.sampled_from(EDGES), min_size=1, max_size=12), st.data())
@@ -231,7 +231,7 @@ def test_metrics_stay_in_their_range(values: list[float], data: st.DataObject) -
             assert math.isnan(value) or low <= value <= high
 
 
-def test_every_definition_is_of_a_known_metric_and_so_is_what_is_shown() -> None:
+def test_definitions_and_shown_metrics_are_in_the_catalogue() -> None:
     for dialect in DIALECTS.values():
         assert set(dialect.shown) <= set(dialect.definitions) <= set(METRICS)
 

@@ -7,7 +7,7 @@ import pytest
 from fakestore import noisy, write_store
 
 from qamoe_bench.analysis.comparisons import differences_by_condition, pairwise_differences, ranking
-from qamoe_bench.analysis.hard_samples import errors_of, untouched, worst
+from qamoe_bench.analysis.hard_samples import errors_of, uncorrupted_condition, worst
 from qamoe_bench.analysis.quality_curves import quality_curves
 from qamoe_bench.analysis.scores import score
 from qamoe_bench.analysis.section import Section, sections
@@ -65,7 +65,7 @@ def test_quality_scores_are_summed_up_for_each_degree_of_corruption(tmp_path: Pa
 
 def test_the_worst_samples_are_those_whose_error_grows_most(tmp_path: Path) -> None:
     section = made(tmp_path)
-    assert untouched(section) == 0
+    assert uncorrupted_condition(section) == 0
     falls = worst(section, 5)
     assert not [f for f in falls if section.rows[f.row].is_oracle]
     good = section.find("good")

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu, norm, spearmanr, t, trim_mean
 
 from qamoe_bench.metrics.dialects import DIALECTS
 from qamoe_bench.statistics.aggregates import interquartile_mean, performance_profile, probability_of_improvement
+from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import Estimate, differences, estimate
 from qamoe_bench.statistics.multiple_testing import holm_alphas, rank_intervals, rejected
 from qamoe_bench.statistics.ranks import spearman
@@ -19,7 +19,6 @@ from qamoe_bench.statistics.resampling import resampled, sample_weights
 from qamoe_bench.statistics.uncertainty import ause, coverage, gaussian_nll
 
 EXACT = 1e-12
-Values = NDArray[np.float64]
 
 
 # Resampling
@@ -32,10 +31,10 @@ def test_a_resample_is_the_metric_of_the_samples_that_were_drawn(dialect: str) -
     weights = sample_weights(40, 20)
     assert (weights.sum(1) == 40).all()
     for definition in DIALECTS[dialect].definitions.values():
-        found = resampled(definition, prediction, label, weights)
+        values = resampled(definition, prediction, label, weights)
         for r, row in enumerate(weights):
             drawn = np.repeat(np.arange(40), row.astype(int))
-            np.testing.assert_allclose(found[r], definition(prediction[:, drawn], label[drawn]), atol=1e-5)
+            np.testing.assert_allclose(values[r], definition(prediction[:, drawn], label[drawn]), atol=1e-5)
 
 
 def test_resamples_are_always_the_same_and_hold_every_sample_equally_often() -> None:
@@ -48,65 +47,67 @@ def test_resamples_are_always_the_same_and_hold_every_sample_equally_often() -> 
 # Estimates
 
 
-def of(values: Values, resamples: int = 400) -> Estimate:
+def estimated(values: Values, resamples: int = 400) -> Estimate:
     """The estimate of a mean over seeds (rows) and samples."""
     weights = sample_weights(values.shape[1], resamples).astype(np.float64)
     return estimate(values.mean(1), (weights @ values.T) / values.shape[1])
 
 
 def crossed(random: np.random.Generator, seeds: int, samples: int, spread: tuple[float, float, float]) -> Values:
-    """Chance of seeds, of samples, and of both together."""
+    """Random effects of seeds, of samples, and of their interaction."""
     of_seeds, of_samples, of_both = spread
     values = of_seeds * random.standard_normal((seeds, 1)) + of_samples * random.standard_normal((1, samples))
     return np.asarray(values + of_both * random.standard_normal((seeds, samples)))
 
 
-def test_constant_values_have_no_width_and_no_doubt() -> None:
-    found = of(np.full((3, 50), 0.25))
-    assert [float(end) for end in found.interval()] == [0.25, 0.25]
-    assert found.two_sided() < 1e-9
-    assert of(np.zeros((3, 50))).two_sided() == 1
+def test_constant_values_have_intervals_without_width() -> None:
+    constant = estimated(np.full((3, 50), 0.25))
+    assert [float(end) for end in constant.interval()] == [0.25, 0.25]
+    assert constant.two_sided() < 1e-9
+    assert estimated(np.zeros((3, 50))).two_sided() == 1
 
 
 def test_variances_are_those_of_the_two_way_layout() -> None:
     random = np.random.default_rng(2)
-    found = [of(crossed(random, 20, 50, (0.3, 1.0, 2.0))) for _ in range(200)]
+    estimates = [estimated(crossed(random, 20, 50, (0.3, 1.0, 2.0))) for _ in range(200)]
     # σ²_seeds/S + σ²_both/(S·N), σ²_samples/N + σ²_both/(S·N), σ²_both/(S·N)
     expected = (0.09 / 20 + 4 / 1000, 1 / 50 + 4 / 1000, 4 / 1000)
-    means = [np.mean([getattr(e, name) for e in found]) for name in ("of_seeds", "of_samples", "both")]
+    means = [np.mean([getattr(e, name) for e in estimates]) for name in ("of_seeds", "of_samples", "both")]
     np.testing.assert_allclose(means, expected, rtol=0.1)
 
 
 @pytest.mark.parametrize("spread", [(1, 1, 1), (0.2, 1, 1), (0, 1, 1), (0, 0, 1), (1, 0, 0)])
-def test_with_many_seeds_intervals_cover_as_often_as_they_say(spread: tuple[float, float, float]) -> None:
+def test_with_many_seeds_intervals_have_nominal_coverage(spread: tuple[float, float, float]) -> None:
     random = np.random.default_rng(3)
     trials, hits = 1000, 0.0
     for _ in range(trials):
-        low, high = of(2 + crossed(random, 30, 60, spread), 200).interval()
+        low, high = estimated(2 + crossed(random, 30, 60, spread), 200).interval()
         hits += float(low <= 2 <= high)
-    assert 0.93 - 0.014 <= hits / trials <= 0.97 + 0.011  # two standard errors of so many trials
+    assert 0.93 - 0.014 <= hits / trials <= 0.97 + 0.011  # two standard errors of this number of trials
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 @pytest.mark.parametrize("spread", [(1, 1, 1), (0.3, 1, 1), (0, 1, 1)])
-def test_with_few_seeds_they_never_cover_less(seeds: int, spread: tuple[float, float, float]) -> None:
+def test_with_few_seeds_intervals_have_at_least_nominal_coverage(
+    seeds: int, spread: tuple[float, float, float]
+) -> None:
     random = np.random.default_rng(4)
     trials, hits = 600, 0.0
     for _ in range(trials):
-        low, high = of(crossed(random, seeds, 60, spread), 200).interval()
+        low, high = estimated(crossed(random, seeds, 60, spread), 200).interval()
         hits += float(low <= 0 <= high)
     assert hits / trials >= 0.95 - 0.018
 
 
 def contest(random: np.random.Generator, of_seeds: list[float], gain: float = 0.0) -> Estimate:
-    """All pairs of models that are the same but for chance, the first better by `gain`, on three seeds."""
+    """All pairs of models that are equal up to chance, except that the first is better by `gain`; three seeds."""
     models, samples = len(of_seeds), 60
     values = random.standard_normal((1, 1, samples)) + 0.5 * random.standard_normal((models, 3, samples))
     values = values + np.array(of_seeds)[:, None, None] * random.standard_normal((models, 3, 1))
     values[0] += gain
     weights = sample_weights(samples, 200).astype(np.float64)
-    again = np.einsum("rn,msn->rms", weights, values) / samples
-    return differences(values.mean(-1), again, list(combinations(range(models), 2)), np.ones(models, bool))
+    resampled_values = np.einsum("rn,msn->rms", weights, values) / samples
+    return differences(values.mean(-1), resampled_values, list(combinations(range(models), 2)), np.ones(models, bool))
 
 
 def test_false_alarms_of_identical_models_are_rare_and_the_power_is_known() -> None:
@@ -119,7 +120,7 @@ def test_false_alarms_of_identical_models_are_rare_and_the_power_is_known() -> N
     assert np.mean([rejected(p).any() for p in families]) <= 0.05 + error
     unequal = [contest(random, [0.3, 0.3, 0.1, 0.1, 0.1, 0.1]).two_sided() for _ in range(trials)]
     assert np.mean([rejected(p).any() for p in unequal]) <= 0.05 + error
-    # What is said to be detectable with power .8 is detected about so often.
+    # A difference that is detectable with power .8 is detected about as often.
     amount = float(np.mean([contest(random, [0.1] * 6).detectable()[0] for _ in range(100)]))
     power = np.mean([contest(random, [0.1] * 6, amount).two_sided()[0] <= 0.05 for _ in range(trials)])
     assert 0.7 <= power <= 0.95
@@ -127,27 +128,27 @@ def test_false_alarms_of_identical_models_are_rare_and_the_power_is_known() -> N
 
 def test_differences_of_many_pairs_are_those_of_each_pair_alone() -> None:
     random = np.random.default_rng(9)
-    values, again = random.normal(size=(4, 3, 5)), random.normal(size=(60, 4, 3, 5))
-    values[3], again[:, 3] = values[2], again[:, 2]  # two that are the same
+    values, resampled_values = random.normal(size=(4, 3, 5)), random.normal(size=(60, 4, 3, 5))
+    values[3], resampled_values[:, 3] = values[2], resampled_values[:, 2]  # two that are the same
     pairs = list(combinations(range(4), 2))
-    found = differences(values, again, pairs, np.zeros(4, bool))
+    together = differences(values, resampled_values, pairs, np.zeros(4, bool))
     for k, (i, j) in enumerate(pairs):
-        alone = estimate(values[i] - values[j], again[:, i] - again[:, j])
+        alone = estimate(values[i] - values[j], resampled_values[:, i] - resampled_values[:, j])
         for name in ("value", "of_seeds", "of_samples", "both", "freedom"):
-            np.testing.assert_allclose(getattr(found, name)[k], getattr(alone, name), atol=1e-12)
+            np.testing.assert_allclose(getattr(together, name)[k], getattr(alone, name), atol=1e-12)
 
 
-def test_p_values_and_intervals_are_two_views_of_one_thing() -> None:
+def test_p_values_and_intervals_agree() -> None:
     random = np.random.default_rng(6)
     for _ in range(50):
-        found = contest(random, [0.1, 0.1, 0.1], gain=0.2)
-        p = found.two_sided()
-        low, high = found.interval(np.clip(p, 1e-9, 1))
+        gaps = contest(random, [0.1, 0.1, 0.1], gain=0.2)
+        p = gaps.two_sided()
+        low, high = gaps.interval(np.clip(p, 1e-9, 1))
         np.testing.assert_allclose(np.minimum(np.abs(low), np.abs(high)), 0, atol=1e-3)
-        np.testing.assert_allclose(found.above(0.0), np.where(found.value > 0, p / 2, 1 - p / 2), atol=1e-9)
+        np.testing.assert_allclose(gaps.above(0.0), np.where(gaps.value > 0, p / 2, 1 - p / 2), atol=1e-9)
 
 
-def test_p_values_are_student_s_and_gauss_where_there_is_one_chance_only() -> None:
+def test_p_values_are_student_s_or_normal_with_one_source_of_variance() -> None:
     zero, one = np.zeros(1), np.ones(1)
     seeds = Estimate(np.array([3.0]), one, zero, zero, np.array([2.0]))
     assert seeds.two_sided() == pytest.approx(2 * t.sf(3, 2), rel=1e-6)
@@ -157,13 +158,13 @@ def test_p_values_are_student_s_and_gauss_where_there_is_one_chance_only() -> No
     assert samples.detectable() == pytest.approx(norm.isf(0.025) + norm.isf(0.2), rel=1e-6)
 
 
-def test_seeds_without_a_value_are_left_out_and_none_at_all_is_undefined() -> None:
+def test_seeds_without_a_value_are_left_out_and_no_value_at_all_is_undefined() -> None:
     random = np.random.default_rng(7)
-    values, again = random.normal(size=3), random.normal(size=(50, 3))
-    values[1], again[:, 1] = np.nan, np.nan
-    found, other = estimate(values, again), estimate(values[[0, 2]], again[:, [0, 2]])
-    assert found.value == other.value
-    assert found.error == pytest.approx(float(other.error), rel=1e-9)
+    values, resampled_values = random.normal(size=3), random.normal(size=(50, 3))
+    values[1], resampled_values[:, 1] = np.nan, np.nan
+    with_gap, without_seed = estimate(values, resampled_values), estimate(values[[0, 2]], resampled_values[:, [0, 2]])
+    assert with_gap.value == without_seed.value
+    assert with_gap.error == pytest.approx(float(without_seed.error), rel=1e-9)
     nothing = estimate(np.full(3, np.nan), np.full((50, 3), np.nan))
     assert np.isnan(nothing.value)
     assert np.isnan(nothing.two_sided())
@@ -172,7 +173,7 @@ def test_seeds_without_a_value_are_left_out_and_none_at_all_is_undefined() -> No
 # Families
 
 
-def test_holm_decides_as_worked_by_hand() -> None:
+def test_holm_equals_a_case_worked_by_hand() -> None:
     p = np.array([0.01, 0.04, 0.03, 0.005])
     np.testing.assert_allclose(holm_alphas(p), [0.05 / 3, 0.025, 0.025, 0.0125])  # .03 > .05/2 stops it
     assert rejected(p).tolist() == [True, False, False, True]
@@ -185,8 +186,8 @@ def test_holm_equals_adjusted_p_values(values: list[float]) -> None:
     for step, index in enumerate(order):
         running = max(running, (len(p) - step) * p[index])
         adjusted[index] = running
-    sure = np.abs(adjusted - 0.05) > 1e-12  # on the very edge, the order of arithmetic decides
-    np.testing.assert_array_equal(rejected(p)[sure], (adjusted <= 0.05)[sure])
+    is_decided = np.abs(adjusted - 0.05) > 1e-12  # at the boundary, rounding decides
+    np.testing.assert_array_equal(rejected(p)[is_decided], (adjusted <= 0.05)[is_decided])
 
 
 def test_tests_without_a_p_do_not_count() -> None:
@@ -225,11 +226,11 @@ def test_a_performance_profile_counts_runs_above_each_threshold() -> None:
 @given(st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), min_size=3, max_size=30))
 def test_spearman_equals_scipy(pairs: list[tuple[int, int]]) -> None:
     x, y = np.array(pairs).T
-    found = spearman(x, y)
+    rho = spearman(x, y)
     if len(set(x)) == 1 or len(set(y)) == 1:
-        assert math.isnan(found)
+        assert math.isnan(rho)
     else:
-        assert found == pytest.approx(spearmanr(x, y).statistic, abs=EXACT)
+        assert rho == pytest.approx(spearmanr(x, y).statistic, abs=EXACT)
 
 
 def test_spearman_of_many_pairs_at_once() -> None:
@@ -242,7 +243,7 @@ def test_spearman_of_many_pairs_at_once() -> None:
 # Uncertainty
 
 
-def test_likelihood_and_coverage_equal_scipy_and_a_calibrated_variance_is_found_so() -> None:
+def test_likelihood_and_coverage_equal_scipy_and_a_calibrated_variance_is_covered() -> None:
     random = np.random.default_rng(8)
     variance = random.uniform(0.2, 3, (2, 20000))
     error = np.sqrt(variance) * random.standard_normal(variance.shape)
@@ -252,7 +253,7 @@ def test_likelihood_and_coverage_equal_scipy_and_a_calibrated_variance_is_found_
     assert (coverage(error, variance / 4, (0.95,)) < 0.8).all()  # overconfident
 
 
-def test_the_sparsification_area_is_zero_for_a_variance_that_knows_and_worked_by_hand_else() -> None:
+def test_the_sparsification_area_is_zero_for_a_perfect_variance_and_equals_a_case_worked_by_hand() -> None:
     error = np.array([1.0, -2.0, 3.0, -6.0])
     assert ause(error, np.abs(error)) == 0
     # Kept in the order 6, 3, 2, 1: means 6, 4.5, 11/3, 3, against 1, 1.5, 2, 3; mean difference over the mean error 3.

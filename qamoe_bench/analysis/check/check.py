@@ -1,8 +1,8 @@
-"""Is anything worse than in a reference? Stored predictions against stored predictions, sample by sample.
+"""Comparison of a store with a reference, by stored predictions of the same samples.
 
 A row (model and regime, under a protocol, on a data set) is compared with the row of the same name in the reference, in
-every metric at every level and in the mean; see `qamoe_bench.analysis.check.regressions`. What cannot be compared is
-told: cells that are lost, protocols or data that changed their meaning.
+every metric at every level and in the mean; see `qamoe_bench.analysis.check.regressions`. Rows that cannot be compared
+are findings too: missing cells, and protocols or data whose digest changed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,23 +10,25 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from qamoe_bench.analysis.check.findings import Finding, FindingKind, Limits, Name, Pairs
-from qamoe_bench.analysis.check.regressions import moved, slower
+from qamoe_bench.analysis.check.regressions import changes, slower
 from qamoe_bench.analysis.selection import select
 from qamoe_bench.errors import BenchError
 from qamoe_bench.metrics.dialects import Dialect
 from qamoe_bench.store.cell import Cell
 from qamoe_bench.store.store import Store, StoredCell
 
+_Sides = tuple[Sequence[StoredCell], Sequence[StoredCell]]  # the cells of a row in the reference and in the results
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a check.
+    """The result of a check.
 
     Attributes:
-        findings: All that moved, regressions first.
+        findings: All changes, regressions first.
         compared: The rows that were compared, in order.
         numbers: How many (row, metric, level) were compared.
-        notes: What else a reader should know.
+        notes: Remarks that help to interpret the findings.
     """
 
     findings: tuple[Finding, ...]
@@ -36,7 +38,7 @@ class Verdict:
 
     @property
     def regressions(self) -> tuple[Finding, ...]:
-        """What fails a build."""
+        """The findings that fail a build."""
         return tuple(f for f in self.findings if f.is_regression)
 
 
@@ -45,9 +47,9 @@ class Expected:
     """Which cells of the reference are expected; all of them where a field is empty.
 
     Attributes:
-        seeds: Of these seeds.
+        seeds: Seeds.
         protocols: Names or patterns, see `qamoe_bench.analysis.selection`.
-        models: The same; late-fusion, mean and the oracle always count.
+        models: The same; late-fusion, mean and the oracle are always expected.
     """
 
     seeds: Sequence[int] = ()
@@ -55,60 +57,75 @@ class Expected:
     models: Sequence[str] = ()
 
     def of(self, cells: Sequence[StoredCell]) -> list[StoredCell]:
-        """Those among some cells."""
-        chosen = select(cells, self.protocols, self.models)
-        return [c for c in chosen if not self.seeds or c.cell.seed in self.seeds]
+        """The expected cells among those given."""
+        selected = select(cells, self.protocols, self.models)
+        return [c for c in selected if not self.seeds or c.cell.seed in self.seeds]
 
 
-def check(
+def compare_stores(
     reference: Store, results: Store, dialect: Dialect, metrics: Sequence[str], limits: Limits, expected: Expected
 ) -> Verdict:
     """Compare results with a reference.
 
     Args:
-        reference: What was good.
-        results: What is now; rows that the reference lacks are not judged.
-        dialect: How metrics are computed.
-        metrics: Which.
-        limits: What is tolerated.
-        expected: Which part of the reference counts.
+        reference: The store that is known to be good.
+        results: The store to judge; rows that the reference lacks are not judged.
+        dialect: The definitions of the metrics.
+        metrics: The metrics to compare.
+        limits: The tolerated changes.
+        expected: The part of the reference that the results must contain.
 
     Raises:
-        BenchError: when one of the stores is empty, the reference holds two versions of one row, or nothing that is
-            expected.
+        BenchError: when one of the stores is empty, or when the reference holds two versions of one row, or no
+            expected cell.
     """
-    kept = reference.cells()
-    if not kept:
-        raise BenchError(
-            f"no finished cells in {reference.runs}: expected a reference; make one with 'qamoe-bench run'"
-        )
-    old, new = _by_name(expected.of(kept)), _by_name(results.cells())
-    if not old:
-        raise BenchError(f"{reference.runs}: has no cell of such seed, protocol and model together; ask for less")
-    if not new:
-        raise BenchError(f"no finished cells in {results.runs}: expected results to check; run 'qamoe-bench run' first")
-    for name, cells in old.items():
-        if len({c.cell.recipe for c in cells}) > 1:
-            raise BenchError(
-                f"reference {reference.root}: two versions of {' '.join(name)}; make it anew in an empty folder"
-            )
+    old = _expected_cells(reference, expected)
+    new = _present_cells(results)
     newest = {name: _newest(cells) for name, cells in new.items()}
-    findings, comparable = _lost_or_changed(old, newest)
-    judged, numbers = moved(comparable, dialect, metrics, limits)
-    findings += judged + slower(comparable, limits)
+    findings, comparable = _match(old, newest)
+    metric_findings, numbers = changes(comparable, dialect, metrics, limits)
+    findings += metric_findings
+    findings += slower(comparable, limits)
+    compared: list[Name] = []
+    for pairs in comparable:
+        compared += pairs
     return Verdict(
         tuple(sorted(findings, key=lambda f: not f.is_regression)),
-        tuple(name for pairs in comparable for name in pairs),
+        tuple(compared),
         numbers,
-        (*_notes(new, comparable), *_other_versions(reference, results)),
+        (*_notes(new, comparable), *_version_changes(reference, results)),
     )
 
 
+def _expected_cells(reference: Store, expected: Expected) -> dict[Name, list[StoredCell]]:
+    finished = reference.cells()
+    if not finished:
+        raise BenchError(
+            f"no finished cells in {reference.runs}: expected a reference; make one with 'qamoe-bench run'"
+        )
+    rows = _by_name(expected.of(finished))
+    if not rows:
+        raise BenchError(f"{reference.runs}: has no cell of such seed, protocol and model together; select fewer")
+    for name, cells in rows.items():
+        if len({c.cell.recipe for c in cells}) > 1:
+            raise BenchError(
+                f"reference {reference.root}: two versions of {' '.join(name)}; create it again in an empty folder"
+            )
+    return rows
+
+
+def _present_cells(results: Store) -> dict[Name, list[StoredCell]]:
+    rows = _by_name(results.cells())
+    if not rows:
+        raise BenchError(f"no finished cells in {results.runs}: expected results to check; run 'qamoe-bench run' first")
+    return rows
+
+
 def _by_name(cells: Sequence[StoredCell]) -> dict[Name, list[StoredCell]]:
-    found: dict[Name, list[StoredCell]] = {}
+    rows: dict[Name, list[StoredCell]] = {}
     for cell in cells:
-        found.setdefault(_name(cell.cell), []).append(cell)
-    return found
+        rows.setdefault(_name(cell.cell), []).append(cell)
+    return rows
 
 
 def _name(cell: Cell) -> Name:
@@ -116,61 +133,72 @@ def _name(cell: Cell) -> Name:
 
 
 def _newest(cells: Sequence[StoredCell]) -> dict[int, StoredCell]:
-    """The cell of each seed that was written last; together they are one row, whatever code made each."""
+    """The cell of each seed that was written last.
+
+    The recipes are cleared, so that a section makes one row of them even where seeds were run by different code.
+    """
     ordered = sorted(cells, key=lambda c: c.path.stat().st_mtime_ns)
     return {c.cell.seed: replace(c, cell=replace(c.cell, recipe="")) for c in ordered}
 
 
-def _lost_or_changed(
+def _match(
     old: Mapping[Name, list[StoredCell]], new: Mapping[Name, Mapping[int, StoredCell]]
 ) -> tuple[list[Finding], list[Pairs]]:
-    """What cannot be compared, and what can, section by section."""
+    """Findings of rows that cannot be compared, and the comparable rows by section."""
     findings: list[Finding] = []
-    comparable: dict[tuple[str, str], dict[Name, tuple[Sequence[StoredCell], Sequence[StoredCell]]]] = {}
+    comparable: dict[tuple[str, str], dict[Name, _Sides]] = {}
     for name, cells in old.items():
-        found = new.get(name, {})
-        if lost := [c.cell.seed for c in cells if c.cell.seed not in found]:
-            findings.append(Finding("lost", name, detail=f"no cell of seed {', '.join(map(str, sorted(lost)))}"))
-        pairs = [(c, found[c.cell.seed]) for c in sorted(cells, key=lambda c: c.cell.seed) if c.cell.seed in found]
-        if not pairs:
+        by_seed = new.get(name, {})
+        missing = sorted(c.cell.seed for c in cells if c.cell.seed not in by_seed)
+        if missing:
+            findings.append(Finding("lost", name, detail=f"no cell of seed {', '.join(map(str, missing))}"))
+        before = sorted((c for c in cells if c.cell.seed in by_seed), key=lambda c: c.cell.seed)
+        now = [by_seed[c.cell.seed] for c in before]
+        if not before:
             continue
-        if changed := [f for f in (_changed(name, pairs, what) for what in ("data", "protocol")) if f]:
+        changed = [*_digest_changes(name, before, now, "data"), *_digest_changes(name, before, now, "protocol")]
+        if changed:
             findings += changed
         else:
-            comparable.setdefault(name[:2], {})[name] = ([a for a, _ in pairs], [b for _, b in pairs])
+            comparable.setdefault(name[:2], {})[name] = (before, now)
     return findings, list(comparable.values())
 
 
-def _changed(
-    name: Name, pairs: Sequence[tuple[StoredCell, StoredCell]], what: Literal["data", "protocol"]
-) -> Finding | None:
-    """A digest that is not what it was, for any seed."""
-    for before, now in pairs:
-        old, new = (getattr(c.cell, f"{what}_digest") for c in (before, now))
+def _digest_changes(
+    name: Name, before: Sequence[StoredCell], now: Sequence[StoredCell], subject: Literal["data", "protocol"]
+) -> list[Finding]:
+    """The first change of a digest among the seeds of a row, as a list of one finding; empty if there is none."""
+    kind: FindingKind = "changed data" if subject == "data" else "changed protocol"
+    for before_cell, now_cell in zip(before, now, strict=True):
+        old = getattr(before_cell.cell, f"{subject}_digest")
+        new = getattr(now_cell.cell, f"{subject}_digest")
         if old != new:
-            kind: FindingKind = "changed data" if what == "data" else "changed protocol"
-            return Finding(kind, name, detail=f"digest {old[:12]} became {new[:12]}")
-    return None
+            return [Finding(kind, name, detail=f"digest {old[:12]} became {new[:12]}")]
+    return []
 
 
 def _notes(new: Mapping[Name, Sequence[StoredCell]], comparable: Sequence[Pairs]) -> tuple[str, ...]:
-    several = [name for name, cells in new.items() if len({c.cell.recipe for c in cells}) > 1]
-    notes = [f"{name[2]} under {name[1]} is stored in several versions; the newest was compared" for name in several]
-    if any(len(before) == 1 for pairs in comparable for before, _ in pairs.values()):
-        notes.append("one seed: the chance of training is not covered, so that it counts as a difference")
+    notes = []
+    for name, cells in new.items():
+        if len({c.cell.recipe for c in cells}) > 1:
+            notes.append(f"{name[2]} under {name[1]} is stored in several versions; the newest was compared")
+    seeds = [len(before) for pairs in comparable for before, _ in pairs.values()]
+    if 1 in seeds:
+        notes.append("one seed: variance between trainings cannot be estimated and may count as a difference")
     return tuple(notes)
 
 
-def _other_versions(reference: Store, results: Store) -> tuple[str, ...]:
-    """Packages whose versions differ between the two sides: the first thing to suspect."""
-    old, new = _versions(reference), _versions(results)
-    different = [name for name in old.keys() & new.keys() if old[name] != new[name]]
-    return tuple(f"{name} {'/'.join(old[name])} became {'/'.join(new[name])}" for name in sorted(different))
+def _version_changes(reference: Store, results: Store) -> tuple[str, ...]:
+    """Packages whose versions differ between the two sides, as likely causes of changes."""
+    old = _versions(reference)
+    new = _versions(results)
+    different = sorted(name for name in old.keys() & new.keys() if old[name] != new[name])
+    return tuple(f"{name} {'/'.join(old[name])} became {'/'.join(new[name])}" for name in different)
 
 
 def _versions(store: Store) -> dict[str, list[str]]:
-    found: dict[str, set[str]] = {}
+    versions: dict[str, set[str]] = {}
     for manifest in store.manifests():
         for name, version in manifest.get("engine", {}).get("versions", {}).items():
-            found.setdefault(name, set()).add(str(version))
-    return {name: sorted(versions) for name, versions in found.items()}
+            versions.setdefault(name, set()).add(str(version))
+    return {name: sorted(values) for name, values in versions.items()}

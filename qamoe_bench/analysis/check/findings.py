@@ -1,4 +1,4 @@
-"""What a check can find, and what it tolerates."""
+"""Findings of a check, and the changes that it tolerates."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,19 +8,19 @@ from qamoe_bench.store.store import StoredCell
 
 FindingKind = Literal["worse", "undefined", "lost", "changed protocol", "changed data", "slower", "better"]
 Name = tuple[str, str, str, str]
-"""Data set, protocol, model, regime: what a row is called on both sides."""
+"""Data set, protocol, model, regime: identifies a row on both sides."""
 Pairs = Mapping[Name, tuple[Sequence[StoredCell], Sequence[StoredCell]]]
-"""The cells of each row on both sides, of the same seeds in the same order."""
+"""The cells of each row of a section in the reference and in the results, of the same seeds in the same order."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What is tolerated.
+    """Tolerated changes.
 
     Attributes:
-        tolerance: How much worse a metric may be, as it is stored: .01 is a point of accuracy, .01 of Corr, and .01
-            label units of MAE.
-        slowdown: How many times the control's time per sample a row may gain.
+        tolerance: How much worse a metric may be, in stored units: .01 is one percentage point of accuracy, .01 of
+            Corr, and .01 label units of MAE.
+        slowdown: The largest factor by which a row's time per sample, relative to the control's, may grow.
     """
 
     tolerance: float = 0.01
@@ -29,14 +29,14 @@ class Limits:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that moved.
+    """A change between reference and results.
 
     Attributes:
-        kind: What happened; everything but `better` is a regression.
+        kind: The kind of change; all kinds but `better` are regressions.
         name: The row.
-        what: The metric, where it is one.
-        where: The level, where there is one.
-        detail: Numbers: reference, now, and the interval of the difference.
+        what: The metric, or `speed`; empty for changes of the whole row.
+        where: The level; empty where there is none.
+        detail: Values in the reference and in the results, and the interval of the difference.
     """
 
     kind: FindingKind
@@ -47,5 +47,5 @@ class Finding:
 
     @property
     def is_regression(self) -> bool:
-        """Whether this fails a build."""
+        """Whether this finding fails a build."""
         return self.kind != "better"

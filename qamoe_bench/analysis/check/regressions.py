@@ -1,10 +1,11 @@
-"""What is surely worse, or slower, among rows whose stored predictions can be compared.
+"""Significant regressions, and slowdowns, of rows whose stored predictions can be compared.
 
-It is worse where the reference's lead, less a tolerance, is sure: by a one-sided test on the paired difference at 5 %,
-Holm-corrected over all that is compared. The variance from seeds counts with the normal quantile: at the levels that
-Holm leaves, Student's t of two or three seeds would find nothing, and the tolerance stands for what that takes lightly.
+A number is a regression where it is worse than the reference by significantly more than a tolerance: a one-sided test
+of the paired difference at 5 %, Holm-corrected over everything that is compared. The variance over seeds is multiplied
+by the normal quantile instead of Student's t, which would detect nothing with two or three seeds at the levels of
+Holm's correction; the tolerance compensates for the resulting optimism.
 
-Speed is compared as a ratio to the control's in the same run, for machines differ and so do the days of one machine.
+Speed is compared as a ratio to the control's in the same run, because machines, and the load of one machine, differ.
 
 Dimension legend: M rows, S seeds, C conditions, R resamples, K levels and, last, the mean over all conditions.
 """
@@ -19,146 +20,191 @@ from numpy.typing import NDArray
 
 from qamoe_bench.analysis.check.findings import Finding, FindingKind, Limits, Name, Pairs
 from qamoe_bench.analysis.parallel import map_in_order
-from qamoe_bench.analysis.scores import Scores, Values, score
+from qamoe_bench.analysis.scores import Scores, score
 from qamoe_bench.analysis.section import CONTROL, Section
 from qamoe_bench.metrics.catalogue import METRICS, Metric
 from qamoe_bench.metrics.dialects import Dialect
+from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import SMALLEST, Estimate, differences
 from qamoe_bench.statistics.multiple_testing import holm_alphas
 from qamoe_bench.store.store import StoredCell
 
-MANY = 1e6  # degrees of freedom at which Student's t is the normal distribution
+NORMAL_FREEDOM = 1e6
+"""Degrees of freedom at which Student's t equals the normal distribution."""
 
 
 @dataclass(frozen=True)
-class _Moved:
-    """A metric of the rows of one section on both sides; `change` is what is now minus what was."""
+class _Change:
+    """A metric of the rows of one section on both sides.
+
+    Attributes:
+        names: The rows, M.
+        labels: The levels and `mean`, K.
+        metric: The metric.
+        before: Its values in the reference.
+        now: Its values in the results.
+        difference: Results minus reference, (M, K).
+    """
 
     names: tuple[Name, ...]
     labels: tuple[str, ...]
     metric: Metric
     before: Float[Values, "M K"]
     now: Float[Values, "M K"]
-    change: Estimate
+    difference: Estimate
 
     def loss(self) -> Estimate:
-        """By how much it is worse."""
-        return replace(self.change, value=-self.metric.sign * self.change.value)
+        """The deterioration: positive where the results are worse."""
+        return replace(self.difference, value=-self.metric.sign * self.difference.value)
 
     def gain(self) -> Estimate:
-        """By how much it is better."""
-        return replace(self.change, value=self.metric.sign * self.change.value)
+        """The improvement: positive where the results are better."""
+        return replace(self.difference, value=self.metric.sign * self.difference.value)
 
 
-def moved(
+def changes(
     sections: Sequence[Pairs], dialect: Dialect, metrics: Sequence[str], limits: Limits
 ) -> tuple[list[Finding], int]:
-    """What got worse or better, section by section, and how many numbers were compared.
+    """Metrics that became significantly worse or better, and the number of values that were compared.
 
-    Rows that are the same to the bit need no test.
+    Rows with bitwise equal predictions are counted but not tested.
     """
-    numbers = sum(len(pairs) * _places(pairs) * len(metrics) for pairs in sections)
-    sides = [m for found in map_in_order(lambda pairs: _section(pairs, dialect, metrics), sections) for m in found]
-    if not sides:
+    numbers = sum(len(pairs) * _columns(pairs) * len(metrics) for pairs in sections)
+    compared: list[_Change] = []
+    for of_section in map_in_order(lambda pairs: _changes_of_section(pairs, dialect, metrics), sections):
+        compared += of_section
+    if not compared:
         return [], numbers
     findings: list[Finding] = []
-    for m, (p, alpha) in zip(sides, _family([m.loss().above(limits.tolerance) for m in sides]), strict=True):
-        findings += _findings("worse", m, p <= alpha, alpha)
-        findings += _findings("undefined", m, np.isfinite(m.before) & ~np.isfinite(m.now), alpha)
-    for m, (p, alpha) in zip(sides, _family([m.gain().above(limits.tolerance) for m in sides]), strict=True):
-        findings += _findings("better", m, p <= alpha, alpha)
+    # Losses are one family of tests, gains another.
+    p_loss = [change.loss().above(limits.tolerance) for change in compared]
+    for change, p, alpha in zip(compared, p_loss, _holm(p_loss), strict=True):
+        findings += _findings("worse", change, p <= alpha, alpha)
+        findings += _findings("undefined", change, np.isfinite(change.before) & ~np.isfinite(change.now), alpha)
+    p_gain = [change.gain().above(limits.tolerance) for change in compared]
+    for change, p, alpha in zip(compared, p_gain, _holm(p_gain), strict=True):
+        findings += _findings("better", change, p <= alpha, alpha)
     return findings, numbers
 
 
-def _section(pairs: Pairs, dialect: Dialect, metrics: Sequence[str]) -> list[_Moved]:
-    """Every metric of the rows of a section that are not the same."""
-    changed = {name: sides for name, sides in pairs.items() if not _same(*sides)}
-    if not changed:
+def _changes_of_section(pairs: Pairs, dialect: Dialect, metrics: Sequence[str]) -> list[_Change]:
+    """Every metric of the rows of a section whose predictions differ."""
+    differing: dict[Name, tuple[Sequence[StoredCell], Sequence[StoredCell]]] = {}
+    before: list[StoredCell] = []
+    now: list[StoredCell] = []
+    for name, (before_cells, now_cells) in pairs.items():
+        if not _has_equal_predictions(before_cells, now_cells):
+            differing[name] = (before_cells, now_cells)
+            before += before_cells
+            now += now_cells
+    if not differing:
         return []
-    old, new = (Section(tuple(c for both in changed.values() for c in both[side])) for side in (0, 1))
-    found = [_moved(changed, old, new, dialect, m) for m in metrics]
+    old = Section(tuple(before))
+    new = Section(tuple(now))
+    of_metrics = [_change(differing, old, new, dialect, metric) for metric in metrics]
     old.clear_cache()
     new.clear_cache()
-    return found
+    return of_metrics
 
 
-def _places(pairs: Pairs) -> int:
-    """Levels of the protocol, and the mean."""
-    ((cell, *_), _), *_ = pairs.values()
-    return len(Section((cell,)).levels.labels) + 1
+def _columns(pairs: Pairs) -> int:
+    """K, the number of levels of the protocol, and one for the mean."""
+    before, _ = next(iter(pairs.values()))
+    return len(Section((before[0],)).levels.labels) + 1
 
 
-def _same(before: Sequence[StoredCell], now: Sequence[StoredCell]) -> bool:
-    """Whether every answer is the same, those for single metrics included."""
-    for a, b in zip(before, now, strict=True):
-        if cmp(a.path, b.path, shallow=False):  # many times faster than to decode two files
-            continue
-        answers = sorted(name for name in a.names if name.startswith("prediction"))
-        if not all(name in b.names and np.array_equal(a.column(name), b.column(name)) for name in answers):
-            return False
-    return True
+def _has_equal_predictions(before: Sequence[StoredCell], now: Sequence[StoredCell]) -> bool:
+    """Whether all predictions are bitwise equal, including those for single metrics."""
+    return all(_is_equal(a, b) for a, b in zip(before, now, strict=True))
 
 
-def _family(ps: Sequence[Values]) -> list[tuple[Values, Values]]:
-    """The p-values as they came, each with the level that Holm's correction over all of them leaves it."""
-    alphas = np.nan_to_num(holm_alphas(np.concatenate([p.ravel() for p in ps])), nan=0.0)
-    ends = np.cumsum([p.size for p in ps])[:-1]
-    return [(p, alpha.reshape(p.shape)) for p, alpha in zip(ps, np.split(alphas, ends), strict=True)]
+def _is_equal(before: StoredCell, now: StoredCell) -> bool:
+    if cmp(before.path, now.path, shallow=False):  # much faster than decoding two files
+        return True
+    columns = sorted(name for name in before.names if name.startswith("prediction"))
+    return all(name in now.names and np.array_equal(before.column(name), now.column(name)) for name in columns)
 
 
-def _moved(pairs: Pairs, old: Section, new: Section, dialect: Dialect, metric: str) -> _Moved:
-    before, now = _aligned(old, score(old, dialect, metric), pairs), _aligned(new, score(new, dialect, metric), pairs)
-    count = len(pairs)
-    trained = np.array([cells[0].facts.parameters > 0 for cells, _ in pairs.values()] + [False] * count)
-    found = differences(
-        np.concatenate([before[0], now[0]]),
-        np.concatenate([before[1], now[1]], axis=1),
-        [(count + i, i) for i in range(count)],
-        trained,
+def _holm(ps: Sequence[Values]) -> list[Values]:
+    """The level of each test under Holm's correction over all arrays of p-values together; 0 for NaN."""
+    flat = np.concatenate([p.ravel() for p in ps])
+    alphas = np.nan_to_num(holm_alphas(flat), nan=0.0)
+    ends = np.cumsum([p.size for p in ps])
+    parts = np.split(alphas, ends[:-1])
+    return [part.reshape(p.shape) for part, p in zip(parts, ps, strict=True)]
+
+
+def _change(pairs: Pairs, old: Section, new: Section, dialect: Dialect, metric: str) -> _Change:
+    before, before_resampled = _by_level(old, score(old, dialect, metric), pairs)
+    now, now_resampled = _by_level(new, score(new, dialect, metric), pairs)
+    # Both sides are contestants of one table: the rows of the reference, then those of the results.
+    rows = len(pairs)
+    is_trained = [cells[0].facts.parameters > 0 for cells, _ in pairs.values()]
+    difference = differences(
+        np.concatenate([before, now]),
+        np.concatenate([before_resampled, now_resampled], axis=1),
+        [(rows + i, i) for i in range(rows)],
+        np.array([*is_trained, *[False] * rows]),  # the variance over seeds is pooled over the reference only
     )
-    found = replace(found, freedom=np.full_like(found.freedom, MANY))
-    return _Moved(tuple(pairs), (*old.levels.labels, "mean"), METRICS[metric], before[0].mean(1), now[0].mean(1), found)
+    return _Change(
+        names=tuple(pairs),
+        labels=(*old.levels.labels, "mean"),
+        metric=METRICS[metric],
+        before=before.mean(1),
+        now=now.mean(1),
+        difference=replace(difference, freedom=np.full_like(difference.freedom, NORMAL_FREEDOM)),
+    )
 
 
-def _aligned(section: Section, scores: Scores, pairs: Pairs) -> tuple[Float[Values, "M S K"], Float[Values, "R M S K"]]:
-    """Levels and mean, rows in the order of the pairs."""
-    places = {(row.model, row.regime): i for i, row in enumerate(section.rows)}
-    order = [places[model, regime] for _, _, model, regime in pairs]
+def _by_level(
+    section: Section, scores: Scores, pairs: Pairs
+) -> tuple[Float[Values, "M S K"], Float[Values, "R M S K"]]:
+    """Values and resamples by level and in the mean, with rows in the order of the pairs."""
+    indices = {(row.model, row.regime): i for i, row in enumerate(section.rows)}
+    order = [indices[model, regime] for _, _, model, regime in pairs]
     levels = section.levels
     return levels.with_mean(scores.values[order]), levels.with_mean(scores.resampled[:, order])
 
 
-def _findings(kind: FindingKind, m: _Moved, where: NDArray[np.bool_], alpha: Values) -> list[Finding]:
-    """What a mask marks; the interval is two-sided, and its nearer end is what the one-sided test at alpha judged."""
-    show, change = m.metric.show, m.metric.show_change
-    low, high = m.change.interval(np.clip(2 * alpha, SMALLEST, 1))
-    found = []
+def _findings(kind: FindingKind, change: _Change, where: NDArray[np.bool_], alpha: Values) -> list[Finding]:
+    """A finding for each (row, level) of a mask.
+
+    The interval is two-sided at 2·alpha, so that its nearer end is the bound of the one-sided test at alpha.
+    """
+    metric = change.metric
+    low, high = change.difference.interval(np.clip(2 * alpha, SMALLEST, 1))
+    findings = []
     for i, k in np.argwhere(where):
-        detail = f"{show(m.before[i, k])} became {show(m.now[i, k])}"
-        detail += f" ({change(low[i, k])} … {change(high[i, k])})" if kind != "undefined" else ""
-        found.append(Finding(kind, m.names[i], m.metric.name, m.labels[k], detail))
-    return found
+        detail = f"{metric.show(change.before[i, k])} became {metric.show(change.now[i, k])}"
+        if kind != "undefined":
+            detail += f" ({metric.show_change(low[i, k])} … {metric.show_change(high[i, k])})"
+        findings.append(Finding(kind, change.names[i], metric.name, change.labels[k], detail))
+    return findings
 
 
 def slower(sections: Sequence[Pairs], limits: Limits) -> list[Finding]:
-    """Rows that take more of their control's time than they did."""
+    """Rows whose time per sample, relative to that of their control, grew by more than the tolerated factor."""
     findings = []
     for pairs in sections:
-        for name, sides in pairs.items():
-            control = next((both for n, both in pairs.items() if n[2] == CONTROL and n[3] == name[3]), None)
-            if control is None or name[2] == CONTROL:
+        for name, (before_cells, now_cells) in pairs.items():
+            control = (*name[:2], CONTROL, name[3])
+            if name == control or control not in pairs:
                 continue
-            before, now = (_ratio(own, other) for own, other in zip(sides, control, strict=True))
+            before = _relative_time(before_cells, pairs[control][0])
+            now = _relative_time(now_cells, pairs[control][1])
             if before and now and now > limits.slowdown * before:
                 detail = f"{before:.2f} times the control's time became {now:.2f} (tolerated: × {limits.slowdown:g})"
                 findings.append(Finding("slower", name, "speed", detail=detail))
     return findings
 
 
-def _ratio(own: Sequence[StoredCell], control: Sequence[StoredCell]) -> float | None:
-    """Time per sample in units of the control's, median over the seeds; None where it is not known."""
-    other = {c.cell.seed: c.facts.seconds_per_sample for c in control}
-    ratios = [
-        c.facts.seconds_per_sample / t for c in own if (t := other.get(c.cell.seed)) and c.facts.seconds_per_sample
-    ]
+def _relative_time(cells: Sequence[StoredCell], control: Sequence[StoredCell]) -> float | None:
+    """Time per sample divided by the control's, median over the seeds; None where no time was measured."""
+    control_times = {c.cell.seed: c.facts.seconds_per_sample for c in control}
+    ratios = []
+    for c in cells:
+        time = c.facts.seconds_per_sample
+        control_time = control_times.get(c.cell.seed)
+        if time and control_time:
+            ratios.append(time / control_time)
     return float(np.median(ratios)) if ratios else None
