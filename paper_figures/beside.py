@@ -23,7 +23,7 @@ from qamoe_bench.metrics.catalogue import METRICS
 from qamoe_bench.metrics.dialects import DIALECTS
 from qamoe_bench.report.formats.markdown import markdown
 from qamoe_bench.report.formats.plain import plain_text
-from qamoe_bench.report.published import COLUMNS, Published, published
+from qamoe_bench.report.published import PUBLISHED_METRICS, Published, published
 from qamoe_bench.report.table import Chapter, Table
 from qamoe_bench.statistics.intervals import Estimate, differences
 from qamoe_bench.store.cell import ORACLE
@@ -140,7 +140,7 @@ def printed(line: Published, column: str) -> str:
     """A published number with its mark; – where there is none."""
     if column not in line.values:
         return "–"
-    metric = METRICS[COLUMNS[column]]
+    metric = METRICS[PUBLISHED_METRICS[column]]
     return f"{metric.show(line.values[column] / metric.scale)} {mark(line)}"
 
 

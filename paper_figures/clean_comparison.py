@@ -21,7 +21,7 @@ from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.figures.labels import unit
 from qamoe_bench.figures.palette import styles
 from qamoe_bench.figures.style import MARKERS, QUIET, blank
-from qamoe_bench.report.published import COLUMNS, Published
+from qamoe_bench.report.published import PUBLISHED_METRICS, Published
 from qamoe_bench.report.table import Table
 from qamoe_bench.vocabulary import METRIC_LABELS
 
@@ -96,7 +96,7 @@ def _ours(found: Analysis) -> Table:
 
 
 def _theirs(known: list[Published]) -> Table:
-    rows = tuple((p.method, *(printed(p, c) for c in COLUMNS), p.backbone or "not stated") for p in known)
+    rows = tuple((p.method, *(printed(p, c) for c in PUBLISHED_METRICS), p.backbone or "not stated") for p in known)
     sources = dict.fromkeys(f"{mark(p)} {p.source}" for p in known)
     return Table(
         "Published, CMU-MOSI", ("method", "ACC2 %", "F1 %", "ACC7 %", "MAE", "Corr", "backbone"), rows,
