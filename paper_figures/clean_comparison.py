@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 from published_marks import draw_dots, named
 
 from qamoe_bench.analysis.analyse import Analysis
-from qamoe_bench.figures.labels import unit
+from qamoe_bench.figures.labels import unit_label
 from qamoe_bench.figures.palette import styles
-from qamoe_bench.figures.style import MARKERS, QUIET, blank
+from qamoe_bench.figures.style import MARKER_CODES, QUIET, blank
 from qamoe_bench.report.published import PUBLISHED_METRICS, Published
 from qamoe_bench.report.table import Table
 from qamoe_bench.vocabulary import METRIC_LABELS
@@ -72,11 +72,11 @@ def _figure(found: Analysis, known: list[Published]) -> Figure:
         for i, name in enumerate(names):
             colour, place = looks[name].colour, i
             axes.plot([scale * low[i], scale * high[i]], [place, place], color=colour, linewidth=1)
-            axes.plot(scale * numbers.value[i], place, MARKERS[looks[name].marker], color=colour, markersize=4)
+            axes.plot(scale * numbers.value[i], place, MARKER_CODES[looks[name].marker], color=colour, markersize=4)
         there = [k for k, p in enumerate(known) if column in p.values]
         draw_dots(axes, [known[k].values[column] for k in there], [len(rows) + k for k in there])
         axes.axhline(len(rows) - 0.5, color=QUIET, linewidth=0.8)
-        axes.set_xlabel(f"{METRIC_LABELS[metric]}\n({unit(scores.metric)}; {scores.metric.better} is better)")
+        axes.set_xlabel(f"{METRIC_LABELS[metric]}\n({unit_label(scores.metric)}; {scores.metric.better} is better)")
         axes.grid(visible=True, axis="y")
         axes.tick_params(axis="y", length=0)
     panels[0].set_yticks(np.arange(len(rows) + len(known)), [*names, *map(named, known)])

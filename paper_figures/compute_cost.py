@@ -11,7 +11,7 @@ from published_marks import LOOK
 
 from qamoe_bench.errors import BenchError
 from qamoe_bench.figures.palette import Style, styles
-from qamoe_bench.figures.style import MARKERS, blank
+from qamoe_bench.figures.style import MARKER_CODES, blank
 from qamoe_bench.report.table import Table
 
 FLOPS, SPEED = 4.33, 1510
@@ -70,7 +70,7 @@ def _figure(own: dict[str, dict[str, Any]]) -> Figure:
 
 def _dots(axes: Axes, values: list[float], printed: float, names: list[str], looks: dict[str, Style]) -> None:
     for place, (name, value) in enumerate(zip(names, values, strict=True)):
-        axes.plot(value, place, MARKERS[looks[name].marker], color=looks[name].colour, markersize=4.5)
+        axes.plot(value, place, MARKER_CODES[looks[name].marker], color=looks[name].colour, markersize=4.5)
     axes.plot(printed, len(names), **LOOK)
     axes.tick_params(axis="y", length=0)
 

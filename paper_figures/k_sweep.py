@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qamoe_bench.analysis.analyse import Analysis
-from qamoe_bench.figures.labels import difference_label, metric_label
+from qamoe_bench.figures.labels import difference_label, metric_axis_label
 from qamoe_bench.figures.palette import styles
 from qamoe_bench.figures.style import QUIET, blank
 from qamoe_bench.report.table import Table
@@ -62,7 +62,7 @@ def _figure(found: Analysis, gaps: dict[int, Numbers]) -> Figure:
     low, high = numbers.interval()
     rows = [row_of(found, model) for model in EXPERTS.values()]
     _draw(left, [(float(numbers.value[i]), float(low[i]), float(high[i])) for i in rows])
-    left.set_ylabel(metric_label(scores.metric))
+    left.set_ylabel(metric_axis_label(scores.metric))
     _draw(right, [gaps.get(k, (0.0, 0.0, 0.0)) for k in EXPERTS])
     right.axhline(0, color=QUIET, linewidth=0.8)
     right.set_ylabel(f"{difference_label(scores.metric, f'k = {PUBLISHED}')}".replace(" (", "\n("))

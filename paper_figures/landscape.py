@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.errors import BenchError
-from qamoe_bench.figures.labels import metric_label
+from qamoe_bench.figures.labels import metric_axis_label
 from qamoe_bench.figures.landscape import DIVERGING, SEQUENTIAL, difference_panels, value_panels
 from qamoe_bench.figures.plane import Plane, draw_panel, plane_of
 from qamoe_bench.figures.style import blank
@@ -81,7 +81,7 @@ def _figure(found: Analysis, plane: Plane) -> Figure:
         axes.set_xlabel(axis_label(plane.names[0]).replace(" (", "\n("))
     panels[0].set_ylabel(axis_label(plane.names[1]))
     for norm, colours, group, label in (
-        (norms[0], SEQUENTIAL, list(panels[:-1]), metric_label(scores.metric)),
+        (norms[0], SEQUENTIAL, list(panels[:-1]), metric_axis_label(scores.metric)),
         (norms[1], DIVERGING, [panels[-1]], "Δ ACC7 (points)"),
     ):
         bar = figure.colorbar(ScalarMappable(norm, colours), ax=group, location="top", aspect=12 * len(group), pad=0.03)

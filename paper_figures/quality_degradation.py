@@ -23,7 +23,7 @@ from published_marks import LOOK, draw_dots
 from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.figures.curves import draw_curves
 from qamoe_bench.figures.palette import styles
-from qamoe_bench.figures.style import MARKERS, blank
+from qamoe_bench.figures.style import MARKER_CODES, blank
 from qamoe_bench.report.table import Table
 
 SETS = {"mosi": "CMU-MOSI", "mosei": "CMU-MOSEI"}
@@ -96,7 +96,7 @@ def _draw_ours(axes: Axes, found: Analysis) -> None:
         i = found.section.find(model)
         look = looks[model]
         axes.plot([100 * low[i], 100 * high[i]], [place, place], color=look.colour, linewidth=1)
-        axes.plot(100 * numbers.value[i], place, MARKERS[look.marker], color=look.colour, markersize=4)
+        axes.plot(100 * numbers.value[i], place, MARKER_CODES[look.marker], color=look.colour, markersize=4)
     axes.set_title("ours,\nsynthetic", loc="left")
 
 

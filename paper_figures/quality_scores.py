@@ -5,7 +5,7 @@ from beside import BROAD, SOURCE, Evidence, Exhibit, main
 from matplotlib.figure import Figure
 
 from qamoe_bench.analysis.analyse import Analysis
-from qamoe_bench.figures.quality import draw_scores, key, panel_title
+from qamoe_bench.figures.quality import draw_scores, legend_handles, panel_title
 from qamoe_bench.figures.style import blank
 from qamoe_bench.report.table import Table
 from qamoe_bench.vocabulary import axis_label
@@ -56,7 +56,7 @@ def _figure(found: Analysis) -> Figure:
         line[0].set_ylabel(f"{row.name}\nscore r (0 to 1)")
     for axes in panels[-1]:
         axes.set_xlabel(axis_label(found.section.levels.axis))
-    figure.legend(handles=key(found.section), loc="outside lower center", ncols=3)
+    figure.legend(handles=legend_handles(found.section), loc="outside lower center", ncols=3)
     return figure
 
 

@@ -37,14 +37,14 @@ def figures(
 ) -> None:
     """Draw what is stored, and print the paths; the same results give the same bytes."""
     from qamoe_bench.analysis.selection import select
-    from qamoe_bench.figures.gallery import Choice, draw
+    from qamoe_bench.figures.gallery import Choice, write_figures
     from qamoe_bench.report.tables import analyses
 
     choice = Choice(kind, width or ["one"], type or ["png"], None if costs is None else _multiply_adds(costs))
     named, store = find_dialect(dialect), Store(results)
     cells = select(finished(store), protocol, model)
     drawn = 0
-    for path in draw(analyses(cells, named, metric), choice, output):
+    for path in write_figures(analyses(cells, named, metric), choice, output):
         print(path)
         drawn += 1
     if not drawn:

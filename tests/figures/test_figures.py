@@ -20,10 +20,10 @@ from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.cli.main import app
 from qamoe_bench.errors import BenchError
 from qamoe_bench.figures.drawing import TYPES, Drawing, content
-from qamoe_bench.figures.forest import forests
+from qamoe_bench.figures.forest import forest_figures
 from qamoe_bench.figures.gallery import FIGURE_KINDS, Choice
 from qamoe_bench.figures.palette import styles
-from qamoe_bench.figures.pareto import Deal, draw_pareto, front, paretos
+from qamoe_bench.figures.pareto import CostQuality, draw_pareto, front, pareto_figures
 from qamoe_bench.figures.style import WIDTHS, styled, wrapped
 from qamoe_bench.metrics.catalogue import METRICS
 from qamoe_bench.metrics.dialects import DIALECTS
@@ -174,7 +174,7 @@ def test_curves_are_the_means_and_bands_the_intervals(found: dict[str, Analysis]
 
 def test_sure_differences_are_filled_and_others_hollow(found: dict[str, Analysis]) -> None:
     with styled():
-        figure = next(forests(found["differences"], 3.3)).figure
+        figure = next(forest_figures(found["differences"], 3.3)).figure
     fills = {line.get_markerfacecolor() for line in figure.axes[0].get_lines() if line.get_marker() not in ("None", "")}
     assert "white" in fills or len(fills) > 0
     sure = [d.is_significant for (m, i), d in found["differences"].differences.items()
@@ -185,7 +185,8 @@ def test_sure_differences_are_filled_and_others_hollow(found: dict[str, Analysis
 
 def test_the_front_is_what_nothing_cheaper_equals() -> None:
     deals = {
-        n: Deal(c, v, v, v) for n, c, v in (("a", 1, 5.0), ("b", 2, 6.0), ("c", 3, 4.0), ("d", 3, 3.0), ("o", 0, 0.0))
+        n: CostQuality(c, v, v, v)
+        for n, c, v in (("a", 1, 5.0), ("b", 2, 6.0), ("c", 3, 4.0), ("d", 3, 3.0), ("o", 0, 0.0))
     }
     assert front(deals, METRICS["mae"]) == ["a", "d"]
     assert front(deals, METRICS["corr"]) == ["a", "b"]
@@ -232,7 +233,7 @@ def test_another_process_without_torch_draws_the_same_bytes(store: Store, tmp_pa
 
 def test_a_front_of_one_row_is_seen() -> None:
     axes = Figure().add_subplot()
-    deals = {"good": Deal(1, 0.5, 0.4, 0.6), "bad": Deal(10, 0.9, 0.8, 1.0)}
+    deals = {"good": CostQuality(1, 0.5, 0.4, 0.6), "bad": CostQuality(10, 0.9, 0.8, 1.0)}
     draw_pareto(axes, deals, METRICS["mae"], styles(deals), "cost (number)")
     (line,) = [line for line in axes.get_lines() if line.get_label() == "Pareto front"]
     assert np.ptp(np.asarray(line.get_xdata())) > 0
@@ -240,7 +241,7 @@ def test_a_front_of_one_row_is_seen() -> None:
 
 def test_counted_costs_take_the_place_of_parameters(found: dict[str, Analysis]) -> None:
     with styled():
-        (drawing, _) = paretos(found["pareto"], 3.3, {"late-fusion": 0.2, LONG: 0.4})
+        (drawing, _) = pareto_figures(found["pareto"], 3.3, {"late-fusion": 0.2, LONG: 0.4})
     axes = drawing.figure.axes[0]
     assert "multiply-adds" in axes.get_xlabel()
     assert "multiply-adds" in drawing.caption

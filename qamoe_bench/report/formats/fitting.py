@@ -95,6 +95,8 @@ def _with_breaks(table: Table, part: Literal["heads", "texts", "names"], width: 
 
 def _broken_text(text: str, width: int) -> str:
     unbroken = text.replace("\n", " ")  # an earlier step may have broken it at another width
+    if " " not in unbroken:  # most cells are numbers, and wrapping is slow
+        return text
     lines = textwrap.wrap(unbroken, width, break_long_words=False, break_on_hyphens=False)
     return "\n".join(lines) or text
 
