@@ -43,7 +43,7 @@ def make(evidence: Evidence) -> Exhibit:
     for name in PUBLISHED_METHODS:
         lines += [p for p in published_lines("mosi", "clean") if p.method == name]
     others = [p for p in lines if p.method != "QA-MoE" and "acc7" in p.values]
-    best_other = max(others, key=lambda p: p.values["acc7"])
+    best_other = max(others, key=lambda p: p.values["acc7"])  # the strongest competitor in print
     qa_moe = next(p for p in lines if p.method == "QA-MoE")
     lead = signed("acc7", gap(analysis, "acc7", "qa-moe", "late-fusion", [_clean(analysis)]))
     return Exhibit(
@@ -64,34 +64,34 @@ def make(evidence: Evidence) -> Exhibit:
 
 
 def _clean(analysis: Analysis) -> int:
-    assert analysis.section.clean is not None
+    assert analysis.section.clean is not None  # random-missing begins at η = 0
     return analysis.section.clean
 
 
 def _figure(analysis: Analysis, lines: list[Published]) -> Figure:
     names = [row.name for row in analysis.section.rows]
     count = len(names) + len(lines)
-    figure = blank(PAGE_WIDTH, 0.7 + 0.15 * count)
+    figure = blank(PAGE_WIDTH, 0.7 + 0.15 * count)  # inches: .15 per row
     panels = figure.subplots(1, len(PANEL_METRICS), sharey=True)
     for axes, (column, metric_name) in zip(panels, PANEL_METRICS.items(), strict=True):
         scores = scores_of(analysis, metric_name)
         _draw_measured(axes, analysis, scores)
-        available = [k for k, p in enumerate(lines) if column in p.values]
+        available = [k for k, p in enumerate(lines) if column in p.values]  # not every method has every metric
         draw_published(axes, [lines[k].values[column] for k in available], [len(names) + k for k in available])
-        axes.axhline(len(names) - 0.5, color=QUIET, linewidth=0.8)
+        axes.axhline(len(names) - 0.5, color=QUIET, linewidth=0.8)  # measured above, published below
         axes.set_xlabel(
             f"{METRIC_LABELS[metric_name]}\n({unit_label(scores.metric)}; {scores.metric.better} is better)"
         )
         axes.grid(visible=True, axis="y")
         axes.tick_params(axis="y", length=0)
     panels[0].set_yticks(np.arange(count), [*names, *map(method_with_mark, lines)])
-    panels[0].set_ylim(count - 0.5, -0.5)
+    panels[0].set_ylim(count - 0.5, -0.5)  # the first row on top
     panels[0].set_ylabel("published, CMU-MOSI            ours, synthetic")
     return figure
 
 
 def _draw_measured(axes: Axes, analysis: Analysis, scores: Scores) -> None:
-    estimate = mean_over(scores, [_clean(analysis)])
+    estimate = mean_over(scores, [_clean(analysis)])  # (M,)
     low, high = estimate.interval()
     scale = scores.metric.scale
     looks = styles(row.name for row in analysis.section.rows)
@@ -116,7 +116,7 @@ def _published_table(lines: list[Published]) -> Table:
     for line in lines:
         cells = [marked_value(line, column) for column in PUBLISHED_METRICS]
         rows.append((line.method, *cells, line.backbone or "not stated"))
-    marked_sources = dict.fromkeys(f"{mark(line)} {line.source}" for line in lines)
+    marked_sources = dict.fromkeys(f"{mark(line)} {line.source}" for line in lines)  # each once, in order
     head = ("method", "ACC2 %", "F1 %", "ACC7 %", "MAE", "Corr", "backbone")
     return Table("Published, CMU-MOSI", head, tuple(rows), ("sources: " + "; ".join(marked_sources),))
 

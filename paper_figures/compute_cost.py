@@ -29,8 +29,8 @@ def make(evidence: Evidence) -> Exhibit:
         raise BenchError(f"{path}: expected what 'qamoe-bench cost --preset paper --json' prints; write it there")
     costs = [c for c in json.loads(path.read_text(encoding="utf-8")) if c["gmacs"]]  # `mean` computes nothing
     by_model = {c["model"]: c for c in costs}
-    bert = by_model["text-encoder"]["gmacs"]
-    first = costs[0]
+    bert = by_model["text-encoder"]["gmacs"]  # a row of its own, since all models share it
+    first = costs[0]  # all rows are measured on one machine
     return Exhibit(
         "compute_cost",
         "Cost of a prediction",
@@ -47,24 +47,24 @@ def make(evidence: Evidence) -> Exhibit:
             "The code: widths of experts and fusion are not published; their cost is a thousandth of BERT's.",
         ),
         _figure(by_model),
-        always=(),
+        always=(),  # they concern accuracy
     )
 
 
 def _figure(by_model: dict[str, dict[str, Any]]) -> Figure:
     names = list(by_model)
-    figure = blank(PAGE_WIDTH, 0.9 + 0.2 * (len(names) + 1))
+    figure = blank(PAGE_WIDTH, 0.9 + 0.2 * (len(names) + 1))  # inches: .2 per row
     left, right = figure.subplots(1, 2, sharey=True)
     _draw_dots(left, {name: c["gmacs"] for name, c in by_model.items()}, PUBLISHED_GFLOPS)
     left.set_xlabel("G multiply-adds per sample (10⁹)")
     _draw_dots(right, {name: c["samples_per_second"][BATCH_SIZE] for name, c in by_model.items()}, PUBLISHED_SPEED)
     right.set_xlabel("samples per second (1/s, log scale)")
     right.set_xscale("log")
-    right.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+    right.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))  # 1, 3, 10, 30, …
     right.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     right.xaxis.set_minor_formatter(NullFormatter())
     left.set_yticks(range(len(names) + 1), [*names, "QA-MoE, published [secondary]"])
-    left.set_ylim(len(names) + 0.5, -0.5)
+    left.set_ylim(len(names) + 0.5, -0.5)  # the published row is last
     left.set_ylabel("model")
     return figure
 
@@ -73,7 +73,7 @@ def _draw_dots(axes: Axes, values: dict[str, float], published: float) -> None:
     looks = styles(values)
     for height, (name, value) in enumerate(values.items()):
         axes.plot(value, height, MARKER_CODES[looks[name].marker], color=looks[name].colour, markersize=4.5)
-    axes.plot(published, len(values), **PUBLISHED_LOOK)
+    axes.plot(published, len(values), **PUBLISHED_LOOK)  # below the measured rows
     axes.tick_params(axis="y", length=0)
 
 

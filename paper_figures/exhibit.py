@@ -79,9 +79,10 @@ class Evidence:
                 f"{self.root}: expected {', '.join(sorted(lacking))} under {protocol}; 'make reference' makes them"
             )
         matches = sections(cells)
+        # Numbers of several data sets or definitions must not mix in one exhibit.
         if len(matches) > 1:
             raise BenchError(f"{self.root}: expected one data set and one definition of {protocol}, got {len(matches)}")
-        return analyse(matches[0], DIALECTS["mmsa"], metrics)
+        return analyse(matches[0], DIALECTS["mmsa"], metrics)  # the dialect of the published tables
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def marked_value(line: Published, column: str) -> str:
     """A published number with its mark; – if there is none."""
     if column not in line.values:
         return "–"
-    metric = METRICS[PUBLISHED_METRICS[column]]
+    metric = METRICS[PUBLISHED_METRICS[column]]  # `show` expects shares where the file has percent
     return f"{metric.show(line.values[column] / metric.scale)} {mark(line)}"
 
 
@@ -170,7 +171,9 @@ def all_conditions(analysis: Analysis) -> range:
 def corrupted(analysis: Analysis) -> list[int]:
     """Indices of all conditions except clean, over which published averages are taken."""
     names = list(analysis.section.conditions)
-    clean = analysis.section.clean if analysis.section.clean is not None else names.index("all")
+    clean = (
+        analysis.section.clean if analysis.section.clean is not None else names.index("all")
+    )  # fixed-missing has names, no levels
     return [i for i in range(len(names)) if i != clean]
 
 
@@ -182,7 +185,7 @@ def gap(analysis: Analysis, metric: str, one: str, other: str, conditions: Seque
     scores = scores_of(analysis, metric)
     selected = list(conditions)
     pairs = [(row_of(analysis, one), row_of(analysis, other))]
-    trained = np.array([row.is_trained for row in analysis.section.rows])
+    trained = np.array([row.is_trained for row in analysis.section.rows])  # (M,)
     values = scores.values[..., selected].mean(-1)  # (M, S)
     resampled = scores.resampled[..., selected].mean(-1)  # (R, M, S)
     estimate = differences(values, resampled, pairs, trained)  # one pair
@@ -226,8 +229,10 @@ def write_exhibit(exhibit: Exhibit, folder: Path, types: Sequence[str]) -> None:
     """Write the figure in every type, and the document."""
     folder.mkdir(parents=True, exist_ok=True)
     for type in types:
-        write_atomic(folder / f"{exhibit.name}.{type}", content(exhibit.figure, type, dpi=200))
-    write_atomic(folder / f"{exhibit.name}.md", exhibit.document().encode())
+        write_atomic(
+            folder / f"{exhibit.name}.{type}", content(exhibit.figure, type, dpi=200)
+        )  # small enough for a repository
+    write_atomic(folder / f"{exhibit.name}.md", exhibit.document().encode())  # readers never see half a file
 
 
 def parsed_arguments(about: str | None) -> argparse.Namespace:

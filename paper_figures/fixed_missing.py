@@ -70,7 +70,7 @@ def _measured_pair(analysis: Analysis, model: str) -> tuple[str, str]:
     scores = scores_of(analysis, "acc7")
     row = row_of(analysis, model)
     text = float(mean_over(scores, [labels.index("text")]).value[row])
-    everything = float(mean_over(scores, [labels.index("all")]).value[row])
+    everything = float(mean_over(scores, [labels.index("all")]).value[row])  # a share
     return f"{100 * text:.1f}", f"{100 * everything:.1f}"
 
 
@@ -82,7 +82,7 @@ def _figure(analysis: Analysis) -> Figure:
     left.set_ylabel("available modalities")
     _draw_published(right, analysis.section.levels.labels)
     right.set_title("published, CMU-MOSI", loc="left")
-    right.set_xlabel(left.get_xlabel())
+    right.set_xlabel(left.get_xlabel())  # both panels show ACC7
     handles, names = left.get_legend_handles_labels()
     more_handles, more_names = right.get_legend_handles_labels()
     figure.legend([*handles, *more_handles], [*names, *more_names], loc="outside lower center", ncols=5)
@@ -98,7 +98,7 @@ def _draw_published(axes: Axes, conditions: tuple[str, ...]) -> None:
             [p.values["acc7"] for p in lines], heights, marker, color="0.25", markerfacecolor="white", markersize=3.8,
             markeredgewidth=0.8, label=f"{method} {mark(lines[0])}",
         )  # fmt: skip
-    for border in range(1, len(conditions)):
+    for border in range(1, len(conditions)):  # between conditions
         axes.axhline(border - 0.5, color="0.8", linewidth=0.5)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
@@ -113,8 +113,8 @@ def _subset_lines() -> list[Published]:
 def _measured_table(analysis: Analysis, metric: str) -> Table:
     scores = scores_of(analysis, metric)
     labels = analysis.section.levels.labels
-    estimates = [mean_over(scores, [i]) for i in range(len(labels))]
-    estimates.append(mean_over(scores, corrupted(analysis)))
+    estimates = [mean_over(scores, [i]) for i in range(len(labels))]  # (M,) each
+    estimates.append(mean_over(scores, corrupted(analysis)))  # the average, as published, is without `all`
     show = METRICS[metric].show
     rows = []
     for i, row in enumerate(analysis.section.rows):
@@ -122,7 +122,7 @@ def _measured_table(analysis: Analysis, metric: str) -> Table:
     widths = []
     for estimate in estimates:
         low, high = estimate.interval()
-        widths.append(float(np.nanmax(high - low)))
+        widths.append(float(np.nanmax(high - low)))  # NaN: rows without a value
     note = f"half-width of the widest 95 % interval: {show(max(widths) / 2)}"
     title = f"Ours, synthetic data, measured: {metric}"
     return Table(title, ("model", *labels, "average"), tuple(rows), (note,))

@@ -65,20 +65,20 @@ def _figure(analysis: Analysis, gaps: dict[int, ValueWithEnds]) -> Figure:
     figure = blank(PAGE_WIDTH, 2.3)
     left, right = figure.subplots(1, 2)
     scores = scores_of(analysis, "mae")
-    estimate = mean_over(scores, all_conditions(analysis))
+    estimate = mean_over(scores, all_conditions(analysis))  # (M,)
     low, high = estimate.interval()
-    rows = [row_of(analysis, model) for model in MODEL_OF_K.values()]
+    rows = [row_of(analysis, model) for model in MODEL_OF_K.values()]  # in the order of k
     _draw(left, [(float(estimate.value[i]), float(low[i]), float(high[i])) for i in rows])
     left.set_ylabel(metric_axis_label(scores.metric))
     _draw(right, [gaps.get(k, (0.0, 0.0, 0.0)) for k in MODEL_OF_K])  # k = 3 minus itself is 0
     right.axhline(0, color=QUIET, linewidth=0.8)
     right.set_ylabel(difference_label(scores.metric, f"k = {PUBLISHED_BEST_K}").replace(" (", "\n("))
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2)  # the same on both sides
     return figure
 
 
 def _draw(axes: Axes, values: list[ValueWithEnds]) -> None:
-    middle, low, high = np.array(values).T
+    middle, low, high = np.array(values).T  # (K, 3) -> three of (K,)
     axes.axvline(
         PUBLISHED_BEST_K, color=QUIET, linestyle=(0, (4, 2)), linewidth=0.8, label="best k, published [secondary]"
     )

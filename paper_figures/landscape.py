@@ -47,7 +47,7 @@ def make(evidence: Evidence) -> Exhibit:
     lead = signed("acc7", gap(analysis, "acc7", *COMPARED, [point]))
     mean_lead = signed("acc7", gap(analysis, "acc7", *COMPARED, all_conditions(analysis)))
     by_method = {p.method: p for p in published_lines("mosi", "mixed", POINT)}
-    published_lead = by_method["QA-MoE"].values["acc7"] - by_method["SAM-LML"].values["acc7"]
+    published_lead = by_method["QA-MoE"].values["acc7"] - by_method["SAM-LML"].values["acc7"]  # points
     differs = [
         f"At λ = {LAMBDA}, η = {ETA}, QA-MoE minus SAM-LML is {lead} points here, and {mean_lead} over the whole "
         f"plane; the published difference at that point is {published_lead:.1f} [secondary].",
@@ -71,8 +71,8 @@ def make(evidence: Evidence) -> Exhibit:
 
 def _figure(analysis: Analysis, plane: Plane) -> Figure:
     scores = scores_of(analysis, "acc7")
-    values = value_panels(analysis, scores, plane)
-    (difference,) = difference_panels(analysis, scores, plane, "sam-lml")
+    values = value_panels(analysis, scores, plane)  # of both models and the oracle
+    (difference,) = difference_panels(analysis, scores, plane, "sam-lml")  # only qa-moe is left to compare
     figure = blank(PAGE_WIDTH, 2.75)
     panels = figure.subplots(1, len(values) + 1, sharey=True)
     # One scale for all values, and a symmetric one for the difference.
@@ -93,7 +93,7 @@ def _figure(analysis: Analysis, plane: Plane) -> Figure:
 
 
 def _mark_point(axes: Axes, plane: Plane) -> None:
-    x = plane.across.index(LAMBDA) + 0.5
+    x = plane.across.index(LAMBDA) + 0.5  # centre of the cell
     y = plane.up.index(ETA) + 0.5
     # Black on white is visible on every colour.
     axes.plot(x, y, "s", markerfacecolor="none", markeredgecolor="white", markersize=7, markeredgewidth=2.2)

@@ -38,8 +38,8 @@ def make(evidence: Evidence) -> Exhibit:
     acc2_lead = signed("acc2_non0", gap(analysis, "acc2_non0", "qa-moe", "sam-lml", corrupted(analysis)))
     mae_lead = signed("mae", gap(analysis, "mae", "qa-moe", "sam-lml", corrupted(analysis)))
     published_leads = " and ".join(f"{_published_lead(dataset):.1f} on {name}" for dataset, name in SETS.items())
-    noise = analysis.realised["noise_audio"][-1]
-    frames = 100 * analysis.realised["frames"][-1]
+    noise = analysis.realised["noise_audio"][-1]  # at the last level, λ = 0.7
+    frames = 100 * analysis.realised["frames"][-1]  # percent
     return Exhibit(
         "quality_degradation",
         "Protocol II: quality degradation",
@@ -75,7 +75,7 @@ def _figure(analysis: Analysis) -> Figure:
     left, *panels = figure.subplots(1, 4, width_ratios=(2.1, 1, 1, 1))
     draw_curves(left, analysis, scores_of(analysis, "acc2_non0"))
     left.set_title("ours, synthetic", loc="left")
-    left.set_xticks(analysis.section.levels.numbers[::2])
+    left.set_xticks(analysis.section.levels.numbers[::2])  # the panel is narrow
     _draw_measured(panels[0], analysis)
     names = list(PAPER_NAMES.values())
     for axes, (dataset, title) in zip(panels[1:], SETS.items(), strict=True):
@@ -87,22 +87,22 @@ def _figure(analysis: Analysis) -> Figure:
         axes.set(ylim=(len(names) - 0.5, -0.5), xlabel="average ACC2\nover λ > 0 (%)")
         axes.set_yticks(range(len(names)), names if axes is panels[0] else [""] * len(names))
         axes.tick_params(axis="y", length=0)
-        axes.margins(x=0.15)
+        axes.margins(x=0.15)  # or markers would touch the border
     handles, labels = left.get_legend_handles_labels()
-    (hollow,) = panels[-1].plot([], [], **PUBLISHED_LOOK)
+    (hollow,) = panels[-1].plot([], [], **PUBLISHED_LOOK)  # a handle for the legend
     label = f"published {mark(lines['QA-MoE'])}"
     figure.legend([*handles, hollow], [*labels, label], loc="outside lower center", ncols=5)
     return figure
 
 
 def _draw_measured(axes: Axes, analysis: Analysis) -> None:
-    estimate = mean_over(scores_of(analysis, "acc2_non0"), corrupted(analysis))
+    estimate = mean_over(scores_of(analysis, "acc2_non0"), corrupted(analysis))  # (M,)
     low, high = estimate.interval()
     looks = styles(PAPER_NAMES)
     for height, model in enumerate(PAPER_NAMES):
         i = row_of(analysis, model)
         look = looks[model]
-        axes.plot([100 * low[i], 100 * high[i]], [height, height], color=look.colour, linewidth=1)
+        axes.plot([100 * low[i], 100 * high[i]], [height, height], color=look.colour, linewidth=1)  # percent
         axes.plot(100 * estimate.value[i], height, MARKER_CODES[look.marker], color=look.colour, markersize=4)
     axes.set_title("ours,\nsynthetic", loc="left")
 
@@ -111,7 +111,7 @@ def _measured_table(analysis: Analysis) -> Table:
     columns = {}
     for metric in ("acc2_non0", "acc7", "mae"):
         scores = scores_of(analysis, metric)
-        columns[f"{metric} clean"] = (mean_over(scores, [0]), metric)
+        columns[f"{metric} clean"] = (mean_over(scores, [0]), metric)  # λ = 0 comes first
         columns[f"{metric} λ > 0"] = (mean_over(scores, corrupted(analysis)), metric)
     rows = []
     for i, row in enumerate(analysis.section.rows):

@@ -79,13 +79,13 @@ def _figure(changes: list[Change]) -> Figure:
     for height, c in enumerate(changes):
         value, low, high = c.numbers
         colour = looks[c.row].colour
-        fill = colour if low > 0 or high < 0 else "white"
+        fill = colour if low > 0 or high < 0 else "white"  # hollow: not significant
         axes.plot([low, high], [height, height], color=colour, linewidth=1.2)
         axes.plot(value, height, "o", color=colour, markerfacecolor=fill, markersize=4.5, markeredgewidth=1)
     axes.plot(PUBLISHED_CHANGE, len(changes), **PUBLISHED_LOOK)
     axes.axvline(0, color=QUIET, linewidth=0.8)
     axes.set_yticks(range(len(changes) + 1), [*map(_label, changes), "published [secondary]:\ngate removed"])
-    axes.set_ylim(len(changes) + 0.5, -0.5)
+    axes.set_ylim(len(changes) + 0.5, -0.5)  # the published change is last
     axes.set_xlabel("Δ MAE (label units)\n← better without    worse without →")
     axes.set_ylabel("modification")
     axes.grid(visible=False, axis="y")

@@ -17,9 +17,10 @@ def make(evidence: Evidence) -> Exhibit:
     """Make the exhibit."""
     noise = evidence.analysis("quality-degradation", SCORED_MODELS, ("mae",))
     missing = evidence.analysis("random-missing", SCORED_MODELS, ("mae",))
-    audits = noise.quality["qa-moe"]
+    audits = noise.quality["qa-moe"]  # by modality
     correlations = ", ".join(_signed(audit.corruption) for audit in audits.values())
     qa_moe = next(row for row in noise.section.rows if row.model == "qa-moe")
+    # Over all seeds, draws, levels and samples.
     medians = ", ".join(f"{float(np.median(qa_moe.column(f'quality_{m}'))):.2f}" for m in audits)
     return Exhibit(
         "quality_scores",
@@ -47,7 +48,7 @@ def _signed(correlation: float) -> str:
 def _figure(analysis: Analysis) -> Figure:
     modalities = tuple(analysis.quality[SCORED_MODELS[0]])
     figure = blank(PAGE_WIDTH, 4.6)
-    panels = figure.subplots(len(SCORED_MODELS), len(modalities), sharex=True, sharey=True)
+    panels = figure.subplots(len(SCORED_MODELS), len(modalities), sharex=True, sharey=True)  # a row per model
     for panel_row, model in zip(panels, SCORED_MODELS, strict=True):
         row = next(r for r in analysis.section.rows if r.model == model)
         for axes, modality in zip(panel_row, modalities, strict=True):

@@ -38,7 +38,7 @@ def make(evidence: Evidence) -> Exhibit:
     """Make the exhibit."""
     analysis = evidence.analysis("random-missing", metrics=("acc7", "mae"))
     lines = list(published_lines("mosi", "random-missing"))
-    missing = 100 * float(analysis.realised["modalities"][-1])
+    missing = 100 * float(analysis.realised["modalities"][-1])  # at the last level, η = 0.7
     return Exhibit(
         "random_missing",
         "Protocol I: random missing modalities",
@@ -65,18 +65,18 @@ def _figure(analysis: Analysis, lines: list[Published]) -> Figure:
     _draw_reruns(right)
     for line in lines:
         _draw_published_line(right, line)
-    right.set(title="", xlabel=left.get_xlabel(), xticks=analysis.section.levels.numbers)
+    right.set(title="", xlabel=left.get_xlabel(), xticks=analysis.section.levels.numbers)  # the same axis as ours
     right.set_title("published, CMU-MOSI", loc="left")
     handles, names = left.get_legend_handles_labels()
     more_handles, more_names = right.get_legend_handles_labels()
-    figure.legend([*handles, *more_handles], [*names, *more_names], loc="outside lower center", ncols=4)
+    figure.legend([*handles, *more_handles], [*names, *more_names], loc="outside lower center", ncols=4)  # one for both
     return figure
 
 
 def _draw_reruns(axes: Axes) -> None:
     for method, dashes in RERUN_DASHES.items():
         lines = [p for p in published_lines("mosi", "gcnet-missing") if p.method == method]
-        curve = [p for p in lines if p.condition.startswith("eta=")]
+        curve = [p for p in lines if p.condition.startswith("eta=")]  # without the average
         rates = [_rate(p) for p in curve]
         label = f"{method} {mark(curve[0])}"
         axes.plot(rates, [p.values["acc7"] for p in curve], color=QUIET, linestyle=dashes, label=label)
@@ -88,6 +88,7 @@ def _draw_published_line(axes: Axes, line: Published) -> None:
         label = f"{line.method}, average {mark(line)}, our reading [inferred]"
         axes.axhline(value, color="black", linewidth=0.7, linestyle=(0, (8, 3)), label=label)
     else:
+        # Only QA-MoE has the diamond that the caption explains.
         look = PUBLISHED_LOOK if line.method == "QA-MoE" else {**PUBLISHED_LOOK, "marker": "s"}
         axes.plot(_rate(line), value, **look, label=f"{line.method} {mark(line)}")
 
@@ -101,7 +102,7 @@ def _measured_table(analysis: Analysis) -> Table:
     scores = scores_of(analysis, "acc7")
     names = list(analysis.section.conditions)
     columns = {
-        names[0]: mean_over(scores, [0]),
+        names[0]: mean_over(scores, [0]),  # clean
         names[-1]: mean_over(scores, [len(names) - 1]),
         "mean over η > 0": mean_over(scores, corrupted(analysis)),
     }

@@ -39,6 +39,6 @@ TYPES = tuple(METADATA)
 
 def content(figure: Figure, type: str, dpi: int = 300) -> bytes:
     """The bytes of the file; `type` is one of `TYPES`, `dpi` the pixels per inch of PNG."""
-    file = io.BytesIO()
+    file = io.BytesIO()  # in memory, so that the caller can write the file atomically
     figure.savefig(file, format=type, metadata=dict(METADATA[type]), dpi=dpi)
     return file.getvalue()

@@ -32,7 +32,9 @@ def forest_figures(analysis: Analysis, width: float) -> Iterator[Drawing]:
             by_metric[scores.metric] = differences
     if not by_metric:
         return
-    groups = [list(by_metric)] if width >= BROAD else [[metric] for metric in by_metric]
+    groups = (
+        [list(by_metric)] if width >= BROAD else [[metric] for metric in by_metric]
+    )  # of metrics that share a figure
     for group in groups:
         figure = draw_forest({metric: by_metric[metric] for metric in group}, CONTROL, width)
         names = ", ".join(metric_name(metric) for metric in group)
@@ -45,7 +47,7 @@ def draw_forest(by_metric: Mapping[Metric, NamedDifferences], other: str, width:
     looks = styles([*names, other])
     labels = [wrapped(name) for name in names]
     lines = sum(label.count("\n") + 1 for label in labels)
-    figure = blank(width, 1.1 + ROW_HEIGHT * max(lines, 3))
+    figure = blank(width, 1.1 + ROW_HEIGHT * max(lines, 3))  # 1.1 inches for axis labels and legend
     panels = figure.subplots(1, len(by_metric), sharey=True, squeeze=False)[0]
     for axes, (metric, differences) in zip(panels, by_metric.items(), strict=True):
         draw_differences(axes, differences, names, looks, metric)

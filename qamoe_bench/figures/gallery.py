@@ -67,7 +67,7 @@ def write_figures(analyses: Iterable[Analysis], choice: Choice, folder: Path) ->
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BenchError(f"--output {folder}: cannot be created ({error.strerror}); name a folder") from error
-    taken: set[str] = set()
+    taken: set[str] = set()  # stems of files
     with styled():
         for analysis in analyses:
             for kind in choice.kinds or FIGURE_KINDS:
@@ -88,7 +88,7 @@ def _write_kind(
         for type in choice.types:
             write_atomic(folder / f"{stem}.{type}", content(drawing.figure, type))
             yield folder / f"{stem}.{type}"
-        write_atomic(folder / f"{stem}.txt", f"{drawing.caption}\n".encode())
+        write_atomic(folder / f"{stem}.txt", f"{drawing.caption}\n".encode())  # one caption for all types
 
 
 def _free_name(name: str, taken: set[str]) -> str:

@@ -48,8 +48,9 @@ def pareto_figures(
         points = cost_quality(analysis, scores, costs)
         if sum(point.cost > 0 for point in points.values()) < 2:
             continue  # no trade-off to show
-        below = 0.3 + legend_height(list(points), width)
-        height = 1.3 * PARETO_PANEL_HEIGHT if width >= BROAD else PARETO_PANEL_HEIGHT + below
+        height = 1.3 * PARETO_PANEL_HEIGHT
+        if width < BROAD:  # the legend is below
+            height = PARETO_PANEL_HEIGHT + 0.3 + legend_height(list(points), width)
         figure = blank(width, height)
         axes = figure.add_subplot()
         draw_pareto(axes, points, scores.metric, styles(row.name for row in rows), cost_label)
@@ -60,7 +61,7 @@ def pareto_figures(
 
 def cost_quality(analysis: Analysis, scores: Scores, costs: Mapping[str, float]) -> dict[str, CostQuality]:
     """Cost and mean over all conditions of every row that has both; without `mean`, which is far worse."""
-    estimate = analysis.summaries[scores.metric.name]["mean"].estimate()
+    estimate = analysis.summaries[scores.metric.name]["mean"].estimate()  # (M,)
     low, high = estimate.interval()
     scale = scores.metric.scale
     points = {}
@@ -87,7 +88,7 @@ def draw_pareto(
             axes.axhline(point.value, color=look["color"], linestyle=dashes(looks[name]), linewidth=0.9, label=label)
     _draw_front(axes, points, metric)
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))  # 1, 3, 10, 30, …
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _cost_tick(x)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.1)
@@ -109,7 +110,7 @@ def _draw_front(axes: Axes, points: Mapping[str, CostQuality], metric: Metric) -
 def front(points: Mapping[str, CostQuality], metric: Metric) -> list[str]:
     """Rows that are better than every row of at most their cost, by rising cost; rows without cost do not take part."""
     costs = {name: point.cost for name, point in points.items() if point.cost > 0}
-    quality = {name: metric.sign * points[name].value for name in costs}
+    quality = {name: metric.sign * points[name].value for name in costs}  # higher is better
     return pareto_front(costs, quality)
 
 

@@ -74,7 +74,9 @@ def quality_table(analysis: Analysis) -> Table:
 
 def _quality_cells(by_modality: Mapping[str, QualityAudit], modalities: Sequence[str]) -> list[str]:
     present = [by_modality.get(m) for m in modalities]
-    corruption = [shown(audit.corruption, "+.2f") if audit else "–" for audit in present]
+    corruption = [
+        shown(audit.corruption, "+.2f") if audit else "–" for audit in present
+    ]  # NaN if the score or the corruption is constant
     scatter = [shown(audit.scatter, "+.2f") if audit else "–" for audit in present]
     return corruption + scatter
 
@@ -98,6 +100,7 @@ def intervention_table(analysis: Analysis) -> Table:
         "change of the mean over levels when r_m is taken from another sample (shuffled) or replaced by its mean "
         "(averaged); ≈: not significant, the 95 % interval includes 0"
     ]
+    # In a large table a row of nothing but ≈ is easily overlooked.
     if unaffected:
         notes.append(f"no significant change in any metric: {', '.join(unaffected)}")
     title = "Effect of shuffling or averaging the quality scores"
@@ -125,7 +128,7 @@ def _changes(analysis: Analysis, effect: Estimate) -> list[str]:
     low, high = effect.interval()  # (M,) each
     cells = []
     for k, scores in enumerate(analysis.scores):
-        is_significant = low[k] > 0 or high[k] < 0
+        is_significant = low[k] > 0 or high[k] < 0  # False for NaN
         change = scores.metric.show_change(float(effect.value[k]))
         cells.append(change if is_significant else f"{change} {NOT_SIGNIFICANT}")
     return cells
@@ -160,7 +163,7 @@ def model_table(analysis: Analysis) -> Table:
     """Size and training of each row."""
     rows = []
     for row in analysis.section.rows:
-        parameters = _parameter_count(row.cells[0].facts.parameters)
+        parameters = _parameter_count(row.cells[0].facts.parameters)  # the same for all seeds
         rows.append((row.name, row.regime or "–", parameters, _best_epochs(row.cells), str(len(row.cells))))
     head = ("model", "regime", "parameters", "best epoch", "seeds")
     return Table("Models", head, tuple(rows), reference=oracle_rows(analysis.section))

@@ -36,7 +36,7 @@ def level_table(analysis: Analysis, scores: Scores) -> Table:
             rows=tuple(rows),
             notes=(*section.levels.notes, *_undefined(scores)),
             reference=oracle_rows(section),
-            best=frozenset((int(i), int(k) + 1) for i, k in np.argwhere(is_first)),
+            best=frozenset((int(i), int(k) + 1) for i, k in np.argwhere(is_first)),  # column 0 has the names
             trends=tuple(tuple(map(float, curve)) for curve in levels) if has_curve else (),
         )
     )
@@ -120,7 +120,7 @@ def how_to_read(analysis: Analysis) -> str:
 def _power(analysis: Analysis, metric: Metric) -> tuple[str, ...]:
     """The minimum difference from the control that this many seeds and samples detect."""
     differences = analysis.differences.items()
-    detectable = np.array([d.detectable for (name, _), d in differences if name == metric.name])
+    detectable = np.array([d.detectable for (name, _), d in differences if name == metric.name])  # (M,) at most
     if not np.isfinite(detectable).any():
         return ()
     smallest = metric.show(float(np.nanmedian(detectable)))
@@ -184,7 +184,7 @@ def specialist_table(analysis: Analysis, scores: Scores) -> Table | None:
             continue
         gap = scores.values[spectrum] - scores.values[matched]  # (S, C)
         levels = mean_of_defined(section.levels.means(gap))  # (L,)
-        mean = mean_of_defined(gap.mean(-1))
+        mean = mean_of_defined(gap.mean(-1))  # a scalar, over seeds
         rows.append((row.model, *map(metric.show_change, levels), metric.show_change(float(mean))))
     if not rows:
         return None

@@ -39,7 +39,7 @@ class SectionSummary:
 
     def leaders(self) -> list[int]:
         """The rows that no row is significantly better than, by decreasing quality of their means."""
-        order = np.argsort(-self.means * self.sign, kind="stable")
+        order = np.argsort(-self.means * self.sign, kind="stable")  # best first; ties in the order of the rows
         return [int(i) for i in order if self.ranks.best[i, -1] == 1]
 
 
@@ -67,6 +67,7 @@ class _ModelRecord:
 def overview(cells: Iterable[StoredCell], dialect: Dialect, metric: str) -> Chapter:
     """Leading models of each protocol, and how often each model is significantly better than the control."""
     shown = METRICS[metric]
+    # Sections are independent, so threads summarise them; the order of the sections is kept.
     summaries = list(map_in_order(lambda section: _summary(section, dialect, metric), sections(cells)))
     lines = (
         f"{metric}, mean over all levels of each protocol and over seeds ({shown.better} is better: {shown.title}); "

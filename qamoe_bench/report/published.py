@@ -92,7 +92,7 @@ def published_table(analysis: Analysis) -> Table | None:
     lines = [p for p in published() if p.dataset == dataset and p.protocol in protocols]
     if not lines:
         return None
-    order = [CLEAN, *section.conditions, AVERAGE]
+    order = [CLEAN, *section.conditions, AVERAGE]  # as in the tables by level
     # Conditions that the section lacks (`auilc`) come last.
     lines.sort(key=lambda p: (order.index(p.condition) if p.condition in order else len(order), p.method))
     head = ("method", "condition", *PUBLISHED_METRICS, "backbone", "dialect", "confidence")
@@ -127,7 +127,9 @@ def _measured(analysis: Analysis, row: Row, condition: str) -> tuple[str, ...]:
     for metric in PUBLISHED_METRICS.values():
         definition = analysis.dialect.definitions.get(metric)
         predictions = row.predictions_for(metric)[:, :, conditions].astype(np.float64)  # (S, V, C, N)
-        value = float(definition(predictions, analysis.section.label).mean()) if definition else np.nan
+        value = (
+            float(definition(predictions, analysis.section.label).mean()) if definition else np.nan
+        )  # (S, V, C) -> scalar
         values.append(METRICS[metric].show(value))
     return f"{row.name}, measured", condition, *values, analysis.section.dataset, analysis.dialect.name, "measured"
 

@@ -23,6 +23,7 @@ from qamoe_bench.analysis.runs import improvement_probabilities, interquartile_m
 from qamoe_bench.analysis.scores import Scores
 from qamoe_bench.analysis.section import CONTROL, Row
 
+# In the order of the columns of the CSV.
 KEYS = (
     "dataset", "protocol", "dialect", "regime", "model", "row", "condition", "level", "statistic", "metric", "value",
     "low", "high", "p", "against", "seeds", "samples",
@@ -48,7 +49,7 @@ def as_json(analyses: Iterable[Analysis]) -> str:
 def as_csv(analyses: Iterable[Analysis]) -> str:
     """One line per record; undefined values are empty."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, KEYS, lineterminator="\n")
+    writer = csv.DictWriter(text, KEYS, lineterminator="\n")  # not \r\n, so that files are equal on all systems
     writer.writeheader()
     writer.writerows(records(analyses))
     return text.getvalue()

@@ -98,10 +98,10 @@ def _tables(analysis: Analysis) -> Iterator[Table]:
     for scores in analysis.scores:
         yield level_table(analysis, scores)
         yield summary_table(analysis, scores)
-        if (gap := specialist_table(analysis, scores)) is not None:
+        if (gap := specialist_table(analysis, scores)) is not None:  # only with models of both regimes
             yield gap
     yield runs_table(analysis)
-    if (profile := profile_table(analysis)) is not None:
+    if (profile := profile_table(analysis)) is not None:  # only with MAE, `mean` and the oracle
         yield profile
     yield from _audits(analysis)
 

@@ -31,14 +31,14 @@ def verdict_table(verdict: Verdict) -> Table | None:
 
 
 def _table_row(f: Finding) -> tuple[str, ...]:
-    return _row_name(f.name), f.name[1], f.kind, f.what or "–", f.where or "–", f.detail
+    return _row_name(f.name), f.name[1], f.kind, f.what or "–", f.where or "–", f.detail  # name[1]: the protocol
 
 
 def summary(verdict: Verdict) -> str:
     """The verdict in one line."""
     compared = f"compared {len(verdict.compared)} rows ({verdict.numbers} values)"
     worse = len(verdict.regressions)
-    better = len(verdict.findings) - worse
+    better = len(verdict.findings) - worse  # all other findings are improvements
     regressions = counted(worse, "regression") if worse else "no regressions"
     return f"{compared}: {regressions}, {counted(better, 'improvement')}"
 

@@ -11,7 +11,7 @@ from qamoe_bench.report.records import as_csv, as_json
 from qamoe_bench.report.table import Chapter
 
 OF_CHAPTERS: Mapping[str, Callable[[Sequence[Chapter]], str]] = {
-    "terminal": plain_text,
+    "terminal": plain_text,  # in pipes and files; on a terminal, `formats.terminal` prints with styles
     "markdown": markdown,
     "latex": latex,
 }

@@ -40,7 +40,7 @@ def _table(table: Table) -> str:
     for i, row in enumerate(table.rows):
         rows.append(_line([_cell(table, i, j) for j in range(len(row))]))
     body = [
-        f"\\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",
+        f"\\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",  # names left, numbers right
         r"\toprule",
         _line([escape(head) for head in table.header]),
         r"\midrule",

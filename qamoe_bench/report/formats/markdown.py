@@ -16,7 +16,7 @@ def _chapter(chapter: Chapter) -> list[str]:
 
 
 def _table(table: Table) -> str:
-    rule = ["---", *["---:"] * (len(table.header) - 1)]
+    rule = ["---", *["---:"] * (len(table.header) - 1)]  # names left, numbers right
     lines = [
         f"**{_escape(table.title)}**",
         "",

@@ -46,4 +46,6 @@ def _row(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
 
 
 def _filled(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDEST, break_long_words=False, break_on_hyphens=False) or [""]
+    return textwrap.wrap(text, WIDEST, break_long_words=False, break_on_hyphens=False) or [
+        ""
+    ]  # `wrap` gives no line for an empty text
