@@ -122,7 +122,7 @@ def _read(descriptor: int) -> Iterator[bytes]:
         yield part
 
 
-def test_on_a_terminal_tables_fit_and_the_surely_best_is_bold(folder: Path) -> None:
+def test_on_a_terminal_tables_fit_and_the_significantly_best_is_bold(folder: Path) -> None:
     text = on_terminal(folder, "report", "--metric", "mae")
     assert "\x1b[1m" in text
     assert max(len(ESCAPE.sub("", line)) for line in text.splitlines()) <= 80
