@@ -17,7 +17,7 @@ from qamoe_bench.report.table import Table
 # Published for QA-MoE [secondary].
 PUBLISHED_GFLOPS = 4.33  # per sample
 PUBLISHED_SPEED = 1510  # samples per second
-BATCH_SIZE = "16"  # a key of the JSON file
+SPEED_BATCH_SIZE = "16"  # a key of the JSON file
 COSTS = "costs-paper.json"
 """In the folder of the store: the output of `qamoe-bench cost --preset paper --json`."""
 
@@ -35,7 +35,7 @@ def make(evidence: Evidence) -> Exhibit:
         "compute_cost",
         "Cost of a prediction",
         "Left: multiply-adds of a sample, 50 token ids through BERT base and 50 frames of audio and vision, counted "
-        f"operation by operation. Right: samples per second at batch size {BATCH_SIZE} here. Hollow: published.",
+        f"operation by operation. Right: samples per second at batch size {SPEED_BATCH_SIZE} here. Hollow: published.",
         (_measured_table(costs), _published_table()),
         (
             f"The unit: {PUBLISHED_GFLOPS} [secondary] is printed as GFLOPs. BERT base alone needs {bert:.3f} G "
@@ -57,7 +57,9 @@ def _figure(by_model: dict[str, dict[str, Any]]) -> Figure:
     left, right = figure.subplots(1, 2, sharey=True)
     _draw_dots(left, {name: c["gmacs"] for name, c in by_model.items()}, PUBLISHED_GFLOPS)
     left.set_xlabel("G multiply-adds per sample (10⁹)")
-    _draw_dots(right, {name: c["samples_per_second"][BATCH_SIZE] for name, c in by_model.items()}, PUBLISHED_SPEED)
+    _draw_dots(
+        right, {name: c["samples_per_second"][SPEED_BATCH_SIZE] for name, c in by_model.items()}, PUBLISHED_SPEED
+    )
     right.set_xlabel("samples per second (1/s, log scale)")
     right.set_xscale("log")
     right.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))  # 1, 3, 10, 30, …
@@ -80,10 +82,10 @@ def _draw_dots(axes: Axes, values: dict[str, float], published: float) -> None:
 def _measured_table(costs: list[dict[str, Any]]) -> Table:
     rows = []
     for c in costs:
-        speed = c["samples_per_second"][BATCH_SIZE]
+        speed = c["samples_per_second"][SPEED_BATCH_SIZE]
         numbers = (f"{c['parameters'] / 1e6:.1f}", f"{c['gmacs']:.3f}", f"{c['gflops']:.3f}", f"{speed:.3g}")
         rows.append((c["model"], *numbers))
-    head = ("model", "parameters M", "G multiply-adds", "GFLOPs", f"samples/s at batch size {BATCH_SIZE}")
+    head = ("model", "parameters M", "G multiply-adds", "GFLOPs", f"samples/s at batch size {SPEED_BATCH_SIZE}")
     return Table("Ours, measured", head, tuple(rows), ("one multiply-add counts as two FLOPs",))
 
 

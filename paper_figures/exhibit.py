@@ -18,7 +18,7 @@ from qamoe_bench.analysis.scores import Scores
 from qamoe_bench.analysis.section import sections
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.figures.drawing import TYPES, content
-from qamoe_bench.figures.style import WIDTHS, styled
+from qamoe_bench.figures.style import COLUMN_WIDTHS, styled
 from qamoe_bench.metrics.catalogue import METRICS
 from qamoe_bench.metrics.dialects import DIALECTS
 from qamoe_bench.report.formats.markdown import markdown
@@ -31,7 +31,7 @@ from qamoe_bench.store.store import Store, StoredCell, write_atomic
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER.parent / "results" / "reference"
-PAGE_WIDTH = WIDTHS["two"]  # inches
+PAGE_WIDTH = COLUMN_WIDTHS["two"]  # inches
 DEFAULT_MODELS = ("c-mib", "mm-boosting", "sam-lml", "qa-moe", "qa-moe-plus", "late-fusion", "text-only")
 """Rows of an exhibit by default; without `mean`, which has no published counterpart."""
 PAPER_NAMES = {"c-mib": "C-MIB", "mm-boosting": "MM-Boosting", "sam-lml": "SAM-LML", "qa-moe": "QA-MoE"}

@@ -15,7 +15,7 @@ from qamoe_bench.figures.landscape import landscape_figures
 from qamoe_bench.figures.pareto import pareto_figures
 from qamoe_bench.figures.points import point_figures
 from qamoe_bench.figures.quality import quality_figures
-from qamoe_bench.figures.style import WIDTHS, styled
+from qamoe_bench.figures.style import COLUMN_WIDTHS, styled
 from qamoe_bench.store.store import write_atomic
 
 FIGURE_KINDS: Mapping[str, FigureKind] = {
@@ -34,7 +34,7 @@ class Choice:
 
     Attributes:
         kinds: Of `FIGURE_KINDS`; all kinds if empty.
-        widths: Of `qamoe_bench.figures.style.WIDTHS`.
+        widths: Of `qamoe_bench.figures.style.COLUMN_WIDTHS`.
         types: Of `qamoe_bench.figures.drawing.TYPES`.
         multiply_adds: By model, in G per sample; if given, they are the cost in `pareto`.
     """
@@ -47,7 +47,7 @@ class Choice:
     def __post_init__(self) -> None:
         """Check all names."""
         _check_names("kind of figure", self.kinds, FIGURE_KINDS)
-        _check_names("width", self.widths, WIDTHS)
+        _check_names("width", self.widths, COLUMN_WIDTHS)
         _check_names("type of file", self.types, TYPES)
 
 
@@ -81,7 +81,7 @@ def _write_kind(
     make = FIGURE_KINDS[kind]
     if kind == "pareto":
         make = partial(pareto_figures, multiply_adds=choice.multiply_adds)
-    for drawing in make(analysis, WIDTHS[width]):
+    for drawing in make(analysis, COLUMN_WIDTHS[width]):
         words = (analysis.section.dataset, analysis.section.protocol, kind, drawing.name, f"{width}-column")
         # Names of models can contain characters that file systems reject.
         stem = _free_name("-".join(re.sub(r"[^\w.]+", "_", word) for word in words if word), taken)

@@ -79,7 +79,7 @@ def draw_scores(axes: Axes, section: Section, row: Row, modality: str) -> None:
     if has_missing(section, modality):
         sides = {"present": "low", "missing": "high"}
     for position, conditions in enumerate(levels.members):
-        for state, scores in scores_of(section, row, modality, conditions).items():
+        for state, scores in quality_scores_of(section, row, modality, conditions).items():
             if scores.size:
                 _draw_violin(axes, scores, position, sides[state], STATE_STYLES[state])
     count = len(levels.members)
@@ -103,7 +103,7 @@ def _draw_violin(axes: Axes, scores: QualityScores, position: float, side: Side,
     axes.plot(ends, [median, median], color="black", linewidth=1.1, solid_capstyle="butt")
 
 
-def scores_of(section: Section, row: Row, modality: str, conditions: Sequence[int]) -> dict[str, QualityScores]:
+def quality_scores_of(section: Section, row: Row, modality: str, conditions: Sequence[int]) -> dict[str, QualityScores]:
     """All scores under some conditions, of samples whose modality is present and of those whose modality is missing."""
     columns = list(conditions)
     r = row.column(f"quality_{modality}")[:, :, columns]  # (S, V, C, N)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from qamoe_bench.figures.palette import Style
 
-WIDTHS = {"one": 3.3, "two": 7.0}
+COLUMN_WIDTHS = {"one": 3.3, "two": 7.0}
 """Inches of one and of two columns of a page."""
 BROAD = 5.0  # inches; figures at least as wide have their legend to the right of the panels
 SETTINGS: dict[Any, Any] = {

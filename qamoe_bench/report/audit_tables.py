@@ -63,7 +63,9 @@ def quality_table(analysis: Analysis) -> Table:
     modalities = _modalities(audits)
     rows = tuple((name, *_quality_cells(by_modality, modalities)) for name, by_modality in audits.items())
     head = ("model", *modalities, *(f"τ {m}" for m in modalities))
-    notes = ["−1: the score falls monotonically with the corruption; 0: no association; –: nothing varies"]
+    notes = [
+        "−1: the score falls monotonically with the corruption; 0: no association; –: undefined for constant values"
+    ]
     title = "Quality scores against corruption: Spearman's ρ of r_m with the corruption of modality m"
     # Only synthetic data has a known scatter: elsewhere the τ columns are empty and drop out.
     table = without_empty(Table(title, head, rows))

@@ -24,7 +24,7 @@ OURS: Mapping[str, str] = {
     "QA-MoE": "qa-moe", "C-MIB": "c-mib", "E-MIB": "c-mib:e-mib", "L-MIB": "c-mib:l-mib", "B-MIB": "c-mib:b-mib",
     "MM-Boosting": "mm-boosting", "SAM-LML": "sam-lml",
 }  # fmt: skip
-CLEAN = "clean"
+CLEAN_CONDITION = "clean"
 AVERAGE = "average"
 
 
@@ -87,12 +87,12 @@ def published_table(analysis: Analysis) -> Table | None:
     section = analysis.section
     dataset, *_ = section.dataset.split("-")  # mosi-aligned is a file of mosi
     protocols = {section.protocol}
-    if _conditions(section, CLEAN):
-        protocols.add(CLEAN)
+    if _conditions(section, CLEAN_CONDITION):
+        protocols.add(CLEAN_CONDITION)
     lines = [p for p in published() if p.dataset == dataset and p.protocol in protocols]
     if not lines:
         return None
-    order = [CLEAN, *section.conditions, AVERAGE]  # as in the tables by level
+    order = [CLEAN_CONDITION, *section.conditions, AVERAGE]  # as in the tables by level
     # Conditions that the section lacks (`auilc`) come last.
     lines.sort(key=lambda p: (order.index(p.condition) if p.condition in order else len(order), p.method))
     head = ("method", "condition", *PUBLISHED_METRICS, "backbone", "dialect", "confidence")
@@ -138,7 +138,7 @@ def _conditions(section: Section, name: str) -> list[int]:
     """Indices of the section's conditions that a published condition comprises; empty if there are none."""
     names = list(section.conditions)
     clean = _clean_condition(section)
-    if name == CLEAN:
+    if name == CLEAN_CONDITION:
         return [] if clean is None else [clean]
     if name == AVERAGE:
         return [i for i in range(len(names)) if i != clean]
@@ -150,4 +150,4 @@ def _clean_condition(section: Section) -> int | None:
     if section.clean is not None:
         return section.clean
     names = list(section.conditions)
-    return next((names.index(name) for name in ("all", CLEAN) if name in names), None)
+    return next((names.index(name) for name in ("all", CLEAN_CONDITION) if name in names), None)

@@ -1,6 +1,6 @@
 """Analyses as flat records, one number each: the output of `--format json` and `--format csv`, for programs.
 
-Every record has the keys of `KEYS`. `statistic` names the number: `value` under one condition; `mean`, `auilc`,
+Every record has the keys of `RECORD_KEYS`. `statistic` names the number: `value` under one condition; `mean`, `auilc`,
 `worst`, `retention` or `reached` over the sweep (see `qamoe_bench.analysis.summaries`); `difference` from the control
 (with Holm-corrected ends, and `p` before correction); `rank` (`low` and `high`: the best and worst possible rank);
 `interquartile_mean` and `probability_of_improvement` over runs (see `qamoe_bench.analysis.runs`);
@@ -24,7 +24,7 @@ from qamoe_bench.analysis.scores import Scores
 from qamoe_bench.analysis.section import CONTROL, Row
 
 # In the order of the columns of the CSV.
-KEYS = (
+RECORD_KEYS = (
     "dataset", "protocol", "dialect", "regime", "model", "row", "condition", "level", "statistic", "metric", "value",
     "low", "high", "p", "against", "seeds", "samples",
 )  # fmt: skip
@@ -49,7 +49,7 @@ def as_json(analyses: Iterable[Analysis]) -> str:
 def as_csv(analyses: Iterable[Analysis]) -> str:
     """One line per record; undefined values are empty."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, KEYS, lineterminator="\n")  # not \r\n, so that files are equal on all systems
+    writer = csv.DictWriter(text, RECORD_KEYS, lineterminator="\n")  # not \r\n, so that files are equal on all systems
     writer.writeheader()
     writer.writerows(records(analyses))
     return text.getvalue()
@@ -74,7 +74,7 @@ def _record(analysis: Analysis, row: Row, statistic: str, metric: str, value: fl
         "regime": row.regime, "model": row.model, "row": row.name, "statistic": statistic, "metric": metric,
         "value": value, "seeds": len(row.seeds), "samples": analysis.section.samples,
     }  # fmt: skip
-    filled = dict.fromkeys(KEYS) | own | more  # the first operand gives the order of the keys
+    filled = dict.fromkeys(RECORD_KEYS) | own | more  # the first operand gives the order of the keys
     for key in NUMBERS:
         number = filled[key]
         if isinstance(number, float):  # includes NumPy's, which json cannot encode

@@ -24,7 +24,7 @@ from qamoe_bench.figures.forest import forest_figures
 from qamoe_bench.figures.gallery import FIGURE_KINDS, Choice
 from qamoe_bench.figures.palette import styles
 from qamoe_bench.figures.pareto import CostQuality, draw_pareto, front, pareto_figures
-from qamoe_bench.figures.style import WIDTHS, styled, wrapped
+from qamoe_bench.figures.style import COLUMN_WIDTHS, styled, wrapped
 from qamoe_bench.metrics.catalogue import METRICS
 from qamoe_bench.metrics.dialects import DIALECTS
 from qamoe_bench.report.tables import analyses
@@ -78,7 +78,7 @@ def by_kind(store: Store) -> dict[str, Analysis]:
 
 def drawn(analysis: Analysis, kind: str, width: str = "one") -> list[Drawing]:
     with styled():
-        return list(FIGURE_KINDS[kind](analysis, WIDTHS[width]))
+        return list(FIGURE_KINDS[kind](analysis, COLUMN_WIDTHS[width]))
 
 
 @pytest.mark.parametrize("kind", FIGURE_KINDS)
@@ -101,14 +101,14 @@ def test_equal_results_give_equal_bytes_without_a_date_and_with_their_fonts(
     assert b'id="DejaVuSans-' in svg
 
 
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width", COLUMN_WIDTHS)
 @pytest.mark.parametrize("kind", FIGURE_KINDS)
 def test_axes_have_names_and_units_and_nothing_overlaps(kind: str, width: str, by_kind: dict[str, Analysis]) -> None:
     drawings = drawn(by_kind[kind], kind, width)
     assert drawings
     for drawing in drawings:
         figure = drawing.figure
-        assert figure.get_figwidth() == WIDTHS[width]
+        assert figure.get_figwidth() == COLUMN_WIDTHS[width]
         with styled():
             check_labels(figure)
             check_places(figure)

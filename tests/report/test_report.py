@@ -21,7 +21,7 @@ from qamoe_bench.report.formats.latex import SPECIAL, escape, latex
 from qamoe_bench.report.formats.markdown import markdown
 from qamoe_bench.report.formats.plain import plain_text
 from qamoe_bench.report.published import published, published_table
-from qamoe_bench.report.records import KEYS, as_csv, as_json, records
+from qamoe_bench.report.records import RECORD_KEYS, as_csv, as_json, records
 from qamoe_bench.report.table import Chapter, Table, fitted, without_empty
 from qamoe_bench.report.tables import analyses, chapters
 from qamoe_bench.store.store import Store
@@ -57,7 +57,7 @@ def value(results: list[dict[str, Any]], **wanted: Any) -> dict[str, Any]:
 
 def test_records_are_the_metrics_of_the_stored_predictions(store: Store) -> None:
     results = list(records([analysed(store)]))
-    assert all(tuple(r) == KEYS for r in results)
+    assert all(tuple(r) == RECORD_KEYS for r in results)
     frames = {c.cell.seed: c.predictions for c in store.cells() if c.cell.model == "good"}
     by_seed = []
     for frame in frames.values():
