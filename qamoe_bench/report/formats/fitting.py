@@ -70,7 +70,7 @@ def column_widths(table: Table) -> list[int]:
     """Characters of the longest line of each column."""
     widths = []
     for column in zip(table.header, *table.rows, strict=True):
-        lines = [line for cell in column for line in lines_of(cell)]
+        lines = lines_of("\n".join(column))
         widths.append(max(map(len, lines)))
     return widths
 
