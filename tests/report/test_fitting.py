@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from fakestore import noisy, write_store
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qamoe_bench.metrics.dialects import DIALECTS
@@ -37,6 +37,7 @@ def squeezed(text: str) -> str:
     return re.sub(r"\s+", "", text)
 
 
+@settings(deadline=None)  # widths are the property, and a busy machine is slow
 @given(st.integers(1, 30), st.text("abc-:,= ", min_size=1, max_size=90).map(str.strip).filter(bool))
 def test_no_line_is_longer_than_the_width_and_no_cell_is_lost(columns: int, name: str) -> None:
     table = wide(columns, name)
