@@ -1,4 +1,4 @@
-"""How published numbers are drawn: always hollow and grey, always with the mark of how well they are known."""
+"""The look of published numbers: always hollow and grey, and always with the mark of how they are known."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,17 +7,17 @@ from matplotlib.axes import Axes
 
 from qamoe_bench.report.published import Published
 
-LOOK: dict[str, Any] = {
+PUBLISHED_LOOK: dict[str, Any] = {
     "marker": "D", "linestyle": "none", "color": "0.25", "markerfacecolor": "white", "markersize": 4.2,
     "markeredgewidth": 0.9,
 }  # fmt: skip
 
 
-def draw_dots(axes: Axes, values: Sequence[float], places: Sequence[float], label: str | None = None) -> None:
-    """Published values on a panel whose rows are methods."""
-    axes.plot(values, places, **LOOK, label=label)
+def draw_published(axes: Axes, values: Sequence[float], heights: Sequence[float]) -> None:
+    """Draw published values on a panel whose rows are methods."""
+    axes.plot(values, heights, **PUBLISHED_LOOK)
 
 
-def named(line: Published) -> str:
-    """The method and how well its number is known."""
+def method_with_mark(line: Published) -> str:
+    """The method and how its number is known, without the remark that may follow."""
     return f"{line.method} [{line.confidence.partition(' ')[0]}]"

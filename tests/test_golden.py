@@ -1,6 +1,6 @@
 """The report of a small made-up store, word for word, as terminal text and as Markdown.
 
-After a change that is meant, `RENEW_GOLDEN=1 pytest tests/test_golden.py` writes the texts anew; read the difference.
+After an intended change, `RENEW_GOLDEN=1 pytest tests/test_golden.py` rewrites the texts; review the difference.
 """
 
 import os
@@ -28,8 +28,8 @@ def test_the_report_says_what_it_said(format: str, tmp_path: Path) -> None:
         "oracle": noisy(0.1),
     }
     store = write_store(tmp_path, models, levels=(0.0, 0.2, 0.4, 0.6))
-    found = analyses(store.cells(), DIALECTS["mmsa"], ["acc7", "mae", "corr"])
-    text = OF_CHAPTERS[format](chapters(found, store.manifests()))
+    results = analyses(store.cells(), DIALECTS["mmsa"], ["acc7", "mae", "corr"])
+    text = OF_CHAPTERS[format](chapters(results, store.manifests()))
     kept = GOLDEN / FILES[format]
     if os.environ.get("RENEW_GOLDEN"):
         kept.write_text(text, encoding="utf-8")

@@ -144,7 +144,7 @@ def plot_curve(analysis: Analysis, metric: str = "mae", width: float = 7.0) -> "
         1
     """
     # Imported here because `analyse` and `compare` work without matplotlib, which is slow to import.
-    from qamoe_bench.figures.curves import curves
+    from qamoe_bench.figures.curves import curve_figures
     from qamoe_bench.figures.style import styled
 
     chosen = [scores for scores in analysis.scores if scores.metric.name == metric]
@@ -152,7 +152,7 @@ def plot_curve(analysis: Analysis, metric: str = "mae", width: float = 7.0) -> "
         raise unknown_name("metric of this analysis", metric, [scores.metric.name for scores in analysis.scores])
     with styled():  # independent of the user's matplotlib settings, as in the figures of the command line
         # Only the chosen metric: the figures of the others would be drawn and thrown away.
-        drawings = list(curves(replace(analysis, scores=chosen), width))
+        drawings = list(curve_figures(replace(analysis, scores=chosen), width))
     if not drawings:
         raise BenchError(
             f"protocol {analysis.section.protocol}: expected two or more numeric levels to plot a curve; use "

@@ -55,7 +55,7 @@ def draw_figures(
 ) -> None:
     """Draw figures of stored results and print their paths; equal results give identical files."""
     from qamoe_bench.analysis.selection import select
-    from qamoe_bench.figures.gallery import Choice, draw
+    from qamoe_bench.figures.gallery import Choice, write_figures
     from qamoe_bench.report.tables import analyses
 
     multiply_adds = None if costs is None else _read_multiply_adds(costs)
@@ -65,7 +65,7 @@ def draw_figures(
     cells = select(store.require_cells(), protocol or (), model or ())
     drawn = 0
     # Both are iterators: one analysis is drawn and released before the next is computed.
-    for path in draw(analyses(cells, definitions, metric or ()), choice, output):
+    for path in write_figures(analyses(cells, definitions, metric or ()), choice, output):
         print(path)  # as soon as each file exists, because a large store takes minutes
         drawn += 1
     if not drawn:

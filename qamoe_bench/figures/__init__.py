@@ -1,1 +1,7 @@
-"""Figures for publication, drawn from stored results; nothing here needs torch."""
+"""Print-ready figures of stored results, drawn with matplotlib.
+
+`gallery` writes the figures of all sections to files. Each kind of figure has a module: `curves`, `points`,
+`landscape`, `forest`, `quality` and `pareto`; `protocol_plot` draws the corrupted features of one sample.
+`palette` assigns colours and markers to models (shared with the HTML page), `style` holds matplotlib settings,
+`labels` and `captions` the words. Equal results give byte-identical files.
+"""

@@ -1,4 +1,4 @@
-"""A finished figure and its files: equal results give equal bytes, for every type of file."""
+"""A finished figure and its files: equal results give equal bytes in every type of file."""
 
 import io
 from collections.abc import Callable, Iterator, Mapping
@@ -12,12 +12,12 @@ from qamoe_bench.analysis.analyse import Analysis
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure.
+    """A figure with its name and caption.
 
     Attributes:
-        name: What tells it from other figures of its kind and section: a metric, a row; may be empty.
-        figure: Drawn inside of `qamoe_bench.figures.style.styled`, and to be saved there.
-        caption: What it shows, as sentences.
+        name: Distinguishes it from other figures of its kind and section: a metric or a row; may be empty.
+        figure: Drawn within `qamoe_bench.figures.style.styled`, and to be saved within it.
+        caption: Full sentences.
     """
 
     name: str
@@ -26,19 +26,19 @@ class Drawing:
 
 
 FigureKind = Callable[[Analysis, float], Iterator[Drawing]]
-"""From everything that is known of a section and a width in inches to figures; none where there is nothing to show."""
+"""From the analysis of a section and a width in inches to figures; none if the section has nothing to show."""
 
 METADATA: Mapping[str, Mapping[str, Any]] = {
     "png": {"Software": None},
     "pdf": {"Creator": "qamoe-bench", "CreationDate": None},
     "svg": {"Creator": "qamoe-bench", "Date": None},
 }
-"""What files say of themselves, by type: no date."""
+"""Metadata of the files, by type; without a date, which would make equal figures differ."""
 TYPES = tuple(METADATA)
 
 
 def content(figure: Figure, type: str, dpi: int = 300) -> bytes:
-    """The file's bytes; `type` is one of `TYPES`, `dpi` the pixels per inch of PNG."""
-    file = io.BytesIO()
+    """The bytes of the file; `type` is one of `TYPES`, `dpi` the pixels per inch of PNG."""
+    file = io.BytesIO()  # in memory, so that the caller can write the file atomically
     figure.savefig(file, format=type, metadata=dict(METADATA[type]), dpi=dpi)
     return file.getvalue()

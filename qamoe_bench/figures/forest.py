@@ -1,4 +1,4 @@
-"""Differences from the control with their intervals, as a forest plot."""
+"""Forest plots: differences from the control with their intervals."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,58 +11,77 @@ from matplotlib.lines import Line2D
 from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.analysis.comparisons import Difference
 from qamoe_bench.analysis.section import CONTROL, MEAN
+from qamoe_bench.figures.captions import place
 from qamoe_bench.figures.drawing import Drawing
 from qamoe_bench.figures.labels import change_unit, metric_name
 from qamoe_bench.figures.palette import Style, styles
-from qamoe_bench.figures.style import BROAD, MARKERS, QUIET, blank, wrapped
+from qamoe_bench.figures.style import BROAD, MARKER_CODES, QUIET, blank, wrapped
 from qamoe_bench.metrics.catalogue import Metric
 
-ROW = 0.18  # inches
-Known = Mapping[str, Difference]
-"""Differences of one metric by the name of the row."""
+ROW_HEIGHT = 0.18  # inches, of a line of a row's name
+NamedDifferences = Mapping[str, Difference]
+"""Differences in one metric by the name of the row."""
 
 
-def forests(found: Analysis, width: float) -> Iterator[Drawing]:
-    """One figure per metric in one column of a page; over two, one of all metrics side by side."""
-    known = {s.metric: of for s in found.scores if (of := _known(found, s.metric))}
-    metrics = list(known)
-    groups = [metrics] if width >= BROAD and metrics else [[m] for m in metrics]
+def forest_figures(analysis: Analysis, width: float) -> Iterator[Drawing]:
+    """One figure per metric at one column of a page; at two, one figure with all metrics side by side."""
+    by_metric = {}
+    for scores in analysis.scores:
+        differences = _named_differences(analysis, scores.metric)
+        if differences:
+            by_metric[scores.metric] = differences
+    if not by_metric:
+        return
+    groups = (
+        [list(by_metric)] if width >= BROAD else [[metric] for metric in by_metric]
+    )  # of metrics that share a figure
     for group in groups:
-        figure = draw_forest({m: known[m] for m in group}, CONTROL, width)
-        names = ", ".join(metric_name(m) for m in group)
-        yield Drawing("" if len(group) > 1 else group[0].name, figure, _caption(found, names))
+        figure = draw_forest({metric: by_metric[metric] for metric in group}, CONTROL, width)
+        names = ", ".join(metric_name(metric) for metric in group)
+        yield Drawing(group[0].name if len(group) == 1 else "", figure, _caption(analysis, names))
 
 
-def draw_forest(known: Mapping[Metric, Known], other: str, width: float) -> Figure:
-    """A panel per metric; rows from the best to the worst in the first one."""
-    first = next(iter(known))
-    names = sorted(known[first], key=lambda name: -first.sign * known[first][name].value)
-    names += [name for of in known.values() for name in of if name not in names]
-    names = list(dict.fromkeys(names))
+def draw_forest(by_metric: Mapping[Metric, NamedDifferences], other: str, width: float) -> Figure:
+    """A panel per metric; rows from the best to the worst in the first metric."""
+    names = _ordered_names(by_metric)
     looks = styles([*names, other])
-    shown = [wrapped(name) for name in names]
-    lines = sum(name.count("\n") + 1 for name in shown)
-    figure = blank(width, 1.1 + ROW * max(lines, 3))
-    panels = figure.subplots(1, len(known), sharey=True, squeeze=False)[0]
-    for axes, (metric, of) in zip(panels, known.items(), strict=True):
-        draw_differences(axes, {name: of[name] for name in names if name in of}, names, looks, metric)
-    panels[0].set_yticks(range(len(names)), shown)
-    panels[0].set_ylim(len(names) - 0.5, -0.5)
+    labels = [wrapped(name) for name in names]
+    lines = sum(label.count("\n") + 1 for label in labels)
+    figure = blank(width, 1.1 + ROW_HEIGHT * max(lines, 3))  # 1.1 inches for axis labels and legend
+    panels = figure.subplots(1, len(by_metric), sharey=True, squeeze=False)[0]
+    for axes, (metric, differences) in zip(panels, by_metric.items(), strict=True):
+        draw_differences(axes, differences, names, looks, metric)
+    panels[0].set_yticks(range(len(names)), labels)
+    panels[0].set_ylim(len(names) - 0.5, -0.5)  # the first row on top
     panels[0].set_ylabel(f"row, minus\n{wrapped(other)}")
-    figure.legend(handles=_key(), loc="outside lower center", ncols=2)
+    figure.legend(handles=_legend_handles(), loc="outside lower center", ncols=2)
     return figure
 
 
-def draw_differences(axes: Axes, of: Known, names: Sequence[str], looks: Mapping[str, Style], metric: Metric) -> None:
-    """Dots with intervals; hollow where the interval holds zero."""
+def _ordered_names(by_metric: Mapping[Metric, NamedDifferences]) -> list[str]:
+    first = next(iter(by_metric))
+    names = sorted(by_metric[first], key=lambda name: -first.sign * by_metric[first][name].value)
+    # Rows whose value is undefined in the first metric come last.
+    for differences in by_metric.values():
+        names += [name for name in differences if name not in names]
+    return names
+
+
+def draw_differences(
+    axes: Axes, differences: NamedDifferences, names: Sequence[str], looks: Mapping[str, Style], metric: Metric
+) -> None:
+    """Draw dots with intervals; a dot is hollow if its interval includes 0."""
     axes.axvline(0, color=QUIET, linewidth=0.8)
-    for name, d in of.items():
-        look, place = looks[name], names.index(name)
+    for height, name in enumerate(names):
+        d = differences.get(name)
+        if d is None:
+            continue
+        colour = looks[name].colour
         low, value, high = (metric.scale * x for x in (d.low, d.value, d.high))
-        axes.plot([low, high], [place, place], color=look.colour, linewidth=1.1, solid_capstyle="butt")
+        axes.plot([low, high], [height, height], color=colour, linewidth=1.1, solid_capstyle="butt")
         axes.plot(
-            value, place, MARKERS[look.marker], color=look.colour, markeredgecolor=look.colour, markeredgewidth=0.9,
-            markerfacecolor=look.colour if d.is_significant else "white", markersize=4,
+            value, height, MARKER_CODES[looks[name].marker], color=colour, markeredgecolor=colour,
+            markeredgewidth=0.9, markerfacecolor=colour if d.is_significant else "white", markersize=4,
         )  # fmt: skip
     axes.set_xlabel(f"Δ {metric_name(metric)}\n({change_unit(metric)})\n{_directions(metric)}")
     axes.grid(visible=False, axis="y")
@@ -73,23 +92,28 @@ def _directions(metric: Metric) -> str:
     return "← worse    better →" if metric.better == "higher" else "← better    worse →"
 
 
-def _key() -> list[Line2D]:
+def _legend_handles() -> list[Line2D]:
     look: dict[str, Any] = {"color": QUIET, "marker": "o", "markersize": 4, "markeredgewidth": 0.9}
     return [
         Line2D([], [], label="interval excludes 0", **look),
-        Line2D([], [], label="interval holds 0", markerfacecolor="white", **look),
+        Line2D([], [], label="interval includes 0", markerfacecolor="white", **look),
     ]
 
 
-def _known(found: Analysis, metric: Metric) -> Known:
-    rows = found.section.rows
-    known = {i: d for (name, i), d in found.differences.items() if name == metric.name}
-    return {rows[i].name: d for i, d in known.items() if np.isfinite(d.value) and rows[i].model != MEAN}
+def _named_differences(analysis: Analysis, metric: Metric) -> NamedDifferences:
+    """Finite differences by row; without `mean`, which is so much worse that it would compress the others."""
+    rows = analysis.section.rows
+    named = {}
+    for (name, i), difference in analysis.differences.items():
+        if name == metric.name and np.isfinite(difference.value) and rows[i].model != MEAN:
+            named[rows[i].name] = difference
+    return named
 
 
-def _caption(found: Analysis, names: str) -> str:
+def _caption(analysis: Analysis, names: str) -> str:
     return (
-        f"Differences from {CONTROL} of the same regime on the same corrupted samples: {names}, means over all levels "
-        f"of {found.section.protocol} on {found.section.dataset}. Intervals are Holm-corrected to 95 % over all rows "
-        f"and metrics analysed; the oracle, which is no contestant, has its own. {MEAN}, far worse, is left out."
+        f"Differences from {CONTROL} trained in the same regime, on the same corrupted samples: {names}, means over "
+        f"all levels of {place(analysis)}. Intervals are simultaneous 95 % intervals, Holm-corrected over all rows and "
+        f"metrics analysed; the interval of the oracle, which does not compete, is not corrected. {MEAN} is left out "
+        "because it is far worse."
     )

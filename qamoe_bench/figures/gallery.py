@@ -1,42 +1,42 @@
-"""Every figure that a store gives, as files."""
+"""All figures of a store, as files."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.errors import BenchError, unknown_name
-from qamoe_bench.figures.curves import curves
+from qamoe_bench.figures.curves import curve_figures
 from qamoe_bench.figures.drawing import TYPES, FigureKind, content
-from qamoe_bench.figures.forest import forests
-from qamoe_bench.figures.landscape import landscapes
-from qamoe_bench.figures.pareto import paretos
-from qamoe_bench.figures.points import points
-from qamoe_bench.figures.quality import qualities
-from qamoe_bench.figures.style import WIDTHS, styled
+from qamoe_bench.figures.forest import forest_figures
+from qamoe_bench.figures.landscape import landscape_figures
+from qamoe_bench.figures.pareto import pareto_figures
+from qamoe_bench.figures.points import point_figures
+from qamoe_bench.figures.quality import quality_figures
+from qamoe_bench.figures.style import COLUMN_WIDTHS, styled
 from qamoe_bench.store.atomic import write_atomic
 
 FIGURE_KINDS: Mapping[str, FigureKind] = {
-    "curves": curves,
-    "points": points,
-    "landscape": landscapes,
-    "differences": forests,
-    "quality": qualities,
-    "pareto": paretos,
+    "curves": curve_figures,
+    "points": point_figures,
+    "landscape": landscape_figures,
+    "differences": forest_figures,
+    "quality": quality_figures,
+    "pareto": pareto_figures,
 }
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What to draw and how; everything where nothing is said of kinds.
+    """The figures to draw and their files.
 
     Attributes:
-        kinds: Of `FIGURE_KINDS`.
-        widths: Of `qamoe_bench.figures.style.WIDTHS`.
+        kinds: Of `FIGURE_KINDS`; all kinds if empty.
+        widths: Of `qamoe_bench.figures.style.COLUMN_WIDTHS`.
         types: Of `qamoe_bench.figures.drawing.TYPES`.
-        multiply_adds: By model, in G per sample; where they are given, they are the cost in `pareto`.
+        multiply_adds: By model, in G per sample; if given, they are the cost in `pareto`.
     """
 
     kinds: Sequence[str] = ()
@@ -45,50 +45,58 @@ class Choice:
     multiply_adds: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what does not exist."""
-        for what, names, known in (
-            ("kind of figure", self.kinds, FIGURE_KINDS),
-            ("width", self.widths, WIDTHS), ("type of file", self.types, TYPES),
-        ):  # fmt: skip
-            for name in names:
-                if name not in known:
-                    raise unknown_name(what, name, known)
+        """Check all names."""
+        _check_names("kind of figure", self.kinds, FIGURE_KINDS)
+        _check_names("width", self.widths, COLUMN_WIDTHS)
+        _check_names("type of file", self.types, TYPES)
 
 
-def draw(found: Iterable[Analysis], choice: Choice, folder: Path) -> Iterator[Path]:
-    """Write the figures of every section, each with its caption beside it as text; yields each file once written.
+def _check_names(noun: str, names: Iterable[str], known: Collection[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise unknown_name(noun, name, known)
+
+
+def write_figures(analyses: Iterable[Analysis], choice: Choice, folder: Path) -> Iterator[Path]:
+    """Write the figures of every section, each with its caption next to it as text; yields each file once written.
 
     Raises:
-        BenchError: when the folder cannot be written to.
+        BenchError: if the folder cannot be written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BenchError(f"--output {folder}: cannot be made ({error.strerror}); name a folder") from error
-    taken: set[str] = set()
+        raise BenchError(f"--output {folder}: cannot be created ({error.strerror}); name a folder") from error
+    taken: set[str] = set()  # stems of files
     with styled():
-        for analysis in found:
+        for analysis in analyses:
             for kind in choice.kinds or FIGURE_KINDS:
                 for width in choice.widths:
-                    yield from _drawn(analysis, kind, width, choice, folder, taken)
+                    yield from _write_kind(analysis, kind, width, choice, folder, taken)
 
 
-def _drawn(found: Analysis, kind: str, width: str, choice: Choice, folder: Path, taken: set[str]) -> Iterator[Path]:
-    make = partial(paretos, multiply_adds=choice.multiply_adds) if kind == "pareto" else FIGURE_KINDS[kind]
-    for drawing in make(found, WIDTHS[width]):
-        words = (found.section.dataset, found.section.protocol, kind, drawing.name, f"{width}-column")
-        name = _free("-".join(re.sub(r"[^\w.]+", "_", word) for word in words if word), taken)
+def _write_kind(
+    analysis: Analysis, kind: str, width: str, choice: Choice, folder: Path, taken: set[str]
+) -> Iterator[Path]:
+    make = FIGURE_KINDS[kind]
+    if kind == "pareto":
+        make = partial(pareto_figures, multiply_adds=choice.multiply_adds)
+    for drawing in make(analysis, COLUMN_WIDTHS[width]):
+        words = (analysis.section.dataset, analysis.section.protocol, kind, drawing.name, f"{width}-column")
+        # Names of models can contain characters that file systems reject.
+        stem = _free_name("-".join(re.sub(r"[^\w.]+", "_", word) for word in words if word), taken)
         for type in choice.types:
-            write_atomic(folder / f"{name}.{type}", content(drawing.figure, type))
-            yield folder / f"{name}.{type}"
-        write_atomic(folder / f"{name}.txt", f"{drawing.caption}\n".encode())
+            write_atomic(folder / f"{stem}.{type}", content(drawing.figure, type))
+            yield folder / f"{stem}.{type}"
+        write_atomic(folder / f"{stem}.txt", f"{drawing.caption}\n".encode())  # one caption for all types
 
 
-def _free(name: str, taken: set[str]) -> str:
-    """The name, with a number behind it where another section (other data, another definition) has it already."""
-    found, number = name, 1
-    while found in taken:
+def _free_name(name: str, taken: set[str]) -> str:
+    """The name, with a number appended if another section (other data, another definition) already has it."""
+    free = name
+    number = 1
+    while free in taken:
         number += 1
-        found = f"{name}-{number}"
-    taken.add(found)
-    return found
+        free = f"{name}-{number}"
+    taken.add(free)
+    return free

@@ -1,22 +1,22 @@
-"""Labels of metrics and of their differences, with units and directions."""
+"""Labels of metrics and of their differences for the axes of figures, with units and directions."""
 
-from qamoe_bench import vocabulary
 from qamoe_bench.metrics.catalogue import Metric
+from qamoe_bench.vocabulary import metric_label
 
 
 def metric_name(metric: Metric) -> str:
-    """A metric as people call it."""
-    return vocabulary.metric_label(metric.name)
+    """A metric as people write it."""
+    return metric_label(metric.name)
 
 
-def unit(metric: Metric) -> str:
-    """Its unit, in words where it has none."""
+def unit_label(metric: Metric) -> str:
+    """The unit of a metric, or `no unit`."""
     return metric.unit or "no unit"
 
 
-def metric_label(metric: Metric) -> str:
-    """Name, unit and direction."""
-    return f"{metric_name(metric)} ({unit(metric)}; {metric.better} is better)"
+def metric_axis_label(metric: Metric) -> str:
+    """Name, unit and direction of a metric."""
+    return f"{metric_name(metric)} ({unit_label(metric)}; {metric.better} is better)"
 
 
 def difference_label(metric: Metric, other: str) -> str:
@@ -25,5 +25,5 @@ def difference_label(metric: Metric, other: str) -> str:
 
 
 def change_unit(metric: Metric) -> str:
-    """The unit of a difference: of shares, points."""
-    return "points" if metric.unit == "%" else unit(metric)
+    """The unit of a difference; differences of percentages are in points."""
+    return "points" if metric.unit == "%" else unit_label(metric)

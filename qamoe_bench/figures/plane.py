@@ -1,4 +1,4 @@
-"""The plane that a protocol of two axes spans, and heat maps of it.
+"""The plane of a protocol with two axes, and heat maps of it.
 
 Dimension legend: C conditions, X levels of the first axis, Y levels of the second.
 """
@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -18,15 +19,16 @@ from qamoe_bench.figures.style import BROAD, blank, wrapped
 from qamoe_bench.vocabulary import axis_label
 
 Grid = Float[NDArray[np.float64], "Y X"]
-DARK = 0.45  # luminance below which writing must be white
+DARK_LUMINANCE = 0.45  # cells darker than this have white text
+MAX_TICKS = 5  # per axis of a heat map
 
 
 @dataclass(frozen=True)
 class Plane:
-    """Where each condition lies.
+    """The position of each condition on a grid of two axes.
 
     Attributes:
-        names: Of the two axes; the first runs to the right, the second up.
+        names: Of the two axes; the first is horizontal, the second vertical.
         across: Levels of the first axis, rising.
         up: Levels of the second axis, rising.
         places: Index of the condition at each pair of levels.
@@ -38,26 +40,33 @@ class Plane:
     places: Int[NDArray[np.int64], "Y X"]
 
     def grid(self, values: Float[NDArray[np.float64], " C"]) -> Grid:
-        """Values of conditions, laid out."""
+        """Values of conditions on the grid."""
         return np.asarray(values[self.places])
 
 
 def plane_of(section: Section) -> Plane | None:
-    """The plane of a protocol; None where it has not two axes, or no full grid of them."""
-    conditions = [{name: float(x) for name, x in c["levels"].items()} for c in section.cells[0].facts.conditions]
+    """The plane of a protocol; None unless it has exactly two axes and a full grid of their levels."""
+    conditions = []
+    for condition in section.cells[0].facts.conditions:
+        conditions.append({name: float(x) for name, x in condition["levels"].items()})
     if len(conditions[0]) != 2:
         return None
     first, second = conditions[0]
-    across, up = (tuple(sorted({c[name] for c in conditions})) for name in (first, second))
-    where = {(c[second], c[first]): i for i, c in enumerate(conditions)}
-    if len(where) != len(across) * len(up) or min(len(across), len(up)) < 2:
+    across = tuple(sorted({c[first] for c in conditions}))
+    up = tuple(sorted({c[second] for c in conditions}))
+    index = {(c[second], c[first]): i for i, c in enumerate(conditions)}
+    is_full = len(index) == len(across) * len(up)
+    if not is_full or min(len(across), len(up)) < 2:
         return None
-    return Plane((first, second), across, up, np.array([[where[y, x] for x in across] for y in up]))
+    places = np.empty((len(up), len(across)), np.int64)  # (Y, X)
+    for row, y in enumerate(up):
+        places[row] = [index[y, x] for x in across]
+    return Plane((first, second), across, up, places)
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A heat map: values as they are printed, and which of them to mark."""
+    """A heat map: values in the unit in which they are printed, and which of them to mark."""
 
     title: str
     values: Grid
@@ -75,67 +84,73 @@ def draw_panels(
         label: Name and unit of the values.
         colours: Name of a colour map.
         width: Inches.
-        signed: Whether 0 has the colour map's middle.
+        signed: Whether 0 is at the centre of the colour map.
     """
     columns = min(len(panels), 4 if width >= BROAD else 2)
-    lines = -(-len(panels) // columns)
+    lines = -(-len(panels) // columns)  # rounded up
     figure = blank(width, lines * (width / columns + 0.1) + 1.0)
-    figure.set_layout_engine("compressed")  # made for panels of a fixed shape
-    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
-    norm = _norm(panels, signed=signed)
-    shown = list(grid.flat)
-    for axes, panel in zip(shown, panels, strict=False):
-        draw_panel(axes, panel, plane, colours, norm)
-    for axes in shown[len(panels) :]:
+    figure.set_layout_engine("compressed")  # the layout for panels of a fixed aspect ratio
+    all_axes = list(figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).flat)
+    shown = all_axes[: len(panels)]
+    for axes in all_axes[len(panels) :]:
         axes.remove()
-    for index, axes in enumerate(shown[: len(panels)]):
-        if index + columns >= len(panels):
+    norm = _norm(panels, signed=signed)
+    for index, (axes, panel) in enumerate(zip(shown, panels, strict=True)):
+        draw_panel(axes, panel, plane, colours, norm)
+        if index + columns >= len(panels):  # no panel below
             axes.tick_params(labelbottom=True)
             axes.set_xlabel(axis_label(plane.names[0]).replace(" (", "\n("))
         if index % columns == 0:
             axes.set_ylabel(axis_label(plane.names[1]).replace(" (", "\n("))
-    bar = figure.colorbar(ScalarMappable(norm, colours), ax=shown[: len(panels)], location="top", aspect=40, pad=0.02)
+    bar = figure.colorbar(ScalarMappable(norm, colours), ax=shown, location="top", aspect=40, pad=0.02)
     bar.set_label(label)
     bar.outline.set_linewidth(0.5)
     return figure
 
 
 def draw_panel(axes: Axes, panel: Panel, plane: Plane, colours: str, norm: Normalize) -> None:
-    """One heat map, with its marks, or else with the values of its first and last corner written into them."""
+    """Draw one heat map with its marks, or, without marks, with the values of two opposite corners."""
     mesh = axes.pcolormesh(panel.values, cmap=colours, norm=norm, edgecolors="face", linewidth=0.1)
     axes.set_title(wrapped(panel.title, 22))
     axes.grid(visible=False)
     axes.set_aspect("equal")
-    for ticks, names, levels in (
-        (axes.set_xticks, axes.set_xticklabels, plane.across),
-        (axes.set_yticks, axes.set_yticklabels, plane.up),
-    ):
-        step = -(-len(levels) // 5)
-        ticks(np.arange(0, len(levels), step) + 0.5)
-        names([f"{x:g}" for x in levels[::step]])
-    if panel.marked is not None:
+    # Cell (y, x) covers the square from (x, y) to (x + 1, y + 1), so ticks lie at .5.
+    step = -(-len(plane.across) // MAX_TICKS)
+    axes.set_xticks(np.arange(0, len(plane.across), step) + 0.5)
+    axes.set_xticklabels([f"{x:g}" for x in plane.across[::step]])
+    step = -(-len(plane.up) // MAX_TICKS)
+    axes.set_yticks(np.arange(0, len(plane.up), step) + 0.5)
+    axes.set_yticklabels([f"{y:g}" for y in plane.up[::step]])
+    if panel.marked is None:
+        _write_corners(axes, panel, mesh, norm)
+    else:
         ys, xs = np.nonzero(panel.marked)
         axes.plot(xs + 0.5, ys + 0.5, "o", color="black", markersize=2.4, markeredgecolor="white", markeredgewidth=0.4)
-        return
-    for y, x, side in ((0, 0, "left"), (-1, -1, "right")):
+
+
+def _write_corners(axes: Axes, panel: Panel, mesh: QuadMesh, norm: Normalize) -> None:
+    """Write the values of the cleanest cell, bottom left, and the most corrupted one, top right."""
+    height, width = panel.values.shape
+    corners = ((0, 0, "left", (0.15, 0.5)), (-1, -1, "right", (width - 0.15, height - 0.5)))
+    for y, x, side, position in corners:
         value = float(panel.values[y, x])
         if not np.isfinite(value):
             continue
         red, green, blue, _ = mesh.cmap(norm(value))
-        shade = "white" if 0.2126 * red + 0.7152 * green + 0.0722 * blue < DARK else "black"
-        place = (0.15, 0.5) if side == "left" else (len(plane.across) - 0.15, len(plane.up) - 0.5)
-        axes.text(*place, short(value), ha=side, va="center", color=shade, fontsize=5.5)
+        luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue  # weights of Rec. 709
+        colour = "white" if luminance < DARK_LUMINANCE else "black"
+        axes.text(position[0], position[1], _three_digits(value), ha=side, va="center", color=colour, fontsize=5.5)
 
 
-def short(value: float) -> str:
-    """Three digits at most."""
+def _three_digits(value: float) -> str:
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
 def _norm(panels: list[Panel], *, signed: bool) -> Normalize:
+    """One scale for all panels."""
     values = np.concatenate([p.values.ravel() for p in panels])
-    known = values[np.isfinite(values)]
-    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     if signed:
         limit = max(abs(low), abs(high)) or 1.0
         return Normalize(-limit, limit)

@@ -1,4 +1,7 @@
-"""A metric under conditions that have names and no order, such as subsets of modalities: dots with intervals."""
+"""A metric under conditions without an order, such as subsets of modalities, as dots with intervals.
+
+Dimension legend: M rows, L conditions (named levels).
+"""
 
 from collections.abc import Iterator
 
@@ -7,57 +10,60 @@ from matplotlib.axes import Axes
 
 from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.analysis.scores import Scores
-from qamoe_bench.figures.curves import cover, seeds
+from qamoe_bench.figures.captions import interval_scope, place, seed_count
 from qamoe_bench.figures.drawing import Drawing
-from qamoe_bench.figures.labels import metric_label, metric_name
+from qamoe_bench.figures.labels import metric_axis_label, metric_name
 from qamoe_bench.figures.palette import styles
 from qamoe_bench.figures.style import BROAD, blank, legend, legend_height, line
 
-ROW = 0.065  # inches of height that a row takes under each condition
+DOT_SPACING = 0.065  # inches of height for each row under each condition
 
 
-def points(found: Analysis, width: float) -> Iterator[Drawing]:
-    """One figure per metric, of a protocol of named conditions."""
-    levels = found.section.levels
+def point_figures(analysis: Analysis, width: float) -> Iterator[Drawing]:
+    """One figure per metric, if the conditions of the protocol are named."""
+    levels = analysis.section.levels
     if levels.axis or len(levels.labels) < 2:
         return
-    names = [row.name for row in found.section.rows]
-    height = 0.6 + len(levels.labels) * max(0.3, ROW * (len(names) + 2))
-    for scores in found.scores:
-        figure = blank(width, height + legend_height(names, width) if width < BROAD else height)
+    names = [row.name for row in analysis.section.rows]
+    height = 0.6 + len(levels.labels) * max(0.3, DOT_SPACING * (len(names) + 2))
+    if width < BROAD:
+        height += legend_height(names, width)
+    for scores in analysis.scores:
+        figure = blank(width, height)
         axes = figure.add_subplot()
-        draw_points(axes, found, scores)
+        draw_points(axes, analysis, scores)
         legend(figure, *axes.get_legend_handles_labels())
-        yield Drawing(scores.metric.name, figure, caption(found, scores))
+        yield Drawing(scores.metric.name, figure, _caption(analysis, scores))
 
 
-def draw_points(axes: Axes, found: Analysis, scores: Scores) -> None:
-    """Conditions from top to bottom, and the rows of each one below the other."""
-    section, metric = found.section, scores.metric
-    numbers = scores.estimate(section.levels.means)  # (M, L)
-    low, high = (np.clip(end, *metric.range) for end in numbers.interval())
+def draw_points(axes: Axes, analysis: Analysis, scores: Scores) -> None:
+    """Draw the conditions from top to bottom, and within each the rows from top to bottom."""
+    section = analysis.section
+    metric = scores.metric
+    estimate = scores.estimate(section.levels.means)  # (M, L)
+    low, high = (np.clip(end, *metric.range) for end in estimate.interval())
     looks = styles(row.name for row in section.rows)
-    shown = [i for i in range(len(section.rows)) if np.isfinite(numbers.value[i]).any()]
+    shown = [i for i in range(len(section.rows)) if np.isfinite(estimate.value[i]).any()]
+    # Conditions are 1 apart; the rest of the distance separates them.
     offsets = np.linspace(-0.38, 0.38, len(shown)) if len(shown) > 1 else np.zeros(1)
-    places = np.arange(len(section.levels.labels))
+    centres = np.arange(len(section.levels.labels))
     for i, offset in zip(shown, offsets, strict=True):
-        value, reach = numbers.value[i], np.stack([numbers.value[i] - low[i], high[i] - numbers.value[i]])
-        look = {**line(looks[section.rows[i].name]), "linestyle": "none", "elinewidth": 0.7}
-        axes.errorbar(
-            metric.scale * value, places + offset, xerr=metric.scale * reach, label=section.rows[i].name, **look
-        )
-    for place in places[1:]:
-        axes.axhline(place - 0.5, color="0.8", linewidth=0.5)
+        value = estimate.value[i]
+        errors = np.stack([value - low[i], high[i] - value])  # (2, L)
+        name = section.rows[i].name
+        look = {**line(looks[name]), "linestyle": "none", "elinewidth": 0.7}
+        axes.errorbar(metric.scale * value, centres + offset, xerr=metric.scale * errors, label=name, **look)
+    for centre in centres[1:]:
+        axes.axhline(centre - 0.5, color="0.8", linewidth=0.5)
     axes.grid(visible=False, axis="y")
-    axes.set_yticks(places, section.levels.labels)
+    axes.set_yticks(centres, section.levels.labels)
     axes.tick_params(axis="y", length=0)
-    axes.set(xlabel=metric_label(metric), ylabel="condition", ylim=(len(places) - 0.5, -0.5))
+    axes.set(xlabel=metric_axis_label(metric), ylabel="condition", ylim=(len(centres) - 0.5, -0.5))
 
 
-def caption(found: Analysis, scores: Scores) -> str:
-    """What dots and bars are."""
+def _caption(analysis: Analysis, scores: Scores) -> str:
     return (
-        f"{metric_name(scores.metric)} under each condition of {found.section.protocol} on {found.section.dataset}. "
-        f"Dots are means over {seeds(found)}; bars are 95 % intervals for {cover(found)}. Rows meet the same corrupted "
-        "samples, so differences between them are surer than the bars suggest."
+        f"{metric_name(scores.metric)} under each condition of {place(analysis)}. Dots are means over "
+        f"{seed_count(analysis)}; bars are 95 % intervals over {interval_scope(analysis)}. All rows are evaluated on "
+        "the same corrupted samples, so differences between rows are known more precisely than the bars suggest."
     )

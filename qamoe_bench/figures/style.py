@@ -1,7 +1,7 @@
-"""How figures look: widths of columns, fonts, and each row's colour, marker and line.
+"""The style of figures: widths of columns, fonts, and the colour, marker and line of each row.
 
-Fonts are embedded: PDF holds TrueType outlines (type 42), which stay text that can be searched and edited; SVG holds
-paths, which look the same wherever it is opened. The font comes with matplotlib, so every machine draws alike.
+Fonts are embedded: PDF has TrueType outlines (type 42), which remain searchable and editable text; SVG has paths,
+which look the same in every viewer. The font comes with matplotlib, so all machines draw the same.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 
 from qamoe_bench.figures.palette import Style
 
-WIDTHS = {"one": 3.3, "two": 7.0}
+COLUMN_WIDTHS = {"one": 3.3, "two": 7.0}
 """Inches of one and of two columns of a page."""
-BROAD = 5.0  # inches from which on there is room beside a panel
+BROAD = 5.0  # inches; figures at least as wide have their legend to the right of the panels
 SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 7,
@@ -47,18 +47,19 @@ SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "path",
     "svg.hashsalt": "qamoe-bench",
 }
-MARKERS = {
+MARKER_CODES = {
     "circle": "o", "square": "s", "triangle-up": "^", "diamond": "D", "triangle-down": "v", "cross": "P",
     "triangle-left": "<", "triangle-right": ">",
 }  # fmt: skip
+"""matplotlib's codes of the markers of `qamoe_bench.figures.palette`."""
 QUIET = "0.35"
 """Grey of reference lines and remarks."""
-NAME = 30  # characters of a name's line in a legend
+LEGEND_NAME_WIDTH = 30  # characters of a line
 
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw and save inside of it, whatever the user's own matplotlib settings are."""
+    """Settings to draw and save under, independent of the user's matplotlib configuration."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(SETTINGS)
@@ -66,51 +67,65 @@ def styled() -> Iterator[None]:
 
 
 def blank(width: float, height: float) -> Figure:
-    """An empty figure of so many inches that arranges its parts by itself."""
+    """An empty figure, sizes in inches, that lays out its parts automatically."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
+    FigureCanvasAgg(figure)  # without pyplot, whose global state is not thread-safe
     return figure
 
 
 def line(style: Style) -> dict[str, Any]:
     """Arguments of `plot` for a row's line with markers."""
-    return {"color": style.colour, "marker": MARKERS[style.marker], "linestyle": dashes(style), "markeredgewidth": 0}
+    return {
+        "color": style.colour,
+        "marker": MARKER_CODES[style.marker],
+        "linestyle": dashes(style),
+        "markeredgewidth": 0,
+    }
 
 
 def dashes(style: Style) -> str | tuple[int, tuple[float, ...]]:
-    """The line style; lengths in line widths."""
+    """The line style of a row."""
+    # The palette has pixels for lines 1.5 wide, matplotlib expects multiples of the line width.
     return (0, tuple(length / 1.5 for length in style.dash)) if style.dash else "-"
 
 
-def wrapped(name: str, width: int = NAME) -> str:
-    """A long name on several lines, broken behind a `:` or `,` where there is one."""
+def wrapped(name: str, width: int = LEGEND_NAME_WIDTH) -> str:
+    """A long name on several lines, broken after `:`, `,` or a blank if possible."""
+    marked = name.replace(":", ":\0").replace(",", ",\0").replace(" ", " \0")  # \0: a break is allowed here
     lines = [""]
-    for part in name.replace(":", ":\0").replace(",", ",\0").replace(" ", " \0").split("\0"):
+    for part in marked.split("\0"):
         if lines[-1] and len(lines[-1]) + len(part.rstrip()) > width:
             lines.append("")
         lines[-1] += part
-    return "\n".join(line.rstrip()[i : i + width] for line in lines for i in range(0, len(line.rstrip()), width))
+    pieces = []
+    for text in (line.rstrip() for line in lines):
+        # A part that is still too long is cut anywhere.
+        pieces += [text[start : start + width] for start in range(0, len(text), width)]
+    return "\n".join(pieces)
 
 
 def legend(figure: Figure, handles: Sequence[Any], names: Sequence[str]) -> None:
-    """All rows' names: below the panels, or to their right where the figure is broad."""
-    shown, width = [wrapped(name) for name in names], figure.get_figwidth()
+    """Add a legend with all rows: below the panels, or to their right if the figure is broad."""
+    labels = [wrapped(name) for name in names]
+    width = figure.get_figwidth()
     if width >= BROAD:
-        figure.legend(handles, shown, loc="outside right upper")
+        figure.legend(handles, labels, loc="outside right upper")
     else:
-        figure.legend(handles, shown, loc="outside lower center", ncols=_columns(shown, width))
+        figure.legend(handles, labels, loc="outside lower center", ncols=_legend_columns(labels, width))
 
 
 def legend_height(names: Sequence[str], width: float) -> float:
-    """Inches that the legend takes below the panels."""
+    """Inches of the legend below the panels."""
     if width >= BROAD or not names:
         return 0.0
-    shown = [wrapped(name) for name in names]
-    lines = max(name.count("\n") + 1 for name in shown)
-    return 0.14 * (len(shown) / _columns(shown, width) + 1) * lines
+    labels = [wrapped(name) for name in names]
+    lines = max(label.count("\n") + 1 for label in labels)
+    # A line takes .14 inches; one more row is room for the frame.
+    return 0.14 * (len(labels) / _legend_columns(labels, width) + 1) * lines
 
 
-def _columns(shown: Sequence[str], width: float) -> int:
-    """How many columns of names fit side by side."""
-    longest = max(len(part) for name in shown for part in name.split("\n"))
-    return max(1, min(len(shown), int(width / (0.5 + 0.055 * longest))))
+def _legend_columns(labels: Sequence[str], width: float) -> int:
+    """The number of columns of labels that fit side by side."""
+    longest = max(len(line) for label in labels for line in label.split("\n"))
+    # A handle takes .5 inches, a character .055.
+    return max(1, min(len(labels), int(width / (0.5 + 0.055 * longest))))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.analysis.audits import COVERAGE
-from qamoe_bench.figures.palette import LIMIT
+from qamoe_bench.figures.palette import ORACLE_COLOUR
 from qamoe_bench.page.figure import Columns, Figure, listed, plain
 from qamoe_bench.page.marks import Look, rows, specification, tips
 
@@ -45,7 +45,7 @@ def _spec(names: tuple[str, ...], look: Look) -> dict[str, object]:
     base = alt.Chart(rows()).encode(x=x, y=y, color=look.colour(names))
     tip = tips(("row:N", "model", ""), ("x:Q", "nominal, %", ".0f"), ("value:Q", "inside, %", ".1f"))
     ends = alt.InlineData(values=[{"x": 0, "value": 0}, {"x": 100, "value": 100}])
-    diagonal = alt.Chart(ends).mark_line(strokeDash=[2, 3], color=LIMIT, strokeWidth=1.5).encode(x=x, y=y)
+    diagonal = alt.Chart(ends).mark_line(strokeDash=[2, 3], color=ORACLE_COLOUR, strokeWidth=1.5).encode(x=x, y=y)
     line = base.mark_line(strokeWidth=1.8).encode(strokeDash=look.dash(names))
     point = base.mark_point(filled=True, opacity=1, size=42).encode(shape=look.marker(names))
     target = base.mark_point(size=320, opacity=0, filled=True).encode(tooltip=tip)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from qamoe_bench.analysis.pareto import pareto_front
 from qamoe_bench.analysis.section import Row, Section
 from qamoe_bench.analysis.summaries import SweepSummary
-from qamoe_bench.figures.palette import LIMIT
+from qamoe_bench.figures.palette import ORACLE_COLOUR
 from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.page.figure import Columns, Figure, listed, plain, unit_of
 from qamoe_bench.page.marks import Look, number_format, rows, specification, tips
@@ -99,7 +99,7 @@ def _spec(metric: Metric, kind: str, names: tuple[str, ...], ticks: tuple[float,
     stairs = (
         alt.Chart(rows())
         .transform_filter("datum.front == 'yes'")
-        .mark_line(interpolate="step-after", color=LIMIT, strokeDash=[4, 3], strokeWidth=1.4)
+        .mark_line(interpolate="step-after", color=ORACLE_COLOUR, strokeDash=[4, 3], strokeWidth=1.4)
         .encode(x=x, y=y, order="x:Q")
     )
     rule = base.mark_rule(strokeWidth=1.4).encode(y=alt.Y("low:Q", title=title), y2="high:Q")

@@ -1,4 +1,7 @@
-"""Tables of audits: what the corruption did, what quality scores and predicted variances are worth."""
+"""Tables of audits: realised corruption, quality scores, predicted variances, experts, and sizes of models.
+
+Dimension legend: C conditions, L levels, K coverage levels, M metrics.
+"""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -6,154 +9,178 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from qamoe_bench.analysis.analyse import Analysis
-from qamoe_bench.analysis.audits import COVERAGE, INTERVENTIONS
+from qamoe_bench.analysis.audits import COVERAGE, INTERVENTIONS, QualityAudit
 from qamoe_bench.analysis.section import Row
-from qamoe_bench.report.metric_tables import oracle_rows
+from qamoe_bench.report.metric_tables import NOT_SIGNIFICANT, oracle_rows
 from qamoe_bench.report.table import Table, fitted, shown, without_empty
+from qamoe_bench.statistics.intervals import Estimate
 from qamoe_bench.store.store import StoredCell
 from qamoe_bench.vocabulary import MODALITIES
 
+SHARES = {"modalities": "modalities missing %", "frames": "frames missing %"}
+"""Names of the realised rates that are shares, and their row names."""
 
-def corruption_table(found: Analysis) -> Table:
-    """What the corruption really did."""
-    levels, titles = found.section.levels, {"modalities": "modalities missing %", "frames": "frames missing %"}
+
+def corruption_table(analysis: Analysis) -> Table:
+    """Realised corruption by level: missing modalities and frames, and the standard deviation of the noise."""
+    levels = analysis.section.levels
     rows = []
-    for name, of_conditions in found.realised.items():
-        values = levels.means(of_conditions)
-        if name in titles:
-            rows.append((titles[name], *(f"{100 * v:.1f}" for v in values)))
-        elif values.any():
-            rows.append((f"{name.removeprefix('noise_')} noise σ/σ_ref", *(f"{v:.2f}" for v in values)))
-    title = "What the corruption really did (mean over samples and modalities)"
+    for name, by_condition in analysis.realised.items():
+        values = levels.means(by_condition)  # (C,) -> (L,)
+        if name in SHARES:
+            rows.append((SHARES[name], *(f"{100 * v:.1f}" for v in values)))
+        elif values.any():  # protocols without noise need no row of zeros per modality
+            modality = name.removeprefix("noise_")
+            rows.append((f"{modality} noise σ/σ_ref", *(f"{v:.2f}" for v in values)))
+    title = "Realised corruption (mean over samples and modalities)"
     return fitted(Table(title, ("", *levels.labels), tuple(rows), levels.notes))
 
 
-def uncertainty_table(found: Analysis) -> Table:
+def uncertainty_table(analysis: Analysis) -> Table:
     """Likelihood, ranking and calibration of the predicted variances."""
-    last = found.section.levels.members[-1]
+    levels = analysis.section.levels
+    last = list(levels.members[-1])  # conditions of the last, most corrupted level
     rows = []
-    for name, u in found.uncertainty.items():
-        overall, at_last = u.covered.mean(0), u.covered[list(last), -1].mean()
-        numbers = (shown(u.nll, ".2f"), shown(u.rank, "+.2f"), shown(u.ause, ".2f"))
-        rows.append((name, *numbers, *(f"{100 * c:.0f}" for c in overall), f"{100 * at_last:.0f}"))
-    head = (
-        "model",
-        "NLL",
-        "ρ",
-        "AUSE",
-        *(f"{100 * c:.0f}" for c in COVERAGE),
-        f"95 at {found.section.levels.labels[-1]}",
-    )
+    for name, audit in analysis.uncertainty.items():
+        coverage = audit.covered.mean(0)  # (C, K) -> (K,)
+        coverage_at_last = audit.covered[last, -1].mean()
+        numbers = (shown(audit.nll, ".2f"), shown(audit.rank, "+.2f"), shown(audit.ause, ".2f"))
+        rows.append((name, *numbers, *(f"{100 * c:.0f}" for c in coverage), f"{100 * coverage_at_last:.0f}"))
+    nominal = [f"{100 * c:.0f}" for c in COVERAGE]
+    head = ("model", "NLL", "ρ", "AUSE", *nominal, f"95 at {levels.labels[-1]}")
     notes = (
-        "σ² read as a normal variance; means over levels; ρ: Spearman's of σ² with |error| (1: large errors are "
-        "foreseen); AUSE: 0 is perfect",
-        "10 … 95: % of labels inside the central interval of so many %: the calibration curve; less is overconfident",
+        "σ² is read as the variance of a Gaussian; means over levels; ρ: Spearman correlation of σ² with |error|, 1 is "
+        "best; AUSE: area under the sparsification error, 0 is best",
+        "10 … 95: % of labels inside the central interval of that nominal coverage (last column: at the last level "
+        "only); less than nominal: overconfident",
     )
-    return Table("Are the predicted variances worth anything?", head, tuple(rows), notes)
+    return Table("Calibration of the predicted variances", head, tuple(rows), notes)
 
 
-def quality_table(found: Analysis) -> Table:
-    """Rank correlation of quality scores with what they should know."""
-    modalities = [m for m in MODALITIES if any(m in q for q in found.quality.values())]
-    rows = []
-    for name, of in found.quality.items():
-        corruption = [shown(of[m].corruption, "+.2f") if m in of else "–" for m in modalities]
-        scatter = [shown(of[m].scatter, "+.2f") if m in of else "–" for m in modalities]
-        rows.append((name, *corruption, *scatter))
+def quality_table(analysis: Analysis) -> Table:
+    """Rank correlation of the quality scores with the corruption and with the scatter of clean frames."""
+    audits = analysis.quality
+    modalities = _modalities(audits)
+    rows = tuple((name, *_quality_cells(by_modality, modalities)) for name, by_modality in audits.items())
     head = ("model", *modalities, *(f"τ {m}" for m in modalities))
-    note = "−1: the score falls with every bit of corruption; 0: it knows nothing; –: nothing to rank"
-    table = without_empty(
-        Table(
-            "Do the quality scores know? Spearman's ρ of r_m with the corruption of modality m",
-            head,
-            tuple(rows),
-            (note,),
-        )
-    )
+    notes = [
+        "−1: the score falls monotonically with the corruption; 0: no association; –: undefined for constant values"
+    ]
+    title = "Quality scores against corruption: Spearman's ρ of r_m with the corruption of modality m"
+    # Only synthetic data has a known scatter: elsewhere the τ columns are empty and drop out.
+    table = without_empty(Table(title, head, rows))
     if len(table.header) > 1 + len(modalities):
-        more = "τ: with the true scatter of a sample's frames where nothing is corrupted; −1: it knows the sample"
-        return Table(table.title, table.header, table.rows, (note, more))
-    return table
+        notes.append("τ: the same with the true scatter of the sample's frames, without corruption; −1 is best")
+    return Table(table.title, table.header, table.rows, tuple(notes))
 
 
-def intervention_table(found: Analysis) -> Table:
-    """What happens to every metric when the scores are another sample's, or all the same."""
-    metrics = [s.metric for s in found.scores]
-    words = {"shuffled": "shuffled", "averaged": "mean"}
-    rows, idle = [], []
-    for name, of in found.intervention_effects.items():
-        cells, sure = [name], False
+def _quality_cells(by_modality: Mapping[str, QualityAudit], modalities: Sequence[str]) -> list[str]:
+    present = [by_modality.get(m) for m in modalities]
+    corruption = [
+        shown(audit.corruption, "+.2f") if audit else "–" for audit in present
+    ]  # NaN if the score or the corruption is constant
+    scatter = [shown(audit.scatter, "+.2f") if audit else "–" for audit in present]
+    return corruption + scatter
+
+
+def intervention_table(analysis: Analysis) -> Table:
+    """Change of every metric when the quality scores are shuffled between samples or replaced by their mean."""
+    rows = []
+    unaffected = []
+    for name, effects in analysis.intervention_effects.items():
+        cells = [name]
         for intervention in INTERVENTIONS:
-            low, high = of[intervention].interval()
-            for k, metric in enumerate(metrics):
-                clear = bool(low[k] > 0 or high[k] < 0)
-                sure |= clear
-                cells.append(f"{metric.show_change(float(of[intervention].value[k]))}{'' if clear else ' ≈'}")
+            cells += _changes(analysis, effects[intervention])
         rows.append(tuple(cells))
-        idle += [] if sure else [name]
-    head = (
-        "model",
-        *(f"{m.name} {words[i]}" if k == 0 else m.name for i in INTERVENTIONS for k, m in enumerate(metrics)),
+        if all(cell.endswith(NOT_SIGNIFICANT) for cell in cells[1:]):
+            unaffected.append(name)
+    metrics = [s.metric.name for s in analysis.scores]
+    head = ["model"]
+    for intervention in INTERVENTIONS:
+        head += [f"{metric} {intervention}" for metric in metrics]
+    notes = [
+        "change of the mean over levels when r_m is taken from another sample (shuffled) or replaced by its mean "
+        "(averaged); ≈: not significant, the 95 % interval includes 0"
+    ]
+    # In a large table a row of nothing but ≈ is easily overlooked.
+    if unaffected:
+        notes.append(f"no significant change in any metric: {', '.join(unaffected)}")
+    title = "Effect of shuffling or averaging the quality scores"
+    return fitted(Table(title, tuple(head), tuple(rows), tuple(notes)))
+
+
+def evaluation_table(analysis: Analysis) -> Table:
+    """Change of every metric and of the run time under non-default evaluation settings."""
+    section = analysis.section
+    rows = []
+    for (index, default_index), effect in analysis.evaluation_effects.items():
+        row = section.rows[index]
+        rows.append((row.name, *_changes(analysis, effect), _relative_time(row, section.rows[default_index])))
+    notes = (
+        "change of the mean over levels from the same checkpoint under default settings; ≈: not significant, the 95 % "
+        "interval includes 0",
+        "time: duration of a forward pass relative to default settings; meaningful if both ran on one machine",
     )
-    notes = ["change of the mean over levels when r_m is another sample's, or its mean; ≈: the 95 % interval holds 0"]
-    if idle:
-        notes.append(f"the score does not matter: no metric of {', '.join(idle)} changes for certain")
-    return fitted(Table("Do the quality scores matter?", head, tuple(rows), tuple(notes)))
+    head = ("model", *(s.metric.name for s in analysis.scores), "time")
+    return fitted(Table("Effect of evaluation settings", head, tuple(rows), notes))
 
 
-def evaluation_table(found: Analysis) -> Table:
-    """What settings of the evaluation change in every metric, and in time."""
-    rows, metrics = [], [s.metric for s in found.scores]
-    for (row, usual), change in found.evaluation_effects.items():
-        low, high = change.interval()
-        marks = ["" if low[k] > 0 or high[k] < 0 else " ≈" for k in range(len(metrics))]
-        changes = [f"{m.show_change(float(change.value[k]))}{marks[k]}" for k, m in enumerate(metrics)]
-        asked, as_usual = found.section.rows[row], found.section.rows[usual]
-        rows.append((asked.name, *changes, _times(asked, as_usual)))
-    note = "change of the mean over levels from the same weights without these settings; ≈: the 95 % interval holds 0"
-    more = "time: of a forward pass, as a multiple of theirs; only of cells that one machine ran"
-    head = ("model", *(m.name for m in metrics), "time")
-    return fitted(Table("What do settings of the evaluation change?", head, tuple(rows), (note, more)))
+def _changes(analysis: Analysis, effect: Estimate) -> list[str]:
+    """A signed change per metric, marked if its 95 % interval includes 0."""
+    low, high = effect.interval()  # (M,) each
+    cells = []
+    for k, scores in enumerate(analysis.scores):
+        is_significant = low[k] > 0 or high[k] < 0  # False for NaN
+        change = scores.metric.show_change(float(effect.value[k]))
+        cells.append(change if is_significant else f"{change} {NOT_SIGNIFICANT}")
+    return cells
 
 
-def _times(row: Row, usual: Row) -> str:
-    spent = [statistics.median(c.facts.seconds_per_sample for c in r.cells) for r in (row, usual)]
-    return f"{spent[0] / spent[1]:.2f}" if all(spent) else "–"
+def _relative_time(row: Row, default: Row) -> str:
+    seconds = statistics.median(c.facts.seconds_per_sample for c in row.cells)
+    default_seconds = statistics.median(c.facts.seconds_per_sample for c in default.cells)
+    # A stored time of 0 means that it was not measured.
+    return f"{seconds / default_seconds:.2f}" if seconds and default_seconds else "–"
 
 
-def expert_table(found: Analysis) -> Table:
-    """How many experts are in use."""
-    title = "How many experts are in use? exp of the entropy of their mean weights, mean over conditions and seeds"
-    return _by_modality(
-        title, found.experts, "1: one expert answers every sample; as many as there are: all are used alike"
-    )
+def expert_table(analysis: Analysis) -> Table:
+    """Effective number of experts per modality."""
+    usage = analysis.experts
+    modalities = _modalities(usage)
+    rows = []
+    for name, by_modality in usage.items():
+        rows.append((name, *(shown(by_modality.get(m, np.nan), ".1f") for m in modalities)))
+    title = "Effective number of experts: exp of the entropy of their mean weights, mean over conditions and seeds"
+    note = "1: one expert serves all samples; equal to the number of experts: all are used equally"
+    return Table(title, ("model", *modalities), tuple(rows), (note,))
 
 
-def _by_modality(title: str, values: Mapping[str, Mapping[str, float]], note: str) -> Table:
-    modalities = [m for m in MODALITIES if any(m in of for of in values.values())]
-    rows = tuple((name, *(shown(of.get(m, np.nan), ".1f") for m in modalities)) for name, of in values.items())
-    return Table(title, ("model", *modalities), rows, (note,))
+def _modalities(by_row: Mapping[str, Mapping[str, object]]) -> list[str]:
+    """The modalities that any row has a value for, in the usual order."""
+    present = set[str]().union(*by_row.values())
+    return [m for m in MODALITIES if m in present]
 
 
-def model_table(found: Analysis) -> Table:
+def model_table(analysis: Analysis) -> Table:
     """Size and training of each row."""
-    rows = tuple(
-        (row.name, row.regime or "–", _count(row.cells[0].facts.parameters), _epochs(row.cells), str(len(row.cells)))
-        for row in found.section.rows
-    )
-    return Table(
-        "Models", ("model", "regime", "parameters", "best epoch", "seeds"), rows, reference=oracle_rows(found.section)
-    )
+    rows = []
+    for row in analysis.section.rows:
+        parameters = _parameter_count(row.cells[0].facts.parameters)  # the same for all seeds
+        rows.append((row.name, row.regime or "–", parameters, _best_epochs(row.cells), str(len(row.cells))))
+    head = ("model", "regime", "parameters", "best epoch", "seeds")
+    return Table("Models", head, tuple(rows), reference=oracle_rows(analysis.section))
 
 
-def _epochs(cells: Sequence[StoredCell]) -> str:
-    if "specialists" in cells[0].facts.training:
-        return f"{len(cells[0].facts.training['specialists'])} specialists"
-    epochs = [str(c.facts.training["best_epoch"]) for c in cells if c.facts.training.get("best_epoch")]
-    return ", ".join(epochs) or "–"
+def _best_epochs(cells: Sequence[StoredCell]) -> str:
+    """The selected epoch of each seed; regime `matched` trains one specialist per condition instead."""
+    specialists = cells[0].facts.training.get("specialists")
+    if specialists is not None:
+        return f"{len(specialists)} specialists"
+    epochs = [cell.facts.training.get("best_epoch") for cell in cells]
+    return ", ".join(str(epoch) for epoch in epochs if epoch) or "–"
 
 
-def _count(parameters: int) -> str:
+def _parameter_count(parameters: int) -> str:
     if not parameters:
         return "–"
     for unit, size in (("M", 1e6), ("k", 1e3)):

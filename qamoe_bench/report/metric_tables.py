@@ -1,4 +1,7 @@
-"""Tables of metrics: by level, over whole sweeps, across runs, and one checkpoint against specialists."""
+"""Tables of metrics: by level, over all levels, across runs, and one checkpoint against specialists.
+
+Dimension legend: M rows, S seeds, C conditions, L levels.
+"""
 
 import numpy as np
 
@@ -7,164 +10,193 @@ from qamoe_bench.analysis.runs import THRESHOLDS, improvement_probabilities, int
 from qamoe_bench.analysis.scores import Scores
 from qamoe_bench.analysis.section import CONTROL, MEAN, Section
 from qamoe_bench.metrics.catalogue import Metric
-from qamoe_bench.report.table import Table, fitted, shown, without_empty
+from qamoe_bench.report.table import Table, counted, fitted, shown, without_empty
 from qamoe_bench.statistics.intervals import Estimate, mean_of_defined
 
-COLUMNS = {"auilc": "AUILC", "worst": "worst", "retention": "kept %", "reached": "reach %"}
+SUMMARY_HEADS = {"auilc": "AUILC", "worst": "worst", "retention": "retention %", "reached": "gap %"}
+"""Column heads of summaries other than the mean, by their names in `qamoe_bench.analysis.summaries`."""
+NOT_SIGNIFICANT = "≈"  # marks a change whose interval includes 0
 
 
-def level_table(found: Analysis, scores: Scores) -> Table:
+def level_table(analysis: Analysis, scores: Scores) -> Table:
     """A metric by level, means over seeds."""
-    section, metric = found.section, scores.metric
-    levels = mean_of_defined(section.levels.means(scores.values), 1)  # (M, L)
-    means = mean_of_defined(scores.values.mean(-1), 1)
-    rows = tuple((row.name, *map(metric.show, levels[i]), metric.show(means[i])) for i, row in enumerate(section.rows))
-    first = found.rankings[metric.name].is_first()
+    section = analysis.section
+    metric = scores.metric
+    levels = mean_of_defined(section.levels.means(scores.values), 1)  # (M, S, C) -> (M, S, L) -> (M, L)
+    means = mean_of_defined(scores.values.mean(-1), 1)  # (M,)
+    rows = []
+    for i, row in enumerate(section.rows):
+        rows.append((row.name, *map(metric.show, levels[i]), metric.show(means[i])))
+    is_first = analysis.rankings[metric.name].is_first()  # (M, L + 1), the last column for the mean
+    has_curve = len(section.levels.numbers) > 2  # two points make no curve, named conditions have no order
     return fitted(
         Table(
-            f"{metric.name}{_unit(metric)} ({metric.better} is better): {metric.title}",
-            ("model", *section.levels.labels, "mean"),
-            rows,
-            (*section.levels.notes, *_undefined(scores)),
-            oracle_rows(section),
-            frozenset((int(i), int(k) + 1) for i, k in np.argwhere(first)),
-            tuple(tuple(map(float, of)) for of in levels) if len(section.levels.numbers) > 2 else (),
+            title=f"{metric.name}{_unit(metric)} ({metric.better} is better): {metric.title}",
+            header=("model", *section.levels.labels, "mean"),
+            rows=tuple(rows),
+            notes=(*section.levels.notes, *_undefined(scores)),
+            reference=oracle_rows(section),
+            best=frozenset((int(i), int(k) + 1) for i, k in np.argwhere(is_first)),  # column 0 has the names
+            trends=tuple(tuple(map(float, curve)) for curve in levels) if has_curve else (),
         )
     )
 
 
-def summary_table(found: Analysis, scores: Scores) -> Table:
-    """One line per row: the mean with its interval, other summaries, the difference from the control, the rank."""
-    section, metric = found.section, scores.metric
-    summaries, ranks = found.summaries[metric.name], found.rankings[metric.name]
-    estimates = {name: s.estimate() for name, s in summaries.items()}
-    extra = [name for name in COLUMNS if name in summaries]
-    head = ("model", "mean ±", *(COLUMNS[n] for n in extra), "Δ", "interval", "rank")
+def summary_table(analysis: Analysis, scores: Scores) -> Table:
+    """One line per row: mean with interval, other summaries, difference from the control, rank."""
+    section = analysis.section
+    metric = scores.metric
+    summaries = analysis.summaries[metric.name]
+    ranks = analysis.rankings[metric.name]
+    # One estimate has the values of all rows, so compute each once.
+    estimates = {name: summary.estimate() for name, summary in summaries.items()}
+    extra = [name for name in SUMMARY_HEADS if name in summaries]
     rows = []
     for i, row in enumerate(section.rows):
-        others = [summaries[n].show(metric, float(estimates[n].value[i])) for n in extra]
-        rows.append(
-            (
-                row.name,
-                value_with_interval(metric, estimates["mean"], i),
-                *others,
-                *_difference(found, metric, i),
-                ranks.show(i),
-            )
-        )
-    first = frozenset((i, 1) for i in range(len(rows)) if ranks.is_first()[i, -1])
-    title = f"{metric.name}{_unit(metric)} over the whole sweep"
-    return without_empty(Table(title, head, tuple(rows), _power(found, metric), oracle_rows(section), first))
+        mean = value_with_interval(metric, estimates["mean"], i)
+        others = [summaries[name].show(metric, float(estimates[name].value[i])) for name in extra]
+        rows.append((row.name, mean, *others, *_difference(analysis, metric, i), ranks.show(i)))
+    head = ("model", "mean ±", *(SUMMARY_HEADS[name] for name in extra), "Δ", "interval", "rank")
+    is_first = ranks.is_first()[:, -1]  # (M,)
+    best = frozenset((i, 1) for i in range(len(rows)) if is_first[i])
+    title = f"{metric.name}{_unit(metric)}: summary over all levels"
+    return without_empty(Table(title, head, tuple(rows), _power(analysis, metric), oracle_rows(section), best))
 
 
 def value_with_interval(metric: Metric, estimate: Estimate, row: int) -> str:
-    """A row's value with half of its interval."""
-    shown = metric.show(float(estimate.value[row]))
+    """The value of a row with the half-width of its 95 % interval."""
+    value = metric.show(float(estimate.value[row]))
+    if value == "–":
+        return value
     low, high = estimate.interval()
-    return shown if shown == "–" else f"{shown}±{metric.show(float(high[row] - low[row]) / 2).removeprefix('0')}"
+    half_width = metric.show(float(high[row] - low[row]) / 2)
+    # Without the leading zero, so that tables fit a terminal.
+    return f"{value}±{half_width.removeprefix('0')}"
 
 
-def _difference(found: Analysis, metric: Metric, row: int) -> tuple[str, str]:
-    d = found.differences.get((metric.name, row))
-    if d is None or not np.isfinite(d.value):
+def _difference(analysis: Analysis, metric: Metric, row: int) -> tuple[str, str]:
+    """The difference from the control and its interval."""
+    difference = analysis.differences.get((metric.name, row))
+    if difference is None or not np.isfinite(difference.value):
         return "–", "–"
-    mark = "" if d.is_significant else " ≈"
-    value, low, high = (_short(metric.show_change(x)) for x in (d.value, d.low, d.high))
+    value = _short(metric.show_change(difference.value))
+    low = _short(metric.show_change(difference.low))
+    high = _short(metric.show_change(difference.high))
+    mark = "" if difference.is_significant else f" {NOT_SIGNIFICANT}"
     return f"{value}{mark}", f"{low} … {high}"
 
 
 def _short(change: str) -> str:
-    """Without the zero in front of the point, so that tables fit a terminal."""
+    """A change without the zero before the decimal point, so that tables fit a terminal."""
     return change.replace("+0.", "+.").replace("-0.", "-.")
 
 
-def how_to_read(found: Analysis) -> str:
-    """What the columns of every summary table mean."""
-    names = {name for of in found.summaries.values() for name in of}
-    covers = "other seeds (trainings, draws of the corruption) and other test samples"
-    if len(found.section.seeds) == 1:
-        covers = "other test samples only: one seed says nothing of other trainings"
-    words = [f"±: half the 95 % interval, for {covers}"]
-    words += ["AUILC: area under the curve, per unit of its axis"] if "auilc" in names else []
-    words += ["kept: worst level / clean"] if "retention" in names else []
-    words += [f"reach: share of the way from {MEAN} to oracle"] if "reached" in names else []
-    if found.differences:
-        words.append(
-            f"Δ: difference from {CONTROL} of the same regime on the same samples; its interval is Holm-corrected over "
-            "all rows and metrics shown, ≈ where it holds zero"
+def how_to_read(analysis: Analysis) -> str:
+    """Explain the columns of the summary tables of a section."""
+    names = set()
+    for by_name in analysis.summaries.values():
+        names |= set(by_name)
+    if len(analysis.section.seeds) > 1:
+        covered = "over seeds (training and corruption draws) and test samples"
+    else:
+        covered = "over test samples only: one seed does not cover the variation between trainings"
+    parts = [f"±: half-width of the 95 % interval {covered}"]
+    if "auilc" in names:
+        parts.append("AUILC: area under the curve of the metric over the levels, divided by their range")
+    if "retention" in names:
+        parts.append("retention: worst level relative to clean")
+    if "reached" in names:
+        parts.append(f"gap: share of the distance from {MEAN} to oracle that is closed")
+    if analysis.differences:
+        parts.append(
+            f"Δ: difference from {CONTROL} trained in the same regime, on the same samples; interval: simultaneous "
+            "95 % interval of Δ, Holm-corrected over all rows and metrics shown; ≈: not significant, the interval "
+            "includes 0"
         )
-    words.append("rank: best to worst that is possible, where pairs are told apart at 5 % (Holm over all pairs)")
-    return f"{'; '.join(words)}."
+    parts.append("rank: best to worst rank that the pairwise tests allow (5 %, Holm-corrected over all pairs)")
+    return f"{'; '.join(parts)}."
 
 
-def _power(found: Analysis, metric: Metric) -> tuple[str, ...]:
-    """What differences could have been found."""
-    powers = np.array([d.detectable for (name, _), d in found.differences.items() if name == metric.name])
-    if not np.isfinite(powers).any():
+def _power(analysis: Analysis, metric: Metric) -> tuple[str, ...]:
+    """The minimum difference from the control that this many seeds and samples detect."""
+    differences = analysis.differences.items()
+    detectable = np.array([d.detectable for (name, _), d in differences if name == metric.name])  # (M,) at most
+    if not np.isfinite(detectable).any():
         return ()
-    seeds, samples = len(found.section.seeds), found.section.samples
-    least = metric.show(float(np.nanmedian(powers)))
+    smallest = metric.show(float(np.nanmedian(detectable)))
+    seeds = len(analysis.section.seeds)
     return (
-        f"with {seeds} seed{'s' * (seeds > 1)} and {samples} samples a difference from {CONTROL} is found 8 times in "
-        f"10 from {least} on, before correction (median of the rows)",
+        f"minimum difference from {CONTROL} detectable with 80 % power: {smallest} ({counted(seeds, 'seed')}, "
+        f"{counted(analysis.section.samples, 'sample')}; median over rows, uncorrected)",
     )
 
 
-def runs_table(found: Analysis) -> Table:
-    """Interquartile means over runs (seed × level) and the probability that a run beats the control's."""
-    section = found.section
-    head, columns = ["model"], [[row.name for row in section.rows]]
-    for s in found.scores:
-        head += [s.metric.name, "P"]
-        columns.append([s.metric.show(x) for x in interquartile_means(section, s)])
-        columns.append([shown(x, ".2f") for x in improvement_probabilities(section, s)])
-    note = (
-        "in the manner of rliable (Agarwal et al. 2021): mean of the middle half of runs; P: probability that a run "
-        f"is better than one of {CONTROL} at the same level, ties half"
-    )
-    title = "Across runs (seed × level): interquartile means"
-    return without_empty(Table(title, tuple(head), tuple(zip(*columns, strict=True)), (note,), oracle_rows(section)))
+def runs_table(analysis: Analysis) -> Table:
+    """Interquartile means over runs (seed × level) and the probability of improvement over the control."""
+    section = analysis.section
+    head = ["model"]
+    columns = [[row.name for row in section.rows]]
+    has_probabilities = False
+    for scores in analysis.scores:
+        probabilities = improvement_probabilities(section, scores)
+        has_probabilities |= bool(np.isfinite(probabilities).any())
+        head += [scores.metric.name, "P"]
+        columns.append([scores.metric.show(x) for x in interquartile_means(section, scores)])
+        columns.append([shown(x, ".2f") for x in probabilities])
+    note = "as in rliable (Agarwal et al., 2021): mean of the middle 50 % of runs"
+    if has_probabilities:
+        note += (
+            f"; P: probability of improvement, that a run is better than a run of {CONTROL} at the same level (ties "
+            "count half)"
+        )
+    title = "Interquartile means across runs (seed × level)"
+    rows = tuple(zip(*columns, strict=True))
+    return without_empty(Table(title, tuple(head), rows, (note,), oracle_rows(section)))
 
 
-def profile_table(found: Analysis) -> Table | None:
-    """Performance profile: the share of runs that goes further than so far from `mean` to the oracle, in MAE."""
-    for s in found.scores:
-        shares = oracle_profile(found.section, s) if s.metric.name == "mae" else None
-        if shares is not None:
-            names = [row.name for row in found.section.rows]
-            rows = tuple((name, *(f"{100 * x:.0f}" for x in of)) for name, of in zip(names, shares, strict=True))
-            head = ("model", *(f">{100 * t:.0f} %" for t in THRESHOLDS))
-            title = "Performance profile: % of runs that go further than so much of the way from mean to oracle in MAE"
-            return Table(title, head, rows, (), oracle_rows(found.section))
-    return None
-
-
-def specialist_table(found: Analysis, scores: Scores) -> Table | None:
-    """One checkpoint minus specialists: regime spectrum minus matched per level, for models trained in both."""
-    section, metric = found.section, scores.metric
-    both = [
-        (row.model, one, many)
-        for row in section.rows
-        if row.regime == "spectrum"
-        and (one := section.find(row.model, "spectrum")) is not None
-        and (many := section.find(row.model, "matched")) is not None
-    ]
-    if not both:
+def profile_table(analysis: Analysis) -> Table | None:
+    """Performance profile: the share of runs that close more than a given share of the MAE gap to the oracle."""
+    section = analysis.section
+    mae = next((s for s in analysis.scores if s.metric.name == "mae"), None)
+    profiles = None if mae is None else oracle_profile(section, mae)
+    if profiles is None:
         return None
     rows = []
-    for model, one, many in both:
-        gap = scores.values[one] - scores.values[many]  # (S, C)
-        levels = mean_of_defined(section.levels.means(gap))
-        mean = mean_of_defined(gap.mean(-1))
-        rows.append((model, *map(metric.show_change, levels), metric.show_change(float(mean))))
+    for row, profile in zip(section.rows, profiles, strict=True):
+        rows.append((row.name, *(f"{100 * share:.0f}" for share in profile)))
+    head = ("model", *(f">{100 * t:.0f} %" for t in THRESHOLDS))
+    title = f"Performance profile: % of runs that close more than this share of the MAE gap from {MEAN} to oracle"
+    return Table(title, head, tuple(rows), (), oracle_rows(section))
+
+
+def specialist_table(analysis: Analysis, scores: Scores) -> Table | None:
+    """One checkpoint minus specialists: regime spectrum minus matched by level, for models trained in both."""
+    section = analysis.section
+    metric = scores.metric
+    rows = []
+    for row in section.rows:
+        if row.regime != "spectrum":
+            continue
+        # The first row of the model, so that variants of one name (other recipes) meet the same specialists.
+        spectrum = section.find(row.model, "spectrum")
+        matched = section.find(row.model, "matched")
+        if spectrum is None or matched is None:
+            continue
+        gap = scores.values[spectrum] - scores.values[matched]  # (S, C)
+        levels = mean_of_defined(section.levels.means(gap))  # (L,)
+        mean = mean_of_defined(gap.mean(-1))  # a scalar, over seeds
+        rows.append((row.model, *map(metric.show_change, levels), metric.show_change(float(mean))))
+    if not rows:
+        return None
     better = "positive" if metric.better == "higher" else "negative"
-    notes = (f"{better}: one checkpoint is better than a specialist for each level", *section.levels.notes)
-    title = f"{metric.name}{', points' if metric.unit == '%' else ''}: spectrum minus matched"
+    notes = (f"{better}: the single checkpoint is better than the specialist of the level", *section.levels.notes)
+    unit = ", points" if metric.unit == "%" else ""
+    title = f"{metric.name}{unit}: single checkpoint (spectrum) minus specialists (matched)"
     return fitted(Table(title, ("model", *section.levels.labels, "mean"), tuple(rows), notes))
 
 
 def oracle_rows(section: Section) -> tuple[str, ...]:
-    """Names of the rows that are no contestants."""
+    """Names of the rows that are oracles, which take no part in rankings."""
     return tuple(row.name for row in section.rows if row.is_oracle)
 
 
@@ -176,5 +208,6 @@ def _undefined(scores: Scores) -> tuple[str, ...]:
     if not scores.undefined:
         return ()
     return (
-        f"{scores.metric.name} is undefined in {scores.undefined} (model, seed, draw, level): –, as is what needs it",
+        f"{scores.metric.name} is undefined in {scores.undefined} (model, seed, draw, level) combinations; these and "
+        "values derived from them are shown as –",
     )

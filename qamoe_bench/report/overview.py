@@ -1,9 +1,10 @@
-"""Many protocols at a glance: one metric's mean over each sweep, a line per protocol and a line per model."""
+"""An overview of many protocols: one metric's mean over each sweep, a line per protocol and a line per model."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import Float
 
 from qamoe_bench.analysis.comparisons import Difference, Ranking, differences_from_control, ranking
 from qamoe_bench.analysis.parallel import map_in_order
@@ -11,119 +12,143 @@ from qamoe_bench.analysis.scores import score
 from qamoe_bench.analysis.section import CONTROL, Section, sections
 from qamoe_bench.metrics.catalogue import METRICS, Metric
 from qamoe_bench.metrics.dialects import Dialect
-from qamoe_bench.report.table import Chapter, Table, without_empty
+from qamoe_bench.report.table import Chapter, Table, counted, without_empty
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import mean_of_defined
 from qamoe_bench.store.store import StoredCell
 
-SHOWN = 3
-"""First rows of a protocol that are named; the others are counted."""
+MAX_NAMED = 3  # leading rows of a protocol that are named; further ones are counted
 
 
 @dataclass(frozen=True)
-class Glance:
+class SectionSummary:
     """One metric of a section.
 
     Attributes:
         section: Its rows.
-        means: Over seeds and conditions, by row, (M).
+        means: Mean over seeds and conditions of each row.
         ranks: See `qamoe_bench.analysis.comparisons`.
         differences: By row, from the control.
-        sign: 1 where higher is better, −1 where lower is.
+        sign: 1 if higher is better, −1 if lower is better.
     """
 
     section: Section
-    means: Values
+    means: Float[Values, " M"]
     ranks: Ranking
     differences: Mapping[int, Difference]
     sign: int
 
-    def firsts(self) -> list[int]:
-        """The rows that may be the best, best mean first."""
-        return [int(i) for i in np.argsort(-self.means * self.sign, kind="stable") if self.ranks.best[i, -1] == 1]
+    def leaders(self) -> list[int]:
+        """The rows that no row is significantly better than, by decreasing quality of their means."""
+        order = np.argsort(-self.means * self.sign, kind="stable")  # best first; ties in the order of the rows
+        return [int(i) for i in order if self.ranks.best[i, -1] == 1]
 
 
 @dataclass
-class _Record:
-    """What came of a row in all protocols."""
+class _ModelRecord:
+    """The results of one model in all protocols.
+
+    Attributes:
+        protocols: Number of protocols that have the row.
+        better: In how many of them it is significantly better than the control.
+        not_significant: In how many the difference is not significant.
+        worse: In how many it is significantly worse.
+        firsts: In how many no row is significantly better.
+        ranks: Midpoint of the possible ranks in each protocol.
+    """
 
     protocols: int = 0
     better: int = 0
-    unsure: int = 0
+    not_significant: int = 0
     worse: int = 0
     firsts: int = 0
     ranks: list[float] = field(default_factory=list)
 
 
 def overview(cells: Iterable[StoredCell], dialect: Dialect, metric: str) -> Chapter:
-    """Which models lead under which protocol, and how often each is surely better than the control."""
+    """Leading models of each protocol, and how often each model is significantly better than the control."""
     shown = METRICS[metric]
-    found = list(map_in_order(lambda section: _glance(section, dialect, metric), sections(cells)))
+    # Sections are independent, so threads summarise them; the order of the sections is kept.
+    summaries = list(map_in_order(lambda section: _summary(section, dialect, metric), sections(cells)))
     lines = (
         f"{metric}, mean over all levels of each protocol and over seeds ({shown.better} is better: {shown.title}); "
-        f"metric dialect {dialect.name}.",
-        "Pairs of a protocol are told apart at 5 % (Holm over all its pairs); differences from the control are "
-        "corrected over the rows of a protocol, not over protocols.",
+        f"metric dialect: {dialect.name}.",
+        "Pairs within a protocol are tested at 5 % (Holm-corrected over all its pairs); differences from the control "
+        "are corrected over the rows of a protocol, not across protocols.",
     )
-    return Chapter(
-        f"Overview of {len(found)} protocol{'s' * (len(found) > 1)}", lines, (_protocols(found, shown), _models(found))
-    )
+    heading = f"Overview of {counted(len(summaries), 'protocol')}"
+    return Chapter(heading, lines, (_protocol_table(summaries, shown), _model_table(summaries)))
 
 
-def _glance(section: Section, dialect: Dialect, metric: str) -> Glance:
+def _summary(section: Section, dialect: Dialect, metric: str) -> SectionSummary:
     scores = score(section, dialect, metric)
     differences = {row: d for (_, row), d in differences_from_control(section, [scores]).items()}
-    means = mean_of_defined(scores.values.mean(-1), 1)
-    found = Glance(section, means, ranking(section, scores), differences, scores.metric.sign)
-    section.clear_cache()
-    return found
+    means = mean_of_defined(scores.values.mean(-1), 1)  # (M, S, C) -> (M, S) -> (M,)
+    summary = SectionSummary(section, means, ranking(section, scores), differences, scores.metric.sign)
+    section.clear_cache()  # or the predictions of all protocols would stay in memory
+    return summary
 
 
-def _protocols(found: Sequence[Glance], metric: Metric) -> Table:
-    rows = tuple(_protocol(glance, metric) for glance in found)
-    head = ("protocol", "data", "rows", "seeds", "samples", metric.name, "best, or not surely worse than the best")
+def _protocol_table(summaries: Sequence[SectionSummary], metric: Metric) -> Table:
+    rows = tuple(_protocol_row(summary, metric) for summary in summaries)
+    head = ("protocol", "data", "rows", "seeds", "samples", metric.name, "best or tied")
     return Table("By protocol", head, rows)
 
 
-def _protocol(glance: Glance, metric: Metric) -> tuple[str, ...]:
-    section, firsts = glance.section, glance.firsts()
-    named = [section.rows[i].name for i in firsts[:SHOWN]]
-    more = [f"and {len(firsts) - SHOWN} more"] if len(firsts) > SHOWN else []
-    best = metric.show(float(glance.means[firsts[0]])) if firsts else "–"
-    sizes = (str(n) for n in (len(section.rows), len(section.seeds), section.samples))
-    return section.protocol, section.dataset, *sizes, best, ", ".join(named + more) or "–"
+def _protocol_row(summary: SectionSummary, metric: Metric) -> tuple[str, ...]:
+    section = summary.section
+    leaders = summary.leaders()
+    names = [section.rows[i].name for i in leaders[:MAX_NAMED]]
+    if len(leaders) > MAX_NAMED:
+        names.append(f"and {len(leaders) - MAX_NAMED} more")
+    best = metric.show(float(summary.means[leaders[0]])) if leaders else "–"
+    sizes = (str(len(section.rows)), str(len(section.seeds)), str(section.samples))
+    return section.protocol, section.dataset, *sizes, best, ", ".join(names) or "–"
 
 
-def _models(found: Sequence[Glance]) -> Table:
-    records: dict[str, _Record] = {}
-    for glance in found:
-        for i, row in enumerate(glance.section.rows):
-            _add(records.setdefault(row.name, _Record()), glance, i)
-    rows = tuple(_line(name, r) for name, r in sorted(records.items(), key=_standing))
-    head = ("model", "protocols", "may be best", "mean rank", "better", "≈", "worse")
-    note = f"mean rank: of the middle of the ranks that are possible; better, ≈, worse: than {CONTROL}, in how many"
-    return without_empty(Table("By model", head, rows, (f"{note} protocols for certain",)))
+def _model_table(summaries: Sequence[SectionSummary]) -> Table:
+    records: dict[str, _ModelRecord] = {}
+    for summary in summaries:
+        for i, row in enumerate(summary.section.rows):
+            _add(records.setdefault(row.name, _ModelRecord()), summary, i)
+    rows = tuple(_model_row(name, record) for name, record in sorted(records.items(), key=_by_mean_rank))
+    head = ("model", "protocols", "best or tied", "mean rank", "better", "≈", "worse")
+    note = (
+        "mean rank: mean over protocols of the midpoint of the possible ranks; better, ≈, worse: number of protocols "
+        f"where the model is significantly better, not significantly different and significantly worse than {CONTROL}"
+    )
+    return without_empty(Table("By model", head, rows, (note,)))
 
 
-def _add(record: _Record, glance: Glance, row: int) -> None:
+def _add(record: _ModelRecord, summary: SectionSummary, row: int) -> None:
     record.protocols += 1
-    low, high = glance.ranks.best[row, -1], glance.ranks.worst[row, -1]
-    record.firsts += int(low == 1)
-    record.ranks += [(low + high) / 2] if low else []
-    if (d := glance.differences.get(row)) is not None and np.isfinite(d.value):
-        gain = glance.sign * d.value
-        record.better += d.is_significant and gain > 0
-        record.worse += d.is_significant and gain < 0
-        record.unsure += not d.is_significant
+    best = summary.ranks.best[row, -1]  # 0: the row has no rank
+    worst = summary.ranks.worst[row, -1]
+    if best:
+        record.ranks.append((best + worst) / 2)
+    if best == 1:
+        record.firsts += 1
+    difference = summary.differences.get(row)
+    if difference is None or not np.isfinite(difference.value):
+        return
+    if not difference.is_significant:
+        record.not_significant += 1
+    elif summary.sign * difference.value > 0:
+        record.better += 1
+    else:
+        record.worse += 1
 
 
-def _standing(item: tuple[str, _Record]) -> tuple[float, str]:
+def _by_mean_rank(item: tuple[str, _ModelRecord]) -> tuple[float, str]:
+    """Sorting key: best mean rank first, models without a rank (the oracle) last."""
     name, record = item
     return float(np.mean(record.ranks)) if record.ranks else np.inf, name
 
 
-def _line(name: str, r: _Record) -> tuple[str, ...]:
-    compared = r.better + r.unsure + r.worse
-    counts = [str(n) if compared else "–" for n in (r.better, r.unsure, r.worse)]
-    rank = f"{np.mean(r.ranks):.1f}" if r.ranks else "–"
-    return name, str(r.protocols), str(r.firsts) if r.ranks else "–", rank, *counts
+def _model_row(name: str, record: _ModelRecord) -> tuple[str, ...]:
+    counts = (record.better, record.not_significant, record.worse)
+    # The control itself is never compared, which is not the same as 0 protocols.
+    compared = [str(n) for n in counts] if sum(counts) else ["–"] * len(counts)
+    firsts = str(record.firsts) if record.ranks else "–"
+    mean_rank = f"{np.mean(record.ranks):.1f}" if record.ranks else "–"
+    return name, str(record.protocols), firsts, mean_rank, *compared

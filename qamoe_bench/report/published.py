@@ -1,8 +1,8 @@
-"""Published numbers beside measured ones, with backbone, dialect and confidence, and never in a ranking.
+"""Published numbers next to measured ones, with backbone, dialect and confidence, and never in a ranking.
 
-`published.csv` beside this file holds them, with the source of each. A number belongs to a protocol of the suite only
-as far as its paper's description does; `confidence` says how well it is known: read in the paper or its code, from a
-secondary description, or inferred. Where the dialect is not known, it is empty.
+`published.csv`, next to this file, holds the numbers with their sources. A number is assigned to a protocol of the
+suite only to the extent that its paper describes the same protocol; `confidence` reports how the number is known: read
+in the paper or its code, from a secondary description, or inferred. The dialect is empty if it is not known.
 """
 
 import csv
@@ -19,9 +19,10 @@ from qamoe_bench.metrics.catalogue import METRICS
 from qamoe_bench.registry import models_in_print
 from qamoe_bench.report.table import Table
 
-COLUMNS = {"acc2": "acc2_non0", "f1": "f1_non0", "acc7": "acc7", "mae": "mae", "corr": "corr"}
-"""Columns of the file and the metrics that come nearest to them."""
-CLEAN, AVERAGE = "clean", "average"
+PUBLISHED_METRICS = {"acc2": "acc2_non0", "f1": "f1_non0", "acc7": "acc7", "mae": "mae", "corr": "corr"}
+"""Columns of the file and the closest metric of the suite."""
+CLEAN_CONDITION = "clean"
+AVERAGE = "average"
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,14 @@ class Published:
     Attributes:
         method: Its name in print.
         dataset: `mosi` or `mosei`.
-        protocol: The suite's protocol that comes nearest, or a name of its own.
-        condition: A condition of that protocol, `clean`, `average` over all but the clean one, or `auilc`.
+        protocol: The closest protocol of the suite, or a separate name.
+        condition: A condition of that protocol, `clean`, `average` over all conditions except clean, or `auilc`.
         values: By column of the file; accuracies in percent.
-        backbone: Features or encoders, as far as they are known.
-        dialect: See `qamoe_bench.metrics.dialects`; empty where it is not known.
-        confidence: How well it is known.
-        source: Where it stands.
-        note: What else to know.
+        backbone: Features or encoders, if known.
+        dialect: See `qamoe_bench.metrics.dialects`; empty if it is not known.
+        confidence: How the number is known.
+        source: Publication and place.
+        note: Further remarks.
     """
 
     method: str
@@ -55,74 +56,97 @@ class Published:
 
 @cache
 def published() -> tuple[Published, ...]:
-    """Everything that is shipped."""
+    """All published lines that the package contains."""
     text = files("qamoe_bench.report").joinpath("published.csv").read_text(encoding="utf-8")
-    return tuple(_line(line) for line in csv.DictReader(text.splitlines()))
+    return tuple(_parsed(line) for line in csv.DictReader(text.splitlines()))
 
 
-def _line(line: Mapping[str, str]) -> Published:
-    values = {name: float(line[name]) for name in COLUMNS if line[name]}
-    words = ("backbone", "dialect", "confidence", "source", "note")
+def _parsed(line: Mapping[str, str]) -> Published:
     return Published(
-        line["method"], line["dataset"], line["protocol"], line["condition"], values, *(line[w] for w in words)
+        method=line["method"],
+        dataset=line["dataset"],
+        protocol=line["protocol"],
+        condition=line["condition"],
+        values={name: float(line[name]) for name in PUBLISHED_METRICS if line[name]},
+        backbone=line["backbone"],
+        dialect=line["dialect"],
+        confidence=line["confidence"],
+        source=line["source"],
+        note=line["note"],
     )
 
 
-def published_table(found: Analysis) -> Table | None:
-    """What is published for the data set under the protocol, and for clean data, with measured rows above theirs."""
-    section = found.section
+def published_table(analysis: Analysis) -> Table | None:
+    """Published numbers for the data set under the protocol and on clean data, each below its measured counterpart.
+
+    None if nothing is published.
+    """
+    section = analysis.section
     dataset, *_ = section.dataset.split("-")  # mosi-aligned is a file of mosi
-    protocols = {section.protocol} | ({CLEAN} if _conditions(section, CLEAN) else set())
+    protocols = {section.protocol}
+    if _conditions(section, CLEAN_CONDITION):
+        protocols.add(CLEAN_CONDITION)
     lines = [p for p in published() if p.dataset == dataset and p.protocol in protocols]
     if not lines:
         return None
-    order = [CLEAN, *section.conditions, AVERAGE]
+    order = [CLEAN_CONDITION, *section.conditions, AVERAGE]  # as in the tables by level
+    # Conditions that the section lacks (`auilc`) come last.
     lines.sort(key=lambda p: (order.index(p.condition) if p.condition in order else len(order), p.method))
-    head = ("method", "condition", *COLUMNS, "backbone", "dialect", "confidence")
-    sources = dict.fromkeys(p.source for p in lines)
+    head = ("method", "condition", *PUBLISHED_METRICS, "backbone", "dialect", "confidence")
+    sources = dict.fromkeys(p.source for p in lines)  # without repetitions, in order
     notes = (
-        "as printed, for orientation: other features, other code, often another protocol; not ranked, not compared",
+        "published values as printed, for orientation only: features, code and often the protocol differ; not ranked, "
+        "not compared",
         f"sources: {'; '.join(sources)}",
     )
-    return Table("Published, beside what is measured here", head, tuple(_rows(found, lines)), notes)
+    return Table("Published and measured values", head, tuple(_rows(analysis, lines)), notes)
 
 
-def _rows(found: Analysis, lines: Sequence[Published]) -> Iterator[tuple[str, ...]]:
+def _rows(analysis: Analysis, lines: Sequence[Published]) -> Iterator[tuple[str, ...]]:
+    """Each published line below the measured rows of the same method and condition."""
     implementations = models_in_print()
-    for p in lines:
-        for row in found.section.rows:
-            if row.model in implementations.get(p.method, ()) and _conditions(found.section, p.condition):
-                yield _measured(found, row, p.condition)
-        values = (_shown(name, p.values.get(name, np.nan)) for name in COLUMNS)
-        yield p.method, p.condition, *values, p.backbone or "–", p.dialect or "–", p.confidence
+    for line in lines:
+        models = implementations.get(line.method, ())
+        for row in analysis.section.rows:
+            if row.model in models and _conditions(analysis.section, line.condition):
+                yield _measured(analysis, row, line.condition)
+        values = (_shown(column, line.values.get(column, np.nan)) for column in PUBLISHED_METRICS)
+        yield line.method, line.condition, *values, line.backbone or "–", line.dialect or "–", line.confidence
 
 
 def _shown(column: str, value: float) -> str:
-    metric = METRICS[COLUMNS[column]]
-    return metric.show(value / metric.scale)
+    metric = METRICS[PUBLISHED_METRICS[column]]
+    return metric.show(value / metric.scale)  # the file has percent, `show` expects shares
 
 
-def _measured(found: Analysis, row: Row, condition: str) -> tuple[str, ...]:
-    places, label = _conditions(found.section, condition), found.section.label
+def _measured(analysis: Analysis, row: Row, condition: str) -> tuple[str, ...]:
+    """A measured row under a published condition, mean over seeds, draws and the conditions that it comprises."""
+    conditions = _conditions(analysis.section, condition)
     values = []
-    for metric in COLUMNS.values():
-        definition = found.dialect.definitions.get(metric)
-        answers = row.predictions_for(metric)[:, :, places].astype(np.float64)
-        value = float(definition(answers, label).mean()) if definition else np.nan
+    for metric in PUBLISHED_METRICS.values():
+        definition = analysis.dialect.definitions.get(metric)
+        predictions = row.predictions_for(metric)[:, :, conditions].astype(np.float64)  # (S, V, C, N)
+        value = (
+            float(definition(predictions, analysis.section.label).mean()) if definition else np.nan
+        )  # (S, V, C) -> scalar
         values.append(METRICS[metric].show(value))
-    return f"{row.name}, measured", condition, *values, found.section.dataset, found.dialect.name, "measured"
+    return f"{row.name}, measured", condition, *values, analysis.section.dataset, analysis.dialect.name, "measured"
 
 
 def _conditions(section: Section, name: str) -> list[int]:
-    """Indices of the section's conditions that a published condition means; none where it has no such."""
+    """Indices of the section's conditions that a published condition comprises; empty if there are none."""
     names = list(section.conditions)
-    whole = (
-        section.clean
-        if section.clean is not None
-        else next((names.index(n) for n in ("all", CLEAN) if n in names), None)
-    )
-    if name == CLEAN:
-        return [] if whole is None else [whole]
+    clean = _clean_condition(section)
+    if name == CLEAN_CONDITION:
+        return [] if clean is None else [clean]
     if name == AVERAGE:
-        return [i for i in range(len(names)) if i != whole]
+        return [i for i in range(len(names)) if i != clean]
     return [names.index(name)] if name in names else []
+
+
+def _clean_condition(section: Section) -> int | None:
+    """Index of the condition without corruption; protocols of named conditions call it `all` or `clean`."""
+    if section.clean is not None:
+        return section.clean
+    names = list(section.conditions)
+    return next((names.index(name) for name in ("all", CLEAN_CONDITION) if name in names), None)

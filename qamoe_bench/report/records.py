@@ -1,10 +1,11 @@
-"""An analysis as flat records, one number each: what `--format json` and `--format csv` print, for programs.
+"""Analyses as flat records, one number each: the output of `--format json` and `--format csv`, for programs.
 
-Every record has the keys of `KEYS`. `statistic` says what the number is: `value` under one condition; `mean`, `auilc`,
+Every record has the keys of `RECORD_KEYS`. `statistic` names the number: `value` under one condition; `mean`, `auilc`,
 `worst`, `retention` or `reached` over the sweep (see `qamoe_bench.analysis.summaries`); `difference` from the control
-(Holm-corrected ends, and `p` before correction); `rank` (`low` and `high`: the best and worst that are possible);
+(with Holm-corrected ends, and `p` before correction); `rank` (`low` and `high`: the best and worst possible rank);
 `interquartile_mean` and `probability_of_improvement` over runs (see `qamoe_bench.analysis.runs`);
-`shuffled` or `averaged`, what a metric gains with foreign quality scores; `audit`. A value that is undefined is null.
+`shuffled` or `averaged`, the change of a metric under modified quality scores; `audit`. Undefined values are null.
+Keys and names of statistics are a stable interface.
 """
 
 import csv
@@ -22,7 +23,8 @@ from qamoe_bench.analysis.runs import improvement_probabilities, interquartile_m
 from qamoe_bench.analysis.scores import Scores
 from qamoe_bench.analysis.section import CONTROL, Row
 
-KEYS = (
+# In the order of the columns of the CSV.
+RECORD_KEYS = (
     "dataset", "protocol", "dialect", "regime", "model", "row", "condition", "level", "statistic", "metric", "value",
     "low", "high", "p", "against", "seeds", "samples",
 )  # fmt: skip
@@ -30,117 +32,144 @@ NUMBERS = ("level", "value", "low", "high", "p")
 Record = dict[str, Any]
 
 
-def records(found: Iterable[Analysis]) -> Iterator[Record]:
+def records(analyses: Iterable[Analysis]) -> Iterator[Record]:
     """Every number of every analysis."""
-    return (record for analysis in found for record in _records(analysis))
+    for analysis in analyses:
+        yield from _records(analysis)
 
 
-def as_json(found: Iterable[Analysis]) -> str:
-    """A list of objects; no NaN, for programs refuse it."""
-    # The encoder indents many times slower than it writes; records are flat, so that separators can do it.
+def as_json(analyses: Iterable[Analysis]) -> str:
+    """A list of objects; undefined values are null because many parsers reject NaN."""
+    # json's indentation falls back to a slow Python encoder; records are flat, so separators can do the layout.
     encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",\n  ", ": ")).encode
-    return "[\n" + ",\n".join(f" {{\n  {encode(record)[1:-1]}\n }}" for record in records(found)) + "\n]\n"
+    objects = (f" {{\n  {encode(record)[1:-1]}\n }}" for record in records(analyses))
+    return "[\n" + ",\n".join(objects) + "\n]\n"
 
 
-def as_csv(found: Iterable[Analysis]) -> str:
-    """One line per record, empty where a value is undefined."""
+def as_csv(analyses: Iterable[Analysis]) -> str:
+    """One line per record; undefined values are empty."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, KEYS, lineterminator="\n")
+    writer = csv.DictWriter(text, RECORD_KEYS, lineterminator="\n")  # not \r\n, so that files are equal on all systems
     writer.writeheader()
-    writer.writerows(records(found))
+    writer.writerows(records(analyses))
     return text.getvalue()
 
 
-def _records(found: Analysis) -> Iterator[Record]:
-    for scores in found.scores:
-        yield from _by_condition(found, scores)
-        yield from _summaries(found, scores)
-        yield from _differences(found, scores)
-        yield from _ranks(found, scores)
-        yield from _across_runs(found, scores)
-    yield from _audits(found)
+def _records(analysis: Analysis) -> Iterator[Record]:
+    for scores in analysis.scores:
+        yield from _by_condition(analysis, scores)
+        yield from _summaries(analysis, scores)
+        yield from _differences(analysis, scores)
+        yield from _ranks(analysis, scores)
+        yield from _across_runs(analysis, scores)
+    yield from _uncertainty_audits(analysis)
+    yield from _quality_audits(analysis)
+    yield from _intervention_effects(analysis)
+    yield from _expert_audits(analysis)
 
 
-def _record(found: Analysis, row: Row, statistic: str, metric: str, value: float, **more: Any) -> Record:
+def _record(analysis: Analysis, row: Row, statistic: str, metric: str, value: float, **more: Any) -> Record:
     own = {
-        "dataset": found.section.dataset, "protocol": found.section.protocol, "dialect": found.dialect.name,
+        "dataset": analysis.section.dataset, "protocol": analysis.section.protocol, "dialect": analysis.dialect.name,
         "regime": row.regime, "model": row.model, "row": row.name, "statistic": statistic, "metric": metric,
-        "value": value, "seeds": len(row.seeds), "samples": found.section.samples,
+        "value": value, "seeds": len(row.seeds), "samples": analysis.section.samples,
     }  # fmt: skip
-    filled = dict.fromkeys(KEYS) | own | more
+    filled = dict.fromkeys(RECORD_KEYS) | own | more  # the first operand gives the order of the keys
     for key in NUMBERS:
-        if isinstance(number := filled[key], float):
+        number = filled[key]
+        if isinstance(number, float):  # includes NumPy's, which json cannot encode
             filled[key] = float(number) if math.isfinite(number) else None
     return filled
 
 
-def _by_condition(found: Analysis, scores: Scores) -> Iterator[Record]:
-    section = found.section
-    facts = section.cells[0].facts.conditions
-    numbers = scores.estimate()  # (M, C)
-    low, high = numbers.interval()
+def _by_condition(analysis: Analysis, scores: Scores) -> Iterator[Record]:
+    section = analysis.section
+    conditions = section.cells[0].facts.conditions
+    estimate = scores.estimate()  # (M, C)
+    low, high = estimate.interval()
     for i, row in enumerate(section.rows):
-        for k, condition in enumerate(facts):
+        for k, condition in enumerate(conditions):
             levels = list(condition["levels"].values())
             yield _record(
-                found, row, "value", scores.metric.name, numbers.value[i, k], low=low[i, k], high=high[i, k],
-                condition=condition["name"], level=levels[0] if len(levels) == 1 else None,
+                analysis, row, "value", scores.metric.name, estimate.value[i, k], low=low[i, k], high=high[i, k],
+                condition=condition["name"],
+                level=levels[0] if len(levels) == 1 else None,  # on a plane, the name has both
             )  # fmt: skip
 
 
-def _summaries(found: Analysis, scores: Scores) -> Iterator[Record]:
-    for name, summary in found.summaries[scores.metric.name].items():
-        numbers = summary.estimate()
-        low, high = numbers.interval()
-        for i, row in enumerate(found.section.rows):
-            yield _record(found, row, name, scores.metric.name, numbers.value[i], low=low[i], high=high[i])
+def _summaries(analysis: Analysis, scores: Scores) -> Iterator[Record]:
+    for name, summary in analysis.summaries[scores.metric.name].items():
+        estimate = summary.estimate()  # (M,)
+        low, high = estimate.interval()
+        for i, row in enumerate(analysis.section.rows):
+            yield _record(analysis, row, name, scores.metric.name, estimate.value[i], low=low[i], high=high[i])
 
 
-def _differences(found: Analysis, scores: Scores) -> Iterator[Record]:
-    for (metric, i), d in found.differences.items():
+def _differences(analysis: Analysis, scores: Scores) -> Iterator[Record]:
+    for (metric, i), d in analysis.differences.items():
         if metric == scores.metric.name:
-            row = found.section.rows[i]
-            yield _record(found, row, "difference", metric, d.value, low=d.low, high=d.high, p=d.p, against=CONTROL)
+            row = analysis.section.rows[i]
+            yield _record(analysis, row, "difference", metric, d.value, low=d.low, high=d.high, p=d.p, against=CONTROL)
 
 
-def _ranks(found: Analysis, scores: Scores) -> Iterator[Record]:
-    ranks = found.rankings[scores.metric.name]
-    for i, row in enumerate(found.section.rows):
-        if low := int(ranks.best[i, -1]):
-            high = int(ranks.worst[i, -1])
-            yield _record(found, row, "rank", scores.metric.name, (low + high) / 2, low=low, high=high)
+def _ranks(analysis: Analysis, scores: Scores) -> Iterator[Record]:
+    ranks = analysis.rankings[scores.metric.name]
+    for i, row in enumerate(analysis.section.rows):
+        best = int(ranks.best[i, -1])  # the last column is the mean over conditions; 0: the row has no rank
+        if best:
+            worst = int(ranks.worst[i, -1])
+            yield _record(analysis, row, "rank", scores.metric.name, (best + worst) / 2, low=best, high=worst)
 
 
-def _across_runs(found: Analysis, scores: Scores) -> Iterator[Record]:
-    section, metric = found.section, scores.metric.name
-    means, wins = interquartile_means(section, scores), improvement_probabilities(section, scores)
-    for row, mean, chance in zip(section.rows, means, wins, strict=True):
-        yield _record(found, row, "interquartile_mean", metric, mean)
-        if np.isfinite(chance):
-            yield _record(found, row, "probability_of_improvement", metric, chance, against=CONTROL)
+def _across_runs(analysis: Analysis, scores: Scores) -> Iterator[Record]:
+    section = analysis.section
+    metric = scores.metric.name
+    means = interquartile_means(section, scores)
+    probabilities = improvement_probabilities(section, scores)
+    for row, mean, probability in zip(section.rows, means, probabilities, strict=True):
+        yield _record(analysis, row, "interquartile_mean", metric, mean)
+        if np.isfinite(probability):
+            yield _record(analysis, row, "probability_of_improvement", metric, probability, against=CONTROL)
 
 
-def _audits(found: Analysis) -> Iterator[Record]:
-    rows = {row.name: row for row in found.section.rows}
-    for name, u in found.uncertainty.items():
-        audits = {"nll": u.nll, "spearman_variance_error": u.rank, "ause": u.ause}
-        audits |= {f"coverage_{100 * c:.0f}": share for c, share in zip(COVERAGE, u.covered.mean(0), strict=True)}
-        yield from _audit(found, rows[name], audits.items())
-    for name, of in found.quality.items():
-        for m, q in of.items():
-            audits = {f"spearman_quality_corruption_{m}": q.corruption, f"spearman_quality_scatter_{m}": q.scatter}
-            yield from _audit(found, rows[name], audits.items())
-    for name, changes in found.intervention_effects.items():
-        for statistic, change in changes.items():
-            low, high = change.interval()
-            for k, s in enumerate(found.scores):
-                yield _record(
-                    found, rows[name], statistic, s.metric.name, change.value[k], low=low[k], high=high[k]
-                )  # fmt: skip
-    for name, use in found.experts.items():
-        yield from _audit(found, rows[name], ((f"experts_in_use_{m}", n) for m, n in use.items()))
+def _uncertainty_audits(analysis: Analysis) -> Iterator[Record]:
+    for name, audit in analysis.uncertainty.items():
+        values = {"nll": audit.nll, "spearman_variance_error": audit.rank, "ause": audit.ause}
+        for nominal, share in zip(COVERAGE, audit.covered.mean(0), strict=True):
+            values[f"coverage_{100 * nominal:.0f}"] = share
+        yield from _audit(analysis, name, values.items())
 
 
-def _audit(found: Analysis, row: Row, values: Iterable[tuple[str, float]]) -> Iterator[Record]:
+def _quality_audits(analysis: Analysis) -> Iterator[Record]:
+    for name, by_modality in analysis.quality.items():
+        for m, audit in by_modality.items():
+            values = {
+                f"spearman_quality_corruption_{m}": audit.corruption,
+                f"spearman_quality_scatter_{m}": audit.scatter,
+            }
+            yield from _audit(analysis, name, values.items())
+
+
+def _intervention_effects(analysis: Analysis) -> Iterator[Record]:
+    rows = _rows_by_name(analysis)
+    for name, effects in analysis.intervention_effects.items():
+        for statistic, effect in effects.items():
+            low, high = effect.interval()  # one per metric
+            for k, scores in enumerate(analysis.scores):
+                metric = scores.metric.name
+                yield _record(analysis, rows[name], statistic, metric, effect.value[k], low=low[k], high=high[k])
+
+
+def _expert_audits(analysis: Analysis) -> Iterator[Record]:
+    for name, by_modality in analysis.experts.items():
+        yield from _audit(analysis, name, ((f"experts_in_use_{m}", number) for m, number in by_modality.items()))
+
+
+def _audit(analysis: Analysis, name: str, values: Iterable[tuple[str, float]]) -> Iterator[Record]:
+    row = _rows_by_name(analysis)[name]
     for metric, value in values:
-        yield _record(found, row, "audit", metric, value)
+        yield _record(analysis, row, "audit", metric, value)
+
+
+def _rows_by_name(analysis: Analysis) -> dict[str, Row]:
+    return {row.name: row for row in analysis.section.rows}

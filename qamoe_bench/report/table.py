@@ -1,11 +1,11 @@
-"""A table of strings and a chapter of tables: what every format renders."""
+"""Tables of strings and chapters of tables: the common input of all text formats."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-WIDEST = 80  # columns of a terminal
+WIDEST = 80  # columns of a standard terminal
 
 
 @dataclass(frozen=True)
@@ -13,13 +13,13 @@ class Table:
     """A table of strings.
 
     Attributes:
-        title: What it shows.
+        title: Caption of the table.
         header: Column heads; the first column names the rows.
         rows: As many strings as the header has.
-        notes: Sentences to print below.
-        reference: Names of rows that are oracle_rows or controls rather than contestants.
-        best: Places (row, column) whose value is surely better than every other of its column.
-        trends: Per row the numbers of its curve, for formats that draw it; empty where there is none.
+        notes: Sentences printed below the table.
+        reference: Names of rows that are reference points (the oracle) rather than competing models.
+        best: Positions (row, column) whose value is significantly better than all others of its column.
+        trends: Per row the numbers of its curve, for formats that draw sparklines; empty if there are none.
     """
 
     title: str
@@ -31,13 +31,13 @@ class Table:
     trends: tuple[tuple[float, ...], ...] = ()
 
     def width(self) -> int:
-        """Characters of a line with a blank between columns."""
+        """Characters of a line with one blank per column."""
         return sum(max(map(len, column)) + 1 for column in zip(self.header, *self.rows, strict=True))
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """A protocol on a data set: heading, what it means, and its tables."""
+    """The tables of one protocol on one data set, below a heading and explanatory lines."""
 
     heading: str
     lines: tuple[str, ...]
@@ -45,34 +45,43 @@ class Chapter:
 
 
 def shown(value: float, digits: str) -> str:
-    """A number in a format such as `.3f`; – where it is undefined."""
+    """A number in a format such as `.3f`; – if it is undefined."""
     return f"{value:{digits}}" if np.isfinite(value) else "–"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, in the plural if needed."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def without_empty(table: Table) -> Table:
-    """The table without the columns that say nothing in any row."""
-    columns = [list(column) for column in zip(table.header, *table.rows, strict=True)]
-    kept = [i for i, column in enumerate(columns) if i == 0 or set(column[1:]) - {"–", ""}]
+    """The table without columns that have no value in any row."""
+    kept = []
+    for index, (_, *cells) in enumerate(zip(table.header, *table.rows, strict=True)):
+        # The first column names the rows and always stays.
+        if index == 0 or set(cells) - {"–", ""}:
+            kept.append(index)
     return replace(
         table,
-        header=_some(table.header, kept),
-        rows=tuple(_some(row, kept) for row in table.rows),
+        header=_selected(table.header, kept),
+        rows=tuple(_selected(row, kept) for row in table.rows),
         best=frozenset((row, kept.index(column)) for row, column in table.best if column in kept),
     )
 
 
-def _some(cells: tuple[str, ...], kept: Iterable[int]) -> tuple[str, ...]:
-    return tuple(cells[i] for i in kept)
+def _selected(cells: tuple[str, ...], columns: Iterable[int]) -> tuple[str, ...]:
+    return tuple(cells[i] for i in columns)
 
 
 def fitted(table: Table) -> Table:
-    """The table, turned where only so it fits: where few rows have columns whose names are long."""
-    turned = replace(
+    """The table, transposed if it fits `WIDEST` only then: few rows with many or long column heads."""
+    names = [row[0] for row in table.rows]
+    transposed = replace(
         table,
-        header=("", *(row[0] for row in table.rows)),
-        rows=tuple(zip(table.header, *table.rows, strict=True))[1:],
-        reference=(),
+        header=("", *names),
+        rows=tuple(zip(table.header, *table.rows, strict=True))[1:],  # without the column of names
+        reference=(),  # formats mark reference *rows*; the models are columns now
         best=frozenset((column - 1, row + 1) for row, column in table.best),
         trends=(),
     )
-    return turned if table.width() > WIDEST >= turned.width() else table
+    return transposed if table.width() > WIDEST >= transposed.width() else table

@@ -1,4 +1,4 @@
-"""Everything that is known of some cells, as chapters of tables."""
+"""The report of stored cells: one chapter of tables per protocol and data set."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -29,12 +29,15 @@ from qamoe_bench.report.published import published_table
 from qamoe_bench.report.table import Chapter, Table
 from qamoe_bench.store.store import StoredCell
 
+ProtocolFacts = Mapping[tuple[str, str], Any]
+"""The manifests' descriptions of protocols, by (digest, name)."""
+
 
 def shown_metrics(dialect: Dialect, metrics: Sequence[str] = ()) -> tuple[str, ...]:
-    """The metrics that were asked for, or those that the dialect shows.
+    """The requested metrics, or the default metrics of the dialect if none are requested.
 
     Raises:
-        BenchError: for a metric that the dialect does not define.
+        BenchError: if the dialect does not define one of the metrics.
     """
     for name in metrics:
         if name not in dialect.definitions:
@@ -43,58 +46,75 @@ def shown_metrics(dialect: Dialect, metrics: Sequence[str] = ()) -> tuple[str, .
 
 
 def analyses(cells: Iterable[StoredCell], dialect: Dialect, metrics: Sequence[str] = ()) -> Iterator[Analysis]:
-    """Everything that is computed of some cells in any order, section by section; metrics as `shown_metrics` has it.
+    """Analyse cells, given in any order, section by section; `metrics` as in `shown_metrics`.
 
-    An analysis may be as large as 100 MB: keep what you render from one, and let go of it before you take the next.
+    An analysis can take up to 100 MB: keep only what you render from it, and drop it before you take the next one.
     """
-    shown = shown_metrics(dialect, metrics)
-    return map_in_order(lambda section: analyse(section, dialect, shown), sections(cells))
+    names = shown_metrics(dialect, metrics)
+    return map_in_order(lambda section: analyse(section, dialect, names), sections(cells))
 
 
 def chapters(
-    found: Iterable[Analysis], manifests: Sequence[Mapping[str, Any]], *, against_published: bool = False
+    analyses: Iterable[Analysis], manifests: Sequence[Mapping[str, Any]], *, against_published: bool = False
 ) -> list[Chapter]:
-    """Analyses as tables; the manifests of their runs have the protocols' definitions."""
-    protocols = {(p["digest"], name): p for run in manifests for name, p in run["protocols"].items()}
-    return [_chapter(a, protocols, against_published) for a in found]
+    """Render analyses as tables; the manifests of their runs supply the definitions of the protocols."""
+    protocols = {}
+    for run in manifests:
+        for name, protocol in run["protocols"].items():
+            protocols[protocol["digest"], name] = protocol
+    return [_chapter(analysis, protocols, against_published) for analysis in analyses]
 
 
-def _chapter(found: Analysis, protocols: Mapping[tuple[str, str], Any], against_published: bool) -> Chapter:
-    section = found.section
+def _chapter(analysis: Analysis, protocols: ProtocolFacts, against_published: bool) -> Chapter:
+    section = analysis.section
+    # Two definitions of one name can be in a store, so the digest is part of the key.
     about = protocols.get((section.cells[0].cell.protocol_digest, section.protocol), {})
-    regimes = sorted({row.regime for row in section.rows} - {""})
-    lines = (
-        *filter(None, (about.get("title"), about.get("definition"))),
-        f"{section.samples} test samples; trained in regime {' and '.join(regimes) or 'none'}; seeds "
-        f"{', '.join(map(str, section.seeds))}; metric dialect {found.dialect.name}. Cells are means over seeds.",
-        how_to_read(found),
-    )
-    tables = [*_tables(found)]
+    lines = [line for line in (about.get("title"), about.get("definition")) if line]
+    lines += [_setting(analysis), how_to_read(analysis)]
+    tables = list(_tables(analysis))
     if against_published:
-        table = published_table(found)
-        tables += [table] if table else []
-        lines += () if table else (f"Nothing is published for {section.dataset} under {section.protocol}.",)
-    return Chapter(f"{section.protocol} on {section.dataset}", lines, tuple(tables))
+        table = published_table(analysis)
+        if table is None:
+            lines.append(f"There are no published numbers for {section.dataset} under {section.protocol}.")
+        else:
+            tables.append(table)
+    return Chapter(f"{section.protocol} on {section.dataset}", tuple(lines), tuple(tables))
 
 
-def _tables(found: Analysis) -> Iterator[Table]:
-    yield model_table(found)
-    yield corruption_table(found)
-    for scores in found.scores:
-        yield level_table(found, scores)
-        yield summary_table(found, scores)
-        if (gap := specialist_table(found, scores)) is not None:
+def _setting(analysis: Analysis) -> str:
+    """Samples, training, seeds and metrics in one line."""
+    section = analysis.section
+    regimes = sorted({row.regime for row in section.rows} - {""})  # the oracle is not trained and has none
+    seeds = ", ".join(map(str, section.seeds))
+    return (
+        f"{section.samples} test samples; training regime: {' and '.join(regimes) or 'none'}; seeds: {seeds}; metric "
+        f"dialect: {analysis.dialect.name}. All values are means over seeds."
+    )
+
+
+def _tables(analysis: Analysis) -> Iterator[Table]:
+    yield model_table(analysis)
+    yield corruption_table(analysis)
+    for scores in analysis.scores:
+        yield level_table(analysis, scores)
+        yield summary_table(analysis, scores)
+        if (gap := specialist_table(analysis, scores)) is not None:  # only with models of both regimes
             yield gap
-    yield runs_table(found)
-    if (profile := profile_table(found)) is not None:
+    yield runs_table(analysis)
+    if (profile := profile_table(analysis)) is not None:  # only with MAE, `mean` and the oracle
         yield profile
-    if found.uncertainty:
-        yield uncertainty_table(found)
-    if found.quality:
-        yield quality_table(found)
-    if found.intervention_effects:
-        yield intervention_table(found)
-    if found.evaluation_effects:
-        yield evaluation_table(found)
-    if found.experts:
-        yield expert_table(found)
+    yield from _audits(analysis)
+
+
+def _audits(analysis: Analysis) -> Iterator[Table]:
+    """Tables for rows that store more than predictions: variances, quality scores, interventions, gate weights."""
+    if analysis.uncertainty:
+        yield uncertainty_table(analysis)
+    if analysis.quality:
+        yield quality_table(analysis)
+    if analysis.intervention_effects:
+        yield intervention_table(analysis)
+    if analysis.evaluation_effects:
+        yield evaluation_table(analysis)
+    if analysis.experts:
+        yield expert_table(analysis)

@@ -1,58 +1,71 @@
-"""A verdict for people, for JUnit and for GitHub."""
+"""The verdict of a regression check as a table, as one line, as JUnit XML and as GitHub annotations."""
 
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from qamoe_bench.analysis.check.check import Verdict
 from qamoe_bench.analysis.check.findings import Finding, Name
-from qamoe_bench.report.table import Table, without_empty
+from qamoe_bench.report.table import Table, counted, without_empty
 
-MOST = 20  # findings of one kind of verdict that a table shows
+MAX_SHOWN = 20  # regressions in the table, and likewise improvements
 
 
 def verdict_table(verdict: Verdict) -> Table | None:
-    """What moved, regressions first; None where nothing did."""
+    """The changes, regressions first; None if there are none."""
     if not verdict.findings:
         return None
-    shown = [f for kind in (True, False) for f in [f for f in verdict.findings if f.is_regression is kind][:MOST]]
-    rows = tuple((_row(f.name), f.name[1], f.kind, f.what or "–", f.where or "–", f.detail) for f in shown)
-    left = len(verdict.findings) - len(shown)
-    notes = (f"and {left} more; --junit FILE has all",) if left else ()
+    regressions = verdict.regressions[:MAX_SHOWN]
+    improvements = [f for f in verdict.findings if not f.is_regression][:MAX_SHOWN]
+    rows = [_table_row(finding) for finding in (*regressions, *improvements)]
+    left = len(verdict.findings) - len(rows)
+    notes = (f"{left} more not shown; --junit FILE writes all regressions",) if left else ()
     head = (
         "model",
         "protocol",
-        "what",
+        "change",
         "metric",
         "level",
-        "reference became now (Holm-corrected interval of the change)",
+        "from reference to current (Holm-corrected interval of the change)",
     )
-    return without_empty(Table("What moved", head, rows, notes))
+    return without_empty(Table("Changes from the reference", head, tuple(rows), notes))
+
+
+def _table_row(f: Finding) -> tuple[str, ...]:
+    return _row_name(f.name), f.name[1], f.kind, f.what or "–", f.where or "–", f.detail  # name[1]: the protocol
 
 
 def summary(verdict: Verdict) -> str:
-    """One line."""
-    worse, better = len(verdict.regressions), len(verdict.findings) - len(verdict.regressions)
-    seen = f"{len(verdict.compared)} rows, {verdict.numbers} numbers"
-    judged = f"{worse} regression{'s' * (worse != 1)}" if worse else "nothing is worse"
-    return f"compared {seen}: {judged}, {better} better"
+    """The verdict in one line."""
+    compared = f"compared {len(verdict.compared)} rows ({verdict.numbers} values)"
+    worse = len(verdict.regressions)
+    better = len(verdict.findings) - worse  # all other findings are improvements
+    regressions = counted(worse, "regression") if worse else "no regressions"
+    return f"{compared}: {regressions}, {counted(better, 'improvement')}"
 
 
 def junit(verdict: Verdict) -> str:
-    """A test case for each row: failed where something regressed."""
-    names = list(dict.fromkeys([*verdict.compared, *(f.name for f in verdict.regressions)]))
-    failed = {name for name in names if any(f.name == name for f in verdict.regressions)}
-    suite = ElementTree.Element("testsuite", name="qamoe-bench check", tests=str(len(names)), failures=str(len(failed)))
+    """JUnit XML with a test case per row, which fails if the row regressed."""
+    regressions: dict[Name, list[str]] = {}
+    for finding in verdict.regressions:
+        regressions.setdefault(finding.name, []).append(sentence(finding))
+    names = list(dict.fromkeys([*verdict.compared, *regressions]))  # missing rows were not compared
+    suite = ElementTree.Element("testsuite", name="qamoe-bench check")
+    suite.set("tests", str(len(names)))
+    suite.set("failures", str(len(regressions)))
     for name in names:
-        case = ElementTree.SubElement(suite, "testcase", classname=f"{name[0]}.{name[1]}", name=_row(name))
-        if name in failed:
-            lines = [sentence(f) for f in verdict.regressions if f.name == name]
+        case = ElementTree.SubElement(suite, "testcase", classname=f"{name[0]}.{name[1]}", name=_row_name(name))
+        if name in regressions:
+            lines = regressions[name]
             ElementTree.SubElement(case, "failure", message=lines[0]).text = "\n".join(lines)
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
 def annotations(verdict: Verdict) -> Sequence[str]:
-    """Lines that GitHub shows beside a change, one for each row that regressed and kind of regression."""
+    """GitHub workflow commands: an error for each row that regressed and kind of regression.
+
+    GitHub shows at most ten annotations per step, so a row does not get one per metric and level.
+    """
     grouped: dict[tuple[Name, str], list[Finding]] = {}
     for finding in verdict.regressions:
         grouped.setdefault((finding.name, finding.kind), []).append(finding)
@@ -65,15 +78,16 @@ def annotations(verdict: Verdict) -> Sequence[str]:
 
 def sentence(f: Finding) -> str:
     """A finding in words."""
-    place = f" at {f.where}" if f.where else ""
-    return (
-        f"{_row(f.name)} under {f.name[1]} on {f.name[0]}: {f.kind}{f' in {f.what}' * bool(f.what)}{place}, {f.detail}"
-    )
+    metric = f" in {f.what}" if f.what else ""
+    level = f" at {f.where}" if f.where else ""
+    return f"{_row_name(f.name)} under {f.name[1]} on {f.name[0]}: {f.kind}{metric}{level}, {f.detail}"
 
 
-def _row(name: Name) -> str:
-    return f"{name[2]} ({name[3]})" if name[3] else name[2]
+def _row_name(name: Name) -> str:
+    _, _, model, regime = name
+    return f"{model} ({regime})" if regime else model
 
 
 def _escaped(text: str) -> str:
+    """Text with the escapes of GitHub workflow commands; % goes first because it begins the others."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

@@ -52,7 +52,7 @@ def test_the_same_results_pass_without_a_finding(tmp_path: Path) -> None:
     verdict = judged(*stores(tmp_path))
     assert verdict.findings == ()
     assert verdict.numbers == 3 * 4 * 4  # rows, metrics, three levels and their mean
-    assert summary(verdict) == "compared 3 rows, 48 numbers: nothing is worse, 0 better"
+    assert summary(verdict) == "compared 3 rows (48 values): no regressions, 0 improvements"
     assert verdict_table(verdict) is None
 
 
@@ -226,7 +226,7 @@ def test_the_command_gives_its_verdict_as_exit_status(tmp_path: Path, monkeypatc
     call = ["check", "--reference", str(reference.root), "--results"]
     same = CliRunner().invoke(app, [*call, str(reference.root)])
     assert same.exit_code == 0
-    assert "nothing is worse" in same.stdout
+    assert "no regressions" in same.stdout
     worse = CliRunner().invoke(app, [*call, str(now.root), "--junit", str(tmp_path / "j.xml")])
     assert worse.exit_code == 1
     assert "ours (spectrum)" in worse.stdout

@@ -20,11 +20,11 @@ from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.cli.main import app
 from qamoe_bench.errors import BenchError
 from qamoe_bench.figures.drawing import TYPES, Drawing, content
-from qamoe_bench.figures.forest import forests
+from qamoe_bench.figures.forest import forest_figures
 from qamoe_bench.figures.gallery import FIGURE_KINDS, Choice
 from qamoe_bench.figures.palette import styles
-from qamoe_bench.figures.pareto import Deal, draw_pareto, front, paretos
-from qamoe_bench.figures.style import WIDTHS, styled, wrapped
+from qamoe_bench.figures.pareto import CostQuality, draw_pareto, front, pareto_figures
+from qamoe_bench.figures.style import COLUMN_WIDTHS, styled, wrapped
 from qamoe_bench.metrics.catalogue import METRICS
 from qamoe_bench.metrics.dialects import DIALECTS
 from qamoe_bench.report.tables import analyses
@@ -59,8 +59,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def analysed(store: Store, conditions: Sequence[Mapping[str, Any]], *metrics: str) -> Analysis:
-    (found,) = analyses([_under(c, conditions) for c in store.cells()], DIALECTS["mmsa"], metrics)
-    return found
+    (analysis,) = analyses([_under(c, conditions) for c in store.cells()], DIALECTS["mmsa"], metrics)
+    return analysis
 
 
 def _under(cell: StoredCell, conditions: Sequence[Mapping[str, Any]]) -> StoredCell:
@@ -69,24 +69,26 @@ def _under(cell: StoredCell, conditions: Sequence[Mapping[str, Any]]) -> StoredC
 
 
 @pytest.fixture(scope="module")
-def found(store: Store) -> dict[str, Analysis]:
+def by_kind(store: Store) -> dict[str, Analysis]:
     layouts: dict[str, list[dict[str, Any]]] = {"sweep": SWEEP, "plane": PLANE, "points": POINTS}
     by_layout = {name: analysed(store, conditions, "mae", "corr") for name, conditions in layouts.items()}
     names = {id(conditions): name for name, conditions in layouts.items()}
     return {kind: by_layout[names[id(conditions)]] for kind, conditions in LAYOUTS.items()}
 
 
-def drawn(found: Analysis, kind: str, width: str = "one") -> list[Drawing]:
+def drawn(analysis: Analysis, kind: str, width: str = "one") -> list[Drawing]:
     with styled():
-        return list(FIGURE_KINDS[kind](found, WIDTHS[width]))
+        return list(FIGURE_KINDS[kind](analysis, COLUMN_WIDTHS[width]))
 
 
 @pytest.mark.parametrize("kind", FIGURE_KINDS)
 def test_equal_results_give_equal_bytes_without_a_date_and_with_their_fonts(
-    kind: str, found: dict[str, Analysis]
+    kind: str, by_kind: dict[str, Analysis]
 ) -> None:
     with styled():
-        once, again = ([content(next(FIGURE_KINDS[kind](found[kind], 3.3)).figure, t) for t in TYPES] for _ in range(2))
+        once, again = (
+            [content(next(FIGURE_KINDS[kind](by_kind[kind], 3.3)).figure, t) for t in TYPES] for _ in range(2)
+        )
     assert once == again
     png, pdf, svg = once
     assert struct.unpack(">I", png[16:20]) == (990,)  # 3.3 inches at 300 pixels
@@ -99,14 +101,14 @@ def test_equal_results_give_equal_bytes_without_a_date_and_with_their_fonts(
     assert b'id="DejaVuSans-' in svg
 
 
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width", COLUMN_WIDTHS)
 @pytest.mark.parametrize("kind", FIGURE_KINDS)
-def test_axes_have_names_and_units_and_nothing_overlaps(kind: str, width: str, found: dict[str, Analysis]) -> None:
-    drawings = drawn(found[kind], kind, width)
+def test_axes_have_names_and_units_and_nothing_overlaps(kind: str, width: str, by_kind: dict[str, Analysis]) -> None:
+    drawings = drawn(by_kind[kind], kind, width)
     assert drawings
     for drawing in drawings:
         figure = drawing.figure
-        assert figure.get_figwidth() == WIDTHS[width]
+        assert figure.get_figwidth() == COLUMN_WIDTHS[width]
         with styled():
             check_labels(figure)
             check_places(figure)
@@ -151,8 +153,8 @@ def check_places(figure: Figure) -> None:
 
 
 @pytest.mark.parametrize("kind", ["curves", "points", "pareto"])
-def test_the_legend_has_every_row_that_is_drawn_and_no_other(kind: str, found: dict[str, Analysis]) -> None:
-    for drawing, metric in zip(drawn(found[kind], kind), ("mae", "corr"), strict=True):
+def test_the_legend_has_every_row_that_is_drawn_and_no_other(kind: str, by_kind: dict[str, Analysis]) -> None:
+    for drawing, metric in zip(drawn(by_kind[kind], kind), ("mae", "corr"), strict=True):
         (legend,) = drawing.figure.legends
         names = [t.get_text().replace("\n", "") for t in legend.get_texts()]
         there = {n for n in MODELS if not (n == "mean" and (metric == "corr" or kind == "pareto"))}
@@ -163,29 +165,30 @@ def test_the_legend_has_every_row_that_is_drawn_and_no_other(kind: str, found: d
         assert len(names) == len(expected)
 
 
-def test_curves_are_the_means_and_bands_the_intervals(found: dict[str, Analysis]) -> None:
-    mae = found["curves"].scores[0]
-    axes = drawn(found["curves"], "curves")[0].figure.axes[0]
+def test_curves_are_the_means_and_bands_the_intervals(by_kind: dict[str, Analysis]) -> None:
+    mae = by_kind["curves"].scores[0]
+    axes = drawn(by_kind["curves"], "curves")[0].figure.axes[0]
     lines = {line.get_label(): line for line in axes.get_lines()}
-    for i, row in enumerate(found["curves"].section.rows):
+    for i, row in enumerate(by_kind["curves"].section.rows):
         np.testing.assert_allclose(np.asarray(lines[row.name].get_ydata(), np.float64), mae.values[i].mean(0))
     assert len(axes.collections) == len(lines)
 
 
-def test_sure_differences_are_filled_and_others_hollow(found: dict[str, Analysis]) -> None:
+def test_significant_differences_are_filled_and_others_hollow(by_kind: dict[str, Analysis]) -> None:
     with styled():
-        figure = next(forests(found["differences"], 3.3)).figure
+        figure = next(forest_figures(by_kind["differences"], 3.3)).figure
     fills = {line.get_markerfacecolor() for line in figure.axes[0].get_lines() if line.get_marker() not in ("None", "")}
     assert "white" in fills or len(fills) > 0
-    sure = [d.is_significant for (m, i), d in found["differences"].differences.items()
-            if m == "mae" and found["differences"].section.rows[i].model != "mean"]  # fmt: skip
+    sure = [d.is_significant for (m, i), d in by_kind["differences"].differences.items()
+            if m == "mae" and by_kind["differences"].section.rows[i].model != "mean"]  # fmt: skip
     hollow = [line for line in figure.axes[0].get_lines() if line.get_markerfacecolor() == "white"]
     assert len(hollow) == sure.count(False)
 
 
 def test_the_front_is_what_nothing_cheaper_equals() -> None:
     deals = {
-        n: Deal(c, v, v, v) for n, c, v in (("a", 1, 5.0), ("b", 2, 6.0), ("c", 3, 4.0), ("d", 3, 3.0), ("o", 0, 0.0))
+        n: CostQuality(c, v, v, v)
+        for n, c, v in (("a", 1, 5.0), ("b", 2, 6.0), ("c", 3, 4.0), ("d", 3, 3.0), ("o", 0, 0.0))
     }
     assert front(deals, METRICS["mae"]) == ["a", "d"]
     assert front(deals, METRICS["corr"]) == ["a", "b"]
@@ -194,9 +197,9 @@ def test_the_front_is_what_nothing_cheaper_equals() -> None:
 def test_twenty_rows_of_long_names_still_fit(tmp_path: Path) -> None:
     models = {f"{LONG},experts={i}": noisy(0.3 + i / 20) for i in range(18)} | {"late-fusion": noisy(1.0)}
     store = write_store(tmp_path, models, seeds=(1, 2), levels=(0.0, 0.3, 0.6, 0.9), samples=20)
-    found = analysed(store, SWEEP, "mae")
+    analysis = analysed(store, SWEEP, "mae")
     for kind in ("curves", "differences", "pareto"):
-        (drawing,) = drawn(found, kind)
+        (drawing,) = drawn(analysis, kind)
         with styled():
             check_places(drawing.figure)
 
@@ -232,15 +235,15 @@ def test_another_process_without_torch_draws_the_same_bytes(store: Store, tmp_pa
 
 def test_a_front_of_one_row_is_seen() -> None:
     axes = Figure().add_subplot()
-    deals = {"good": Deal(1, 0.5, 0.4, 0.6), "bad": Deal(10, 0.9, 0.8, 1.0)}
+    deals = {"good": CostQuality(1, 0.5, 0.4, 0.6), "bad": CostQuality(10, 0.9, 0.8, 1.0)}
     draw_pareto(axes, deals, METRICS["mae"], styles(deals), "cost (number)")
     (line,) = [line for line in axes.get_lines() if line.get_label() == "Pareto front"]
     assert np.ptp(np.asarray(line.get_xdata())) > 0
 
 
-def test_counted_costs_take_the_place_of_parameters(found: dict[str, Analysis]) -> None:
+def test_counted_costs_take_the_place_of_parameters(by_kind: dict[str, Analysis]) -> None:
     with styled():
-        (drawing, _) = paretos(found["pareto"], 3.3, {"late-fusion": 0.2, LONG: 0.4})
+        (drawing, _) = pareto_figures(by_kind["pareto"], 3.3, {"late-fusion": 0.2, LONG: 0.4})
     axes = drawing.figure.axes[0]
     assert "multiply-adds" in axes.get_xlabel()
     assert "multiply-adds" in drawing.caption

@@ -68,7 +68,9 @@ def test_every_published_number_has_its_mark(output: Path) -> None:
 
 def test_every_exhibit_says_where_and_why_it_differs(output: Path) -> None:
     for page in output.glob("*.md"):
-        head, _, rest = page.read_text(encoding="utf-8").partition("Where ours and theirs differ, and why:")
+        head, _, rest = page.read_text(encoding="utf-8").partition(
+            "Differences from the published results, and their causes:"
+        )
         assert f"({page.stem}.png)" in head
         assert rest.count("\n- ") >= 2
 

@@ -30,21 +30,21 @@ def made(folder: Path, **options: object) -> Section:
 
 def test_what_a_modality_is_worth_is_a_difference_on_the_same_samples(tmp_path: Path) -> None:
     section = made(tmp_path, levels=(0.0, 0.5, 0.8))
-    found = sensitivity(section, DIALECTS["mmsa"], "mae")
-    assert found is not None
-    assert set(found.sets[-3:]) == {("text",), ("audio",), ("vision",)}
+    worth = sensitivity(section, DIALECTS["mmsa"], "mae")
+    assert worth is not None
+    assert set(worth.sets[-3:]) == {("text",), ("audio",), ("vision",)}
     by_seed = []
     for cell in (c for c in section.cells if c.cell.model == "good"):
         frame = cell.predictions
         frame["error"] = (frame.prediction - frame.target).abs()
         lost = frame.missing_text + 2 * frame.missing_audio + 4 * frame.missing_vision
         means = {of: frame[lost == of].groupby("id").error.mean() for of in (0, 1)}
-        by_seed.append((means[1] - means[0]).mean())  # of the samples that met both, text there and text gone
-    place = found.sets.index(("audio", "vision"))
+        by_seed.append((means[1] - means[0]).mean())  # of the samples that met both, text present and text missing
+    place = worth.sets.index(("audio", "vision"))
     good = [row.name for row in section.rows].index("good")
-    assert found.of_set.value[good, place] == pytest.approx(np.mean(by_seed))
+    assert worth.of_set.value[good, place] == pytest.approx(np.mean(by_seed))
     idle = [row.name for row in section.rows].index("mean")
-    assert np.abs(found.of_modality.value[idle]).max() == 0  # the same answer whatever is missing
+    assert np.abs(worth.of_modality.value[idle]).max() == 0  # the same prediction whatever is missing
 
 
 def test_nothing_is_worth_saying_where_no_whole_modality_goes(tmp_path: Path) -> None:
@@ -84,20 +84,20 @@ def test_pairs_say_what_ranks_say(tmp_path: Path) -> None:
     section = made(tmp_path)
     scores = score(section, DIALECTS["mmsa"], "mae")
     pairs, ranks = pairwise_differences(section, scores), ranking(section, scores)
-    assert len(pairs) == 4 * 3 / 2  # the limit is no contestant
+    assert len(pairs) == 4 * 3 / 2  # the oracle does not compete
     for i in {i for pair in pairs for i in pair}:
         lost = sum(d.is_significant and (d.value > 0) == (a == i) for (a, b), d in pairs.items() if i in (a, b))
-        assert ranks.best[i, -1] == 1 + lost  # a row is as many places down as rows are surely better
+        assert ranks.best[i, -1] == 1 + lost  # a row is as many places down as rows are significantly better
 
 
 def test_differences_by_condition_are_those_of_the_means(tmp_path: Path) -> None:
     section = made(tmp_path)
     scores = score(section, DIALECTS["mmsa"], "mae")
-    found = differences_by_condition(section, scores)
+    gaps = differences_by_condition(section, scores)
     good, other, twin = (section.find(name) for name in ("good", "late-fusion", "twin"))
     means = scores.values.mean(1)
-    sign = 1 if (good, other) in found else -1
-    value, sure = found[min(good, other), max(good, other)]  # type: ignore[type-var, index]
+    sign = 1 if (good, other) in gaps else -1
+    value, sure = gaps[min(good, other), max(good, other)]  # type: ignore[type-var, index]
     assert sign * value == pytest.approx(means[good] - means[other])
     assert sure[0]
-    assert not found[min(other, twin), max(other, twin)][1].any()  # type: ignore[type-var, index]
+    assert not gaps[min(other, twin), max(other, twin)][1].any()  # type: ignore[type-var, index]

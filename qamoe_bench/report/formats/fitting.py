@@ -1,49 +1,64 @@
-"""Tables that fit a terminal, with nothing left out and nothing abbreviated.
+"""Fit tables to the width of a terminal without omitting or abbreviating anything.
 
-A table that is too wide has its words broken over lines: heads and texts at blanks, names of rows behind `:` or `,`,
-and behind `-` where that does not do. One that is still too wide is cut into several, each with some of the columns and
-all of the rows.
+A table that is too wide gets line breaks: heads and texts break at blanks, names of rows after `:` or `,` and, if that
+is not enough, after `-`. A table that is still too wide is split into several, each with a part of the columns and all
+of the rows.
 """
 
 import re
 import textwrap
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
 from qamoe_bench.report.table import Table
 
 BLOCKS = "▁▂▃▄▅▆▇█"
-STEPS = (("text", 30), ("text", 22), ("name", 28), ("name", 20), ("name", 16), ("text", 16), ("text", 12))
-"""What is broken, and how many characters its lines may have then; as few steps as help."""
-INDENT = "  "  # of a name's further lines
-CURVE_NOTE = f"curve: over the levels; {BLOCKS[0]} is the lowest value of the table, {BLOCKS[-1]} the highest"
+BREAKS: tuple[tuple[Literal["heads", "texts", "names"], int], ...] = (
+    ("heads", 10),
+    ("texts", 30),
+    ("texts", 22),
+    ("names", 28),
+    ("names", 20),
+    ("names", 16),
+    ("texts", 16),
+    ("texts", 12),
+)
+"""What is broken in turn, until the table fits, and how many characters a line of it may then have."""
+INDENT = "  "  # of the continuation lines of a name
+CURVE_NOTE = f"curve: over the levels, from {BLOCKS[0]} (lowest value of the table) to {BLOCKS[-1]} (highest)"
 
 
 def fit(table: Table, width: int) -> tuple[Table, ...]:
-    """The table in pieces of at most so many characters; cells may have several lines."""
+    """The table in parts of at most `width` characters; cells may contain line breaks."""
     table = with_curves(table)
-    for what, characters in STEPS:
+    for part, characters in BREAKS:
         if _width(table) <= width:
             return (table,)
-        table = (_with_texts if what == "text" else _with_names)(table, characters)
-    return (table,) if _width(table) <= width else _cut(table, width)
+        table = _with_breaks(table, part, characters)
+    return (table,) if _width(table) <= width else _split(table, width)
 
 
 def with_curves(table: Table) -> Table:
-    """The table with a column that draws the curve of each row, where it has curves."""
+    """The table with a column of sparklines, if it has curves."""
     if not table.trends:
         return table
-    low, high = np.nanmin(table.trends), np.nanmax(table.trends)
-    rows = tuple((*row, sparkline(t, float(low), float(high))) for row, t in zip(table.rows, table.trends, strict=True))
-    return replace(table, header=(*table.header, "curve"), rows=rows, notes=(*table.notes, CURVE_NOTE), trends=())
+    # One scale for all rows, so that heights can be compared between them.
+    low = float(np.nanmin(table.trends))
+    high = float(np.nanmax(table.trends))
+    rows = []
+    for row, trend in zip(table.rows, table.trends, strict=True):
+        rows.append((*row, sparkline(trend, low, high)))
+    notes = (*table.notes, CURVE_NOTE)
+    return replace(table, header=(*table.header, "curve"), rows=tuple(rows), notes=notes, trends=())
 
 
 def sparkline(values: tuple[float, ...], low: float, high: float) -> str:
-    """One character per value, higher for higher ones; a blank where it is undefined."""
-    span = high - low or 1.0
-    places = (np.asarray(values) - low) / span * (len(BLOCKS) - 1)
-    return "".join(BLOCKS[round(float(p))] if np.isfinite(p) else " " for p in places)
+    """One character per value, higher for higher values; a blank if it is undefined."""
+    span = high - low or 1.0  # a constant curve is drawn at the bottom
+    heights = (np.asarray(values) - low) / span * (len(BLOCKS) - 1)
+    return "".join(BLOCKS[round(float(height))] if np.isfinite(height) else " " for height in heights)
 
 
 def lines_of(cell: str) -> list[str]:
@@ -51,62 +66,80 @@ def lines_of(cell: str) -> list[str]:
     return cell.split("\n")
 
 
+def column_widths(table: Table) -> list[int]:
+    """Characters of the longest line of each column."""
+    widths = []
+    for column in zip(table.header, *table.rows, strict=True):
+        lines = lines_of("\n".join(column))
+        widths.append(max(map(len, lines)))
+    return widths
+
+
 def _width(table: Table) -> int:
     """Characters of a line with a blank before each column."""
-    return sum(1 + max(len(line) for cell in column for line in lines_of(cell)) for column in _columns(table))
+    return sum(1 + width for width in column_widths(table))
 
 
-def _columns(table: Table) -> list[tuple[str, ...]]:
-    return list(zip(table.header, *table.rows, strict=True))
+def _with_breaks(table: Table, part: Literal["heads", "texts", "names"], width: int) -> Table:
+    if part == "names":
+        return replace(table, rows=tuple((_broken_name(row[0], width), *row[1:]) for row in table.rows))
+    if part == "heads":
+        return replace(table, header=tuple(_broken_text(head, width) for head in table.header))
+    # Heads get half of the width: columns of numbers are narrow. Numbers have no blanks, so they stay whole.
+    header = tuple(_broken_text(head, width // 2) for head in table.header)
+    rows = []
+    for name, *cells in table.rows:
+        rows.append((name, *(_broken_text(cell, width) for cell in cells)))
+    return replace(table, header=header, rows=tuple(rows))
 
 
-def _with_names(table: Table, width: int) -> Table:
-    return replace(table, rows=tuple((_name(row[0], width), *row[1:]) for row in table.rows))
+def _broken_text(text: str, width: int) -> str:
+    unbroken = text.replace("\n", " ")  # an earlier step may have broken it at another width
+    if " " not in unbroken:  # most cells are numbers, and wrapping is slow
+        return text
+    lines = textwrap.wrap(unbroken, width, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines) or text
 
 
-def _with_texts(table: Table, width: int) -> Table:
-    """Heads and texts broken at blanks; numbers have none inside, or few characters."""
-    header = tuple(_at_blanks(head, width // 2) for head in table.header)
-    rows = tuple((row[0], *(_at_blanks(cell, width) for cell in row[1:])) for row in table.rows)
-    return replace(table, header=header, rows=rows)
-
-
-def _at_blanks(text: str, width: int) -> str:
-    words = text.replace("\n", " ")
-    return "\n".join(textwrap.wrap(words, width, break_long_words=False, break_on_hyphens=False)) or text
-
-
-def _name(name: str, width: int) -> str:
-    """A name on lines of at most so many characters if its parts allow it, the further ones indented."""
+def _broken_name(name: str, width: int) -> str:
+    """A name on lines of at most `width` characters if its parts allow it, continuation lines indented."""
     parts = []
     for part in re.findall(r"[^:, ]*[:, ]?", name.replace(f"\n{INDENT}", "")):
+        # Hyphens belong to words of a name, so they are a last resort.
         parts += re.findall(r"[^-]*-?", part) if len(part) > width - len(INDENT) else [part]
     lines = [""]
     for part in parts:
-        if lines[-1] and len(lines[-1]) + len(part.rstrip()) > width - (len(INDENT) if len(lines) > 1 else 0):
+        room = width if len(lines) == 1 else width - len(INDENT)
+        if lines[-1] and len(lines[-1]) + len(part.rstrip()) > room:
             lines.append("")
         lines[-1] += part
     return f"\n{INDENT}".join(line.rstrip() for line in lines)
 
 
-def _cut(table: Table, width: int) -> tuple[Table, ...]:
-    """Several tables, as many columns in each as fit beside the names; one at least."""
-    widths = [1 + max(len(line) for cell in column for line in lines_of(cell)) for column in _columns(table)]
+def _split(table: Table, width: int) -> tuple[Table, ...]:
+    """Several tables, each with as many columns as fit next to the names, at least one."""
+    first, *widths = (1 + characters for characters in column_widths(table))
     groups: list[list[int]] = [[]]
-    for column in range(1, len(widths)):
-        if groups[-1] and widths[0] + sum(widths[c] for c in (*groups[-1], column)) > width:
+    used = first
+    for column, characters in enumerate(widths, start=1):
+        if groups[-1] and used + characters > width:
             groups.append([])
+            used = first
         groups[-1].append(column)
+        used += characters
     last = len(groups) - 1
     return tuple(_part(table, group, index, is_last=index == last) for index, group in enumerate(groups))
 
 
 def _part(table: Table, columns: list[int], index: int, *, is_last: bool) -> Table:
     kept = [0, *columns]
+    rows = []
+    for row in table.rows:
+        rows.append(tuple(row[c] for c in kept))
     return Table(
-        title=f"{table.title}{' (continued)' if index else ''}",
+        title=f"{table.title} (continued)" if index else table.title,
         header=tuple(table.header[c] for c in kept),
-        rows=tuple(tuple(row[c] for c in kept) for row in table.rows),
+        rows=tuple(rows),
         notes=table.notes if is_last else (),
         reference=table.reference,
         best=frozenset((row, kept.index(column)) for row, column in table.best if column in kept),

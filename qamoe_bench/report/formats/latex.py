@@ -1,16 +1,17 @@
-"""Chapters as a LaTeX document that compiles with booktabs and nothing else; its tables can be lifted out."""
+"""Chapters as a LaTeX document that needs only booktabs, so that its tables can be copied into a paper."""
 
 from collections.abc import Sequence
 
 from qamoe_bench.report.table import Chapter, Table
 
-WIDE = 100  # characters of a table that fit a page in small print
-HEAD = r"""\documentclass{article}
+SMALL_PRINT_WIDTH = 100  # characters of a table that fit a page in \small print
+PREAMBLE = r"""\documentclass{article}
 \usepackage[margin=2cm]{geometry}
 \usepackage{booktabs}
 \setlength{\tabcolsep}{4pt}
 \begin{document}
 """
+# Characters that LaTeX reserves, and those beyond ASCII that reports use.
 SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", "|": r"$|$",
@@ -24,19 +25,22 @@ SPECIAL = {
 
 
 def latex(chapters: Sequence[Chapter]) -> str:
-    """One document."""
-    return HEAD + "\n".join(block for chapter in chapters for block in _chapter(chapter)) + "\n\\end{document}\n"
+    """One document of all chapters."""
+    blocks = [block for chapter in chapters for block in _chapter(chapter)]
+    return PREAMBLE + "\n".join(blocks) + "\n\\end{document}\n"
 
 
 def _chapter(chapter: Chapter) -> list[str]:
-    lines = [f"{escape(line)}\n" for line in chapter.lines]
+    lines = [f"{escape(line)}\n" for line in chapter.lines]  # the empty line begins a new paragraph
     return [f"\\section*{{{escape(chapter.heading)}}}", *lines, *map(_table, chapter.tables)]
 
 
 def _table(table: Table) -> str:
-    rows = [_line([_cell(table, i, j) for j in range(len(row))]) for i, row in enumerate(table.rows)]
-    lines = [
-        f"\\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",
+    rows = []
+    for i, row in enumerate(table.rows):
+        rows.append(_line([_cell(table, i, j) for j in range(len(row))]))
+    body = [
+        f"\\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",  # names left, numbers right
         r"\toprule",
         _line([escape(head) for head in table.header]),
         r"\midrule",
@@ -44,10 +48,10 @@ def _table(table: Table) -> str:
         r"\bottomrule",
         r"\end{tabular}",
     ]
-    notes = [f"\\par\\footnotesize {escape(note)}" for note in table.notes]
+    size = r"\small" if table.width() <= SMALL_PRINT_WIDTH else r"\scriptsize"
     caption = f"\\caption{{{escape(table.title)}}}"
-    size = r"\small" if table.width() <= WIDE else r"\scriptsize"
-    return "\n".join([r"\begin{table}[!ht]", rf"\centering{size}", caption, *lines, *notes, r"\end{table}"])
+    notes = [f"\\par\\footnotesize {escape(note)}" for note in table.notes]
+    return "\n".join([r"\begin{table}[!ht]", rf"\centering{size}", caption, *body, *notes, r"\end{table}"])
 
 
 def _cell(table: Table, row: int, column: int) -> str:
@@ -62,6 +66,6 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def escape(text: str) -> str:
-    """Text as LaTeX shows it; what has no spelling here becomes a question mark, for it would not compile."""
+    """Text in LaTeX's spelling; characters without one become a question mark, since they would not compile."""
     spelled = (SPECIAL.get(c, c) for c in text)
     return "".join(s if s.isascii() else "?" for s in spelled)

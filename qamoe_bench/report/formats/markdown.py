@@ -6,8 +6,9 @@ from qamoe_bench.report.table import Chapter, Table
 
 
 def markdown(chapters: Sequence[Chapter]) -> str:
-    """One document."""
-    return "\n\n".join(block for chapter in chapters for block in _chapter(chapter)) + "\n"
+    """One document of all chapters."""
+    blocks = [block for chapter in chapters for block in _chapter(chapter)]
+    return "\n\n".join(blocks) + "\n"
 
 
 def _chapter(chapter: Chapter) -> list[str]:
@@ -15,15 +16,18 @@ def _chapter(chapter: Chapter) -> list[str]:
 
 
 def _table(table: Table) -> str:
-    rule = ["---", *["---:"] * (len(table.header) - 1)]
+    rule = ["---", *["---:"] * (len(table.header) - 1)]  # names left, numbers right
     lines = [
         f"**{_escape(table.title)}**",
         "",
         _line([_escape(head) for head in table.header]),
         _line(rule),
-        *(_line([_cell(table, i, j) for j in range(len(row))]) for i, row in enumerate(table.rows)),
     ]
-    return "\n".join([*lines, *(f"\n{_escape(note)}" for note in table.notes)])
+    for i, row in enumerate(table.rows):
+        lines.append(_line([_cell(table, i, j) for j in range(len(row))]))
+    for note in table.notes:
+        lines.append(f"\n{_escape(note)}")  # the empty line ends the table, or makes a new paragraph
+    return "\n".join(lines)
 
 
 def _cell(table: Table, row: int, column: int) -> str:
@@ -38,4 +42,5 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _escape(text: str) -> str:
+    """Text without the characters that would end a cell or begin an HTML tag."""
     return text.replace("|", "\\|").replace("<", "&lt;")

@@ -1,34 +1,43 @@
-"""Chapters as plain text, for pipes and files: as on a terminal, but at once and without colours."""
+"""Chapters as plain text without styles, for pipes and files."""
 
 import textwrap
 from collections.abc import Sequence
 from itertools import zip_longest
 
-from qamoe_bench.report.formats.fitting import fit, lines_of
+from qamoe_bench.report.formats.fitting import column_widths, fit, lines_of
 from qamoe_bench.report.table import WIDEST, Chapter, Table
 
 
 def plain_text(chapters: Sequence[Chapter]) -> str:
-    """Every chapter, each after a blank line."""
-    return "".join(f"{line.rstrip()}\n" for chapter in chapters for line in _chapter(chapter))
+    """All chapters, each after a blank line, in lines of at most `WIDEST` characters."""
+    lines = [line for chapter in chapters for line in _chapter(chapter)]
+    return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
 def _chapter(chapter: Chapter) -> list[str]:
-    head = ["", *_filled(chapter.heading), *(part for line in chapter.lines for part in _filled(line))]
-    return head + [line for table in chapter.tables for part in fit(table, WIDEST) for line in _table(part)]
+    lines = ["", *_filled(chapter.heading)]
+    for line in chapter.lines:
+        lines += _filled(line)
+    for table in chapter.tables:
+        for part in fit(table, WIDEST):
+            lines += _table(part)
+    return lines
 
 
 def _table(table: Table) -> list[str]:
-    columns = zip(table.header, *table.rows, strict=True)
-    widths = [max(len(line) for cell in column for line in lines_of(cell)) for column in columns]
-    head, *rows = (_row(row, widths) for row in (table.header, *table.rows))
-    rule = f" {'─' * (sum(widths) + len(widths) - 1)}"
-    notes = [part for note in table.notes for part in _filled(note)]
-    return ["", *_filled(table.title), "", *head, rule, *(line for row in rows for line in row), "", *notes]
+    widths = column_widths(table)
+    lines = ["", *_filled(table.title), "", *_row(table.header, widths)]
+    lines.append(f" {'─' * (sum(widths) + len(widths) - 1)}")  # a blank lies between columns
+    for row in table.rows:
+        lines += _row(row, widths)
+    lines.append("")
+    for note in table.notes:
+        lines += _filled(note)
+    return lines
 
 
 def _row(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
-    """The lines of a row: names begin at the left, all else ends at the right."""
+    """The lines of a row: names are aligned left, all other cells right."""
     lines = []
     for first, *others in zip_longest(*map(lines_of, cells), fillvalue=""):
         numbers = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
@@ -37,4 +46,6 @@ def _row(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
 
 
 def _filled(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDEST, break_long_words=False, break_on_hyphens=False) or [""]
+    return textwrap.wrap(text, WIDEST, break_long_words=False, break_on_hyphens=False) or [
+        ""
+    ]  # `wrap` gives no line for an empty text

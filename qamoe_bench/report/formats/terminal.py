@@ -1,4 +1,4 @@
-"""Chapters on a terminal."""
+"""Chapters and lists on a terminal, with styles."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -12,12 +12,15 @@ from rich.text import Text
 from qamoe_bench.report.formats.fitting import fit
 from qamoe_bench.report.table import WIDEST, Chapter, Table
 
-LIST_WIDTH = 120  # of lists in pipes and files, where a line should stay a line
-NARROWEST = 40  # columns below which a terminal's own breaking of lines must do
+LIST_WIDTH = 120  # columns of lists in pipes and files, so that programs find one entry per line
+MIN_FITTED_WIDTH = 40  # columns; narrower terminals wrap lines themselves
 
 
 def stdout(width: int = WIDEST) -> Console:
-    """Standard output, as wide as the terminal; else of this width, with no styles; with no colours under NO_COLOR."""
+    """A console on standard output, as wide as the terminal; in pipes and files, `width` columns without styles.
+
+    Colours are off if NO_COLOR is set.
+    """
     console = Console()
     return console if console.is_terminal else Console(width=width)
 
@@ -32,14 +35,14 @@ def print_chapters(chapters: Sequence[Chapter], console: Console) -> None:
 
 
 def print_table(table: Table, console: Console) -> None:
-    """Print one table, in as many pieces as it takes to fit."""
-    for part in fit(table, max(console.width, NARROWEST)):
+    """Print one table, split into parts if it does not fit."""
+    for part in fit(table, max(console.width, MIN_FITTED_WIDTH)):
         console.print(_table(part))
 
 
 def print_rows(rows: Sequence[Mapping[str, object]]) -> None:
-    """Print a list of things with the same properties, which make the columns, to standard output."""
-    table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    """Print records with the same keys, which become the columns, to standard output."""
+    table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0))  # two blanks between columns
     for index, (name, value) in enumerate(rows[0].items()):
         justify: Literal["left", "right"] = "right" if isinstance(value, int) else "left"
         table.add_column(name, no_wrap=not index, justify=justify, overflow="fold")
@@ -49,6 +52,7 @@ def print_rows(rows: Sequence[Mapping[str, object]]) -> None:
 
 
 def _table(table: Table) -> RenderableType:
+    # Cells are `Text` and not `str`, because rich reads [brackets] in strings as markup.
     rich = RichTable(box=SIMPLE_HEAD, pad_edge=False, padding=0)
     for index, head in enumerate(table.header):
         rich.add_column(Text(head), justify="right" if index else "left", no_wrap=index > 0)
