@@ -13,19 +13,19 @@ from qamoe_bench.figures.palette import LIMIT
 from qamoe_bench.page.figure import ChartColumns, Figure, comma_list, json_numbers
 from qamoe_bench.page.marks import Look, row_data, specification, tips
 
+# Largest mean distance from the diagonal of a model that counts as calibrated
 CALIBRATED_GAP = 0.03
-"""Largest mean distance from the diagonal of a model that counts as calibrated."""
+# Nominal levels that the sentence quotes; both are in `COVERAGE`
 QUOTED_LEVELS = (0.5, 0.9)
-"""Nominal levels that the sentence quotes; both are in `COVERAGE`."""
 
+# By row name, the share of labels inside the interval of each level of `COVERAGE`, (K,)
 Coverage = Mapping[str, NDArray[np.float64]]
-"""By row name, the share of labels inside the interval of each level of `COVERAGE`, (K,)."""
 
 
 def calibration_figure(analysis: Analysis, look: Look) -> Figure:
     """Coverage against the nominal level, averaged over all conditions."""
     coverage = {name: audit.covered.mean(0) for name, audit in analysis.uncertainty.items()}  # (C, K) -> (K,)
-    names = tuple(coverage)
+    names = tuple(coverage)  # a tuple, because specifications are cached by it
     return Figure(
         kind="calibration",
         title="Calibration of the predicted variances",
@@ -38,16 +38,17 @@ def calibration_figure(analysis: Analysis, look: Look) -> Figure:
 
 
 def _columns(coverage: Coverage) -> ChartColumns:
-    levels = [100 * level for level in COVERAGE]
+    levels = [100 * level for level in COVERAGE]  # in %
     return {
         "row": [name for name in coverage for _ in levels],
         "x": levels * len(coverage),
-        "value": json_numbers(list(coverage.values()), 100),
+        "value": json_numbers(list(coverage.values()), 100),  # (M, K), flattened row by row
     }
 
 
 @lru_cache(maxsize=256)
 def _spec(names: tuple[str, ...], look: Look) -> dict[str, object]:
+    # The same scale on both axes, so that the diagonal means equality.
     domain = alt.Scale(domain=[0, 100])
     x = alt.X("x:Q", title="nominal level, %", scale=domain)
     y = alt.Y("value:Q", title="labels inside, %", scale=domain)
@@ -66,13 +67,14 @@ def _sentence(analysis: Analysis, coverage: Coverage) -> str:
     oracles = {row.name for row in analysis.section.rows if row.is_oracle}
     verdicts = []
     for name, covered in coverage.items():
+        # The oracle is calibrated by construction.
         if name not in oracles:
             verdicts.append(f"{name} is {_verdict(covered)} ({_quoted(covered)})")
     return f"{comma_list(verdicts)}." if verdicts else ""
 
 
 def _verdict(covered: NDArray[np.float64]) -> str:
-    gap = covered - COVERAGE
+    gap = covered - COVERAGE  # (K,), negative where intervals are too narrow
     if np.abs(gap).mean() < CALIBRATED_GAP:
         return "calibrated"
     if (gap < 0).all():

@@ -31,10 +31,10 @@ from qamoe_bench.report.metric_tables import how_to_read, level_table, summary_t
 from qamoe_bench.report.table import Table
 from qamoe_bench.report.tables import shown_metrics
 
+# The dialect of CH-SIMS, whose labels lie in [−1, 1]; all others are for labels in [−3, 3]
 SIMS = "sims"
-"""The dialect of CH-SIMS, whose labels lie in [−1, 1]; all others are for labels in [−3, 3]."""
+# Predictions of a section above which only the requested dialect is computed, to bound the time
 MOST_PREDICTIONS = 30_000_000
-"""Predictions of a section above which only the requested dialect is computed, to bound the time."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,7 @@ def applicable_dialects(section: Section, requested: Dialect, metrics: Sequence[
     if predictions > MOST_PREDICTIONS:
         return [requested]
     is_sims = bool(np.abs(section.label).max() <= 1)
+    # The requested dialect stays even if it does not fit: the user asked for it.
     dialects = [requested]
     for dialect in DIALECTS.values():
         fits_labels = (dialect.name == SIMS) == is_sims
@@ -126,7 +127,7 @@ def page_chapter(
     assert first is not None
     samples = hard_samples(section, texts)
     figures = tuple(_common_figures(first, look))
-    kinds = {figure.kind for figure in (*dialects[0].figures, *figures)}
+    # Predictions of one section may take gigabytes; figures and tables hold no reference to them.
     section.clear_cache()
     return PageChapter(
         name=name,
@@ -137,7 +138,7 @@ def page_chapter(
         figures=figures,
         tables=_common_tables(first),
         samples=samples,
-        absent=reasons_left_out(kinds, samples is not None),
+        absent=reasons_left_out((*dialects[0].figures, *figures), samples is not None),
     )
 
 
@@ -162,6 +163,7 @@ class _MetricCache:
         self._sensitivities: dict[tuple[str, Definition], Sensitivity | None] = {}
 
     def score(self, dialect: Dialect, metric: str) -> Scores:
+        # Definitions are values: dialects that define a metric alike share one entry.
         key = (metric, dialect.definitions[metric])
         if key not in self._scores:
             self._scores[key] = score(self._section, dialect, metric)
@@ -214,6 +216,7 @@ def _figures(analysis: Analysis, look: Look, cache: _MetricCache) -> Iterator[Fi
         yield difference_figure(section, scores, dialect)
     for scores in analysis.scores:
         losses = cache.sensitivity(analysis.dialect, scores.metric.name)
+        # None where the protocol never removes whole modalities.
         yield modality_figure(section, losses, look, dialect) if losses else None
     for scores in analysis.scores:
         mean = analysis.summaries[scores.metric.name]["mean"]

@@ -15,17 +15,17 @@ from qamoe_bench.analysis.summaries import SweepSummary
 from qamoe_bench.figures.palette import LIMIT
 from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.page.figure import ChartColumns, Figure, comma_list, json_numbers, unit_of
-from qamoe_bench.page.marks import Look, number_format, row_data, specification, tips
+from qamoe_bench.page.marks import Chart, Look, number_format, row_data, specification, tips
 
 Kind = Literal["time", "parameters"]
 AXIS_TITLES: Mapping[Kind, str] = {
     "time": "time per sample, µs (log scale)",
     "parameters": "trainable parameters (log scale)",
 }
+# Title and number format
 TOOLTIP_FORMATS: Mapping[Kind, tuple[str, str]] = {"time": ("µs", ".1f"), "parameters": ("parameters", ",")}
-"""Title and number format."""
+# As the heading calls it
 TITLES: Mapping[Kind, str] = {"time": "time", "parameters": "size"}
-"""As the heading calls it."""
 
 
 @dataclass(frozen=True)
@@ -72,22 +72,24 @@ def cost_figures(section: Section, metric: Metric, mean: SweepSummary, look: Loo
 
 def microseconds_per_sample(row: Row) -> float:
     """Median over the seeds of the time of a forward pass, in µs per sample; 0 if it was not measured."""
+    # 0 where no forward pass was timed, as for the oracle.
     times = [c.facts.seconds_per_sample for c in row.cells if c.facts.seconds_per_sample]
     return 1e6 * float(np.median(times)) if times else 0.0
 
 
 def parameter_count(row: Row) -> float:
     """Number of trainable parameters."""
-    return float(row.cells[0].facts.parameters)
+    return float(row.cells[0].facts.parameters)  # the same for every seed
 
 
 def _trade(section: Section, metric: Metric, mean: SweepSummary, kind: Kind, cost: Sequence[float]) -> _Trade:
-    value = mean.estimate().value  # (M,)
+    value = mean.estimate().value  # (M,), in the direction of the metric
     kept = []
     for i, row in enumerate(section.rows):
         # The oracle is a bound, not a model that one could choose for its cost.
         if cost[i] > 0 and np.isfinite(value[i]) and not row.is_oracle:
             kept.append(i)
+    # The front minimises the cost and maximises the gain, so errors are negated.
     front = pareto_front({i: cost[i] for i in kept}, {i: metric.sign * float(value[i]) for i in kept})
     return _Trade(metric, kind, tuple(row.name for row in section.rows), cost, value, kept, front)
 
@@ -102,7 +104,7 @@ def _figure(section: Section, trade: _Trade, mean: SweepSummary, look: Look, dia
         title=f"{metric.name} against {TITLES[kind]}",
         sentence=_sentence(trade),
         about=f"{metric.title}, mean over the sweep with its 95 % interval, against {quantity}. "
-        "The line is the Pareto front: no model is better in both than one on it.",
+        "The line is the Pareto front: no model beats those on it in both.",
         spec=_spec(metric, kind, names, _ticks([trade.cost[i] for i in trade.kept]), look),
         columns=_columns(trade, mean),
         dialect=dialect,
@@ -113,7 +115,7 @@ def _figure(section: Section, trade: _Trade, mean: SweepSummary, look: Look, dia
 
 def _columns(trade: _Trade, mean: SweepSummary) -> ChartColumns:
     kept = list(trade.kept)
-    low, high = mean.estimate().interval()
+    low, high = mean.estimate().interval()  # (M,) each
     return {
         "row": [trade.names[i] for i in kept],
         "x": json_numbers([trade.cost[i] for i in kept]),
@@ -128,7 +130,8 @@ def _note(section: Section, trade: _Trade) -> str:
     notes = []
     omitted = [name for i, name in enumerate(trade.names) if i not in trade.kept]
     if omitted:
-        notes.append(f"Not shown, because this cost is unknown: {comma_list(omitted)}.")
+        notes.append(f"Not shown, without such a cost: {comma_list(omitted)}.")
+    # Parameters do not depend on the machine, times do.
     runs = {cell.path.parent.parent.name for i in trade.kept for cell in section.rows[i].cells}
     if trade.kind == "time" and len(runs) > 1:
         notes.append("Times come from several runs, possibly on different machines, and may not be comparable.")
@@ -149,6 +152,7 @@ def _spec(
     digits = number_format(metric)
     cost_title, cost_digits = TOOLTIP_FORMATS[kind]
     title = f"mean {unit_of(metric)}"
+    # Vega labels too few or too many ticks of a log scale by itself.
     axis = alt.Axis(values=list(ticks), format="~s" if kind == "parameters" else "~g", labelOverlap=True)
     x = alt.X("x:Q", title=AXIS_TITLES[kind], scale=alt.Scale(type="log", nice=False, padding=16), axis=axis)
     y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=False))
@@ -159,25 +163,26 @@ def _spec(
     base = alt.Chart(row_data()).encode(x=x, color=look.colour(names))
     rule = base.mark_rule(strokeWidth=1.4).encode(y=alt.Y("low:Q", title=title), y2="high:Q")
     point = base.mark_point(filled=True, opacity=1, size=80).encode(y=y, shape=look.marker(names))
+    # Invisible, and easier to hit with the pointer than the visible marker.
     target = base.mark_point(size=400, opacity=0, filled=True).encode(y=y, tooltip=tip)
     return specification(alt.layer(_front_line(x, y), rule, point, target))
 
 
-def _front_line(x: alt.X, y: alt.Y) -> alt.Chart:
-    line = alt.Chart(row_data()).mark_line(
-        interpolate="step-after", color=LIMIT, strokeDash=[4, 3], strokeWidth=1.4
-    )  # fmt: skip
-    return line.transform_filter("datum.front == 'yes'").encode(x=x, y=y, order="x:Q")
+def _front_line(x: alt.X, y: alt.Y) -> Chart:
+    # A staircase, because no model between two on the front is known.
+    front = alt.Chart(row_data()).transform_filter("datum.front == 'yes'").encode(x=x, y=y, order="x:Q")
+    line: Chart = front.mark_line(interpolate="step-after", color=LIMIT, strokeDash=[4, 3], strokeWidth=1.4)
+    return line
 
 
 def _sentence(trade: _Trade) -> str:
     front = [_quoted(trade, i) for i in trade.front]
-    sentence = f"By the means, the Pareto front consists of {comma_list(front)}"
+    sentence = f"The Pareto front of means holds {comma_list(front)}"
     dominated = [trade.names[i] for i in trade.kept if i not in trade.front]
     if len(dominated) == 1:
-        sentence += f"; {dominated[0]} costs more than a model that is at least as good"
+        sentence += f"; {dominated[0]} costs more than a model that is as good"
     elif dominated:
-        sentence += f"; {comma_list(dominated)} cost more than a model that is at least as good"
+        sentence += f"; {comma_list(dominated)} cost more than a model that is as good"
     return f"{sentence}."
 
 

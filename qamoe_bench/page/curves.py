@@ -19,8 +19,8 @@ from qamoe_bench.report.table import Table
 from qamoe_bench.vocabulary import axis_symbol
 
 Values = NDArray[np.float64]
+# Levels of an axis above which markers are drawn smaller
 CROWDED = 24
-"""Levels of an axis above which markers are drawn smaller."""
 
 
 def curve_figure(
@@ -39,7 +39,7 @@ def curve_figure(
     metric = scores.metric
     levels = section.levels
     estimate = scores.estimate(levels.means)  # (M, L)
-    low, high = estimate.interval()
+    low, high = estimate.interval()  # (M, L) each
     names = tuple(row.name for row in section.rows)
     return Figure(
         kind="curve",
@@ -57,6 +57,7 @@ def curve_figure(
 
 def _spec(section: Section, metric: Metric, look: Look, names: tuple[str, ...]) -> dict[str, object]:
     levels = section.levels
+    # Named points have no order, so lines between them would have no meaning.
     if levels.numbers:
         return _line_spec(levels.axis, len(levels.numbers), metric, look, names)
     return dot_spec(metric, look, names, len(levels.labels), "condition")
@@ -72,6 +73,7 @@ def _line_spec(axis: str, count: int, metric: Metric, look: Look, names: tuple[s
     )  # fmt: skip
     ticks = alt.Axis(format="~g", labelOverlap=True, tickCount=8)
     x = alt.X("x:Q", title=axis_title(axis), scale=alt.Scale(nice=False, padding=8), axis=ticks)
+    # The scale need not include 0: bands of similar models would be too thin to see.
     y = alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False))
     base = alt.Chart(row_data()).encode(x=x, color=look.colour(names))
     # Pointing at a row darkens its band, which is faint otherwise because the bands overlap.
@@ -118,7 +120,7 @@ class _Contest:
 
     def leader(self, level: int) -> int:
         """The best contestant at a level."""
-        return int((self.metric.sign * self.values[:, level]).argmax())
+        return int((self.metric.sign * self.values[:, level]).argmax())  # sign is −1 for errors
 
     def hardest_level(self) -> int:
         """The level with the worst mean over contestants."""
@@ -127,12 +129,14 @@ class _Contest:
     def lead(self, level: int) -> str:
         """The value of the leader and whether its lead is significant."""
         leader = self.leader(level)
+        # The last column of `is_first` is the mean over all levels, which is not used here.
         verdict = "significantly" if self.is_first[leader, level] else "not significantly"
         return f"({self.metric.show(self.values[leader, level])}, {verdict})"
 
 
 def _sentence(section: Section, metric: Metric, values: Float[Values, "M L"], ranking: Ranking) -> str:
     """The leaders at the first and at the hardest level, and the largest and smallest loss between them."""
+    # The oracle does not compete, and a level without a value has no leader.
     kept = [i for i, r in enumerate(section.rows) if not r.is_oracle and np.isfinite(values[i]).all()]
     if not kept:
         return f"Every model has a level at which {metric.name} is undefined."
@@ -140,6 +144,7 @@ def _sentence(section: Section, metric: Metric, values: Float[Values, "M L"], ra
     start = contest.names[contest.leader(0)]
     if len(section.levels.labels) == 1:
         return f"{start} is best {contest.lead(0)}."
+    # The first level is the mildest. The hardest is found in the data, because a metric need not fall on the way.
     easy = _level_name(section, 0)
     worst = contest.hardest_level()
     if worst == 0:
@@ -157,10 +162,12 @@ def _losses(contest: _Contest, worst: int) -> str:
     change = contest.values[:, worst] - contest.values[:, 0]  # (K,)
     gain = contest.metric.sign * change  # negative where it gets worse
     moved = [i for i in range(len(gain)) if abs(gain[i]) > 0]
+    # The mean of the labels never changes; a single model that does leaves nothing to compare.
     if len(moved) < 2:
         return ""
     most = min(moved, key=lambda i: gain[i])
     least = max(moved, key=lambda i: gain[i])
+    # Changes are printed with the sign of the metric, not of the gain.
     shown_most = contest.metric.show_change(float(change[most]))
     shown_least = contest.metric.show_change(float(change[least]))
     return (

@@ -25,11 +25,11 @@ from qamoe_bench.page.provenance import Manifest, cell_table, run_facts
 from qamoe_bench.page.samples import path_spec
 from qamoe_bench.page.symbols import symbol
 
+# Templates of the page's own script, in the order in which they are concatenated: later ones use earlier ones
 SCRIPTS = ("state", "charts", "maps", "tables", "samples", "filters")
-"""Templates of the page's own script, in the order in which they are concatenated: later ones use earlier ones."""
 FIRST_METRIC = "mae"
+# Characters that could end a script element or a line of it, with their escapes in JSON
 UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
-"""Characters that could end a script element or a line of it, with their escapes in JSON."""
 
 
 class Pool:
@@ -54,6 +54,7 @@ class Pool:
 
     def _stored(self, content: Any) -> str:
         """The name of some content, which is stored unless it is there already."""
+        # Equal content has equal JSON, since keys are sorted.
         text = json.dumps(content, ensure_ascii=False, allow_nan=False, sort_keys=True)
         name = self._names.setdefault(text, f"p{len(self._names)}")
         self.content[name] = content
@@ -71,11 +72,13 @@ def document(
         styles: Colour, marker and dash by row name.
         version: Version of qamoe-bench.
     """
+    # Figures get their identifiers in the order of the page.
     pool = Pool()
     identifiers: dict[int, str] = {}  # by id() of a figure, since figures are not hashable
     for chapter in chapters:
         for figure in _figures(chapter):
             identifiers[id(figure)] = pool.add(figure, chapter.name)
+    # The policy hashes the scripts exactly as the page embeds them.
     scripts = [_script(vega()), _script(_own_code())]
     environment = _environment(lambda figure: identifiers[id(figure)], styles)
     return environment.get_template("page.html").render(
@@ -93,6 +96,7 @@ def document(
 
 
 def _environment(identifier: Callable[[Figure], str], styles: dict[str, Style]) -> Environment:
+    # Escape everything by default, and fail on a name that a template misspells.
     environment = Environment(
         loader=PackageLoader("qamoe_bench.page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -152,6 +156,7 @@ def vega() -> str:
 
 @cache
 def _own_code() -> str:
+    # A function scope keeps names out of the global object.
     code = "\n".join(_template(f"{name}.js") for name in SCRIPTS)
     return f'"use strict";\n(() => {{\n{code}\n}})();\n'
 
@@ -171,6 +176,7 @@ def _policy(scripts: Sequence[str]) -> str:
         digest = hashlib.sha256(code.encode()).digest()
         hashes.append(f"'sha256-{base64.b64encode(digest).decode()}'")
     allowed = " ".join(hashes)
+    # The page's own styles and those that Vega sets need `unsafe-inline`; `default-src` still blocks their requests.
     return (
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
         "form-action 'none'"

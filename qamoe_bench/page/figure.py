@@ -9,10 +9,10 @@ import numpy as np
 from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.report.table import Table
 
+# Rows of a chart, stored by column. The column `row` names a row of the report, so that the page can filter by it.
 ChartColumns = Mapping[str, Sequence[Any]]
-"""Rows of a chart, stored by column. The column `row` names a row of the report, so that the page can filter by it."""
+# Of numbers in charts; tables format their own
 SIGNIFICANT_DIGITS = 4
-"""Of numbers in charts; tables format their own."""
 VERDICT_KINDS = ("difference", "significance", "cost")  # kinds that share a section of the page
 
 
@@ -88,9 +88,11 @@ def encoded(columns: ChartColumns) -> dict[str, Any]:
 
 
 def _encoded_column(values: list[Any]) -> Any:
+    # Only columns of words are encoded: numbers rarely repeat.
     if not values or not all(isinstance(v, str) for v in values):
         return values
     words = list(dict.fromkeys(values))
+    # Each word once, and its index for each row.
     codes = {word: i for i, word in enumerate(words)}
     return {"words": words, "at": [codes[v] for v in values]}
 

@@ -23,10 +23,12 @@ def headline(analysis: Analysis) -> str:
 def _lead(analysis: Analysis, metric: Metric, leaders: list[int]) -> str:
     rows = analysis.section.rows
     value = analysis.summaries[metric.name]["mean"].estimate().value  # (M,)
+    # The best estimate among them.
     best = max(leaders, key=lambda i: metric.sign * value[i])
     amount = metric.show(float(value[best]))
     if metric.unit == "%":
         amount += " %"
+    # Rows that share rank 1 with the best.
     tied = [rows[i].name for i in leaders if i != best]
     verdict = "significantly better than all others"
     if tied:

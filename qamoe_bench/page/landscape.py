@@ -23,8 +23,8 @@ from qamoe_bench.vocabulary import axis_symbol
 
 Values = NDArray[np.float64]
 Axes = tuple[str, str]
+# Levels of an axis up to which there is room for the number in each cell
 LABELLED_LEVELS = 10
-"""Levels of an axis up to which there is room for the number in each cell."""
 MAP_HEIGHT = 260  # px
 DARK = "#111111"
 LIGHT = "#ffffff"
@@ -35,6 +35,7 @@ WORSE = "#d55e00"
 
 def two_axes(section: Section) -> Axes | None:
     """The names of the axes if there are exactly two, else None."""
+    # All conditions of a protocol have levels on the same axes.
     names = tuple(section.cells[0].facts.conditions[0]["levels"])
     return (names[0], names[1]) if len(names) == 2 else None
 
@@ -97,6 +98,7 @@ def _significance_flags(section: Section, scores: Scores) -> dict[str, dict[str,
     names = [row.name for row in section.rows]
     flags: dict[str, dict[str, str]] = {}
     for (i, j), (_, is_significant) in differences_by_condition(section, scores).items():
+        # A string of bits is smaller in JSON than a list.
         bits = "".join("1" if flag else "0" for flag in is_significant)
         flags.setdefault(names[i], {})[names[j]] = bits
     return flags
@@ -110,6 +112,7 @@ def _initial_pair(section: Section, metric: Metric, scores: Scores) -> list[str]
         if not section.rows[i].is_oracle and np.isfinite(means[i]):
             order.append(i)
     best = order[0] if order else 0
+    # With one contestant only, any other row will do.
     candidates = [section.control_of(best), *order, *range(len(section.rows))]
     other = next(i for i in candidates if i is not None and i != best)
     return [section.rows[best].name, section.rows[other].name]
@@ -121,7 +124,7 @@ def _columns(section: Section, axes: Axes, metric: Metric, values: Float[Values,
         "row": [row.name for row in section.rows for _ in levels],
         "x": [level[axes[0]] for level in levels] * len(section.rows),
         "y": [level[axes[1]] for level in levels] * len(section.rows),
-        "value": json_numbers(values, metric.scale),
+        "value": json_numbers(values, metric.scale),  # (M, C), flattened row by row
     }
 
 
@@ -142,6 +145,7 @@ def _legend(title: str) -> alt.Legend:
 
 
 def _map(metric: Metric, axes: Axes, values: Float[Values, "M C"], levels: int) -> Chart:
+    # All models share the scale, so that their maps can be compared.
     known = values[np.isfinite(values)] * metric.scale
     low = float(known.min()) if known.size else 0.0
     high = float(known.max()) if known.size else 1.0
@@ -163,6 +167,7 @@ def _map(metric: Metric, axes: Axes, values: Float[Values, "M C"], levels: int) 
 
 @lru_cache(maxsize=256)
 def _difference_map(metric: Metric, axes: Axes) -> Chart:
+    # Blue is better for accuracies and errors alike.
     ends = [WORSE, EVEN, BETTER] if metric.better == "higher" else [BETTER, EVEN, WORSE]
     # The page's script sets a domain that is symmetric about 0.
     scale = alt.Scale(range=ends, interpolate="lab")
@@ -170,6 +175,7 @@ def _difference_map(metric: Metric, axes: Axes) -> Chart:
     cells = _cells(axes)
     tip = [*_tip(axes, title, "+" + number_format(metric)), alt.Tooltip("verdict:N", title="by a paired test")]
     fill = cells.mark_rect().encode(color=alt.Color("value:Q", scale=scale, legend=_legend(title)), tooltip=tip)
+    # The white border keeps the dot visible on dark cells.
     dot = cells.mark_point(filled=True, size=26, color=DARK, opacity=1, stroke=LIGHT, strokeWidth=1)
     return alt.layer(fill, dot.transform_filter("datum.significant == 1"))
 
@@ -183,6 +189,7 @@ def _sentence(section: Section, metric: Metric, axes: Axes, values: Float[Values
             contestants.append(i)
     if not contestants or corners is None:
         return ""
+    # The best row at the corner with both corruptions, and its values at all corners.
     best = max(contestants, key=lambda i: metric.sign * values[i, corners["both"]])
     shown = {name: metric.show(values[best, condition]) for name, condition in corners.items()}
     first, second = _ends(section, axes)
@@ -197,6 +204,7 @@ def _costs(section: Section, metric: Metric, axes: Axes, mean: Float[Values, " C
     """What each axis alone costs at its maximum, the larger cost first."""
     corners = _corners(section, axes)
     assert corners is not None
+    # Loss from the clean corner to each corner with one corruption, positive where it gets worse.
     costs = []
     for name, end in zip(("first", "second"), _ends(section, axes), strict=True):
         costs.append((float(metric.sign * (mean[corners["clean"]] - mean[corners[name]])), end))

@@ -9,9 +9,9 @@ from qamoe_bench.page.cost import microseconds_per_sample, parameter_count
 from qamoe_bench.report.metric_tables import value_with_interval
 from qamoe_bench.report.table import shown
 
-UNKNOWN = float("nan")
+UNKNOWN = float("nan")  # key of a cell without a number
+# Metric of the column `reach %`
 REACHED = "mae"
-"""Metric of the column `reach %`."""
 OTHER_COLUMNS = ("reach %", "parameters", "time, µs", "seeds")
 
 
@@ -90,6 +90,7 @@ def leaderboards(entries: Sequence[LeaderboardEntry]) -> list[Leaderboard]:
 
 
 def _board(dialect: str, entries: Sequence[LeaderboardEntry]) -> Leaderboard:
+    # Chapters may have different metrics; a metric that an entry lacks is a dash.
     metrics = list(dict.fromkeys(name for entry in entries for name in entry.metrics))
     heads = [f"{name}, %" if METRICS[name].unit == "%" else name for name in metrics]
     lines = []
@@ -144,5 +145,6 @@ def _metric_cell(analysis: Analysis, index: int, metric: Metric) -> LeaderboardC
 
 def _reach_cell(analysis: Analysis, index: int) -> LeaderboardCell:
     summary = analysis.summaries.get(REACHED, {}).get("reached")
+    # Missing without an oracle, or if MAE is not among the metrics.
     value = float(summary.estimate().value[index]) if summary else UNKNOWN
     return LeaderboardCell(shown(100 * value, ".1f"), key=value)

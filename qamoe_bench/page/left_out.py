@@ -1,7 +1,10 @@
 """Explanations for the parts of a chapter that cannot be drawn."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 
+from qamoe_bench.page.figure import Figure
+
+# By kind of figure
 REASONS: Mapping[str, str] = {
     "landscape": "The landscape is omitted: it needs a protocol with two axes, such as mixed.",
     "modalities": "Sensitivity to each modality is omitted: it needs samples that lose whole modalities while the "
@@ -11,19 +14,19 @@ REASONS: Mapping[str, str] = {
     "quality": "Quality scores are omitted: no model of this protocol predicts any.",
     "calibration": "Calibration is omitted: no model of this protocol predicts a variance.",
 }
-"""By kind of figure."""
 WITHOUT_SAMPLES = (
     "Individual samples are omitted: there is neither an uncorrupted condition nor a control to compare with."
 )
 
 
-def reasons_left_out(kinds: Collection[str], has_samples: bool) -> tuple[str, ...]:
+def reasons_left_out(figures: Iterable[Figure], has_samples: bool) -> tuple[str, ...]:
     """One sentence for each part of a chapter that is missing.
 
     Args:
-        kinds: Kinds of the figures that were drawn.
+        figures: The figures that were drawn, in one dialect.
         has_samples: Whether individual samples are shown.
     """
+    kinds = {figure.kind for figure in figures}
     reasons = [reason for kind, reason in REASONS.items() if kind not in kinds]
     if not has_samples:
         reasons.append(WITHOUT_SAMPLES)

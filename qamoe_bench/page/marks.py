@@ -94,11 +94,13 @@ def dot_spec(
         ("row:N", "model", ""), ("x:N", item_title, ""), ("value:Q", title, digits), ("low:Q", "95 % from", digits),
         ("high:Q", "to", digits),
     )  # fmt: skip
+    # Items keep their order; within an item, rows are offset so that their intervals do not overlap.
     base = alt.Chart(row_data()).encode(
         y=alt.Y("x:N", title=item_title, sort=None, axis=alt.Axis(grid=True, tickBand="extent", labelLimit=140)),
         yOffset=alt.YOffset("row:N", sort=list(names), scale=alt.Scale(paddingOuter=0.8)),
         color=look.colour(names),
     )
+    # Interval, estimate, and an invisible target that is easier to hit with the pointer.
     rule = base.mark_rule(strokeWidth=1.6).encode(
         x=alt.X("low:Q", title=title, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=8)), x2="high:Q"
     )

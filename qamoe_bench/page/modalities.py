@@ -16,9 +16,10 @@ def modality_figure(section: Section, sensitivity: Sensitivity, look: Look, dial
     """Loss of one metric without each modality, and with only some of them."""
     metric = sensitivity.metric
     names = tuple(row.name for row in section.rows)
+    # The order of items is that of `_losses`.
     items = [f"without {modality}" for modality in sensitivity.modalities]
     items += [f"only {' + '.join(kept)}" for kept in sensitivity.sets]
-    value, low, high = _losses(sensitivity)
+    value, low, high = _losses(sensitivity)  # (M, A + P) each
     return Figure(
         kind="modalities",
         title=f"Loss of {metric.name} without a modality",
@@ -54,6 +55,7 @@ def _sentence(section: Section, sensitivity: Sensitivity) -> str:
     if not affected:
         return "No model depends on which modalities are missing."
     sentence = _main_modality(sensitivity, loss, affected)
+    # A modality is unneeded if no model has an interval of its loss above 0.
     low, _ = sensitivity.of_modality.interval()
     unneeded = []
     for a, modality in enumerate(sensitivity.modalities):
@@ -68,6 +70,7 @@ def _affected(section: Section, loss: Float[Values, "M A"]) -> list[int]:
     """Contestants whose metric changes when some modality is missing; the mean of the labels never does."""
     affected = []
     for i, row in enumerate(section.rows):
+        # A loss is NaN where too few samples met both sets of modalities.
         is_known = np.isfinite(loss[i]).any()
         if not row.is_oracle and is_known and np.nanmax(np.abs(loss[i])) > 0:
             affected.append(i)
@@ -80,7 +83,7 @@ def _main_modality(sensitivity: Sensitivity, loss: Float[Values, "M A"], affecte
     worst = np.nanargmax(loss[affected], axis=1)  # (affected,)
     counts = np.bincount(worst, minlength=len(sensitivity.modalities))  # (A,)
     main = int(counts.argmax())
-    losses = loss[affected, main][worst == main]
+    losses = loss[affected, main][worst == main]  # (counts[main],)
     group = f"{counts[main]} of {len(affected)} models"
     if counts[main] == len(affected):
         group = "every model that uses its inputs"

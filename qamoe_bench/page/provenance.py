@@ -7,14 +7,15 @@ from typing import Any
 from qamoe_bench.report.table import Table
 from qamoe_bench.store.store import StoredCell
 
+# The content of a run's `run.json`.
 Manifest = Mapping[str, Any]
-"""The content of a run's `run.json`."""
+# Hexadecimal digits of a hash that the table shows
 SHOWN_DIGITS = 12
-"""Hexadecimal digits of a hash that the table shows."""
 
 
 def run_facts(manifest: Manifest) -> list[tuple[str, str]]:
     """The facts of a manifest that are known, by name."""
+    # Manifests of older versions lack some keys.
     data = manifest.get("data", {})
     engine = manifest.get("engine", {})
     facts = {
@@ -39,10 +40,11 @@ def command(request: Manifest) -> str:
         for value in request.get(key, ()):
             words += [option, str(value)]
     words += ["--seeds", ",".join(str(seed) for seed in request.get("seeds", ()))]
+    # Options that were left at their defaults are not repeated.
     for key in ("data", "preset", "device", "checkpoint"):
         if request.get(key):
             words += [f"--{key}", str(request[key])]
-    return shlex.join(words)
+    return shlex.join(words)  # quotes what the shell would interpret
 
 
 def _data(data: Manifest) -> str:

@@ -12,8 +12,8 @@ from qamoe_bench.page.figure import ChartColumns, Figure, comma_list, json_numbe
 from qamoe_bench.page.marks import Look, row_data, specification, tips
 from qamoe_bench.report.table import shown
 
+# Spearman's ρ with the corruption, at or below which a score is said to follow it
 FOLLOWS = -0.3
-"""Spearman's ρ with the corruption, at or below which a score is said to follow it."""
 
 
 def quality_figures(
@@ -26,6 +26,7 @@ def quality_figures(
         curves: By row name and modality.
         look: Styles of the rows.
     """
+    # Rows without a score of a modality are missing from its figure.
     by_modality: dict[str, dict[str, QualityCurve]] = {}
     for (name, modality), curve in curves.items():
         by_modality.setdefault(modality, {})[name] = curve
@@ -67,22 +68,17 @@ def _spec(modality: str, names: tuple[str, ...], look: Look) -> dict[str, object
         ("low:Q", "middle half from", ".3f"), ("high:Q", "to", ".3f"), ("count:Q", "predictions", ","),
     )  # fmt: skip
     band = base.mark_area(opacity=0.14).encode(y=alt.Y("low:Q", title=title), y2="high:Q")
+    # Scores lie in [0, 1]; the scale starts at 0 so that flat curves look flat.
     y = alt.Y("value:Q", title=title, scale=alt.Scale(domainMin=0))
     line = base.mark_line(strokeWidth=1.8).encode(y=y, strokeDash=look.dash(names))
     point = base.mark_point(filled=True, opacity=1, size=42).encode(y=y, shape=look.marker(names))
+    # Invisible, and easier to hit with the pointer than the visible marker.
     target = base.mark_point(size=320, opacity=0, filled=True).encode(y=y, tooltip=tip)
     return specification(alt.layer(band, line, point, target), 220)
 
 
 def _sentence(analysis: Analysis, modality: str, names: tuple[str, ...]) -> str:
-    # Spearman's ρ of the score with the corruption, by row name.
-    rho: dict[str, float] = {}
-    for name in names:
-        audit = analysis.quality.get(name, {}).get(modality)
-        if audit is not None:
-            rho[name] = audit.corruption
-    if not rho:
-        return ""
+    rho = {name: analysis.quality[name][modality].corruption for name in names}  # Spearman's, with the corruption
     quoted = [f"{name} {shown(value, '+.2f')}" for name, value in rho.items()]
     following = [name for name, value in rho.items() if value <= FOLLOWS]
     if not following:

@@ -12,10 +12,10 @@ from qamoe_bench.page.figure import comma_list, json_numbers
 from qamoe_bench.page.marks import axis_title, row_data, specification, tips
 from qamoe_bench.vocabulary import axis_symbol
 
+# For each row and comparison
 SAMPLES_SHOWN = 8
-"""For each row and comparison."""
+# Conditions along which a sample is followed, at most; the condition of the largest error may be one more
 PATH_LENGTH = 16
-"""Conditions along which a sample is followed, at most; the condition of the largest error may be one more."""
 
 
 def hard_samples(section: Section, texts: Mapping[str, str]) -> dict[str, Any] | None:
@@ -56,6 +56,7 @@ def _fall(section: Section, fall: Fall, texts: Mapping[str, str]) -> dict[str, A
     row = section.rows[fall.row]
     sample_id = section.cells[0].samples[fall.sample]
     path = _path(section, fall.condition)
+    # Of a single condition and of scalars there is one number each.
     (prediction,) = _predictions(row, fall, [fall.condition])
     (error,) = json_numbers(fall.error)
     (before,) = json_numbers(fall.before)
@@ -65,14 +66,15 @@ def _fall(section: Section, fall: Fall, texts: Mapping[str, str]) -> dict[str, A
         "seed": fall.seed,
         "id": sample_id,
         "text": texts.get(sample_id, ""),
+        # Without the rounding noise of float32.
         "label": float(f"{section.label[fall.sample]:.4g}"),
         "condition": _condition_label(section, fall.condition),
         "axis": _axis_label(section, fall.condition),
-        "prediction": prediction,
+        "value": prediction,
         "error": error,
         "before": before,
         "x": [_level_label(section, condition) for condition in path],
-        "predictions": _all_predictions(section, fall, path),
+        "series": _all_predictions(section, fall, path),
         **_events(section, fall, path),
     }
 
@@ -80,6 +82,7 @@ def _fall(section: Section, fall: Fall, texts: Mapping[str, str]) -> dict[str, A
 def _all_predictions(section: Section, fall: Fall, path: Sequence[int]) -> dict[str, list[float | None]]:
     """Predictions along the path by row name: of the row itself, its control and the oracle."""
     oracle = next((i for i, row in enumerate(section.rows) if row.is_oracle), None)
+    # A row that is its own control, or the oracle, occurs once; a row without this seed does not occur.
     predictions = {}
     for i in (fall.row, section.control_of(fall.row), oracle):
         if i is not None and fall.seed in section.rows[i].seeds:
@@ -88,6 +91,7 @@ def _all_predictions(section: Section, fall: Fall, path: Sequence[int]) -> dict[
 
 
 def _predictions(row: Row, fall: Fall, conditions: Sequence[int]) -> list[float | None]:
+    # Of several draws the first is shown, as in `qamoe_bench.analysis.hard_samples`.
     seed = row.seeds.index(fall.seed)
     return json_numbers(row.column("prediction")[seed, 0, conditions, fall.sample])  # (S, V, C, N) -> (conditions,)
 
@@ -97,6 +101,7 @@ def _events(section: Section, fall: Fall, path: Sequence[int]) -> dict[str, dict
     row = section.rows[fall.row]
     seed = row.seeds.index(fall.seed)
     events = section.realised_by_seed[section.seeds.index(fall.seed)]  # one seed, so its first axis has length 1
+    # For each kind, a series along the path by modality.
     series: dict[str, dict[str, list[float | None]]] = {"missing": {}, "noise": {}, "quality": {}}
     for m in events.modalities:
         for kind in ("missing", "noise"):
@@ -140,8 +145,10 @@ def _path(section: Section, condition: int) -> list[int]:
     conditions = section.cells[0].facts.conditions
     line = list(range(len(conditions)))
     axis = section.levels.axis
+    # Along the first axis all other levels stay those of the given condition.
     if axis:
         fixed = {name: level for name, level in conditions[condition]["levels"].items() if name != axis}
         line = [i for i in line if fixed.items() <= conditions[i]["levels"].items()]
+    # Evenly spaced indices with both ends; rounding may repeat one.
     kept = np.unique(np.linspace(0, len(line) - 1, min(PATH_LENGTH, len(line))).round().astype(int))
     return sorted({condition, *(line[i] for i in kept)})

@@ -12,15 +12,15 @@ from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.page.figure import ChartColumns, Figure, difference_unit, json_numbers
 from qamoe_bench.page.marks import number_format, row_data, specification, tips
 
-BETTER = "significantly better"
-EQUAL = "not significantly different"
-WORSE = "significantly worse"
+BETTER = "better"
+EQUAL = "not significant"
+WORSE = "worse"
 COLOURS: Mapping[str, str] = {BETTER: "#0072b2", EQUAL: "#8a8a8a", WORSE: "#b34700"}
 SIGNS: Mapping[str, str] = {BETTER: "▲", EQUAL: "≈", WORSE: "▼"}
 CELL_SIZE = 26  # px
 
+# The first row of a pair minus the second, by their indices
 Pairs = Mapping[tuple[int, int], Difference]
-"""The first row of a pair minus the second, by their indices."""
 
 
 def significance_figure(section: Section, scores: Scores, dialect: str) -> Figure | None:
@@ -30,13 +30,14 @@ def significance_figure(section: Section, scores: Scores, dialect: str) -> Figur
         return None
     metric = scores.metric
     names = tuple(row.name for row in section.rows)
+    # The oracle is in no pair, and neither are rows without a value.
     contestants = sorted({i for pair in pairs for i in pair})
     return Figure(
         kind="significance",
         title=f"Significant differences in {metric.name}",
         sentence=_sentence(metric, pairs, names),
-        about=f"Matrix of pairs: the model at the left minus the model on top in {metric.title}, mean over the sweep, "
-        f"on the same samples. ▲: {BETTER}; ▼: {WORSE}; ≈: {EQUAL}.",
+        about=f"Matrix of pairs: the left model minus the top model in {metric.title}, mean over the sweep, on the "
+        "same samples. ▲: significantly better; ▼: significantly worse; ≈: not significant.",
         spec=_spec(metric, tuple(names[i] for i in contestants)),
         columns=_columns(metric, pairs, names),
         dialect=dialect,
@@ -65,7 +66,7 @@ def _columns(metric: Metric, pairs: Pairs, names: tuple[str, ...]) -> ChartColum
 
 def _negated(d: Difference) -> Difference:
     """The second row minus the first."""
-    return Difference(-d.value, -d.high, -d.low, d.p, d.detectable)
+    return Difference(-d.value, -d.high, -d.low, d.p, d.detectable)  # the ends of the interval swap
 
 
 def _verdict(metric: Metric, d: Difference) -> str:
@@ -83,6 +84,7 @@ def _spec(metric: Metric, order: tuple[str, ...]) -> dict[str, object]:
         ("low:Q", "interval from", digits), ("high:Q", "to", digits), ("p:Q", "p", ".2~g"),
         ("verdict:N", "verdict", ""),
     )  # fmt: skip
+    # Names of models are long: they are written upwards, and cut at 150 px.
     top = alt.Axis(orient="top", labelAngle=-90, labelLimit=150)
     base = alt.Chart(row_data()).encode(
         x=alt.X("other:N", title="minus this model", sort=order, axis=top),
@@ -90,9 +92,10 @@ def _spec(metric: Metric, order: tuple[str, ...]) -> dict[str, object]:
     )
     scale = alt.Scale(domain=list(COLOURS), range=list(COLOURS.values()))
     legend = alt.Legend(
-        title="the model at the left is", orient="bottom", symbolType="square", symbolOpacity=1, direction="vertical"
-    )
+        title="verdict", orient="bottom", symbolType="square", symbolOpacity=1, direction="vertical"
+    )  # fmt: skip
     colour = alt.Color("verdict:N", scale=scale, legend=legend)
+    # Colour and sign both give the verdict, so that the matrix can be read without colours.
     fill = base.mark_rect(stroke="#ffffff", strokeWidth=1).encode(color=colour, tooltip=tip)
     text = base.mark_text(fontSize=12, color="#ffffff", fontWeight="bold").encode(text="sign:N")
     return specification(alt.layer(fill, text), CELL_SIZE * len(order))
@@ -102,12 +105,13 @@ def _sentence(metric: Metric, pairs: Pairs, names: tuple[str, ...]) -> str:
     significant = {pair: difference for pair, difference in pairs.items() if difference.is_significant}
     if not significant:
         return f"No two models differ significantly in {metric.name}."
+    # The pair with the largest difference, whose better model is named first.
     first, second = max(significant, key=lambda pair: abs(significant[pair].value))
     widest = significant[first, second].value
     ordered = (names[first], names[second])
     if metric.sign * widest < 0:
         ordered = (names[second], names[first])
     return (
-        f"{len(significant)} of {len(pairs)} pairs differ significantly in {metric.name}; the largest difference is "
-        f"between {ordered[0]} and {ordered[1]}, {metric.show(abs(widest))}."
+        f"{len(significant)} of {len(pairs)} pairs differ significantly in {metric.name}, most of all "
+        f"{ordered[0]} and {ordered[1]}, by {metric.show(abs(widest))}."
     )

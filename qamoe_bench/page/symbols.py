@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+# By the marker's name in Vega; each path lies in the square from −1 to 1
 PATHS: Mapping[str, str] = {
     "circle": "M-.8 0a.8 .8 0 1 0 1.6 0a.8 .8 0 1 0 -1.6 0",
     "square": "M-.75 -.75h1.5v1.5h-1.5z",
@@ -12,7 +13,6 @@ PATHS: Mapping[str, str] = {
     "diamond": "M0 -1L.8 0L0 1L-.8 0z",
     "cross": "M-.3 -.9h.6v.6h.6v.6h-.6v.6h-.6v-.6h-.6v-.6h.6z",
 }
-"""By the marker's name in Vega; each path lies in the square from −1 to 1."""
 
 
 def symbol(marker: str) -> str:

@@ -6,7 +6,7 @@ function fallTable(fall, modalities) {
   const parts = [["missing, share", "missing"], ["noise, σ/σ_ref", "noise"], ["quality score r", "quality"]];
   const lines = parts.flatMap(([title, key]) =>
     modalities.filter((m) => fall[key][m] && (key !== "noise" || fall[key][m].some((x) => x))).map((m) => [`${m}: ${title}`, fall[key][m]]));
-  const predictions = Object.entries(fall.predictions).map(([name, values]) => [`prediction of ${name}`, values.map((x) => signed(x))]);
+  const predictions = Object.entries(fall.series).map(([name, values]) => [`prediction of ${name}`, values.map((x) => signed(x))]);
   const head = element("tr", {}, ...["condition", ...fall.x].map((x) => element("th", { scope: "col" }, x)));
   const body = element("tbody");
   for (const [name, values] of [...predictions, ...lines]) {
@@ -18,14 +18,14 @@ function fallTable(fall, modalities) {
 }
 
 function opened(fall, about) {
-  const rows = Object.entries({ ...fall.predictions, label: fall.x.map(() => fall.label) }).flatMap(([row, values]) =>
+  const rows = Object.entries({ ...fall.series, label: fall.x.map(() => fall.label) }).flatMap(([row, values]) =>
     values.map((value, i) => ({ row, x: fall.x[i], value })));
   const plot = element("div", { class: "plot", role: "img" });
-  plot.setAttribute("aria-label", `Predictions for sample ${fall.id} by ${Object.keys(fall.predictions).join(", ")} against ${fall.axis}, and its label ${signed(fall.label)}.`);
+  plot.setAttribute("aria-label", `Predictions for sample ${fall.id} by ${Object.keys(fall.series).join(", ")} against ${fall.axis}, and its label ${signed(fall.label)}.`);
   const spec = structuredClone(data.path);
   spec.encoding.x.title = fall.axis;
-  const looks = [...Object.keys(fall.predictions).map((name) => data.styles[name]), data.styles[""]];
-  const domain = [...Object.keys(fall.predictions), "label"];
+  const looks = [...Object.keys(fall.series).map((name) => data.styles[name]), data.styles[""]];
+  const domain = [...Object.keys(fall.series), "label"];
   spec.encoding.color.scale = { domain, range: looks.map((look) => look.colour) };
   spec.encoding.strokeDash.scale = { domain, range: looks.map((look) => look.dash) };
   const inside = element("div", { class: "inside" });
@@ -36,7 +36,7 @@ function opened(fall, about) {
 
 function item(fall, about) {
   const summary = element("summary", {},
-    `${fall.id}: label ${signed(fall.label)}, predicted ${signed(fall.prediction)} at ${fall.condition} (seed ${fall.seed}); ` +
+    `${fall.id}: label ${signed(fall.label)}, predicted ${signed(fall.value)} at ${fall.condition} (seed ${fall.seed}); ` +
     `error ${fall.error.toFixed(2)} instead of ${fall.before.toFixed(2)}`);
   const made = element("details", { class: "fall" }, summary);
   made.addEventListener("toggle", () => {
