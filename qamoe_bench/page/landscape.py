@@ -3,9 +3,7 @@
 Dimension legend: M rows, S seeds, C conditions.
 """
 
-from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
 
 import altair as alt
 import numpy as np
@@ -17,20 +15,20 @@ from qamoe_bench.analysis.scores import Scores
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.page.figure import ChartColumns, Figure, difference_unit, json_numbers, unit_of
+from qamoe_bench.page.landscape_sentence import Axes, landscape_sentence
 from qamoe_bench.page.marks import Chart, axis_title, number_format, row_data, specification, tips
 from qamoe_bench.statistics.intervals import mean_of_defined
 from qamoe_bench.vocabulary import axis_symbol
 
 Values = NDArray[np.float64]
-Axes = tuple[str, str]
 # Levels of an axis up to which there is room for the number in each cell
 LABELLED_LEVELS = 10
 MAP_HEIGHT = 260  # px
-DARK = "#111111"
-LIGHT = "#ffffff"
-BETTER = "#0072b2"
-EVEN = "#e6e6e6"
-WORSE = "#d55e00"
+DARK_INK = "#111111"
+LIGHT_INK = "#ffffff"
+BETTER_COLOUR = "#0072b2"
+EVEN_COLOUR = "#e6e6e6"
+WORSE_COLOUR = "#d55e00"
 
 
 def two_axes(section: Section) -> Axes | None:
@@ -50,7 +48,7 @@ def landscape_figure(section: Section, scores: Scores, dialect: str) -> Figure |
     return Figure(
         kind="landscape",
         title=f"{metric.name} over {_symbols(axes)}",
-        sentence=_sentence(section, metric, axes, values),
+        sentence=landscape_sentence(section, metric, axes, values),
         about=f"One heat map per model: {metric.title} for each {_symbols(axes)}, all on one colour scale. "
         "Lighter is better.",
         spec=specification(_map(metric, axes, values, len(section.levels.numbers)), MAP_HEIGHT),
@@ -160,7 +158,7 @@ def _map(metric: Metric, axes: Axes, values: Float[Values, "M C"], levels: int) 
     dark = f"datum.value {'<' if metric.better == 'higher' else '>'} {(low + high) / 2:.4g}"
     text = cells.mark_text(fontSize=9).encode(
         text=alt.Text("value:Q", format=".0f" if metric.unit == "%" else ".2f"),
-        color=alt.condition(dark, alt.value(LIGHT), alt.value(DARK)),
+        color=alt.condition(dark, alt.value(LIGHT_INK), alt.value(DARK_INK)),
     )
     return alt.layer(fill, text)
 
@@ -168,7 +166,11 @@ def _map(metric: Metric, axes: Axes, values: Float[Values, "M C"], levels: int) 
 @lru_cache(maxsize=256)
 def _difference_map(metric: Metric, axes: Axes) -> Chart:
     # Blue is better for accuracies and errors alike.
-    ends = [WORSE, EVEN, BETTER] if metric.better == "higher" else [BETTER, EVEN, WORSE]
+    ends = (
+        [WORSE_COLOUR, EVEN_COLOUR, BETTER_COLOUR]
+        if metric.better == "higher"
+        else [BETTER_COLOUR, EVEN_COLOUR, WORSE_COLOUR]
+    )
     # The page's script sets a domain that is symmetric about 0.
     scale = alt.Scale(range=ends, interpolate="lab")
     title = difference_unit(metric, "difference in")
@@ -176,63 +178,5 @@ def _difference_map(metric: Metric, axes: Axes) -> Chart:
     tip = [*_tip(axes, title, "+" + number_format(metric)), alt.Tooltip("verdict:N", title="by a paired test")]
     fill = cells.mark_rect().encode(color=alt.Color("value:Q", scale=scale, legend=_legend(title)), tooltip=tip)
     # The white border keeps the dot visible on dark cells.
-    dot = cells.mark_point(filled=True, size=26, color=DARK, opacity=1, stroke=LIGHT, strokeWidth=1)
+    dot = cells.mark_point(filled=True, size=26, color=DARK_INK, opacity=1, stroke=LIGHT_INK, strokeWidth=1)
     return alt.layer(fill, dot.transform_filter("datum.significant == 1"))
-
-
-def _sentence(section: Section, metric: Metric, axes: Axes, values: Float[Values, "M C"]) -> str:
-    """The best row where both axes are at their maximum, and the mean cost of each axis alone."""
-    corners = _corners(section, axes)
-    contestants = []
-    for i, row in enumerate(section.rows):
-        if not row.is_oracle and np.isfinite(values[i]).all():
-            contestants.append(i)
-    if not contestants or corners is None:
-        return ""
-    # The best row at the corner with both corruptions, and its values at all corners.
-    best = max(contestants, key=lambda i: metric.sign * values[i, corners["both"]])
-    shown = {name: metric.show(values[best, condition]) for name, condition in corners.items()}
-    first, second = _ends(section, axes)
-    return (
-        f"{section.rows[best].name} is best where both axes are at their maximum: {shown['clean']} clean, "
-        f"{shown['first']} at {first}, {shown['second']} at {second} and {shown['both']} at both. "
-        f"{_costs(section, metric, axes, values[contestants].mean(0))}"
-    )
-
-
-def _costs(section: Section, metric: Metric, axes: Axes, mean: Float[Values, " C"]) -> str:
-    """What each axis alone costs at its maximum, the larger cost first."""
-    corners = _corners(section, axes)
-    assert corners is not None
-    # Loss from the clean corner to each corner with one corruption, positive where it gets worse.
-    costs = []
-    for name, end in zip(("first", "second"), _ends(section, axes), strict=True):
-        costs.append((float(metric.sign * (mean[corners["clean"]] - mean[corners[name]])), end))
-    (larger, larger_end), (smaller, smaller_end) = costs if costs[0][0] > costs[1][0] else costs[::-1]
-    return (
-        f"On average over models {larger_end} alone costs {metric.show(abs(larger))} and {smaller_end} alone "
-        f"{metric.show(abs(smaller))}."
-    )
-
-
-def _maxima(section: Section, axes: Axes) -> tuple[float, float]:
-    """The highest level of each axis."""
-    levels = [condition["levels"] for condition in section.cells[0].facts.conditions]
-    return max(level[axes[0]] for level in levels), max(level[axes[1]] for level in levels)
-
-
-def _ends(section: Section, axes: Axes) -> tuple[str, str]:
-    """The highest level of each axis in words, such as `η=0.7`."""
-    first, second = _maxima(section, axes)
-    return f"{axis_symbol(axes[0])}={first:g}", f"{axis_symbol(axes[1])}={second:g}"
-
-
-def _corners(section: Section, axes: Axes) -> Mapping[str, int] | None:
-    """Indices of the conditions at the corners of the landscape; None if the protocol lacks one of them."""
-    conditions = section.cells[0].facts.conditions
-    index = {(c["levels"][axes[0]], c["levels"][axes[1]]): i for i, c in enumerate(conditions)}
-    first, second = _maxima(section, axes)
-    levels: Mapping[str, Any] = {"clean": (0, 0), "first": (first, 0), "second": (0, second), "both": (first, second)}
-    if any(corner not in index for corner in levels.values()):
-        return None
-    return {name: index[corner] for name, corner in levels.items()}

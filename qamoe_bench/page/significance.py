@@ -15,12 +15,12 @@ from qamoe_bench.page.marks import number_format, row_data, specification, tips
 BETTER = "better"
 EQUAL = "not significant"
 WORSE = "worse"
-COLOURS: Mapping[str, str] = {BETTER: "#0072b2", EQUAL: "#8a8a8a", WORSE: "#b34700"}
-SIGNS: Mapping[str, str] = {BETTER: "▲", EQUAL: "≈", WORSE: "▼"}
+VERDICT_COLOURS: Mapping[str, str] = {BETTER: "#0072b2", EQUAL: "#8a8a8a", WORSE: "#b34700"}
+VERDICT_SIGNS: Mapping[str, str] = {BETTER: "▲", EQUAL: "≈", WORSE: "▼"}
 CELL_SIZE = 26  # px
 
 # The first row of a pair minus the second, by their indices
-Pairs = Mapping[tuple[int, int], Difference]
+PairDifferences = Mapping[tuple[int, int], Difference]
 
 
 def significance_figure(section: Section, scores: Scores, dialect: str) -> Figure | None:
@@ -46,7 +46,7 @@ def significance_figure(section: Section, scores: Scores, dialect: str) -> Figur
     )
 
 
-def _columns(metric: Metric, pairs: Pairs, names: tuple[str, ...]) -> ChartColumns:
+def _columns(metric: Metric, pairs: PairDifferences, names: tuple[str, ...]) -> ChartColumns:
     # The analysis has each pair once, the matrix both ways.
     mirrored = {(j, i): _negated(difference) for (i, j), difference in pairs.items()}
     cells = sorted({**pairs, **mirrored}.items())
@@ -60,7 +60,7 @@ def _columns(metric: Metric, pairs: Pairs, names: tuple[str, ...]) -> ChartColum
         "high": json_numbers([d.high for d in differences], metric.scale),
         "p": json_numbers([d.p for d in differences]),
         "verdict": verdicts,
-        "sign": [SIGNS[verdict] for verdict in verdicts],
+        "sign": [VERDICT_SIGNS[verdict] for verdict in verdicts],
     }
 
 
@@ -90,7 +90,7 @@ def _spec(metric: Metric, order: tuple[str, ...]) -> dict[str, object]:
         x=alt.X("other:N", title="minus this model", sort=order, axis=top),
         y=alt.Y("row:N", title="this model", sort=order, axis=alt.Axis(labelLimit=150)),
     )
-    scale = alt.Scale(domain=list(COLOURS), range=list(COLOURS.values()))
+    scale = alt.Scale(domain=list(VERDICT_COLOURS), range=list(VERDICT_COLOURS.values()))
     legend = alt.Legend(
         title="verdict", orient="bottom", symbolType="square", symbolOpacity=1, direction="vertical"
     )  # fmt: skip
@@ -101,7 +101,7 @@ def _spec(metric: Metric, order: tuple[str, ...]) -> dict[str, object]:
     return specification(alt.layer(fill, text), CELL_SIZE * len(order))
 
 
-def _sentence(metric: Metric, pairs: Pairs, names: tuple[str, ...]) -> str:
+def _sentence(metric: Metric, pairs: PairDifferences, names: tuple[str, ...]) -> str:
     significant = {pair: difference for pair, difference in pairs.items() if difference.is_significant}
     if not significant:
         return f"No two models differ significantly in {metric.name}."
