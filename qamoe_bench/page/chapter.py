@@ -91,7 +91,7 @@ def applicable_dialects(section: Section, requested: Dialect, metrics: Sequence[
     if predictions > MOST_PREDICTIONS:
         return [requested]
     is_sims = bool(np.abs(section.label).max() <= 1)
-    # The requested dialect stays even if it does not fit: the user asked for it.
+    # The requested dialect stays even if it does not fit: the user chose it.
     dialects = [requested]
     for dialect in DIALECTS.values():
         fits_labels = (dialect.name == SIMS) == is_sims
@@ -112,7 +112,7 @@ def page_chapter(
         section: Rows and levels; its cache is cleared at the end.
         about: Description of the protocol in the manifest; may be empty.
         requested: The dialect that comes first.
-        metrics: Metrics to show; if empty, those that every dialect shows by default.
+        metrics: Metrics to show; if empty, the main metrics of each dialect.
         look: Styles of the rows.
         texts: Transcripts by sample id; may be empty.
     """
@@ -127,8 +127,8 @@ def page_chapter(
     assert first is not None
     samples = hard_samples(section, texts)
     figures = tuple(_common_figures(first, look))
-    # Predictions of one section may take gigabytes; figures and tables hold no reference to them.
-    section.clear_cache()
+    tables = _common_tables(first)
+    section.clear_cache()  # figures and tables hold no reference to the predictions
     return PageChapter(
         name=name,
         section=section,
@@ -136,7 +136,7 @@ def page_chapter(
         dialects=tuple(dialects),
         entries=tuple(entries),
         figures=figures,
-        tables=_common_tables(first),
+        tables=tables,
         samples=samples,
         absent=reasons_left_out((*dialects[0].figures, *figures), samples is not None),
     )
