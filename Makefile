@@ -1,18 +1,18 @@
-# 'make bench' and 'make test' are all that anyone needs on a machine with Python 3.11 and make.
+# On a machine with Python 3.11 and make, 'make bench' and 'make test' need no other setup.
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-# The reference of this repository: every model, three seeds; and the variants that figures need.
+# Reference results: every model with three seeds, and the variants that the figures need.
 REFERENCE := results/reference
 ABLATIONS := qa-moe:-quality-gate qa-moe:feature-nll
 EXPERTS := qa-moe:k=1 qa-moe:k=2 qa-moe:k=8
-# What is compared with it: every model, one seed, one protocol.
+# Results that are checked against it: every model, one seed, one protocol.
 GATE := build/gate
 
 .PHONY: bench test check reference figures benchmark fuzz soak format clean
 .DEFAULT_GOAL := bench
 
-# One environment for both; made again when the dependencies or their pins change.
+# One environment for all targets, rebuilt when the dependencies or their pins change.
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
@@ -29,13 +29,13 @@ test: .venv/installed
 	$(BIN)/pytest
 	$(MAKE) check
 
-# Is any model worse than in the reference? Trains each with one seed, unless that was done already.
+# Check that no model is worse than in the reference; trains each with one seed unless it is stored already.
 check: .venv/installed
 	$(BIN)/qamoe-bench run --protocol random-missing --seeds 1111 --results $(GATE) > /dev/null
 	$(BIN)/qamoe-bench check --reference $(REFERENCE) --seeds 1111 --protocol random-missing --model @all \
 		--results $(GATE)
 
-# Make the reference anew, where a change is meant to move numbers; about twelve minutes on two cores.
+# Recompute the reference after a change that is meant to alter numbers; about twelve minutes on two cores.
 reference: .venv/installed
 	rm -rf $(REFERENCE)
 	$(BIN)/qamoe-bench run --protocol random-missing --results $(REFERENCE)
@@ -48,11 +48,11 @@ reference: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/qamoe-bench cost --preset paper --json > $(REFERENCE)/costs-paper.json
 	$(MAKE) figures
 
-# The tables and figures of the QA-MoE paper, from the reference, beside what is published.
+# The tables and figures of the QA-MoE paper from the reference, next to the published numbers.
 figures: .venv/installed
 	$(BIN)/python paper_figures
 
-# Speed and memory, printed and not judged: compare two versions in one session.
+# Print speed and memory; compare two versions in one session.
 benchmark: .venv/installed
 	$(BIN)/python tests/benchmarks/bench_corruption.py
 	$(BIN)/python tests/benchmarks/bench_large.py
@@ -64,12 +64,12 @@ benchmark: .venv/installed
 	PYTHONPATH=tests/helpers $(BIN)/python tests/benchmarks/bench_growth.py
 	PYTHONPATH=tests/helpers $(BIN)/python tests/benchmarks/bench_page.py
 
-# Broken data files into every reader: each must be read, or refused in one line, within seconds and bounds of memory.
+# Feed corrupted files to every reader: each must be read or refused in one line, within limits of time and memory.
 FUZZ_SECONDS ?= 600
 fuzz: .venv/installed
 	PYTHONPATH=tests/helpers $(BIN)/python tests/fuzz/fuzz_readers.py --seconds $(FUZZ_SECONDS)
 
-# Thirty rounds of random faults over a small study: killed workers and runs, full disks; three to ten minutes.
+# Thirty rounds of a small study with random faults (killed workers and runs, full disks); three to ten minutes.
 soak: .venv/installed
 	PYTHONPATH=tests/helpers $(BIN)/python tests/soak/soak.py
 

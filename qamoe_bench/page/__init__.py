@@ -1,1 +1,1 @@
-"""The report as one page of HTML that needs nothing else, for eyes: `report --format html`."""
+"""The report as one self-contained HTML page: `report --format html`."""

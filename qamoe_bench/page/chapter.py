@@ -1,6 +1,6 @@
-"""A chapter of the page: a protocol on a data set, with all its figures, in every dialect that applies."""
+"""A chapter of the page: one protocol on one data set, with its figures and tables in every dialect that fits."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,28 +14,42 @@ from qamoe_bench.analysis.section import Section
 from qamoe_bench.analysis.sensitivity import Sensitivity, sensitivity
 from qamoe_bench.metrics.definitions import Definition
 from qamoe_bench.metrics.dialects import DIALECTS, Dialect
-from qamoe_bench.page import calibration, cost, modalities, samples, significance
-from qamoe_bench.page.curves import curves
-from qamoe_bench.page.figure import Figure, listed
-from qamoe_bench.page.landscape import difference, landscape
-from qamoe_bench.page.leaderboard import Entry, entries
+from qamoe_bench.page.calibration import calibration_figure
+from qamoe_bench.page.cost import cost_figures
+from qamoe_bench.page.curves import curve_figure
+from qamoe_bench.page.figure import Figure
+from qamoe_bench.page.headline import headline
+from qamoe_bench.page.landscape import difference_figure, landscape_figure
+from qamoe_bench.page.leaderboard import LeaderboardEntry, leaderboard_entries
+from qamoe_bench.page.left_out import reasons_left_out
 from qamoe_bench.page.marks import Look
-from qamoe_bench.page.quality import quality
+from qamoe_bench.page.modalities import modality_figure
+from qamoe_bench.page.quality import quality_figures
+from qamoe_bench.page.samples import hard_samples
+from qamoe_bench.page.significance import significance_figure
 from qamoe_bench.report.audit_tables import corruption_table, intervention_table, model_table, uncertainty_table
 from qamoe_bench.report.metric_tables import how_to_read, level_table, summary_table
 from qamoe_bench.report.table import Table
 from qamoe_bench.report.tables import shown_metrics
 
+# The dialect of CH-SIMS, whose labels lie in [−1, 1]; all others are for labels in [−3, 3]
 SIMS = "sims"
-LANDSCAPE = "There is no landscape: the protocol has no two axes. mixed has."
-QUALITY = "Quality scores are left out: no model of this protocol gives any."
+# Predictions of a section above which only the requested dialect is computed, to bound the time
 MOST_PREDICTIONS = 30_000_000
-"""Of a section, above which only the dialect that was asked for is computed."""
 
 
 @dataclass(frozen=True)
-class InDialect:
-    """What depends on the dialect."""
+class ChapterInDialect:
+    """The parts of a chapter that depend on the dialect.
+
+    Attributes:
+        dialect: The dialect.
+        headline: The best row in each metric.
+        how_to_read: Legend of the tables.
+        figures: Figures of the metrics shown.
+        more: Curves of the other metrics of the dialect, folded at first.
+        tables: Tables over the whole sweep.
+    """
 
     dialect: Dialect
     headline: str
@@ -50,138 +64,175 @@ class PageChapter:
     """One section of the report.
 
     Attributes:
-        name: Of its place on the page.
+        name: Identifier of its place on the page.
         section: Rows and levels.
-        about: What the manifest says of the protocol.
-        dialects: What depends on the dialect, that which was asked for first.
-        entries: Its lines of the leaderboard.
-        figures: What is the same in all dialects.
-        tables: The same.
-        samples: For the drill-down; None where there is nothing to compare.
-        absent: Why some parts are left out.
+        about: Description of the protocol in the manifest; may be empty.
+        dialects: The parts that depend on the dialect, the requested one first.
+        entries: Its entries of the leaderboard.
+        figures: Figures that are the same in all dialects.
+        tables: Tables that are the same in all dialects.
+        samples: Data about individual samples; None if there is nothing to compare.
+        absent: Reasons why some parts are left out.
     """
 
     name: str
     section: Section
     about: Mapping[str, Any]
-    dialects: tuple[InDialect, ...]
-    entries: tuple[Entry, ...]
+    dialects: tuple[ChapterInDialect, ...]
+    entries: tuple[LeaderboardEntry, ...]
     figures: tuple[Figure, ...]
     tables: tuple[Table, ...]
     samples: Mapping[str, Any] | None
     absent: tuple[str, ...]
 
 
-def dialects_of(section: Section, asked: Dialect, metrics: Sequence[str]) -> list[Dialect]:
-    """The one that was asked for and all others that fit the labels and define the metrics."""
-    count = len(section.cells) * len(section.conditions) * section.samples
-    if count > MOST_PREDICTIONS:
-        return [asked]
-    is_sims = bool(np.abs(section.label).max() <= 1)  # as annotated there; elsewhere labels go to 3
-    fits = [d for d in DIALECTS.values() if (d.name == SIMS) == is_sims and all(m in d.definitions for m in metrics)]
-    return [asked, *(d for d in fits if d is not asked)]
+def applicable_dialects(section: Section, requested: Dialect, metrics: Sequence[str]) -> list[Dialect]:
+    """The requested dialect, then all others that fit the labels and define the metrics."""
+    predictions = len(section.cells) * len(section.conditions) * section.samples
+    if predictions > MOST_PREDICTIONS:
+        return [requested]
+    is_sims = bool(np.abs(section.label).max() <= 1)
+    # The requested dialect stays even if it does not fit: the user chose it.
+    dialects = [requested]
+    for dialect in DIALECTS.values():
+        fits_labels = (dialect.name == SIMS) == is_sims
+        has_metrics = all(metric in dialect.definitions for metric in metrics)
+        if fits_labels and has_metrics and dialect is not requested:
+            dialects.append(dialect)
+    return dialects
 
 
-def chapter(
-    name: str, section: Section, about: Mapping[str, Any], asked: Dialect, metrics: Sequence[str], look: Look,
+def page_chapter(
+    name: str, section: Section, about: Mapping[str, Any], requested: Dialect, metrics: Sequence[str], look: Look,
     texts: Mapping[str, str],
 ) -> PageChapter:  # fmt: skip
-    """Compute and draw everything of a section."""
-    parts, lines = list[InDialect](), list[Entry]()
+    """Compute and draw everything about a section.
+
+    Args:
+        name: Identifier of its place on the page.
+        section: Rows and levels; its cache is cleared at the end.
+        about: Description of the protocol in the manifest; may be empty.
+        requested: The dialect that comes first.
+        metrics: Metrics to show; if empty, the main metrics of each dialect.
+        look: Styles of the rows.
+        texts: Transcripts by sample id; may be empty.
+    """
+    cache = _MetricCache(section)
+    dialects: list[ChapterInDialect] = []
+    entries: list[LeaderboardEntry] = []
     first: Analysis | None = None
-    known = _Known(section)
-    for dialect in dialects_of(section, asked, metrics):
-        found = analyse(section, dialect, shown_metrics(dialect, metrics), first)
-        parts.append(_in_dialect(found, look, known, () if metrics else tuple(dialect.definitions)))
-        lines += entries(name, found)
-        first = first or found
+    for analysis in _analyses(section, requested, metrics):
+        first = first or analysis
+        dialects.append(_in_dialect(analysis, look, cache, has_more=not metrics))
+        entries += leaderboard_entries(name, analysis)
     assert first is not None
-    told = samples.samples(section, texts)
-    figures = tuple(_common(first, look))
-    kinds = {f.kind for f in (*parts[0].figures, *figures)}
-    tables = [corruption_table(first), model_table(first), *([uncertainty_table(first)] if first.uncertainty else [])]
-    section.clear_cache()
+    samples = hard_samples(section, texts)
+    figures = tuple(_common_figures(first, look))
+    tables = _common_tables(first)
+    section.clear_cache()  # figures and tables hold no reference to the predictions
     return PageChapter(
-        name, section, about, tuple(parts), tuple(lines), figures, tuple(tables), told, _absent(kinds, told is not None)
+        name=name,
+        section=section,
+        about=about,
+        dialects=tuple(dialects),
+        entries=tuple(entries),
+        figures=figures,
+        tables=tables,
+        samples=samples,
+        absent=reasons_left_out((*dialects[0].figures, *figures), samples is not None),
     )
 
 
-class _Known:
-    """What was computed for one dialect and is the same in the next, by metric and definition."""
+def _analyses(section: Section, requested: Dialect, metrics: Sequence[str]) -> Iterator[Analysis]:
+    """The section in every applicable dialect, one at a time because each holds many resamples.
+
+    What dialects share is computed for the first one only.
+    """
+    first: Analysis | None = None
+    for dialect in applicable_dialects(section, requested, metrics):
+        analysis = analyse(section, dialect, shown_metrics(dialect, metrics), first)
+        first = first or analysis
+        yield analysis
+
+
+class _MetricCache:
+    """Results by metric and definition, because dialects share many definitions."""
 
     def __init__(self, section: Section) -> None:
         self._section = section
         self._scores: dict[tuple[str, Definition], Scores] = {}
-        self._worth: dict[tuple[str, Definition], Sensitivity | None] = {}
+        self._sensitivities: dict[tuple[str, Definition], Sensitivity | None] = {}
 
     def score(self, dialect: Dialect, metric: str) -> Scores:
-        key = metric, dialect.definitions[metric]
+        # Definitions are values: dialects that define a metric alike share one entry.
+        key = (metric, dialect.definitions[metric])
         if key not in self._scores:
             self._scores[key] = score(self._section, dialect, metric)
         return self._scores[key]
 
     def sensitivity(self, dialect: Dialect, metric: str) -> Sensitivity | None:
-        key = metric, dialect.definitions[metric]
-        if key not in self._worth:
-            self._worth[key] = sensitivity(self._section, dialect, metric)
-        return self._worth[key]
+        key = (metric, dialect.definitions[metric])
+        if key not in self._sensitivities:
+            self._sensitivities[key] = sensitivity(self._section, dialect, metric)
+        return self._sensitivities[key]
 
 
-def _in_dialect(found: Analysis, look: Look, known: _Known, every: Sequence[str]) -> InDialect:
-    figures = tuple(f for f in _figures(found, look, known) if f is not None)
-    others = [m for m in every if m not in {s.metric.name for s in found.scores}]
-    dialect = found.dialect
-    scores = [known.score(dialect, m) for m in others]
-    more = tuple(curves(found.section, s, ranking(found.section, s), look, dialect.name) for s in scores)
-    tables = [summary_table(found, s) for s in found.scores]
-    tables += [intervention_table(found)] if found.intervention_effects else []
-    return InDialect(dialect, _headline(found), how_to_read(found), figures, more, tuple(tables))
+def _in_dialect(analysis: Analysis, look: Look, cache: _MetricCache, *, has_more: bool) -> ChapterInDialect:
+    figures = tuple(figure for figure in _figures(analysis, look, cache) if figure is not None)
+    tables = [summary_table(analysis, scores) for scores in analysis.scores]
+    if analysis.intervention_effects:
+        tables.append(intervention_table(analysis))
+    return ChapterInDialect(
+        dialect=analysis.dialect,
+        headline=headline(analysis),
+        how_to_read=how_to_read(analysis),
+        figures=figures,
+        more=_more_curves(analysis, look, cache) if has_more else (),
+        tables=tuple(tables),
+    )
 
 
-def _figures(found: Analysis, look: Look, known: _Known) -> Iterator[Figure | None]:
-    section, dialect = found.section, found.dialect.name
-    for s in found.scores:
-        yield curves(section, s, found.rankings[s.metric.name], look, dialect, level_table(found, s))
-    for s in found.scores:
-        yield landscape(section, s, dialect)
-        yield difference(section, s, dialect)
-    for s in found.scores:
-        worth = known.sensitivity(found.dialect, s.metric.name)
-        yield modalities.modalities(section, worth, look, dialect) if worth else None
-    for s in found.scores:
-        yield significance.significance(section, s, dialect)
-        yield from cost.costs(section, s.metric, found.summaries[s.metric.name]["mean"], look, dialect)
+def _more_curves(analysis: Analysis, look: Look, cache: _MetricCache) -> tuple[Figure, ...]:
+    """Curves of the metrics of the dialect that the analysis leaves out."""
+    section = analysis.section
+    dialect = analysis.dialect
+    analysed = {scores.metric.name for scores in analysis.scores}
+    figures = []
+    for metric in dialect.definitions:
+        if metric not in analysed:
+            scores = cache.score(dialect, metric)
+            figures.append(curve_figure(section, scores, ranking(section, scores), look, dialect.name))
+    return tuple(figures)
 
 
-def _common(found: Analysis, look: Look) -> Iterator[Figure]:
-    yield from quality(found, quality_curves(found.section), look)
-    if found.uncertainty:
-        yield calibration.calibration(found, look)
+def _figures(analysis: Analysis, look: Look, cache: _MetricCache) -> Iterator[Figure | None]:
+    """The figures of the dialect by kind, and by metric within a kind."""
+    section = analysis.section
+    dialect = analysis.dialect.name
+    for scores in analysis.scores:
+        ranks = analysis.rankings[scores.metric.name]
+        yield curve_figure(section, scores, ranks, look, dialect, level_table(analysis, scores))
+    for scores in analysis.scores:
+        yield landscape_figure(section, scores, dialect)
+        yield difference_figure(section, scores, dialect)
+    for scores in analysis.scores:
+        losses = cache.sensitivity(analysis.dialect, scores.metric.name)
+        # None where the protocol never removes whole modalities.
+        yield modality_figure(section, losses, look, dialect) if losses else None
+    for scores in analysis.scores:
+        mean = analysis.summaries[scores.metric.name]["mean"]
+        yield significance_figure(section, scores, dialect)
+        yield from cost_figures(section, scores.metric, mean, look, dialect)
 
 
-def _absent(kinds: Collection[str], has_samples: bool) -> tuple[str, ...]:
-    """Why some kinds of figures are not there."""
-    reasons = {
-        "landscape": LANDSCAPE, "modalities": modalities.ABSENT, "significance": significance.ABSENT,
-        "cost": cost.ABSENT, "quality": QUALITY, "calibration": calibration.ABSENT,
-    }  # fmt: skip
-    left_out = [why for kind, why in reasons.items() if kind not in kinds]
-    return (*left_out, *(() if has_samples else (samples.ABSENT,)))
+def _common_figures(analysis: Analysis, look: Look) -> Iterator[Figure]:
+    yield from quality_figures(analysis, quality_curves(analysis.section), look)
+    if analysis.uncertainty:
+        yield calibration_figure(analysis, look)
 
 
-def _headline(found: Analysis) -> str:
-    """The chapter in a sentence: who leads in which metric, and how surely."""
-    words = []
-    for s in found.scores:
-        ranks, metric = found.rankings[s.metric.name], s.metric
-        leaders = [i for i in range(len(found.section.rows)) if ranks.best[i, -1] == 1]
-        if not leaders:
-            continue
-        value = found.summaries[metric.name]["mean"].estimate().value
-        best = max(leaders, key=lambda i: metric.sign * value[i])
-        tied = [found.section.rows[i].name for i in leaders if i != best]
-        amount = f"{metric.show(float(value[best]))}{' %' if metric.unit == '%' else ''}"
-        name = found.section.rows[best].name
-        rest = f"not surely ahead of {listed(tied)}" if tied else "surely ahead of all others"
-        words.append(f"in {metric.name} {name} with {amount}, {rest}")
-    return f"Best over the sweep: {'; '.join(words)}." if words else "There is one row, so there is nothing to rank."
+def _common_tables(analysis: Analysis) -> tuple[Table, ...]:
+    tables = [corruption_table(analysis), model_table(analysis)]
+    if analysis.uncertainty:
+        tables.append(uncertainty_table(analysis))
+    return tuple(tables)

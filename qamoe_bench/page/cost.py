@@ -1,7 +1,9 @@
-"""Cost against quality: what a metric costs in time and in parameters, and the rows that nothing beats in both."""
+"""Cost against quality: a metric against time and number of parameters, with the Pareto front."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import altair as alt
 import numpy as np
@@ -12,115 +14,180 @@ from qamoe_bench.analysis.section import Row, Section
 from qamoe_bench.analysis.summaries import SweepSummary
 from qamoe_bench.figures.palette import ORACLE_COLOUR
 from qamoe_bench.metrics.catalogue import Metric
-from qamoe_bench.page.figure import Columns, Figure, listed, plain, unit_of
-from qamoe_bench.page.marks import Look, number_format, rows, specification, tips
+from qamoe_bench.page.figure import ChartColumns, Figure, comma_list, json_numbers, unit_of
+from qamoe_bench.page.marks import Chart, Look, number_format, row_data, specification, tips
 
-ABSENT = "Cost against quality is left out: fewer than two rows have a measured time or parameters."
-TITLES = {"time": "time per sample, µs (log scale)", "parameters": "trainable parameters (log scale)"}
-WORDS = {"time": ("µs", ".1f"), "parameters": ("parameters", ",")}
-
-
-def costs(section: Section, metric: Metric, mean: SweepSummary, look: Look, dialect: str) -> list[Figure]:
-    """A figure for time and one for parameters, of those that are known."""
-    return [
-        figure
-        for kind, of in (("time", microseconds), ("parameters", parameters))
-        if (figure := _figure(section, metric, mean, look, dialect, kind, [of(r) for r in section.rows])) is not None
-    ]
+Kind = Literal["time", "parameters"]
+AXIS_TITLES: Mapping[Kind, str] = {
+    "time": "time per sample, µs (log scale)",
+    "parameters": "trainable parameters (log scale)",
+}
+# Title and number format
+TOOLTIP_FORMATS: Mapping[Kind, tuple[str, str]] = {"time": ("µs", ".1f"), "parameters": ("parameters", ",")}
+# As the heading calls it
+TITLES: Mapping[Kind, str] = {"time": "time", "parameters": "size"}
 
 
-def microseconds(row: Row) -> float:
-    """Median time of a forward pass per sample over the seeds; 0 where it was not measured."""
+@dataclass(frozen=True)
+class _Trade:
+    """One kind of cost against one metric.
+
+    Attributes:
+        metric: The metric.
+        kind: The kind of cost.
+        names: Names of the M rows of the section.
+        cost: Cost of each row; 0 where it is unknown, (M,).
+        value: Mean of the metric over the sweep, (M,).
+        kept: Indices of the contestants that have both.
+        front: Those of them on the Pareto front.
+    """
+
+    metric: Metric
+    kind: Kind
+    names: tuple[str, ...]
+    cost: Sequence[float]
+    value: NDArray[np.float64]
+    kept: Sequence[int]
+    front: Sequence[int]
+
+
+def cost_figures(section: Section, metric: Metric, mean: SweepSummary, look: Look, dialect: str) -> list[Figure]:
+    """A figure for time and one for parameters, unless fewer than two rows have such a cost.
+
+    Args:
+        section: Gives the rows and their costs.
+        metric: The metric.
+        mean: Its mean over the sweep.
+        look: Styles of the rows.
+        dialect: Name of the dialect in which the metric was computed.
+    """
+    times = [microseconds_per_sample(row) for row in section.rows]
+    sizes = [parameter_count(row) for row in section.rows]
+    figures = []
+    for trade in (_trade(section, metric, mean, "time", times), _trade(section, metric, mean, "parameters", sizes)):
+        if len(trade.kept) > 1:
+            figures.append(_figure(section, trade, mean, look, dialect))
+    return figures
+
+
+def microseconds_per_sample(row: Row) -> float:
+    """Median over the seeds of the time of a forward pass, in µs per sample; 0 if it was not measured."""
+    # 0 where no forward pass was timed, as for the oracle.
     times = [c.facts.seconds_per_sample for c in row.cells if c.facts.seconds_per_sample]
     return 1e6 * float(np.median(times)) if times else 0.0
 
 
-def parameters(row: Row) -> float:
-    """Trainable parameters."""
-    return float(row.cells[0].facts.parameters)
+def parameter_count(row: Row) -> float:
+    """Number of trainable parameters."""
+    return float(row.cells[0].facts.parameters)  # the same for every seed
 
 
-def _figure(
-    section: Section, metric: Metric, mean: SweepSummary, look: Look, dialect: str, kind: str, cost: list[float]
-) -> Figure | None:
-    numbers = mean.estimate()
-    low, high = numbers.interval()
-    kept = [i for i, c in enumerate(cost) if c > 0 and np.isfinite(numbers.value[i]) and not section.rows[i].is_oracle]
-    if len(kept) < 2:
-        return None
-    best = pareto_front({i: cost[i] for i in kept}, {i: metric.sign * float(numbers.value[i]) for i in kept})
-    names = tuple(section.rows[i].name for i in kept)
-    columns: Columns = {
-        "row": list(names),
-        "x": plain([cost[i] for i in kept]),
-        "value": plain(numbers.value[kept], metric.scale),
-        "low": plain(low[kept], metric.scale),
-        "high": plain(high[kept], metric.scale),
-        "front": ["yes" if i in best else "no" for i in kept],
-    }
-    runs = {c.path.parent.parent.name for i in kept for c in section.rows[i].cells}
-    left = [r.name for i, r in enumerate(section.rows) if i not in kept]
-    notes = [f"Not shown, for lack of such a cost: {listed(left)}."] if left else []
-    if kind == "time" and len(runs) > 1:
-        notes.append("Times come from several runs, which may have met other machines: compare with care.")
-    what = "time" if kind == "time" else "size"
+def _trade(section: Section, metric: Metric, mean: SweepSummary, kind: Kind, cost: Sequence[float]) -> _Trade:
+    value = mean.estimate().value  # (M,), in the direction of the metric
+    kept = []
+    for i, row in enumerate(section.rows):
+        # The oracle is a bound, not a model that one could choose for its cost.
+        if cost[i] > 0 and np.isfinite(value[i]) and not row.is_oracle:
+            kept.append(i)
+    # The front minimises the cost and maximises the gain, so errors are negated.
+    front = pareto_front({i: cost[i] for i in kept}, {i: metric.sign * float(value[i]) for i in kept})
+    return _Trade(metric, kind, tuple(row.name for row in section.rows), cost, value, kept, front)
+
+
+def _figure(section: Section, trade: _Trade, mean: SweepSummary, look: Look, dialect: str) -> Figure:
+    metric = trade.metric
+    kind = trade.kind
+    names = tuple(trade.names[i] for i in trade.kept)
+    quantity = AXIS_TITLES[kind].removesuffix(" (log scale)")
     return Figure(
         kind="cost",
-        title=f"{metric.name} against {what}",
-        sentence=_sentence(section, metric, kind, cost, numbers.value, kept, best),
-        about=f"{metric.title}, mean over the sweep with its 95 % interval, against {TITLES[kind].partition(' (')[0]}. "
-        "The line is the Pareto front: no row beats those on it in both.",
-        spec=_spec(metric, kind, names, _ticks([cost[i] for i in kept]), look),
-        columns=columns,
+        title=f"{metric.name} against {TITLES[kind]}",
+        sentence=_sentence(trade),
+        about=f"{metric.title}, mean over the sweep with its 95 % interval, against {quantity}. "
+        "The line is the Pareto front: no model beats those on it in both.",
+        spec=_spec(metric, kind, names, _ticks([trade.cost[i] for i in trade.kept]), look),
+        columns=_columns(trade, mean),
         dialect=dialect,
         metric=metric.name,
-        note=" ".join(notes),
+        note=_note(section, trade),
     )
+
+
+def _columns(trade: _Trade, mean: SweepSummary) -> ChartColumns:
+    kept = list(trade.kept)
+    low, high = mean.estimate().interval()  # (M,) each
+    return {
+        "row": [trade.names[i] for i in kept],
+        "x": json_numbers([trade.cost[i] for i in kept]),
+        "value": json_numbers(trade.value[kept], trade.metric.scale),
+        "low": json_numbers(low[kept], trade.metric.scale),
+        "high": json_numbers(high[kept], trade.metric.scale),
+        "front": ["yes" if i in trade.front else "no" for i in kept],
+    }
+
+
+def _note(section: Section, trade: _Trade) -> str:
+    notes = []
+    omitted = [name for i, name in enumerate(trade.names) if i not in trade.kept]
+    if omitted:
+        notes.append(f"Not shown, without such a cost: {comma_list(omitted)}.")
+    # Parameters do not depend on the machine, times do.
+    runs = {cell.path.parent.parent.name for i in trade.kept for cell in section.rows[i].cells}
+    if trade.kind == "time" and len(runs) > 1:
+        notes.append("Times come from several runs, possibly on different machines, and may not be comparable.")
+    return " ".join(notes)
 
 
 def _ticks(cost: Sequence[float]) -> tuple[float, ...]:
-    """1, 2 and 5 of every decade that the costs span."""
-    low, high = (int(np.floor(np.log10(f(cost)))) for f in (min, max))
-    return tuple(float(f"{step}e{k}") for k in range(low, high + 1) for step in (1, 2, 5))
+    """1, 2 and 5 in every decade that the costs span."""
+    lowest = int(np.floor(np.log10(min(cost))))
+    highest = int(np.floor(np.log10(max(cost))))
+    return tuple(float(f"{step}e{decade}") for decade in range(lowest, highest + 1) for step in (1, 2, 5))
 
 
 @lru_cache(maxsize=256)
-def _spec(metric: Metric, kind: str, names: tuple[str, ...], ticks: tuple[float, ...], look: Look) -> dict[str, object]:
-    how, (unit, digits) = number_format(metric), WORDS[kind]
-    axis = alt.Axis(values=list(ticks), format="~s" if kind == "parameters" else "~g", labelOverlap=True)
-    x = alt.X("x:Q", title=TITLES[kind], scale=alt.Scale(type="log", nice=False, padding=16), axis=axis)
+def _spec(
+    metric: Metric, kind: Kind, names: tuple[str, ...], ticks: tuple[float, ...], look: Look
+) -> dict[str, object]:  # fmt: skip
+    digits = number_format(metric)
+    cost_title, cost_digits = TOOLTIP_FORMATS[kind]
     title = f"mean {unit_of(metric)}"
+    # Vega labels too few or too many ticks of a log scale by itself.
+    axis = alt.Axis(values=list(ticks), format="~s" if kind == "parameters" else "~g", labelOverlap=True)
+    x = alt.X("x:Q", title=AXIS_TITLES[kind], scale=alt.Scale(type="log", nice=False, padding=16), axis=axis)
     y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=False))
     tip = tips(
-        ("row:N", "model", ""), ("x:Q", unit, digits), ("value:Q", title, how), ("low:Q", "95 % from", how),
-        ("high:Q", "to", how), ("front:N", "on the Pareto front", ""),
+        ("row:N", "model", ""), ("x:Q", cost_title, cost_digits), ("value:Q", title, digits),
+        ("low:Q", "95 % from", digits), ("high:Q", "to", digits), ("front:N", "on the Pareto front", ""),
     )  # fmt: skip
-    base = alt.Chart(rows()).encode(x=x, color=look.colour(names))
-    stairs = (
-        alt.Chart(rows())
-        .transform_filter("datum.front == 'yes'")
-        .mark_line(interpolate="step-after", color=ORACLE_COLOUR, strokeDash=[4, 3], strokeWidth=1.4)
-        .encode(x=x, y=y, order="x:Q")
-    )
+    base = alt.Chart(row_data()).encode(x=x, color=look.colour(names))
     rule = base.mark_rule(strokeWidth=1.4).encode(y=alt.Y("low:Q", title=title), y2="high:Q")
     point = base.mark_point(filled=True, opacity=1, size=80).encode(y=y, shape=look.marker(names))
+    # Invisible, and easier to hit with the pointer than the visible marker.
     target = base.mark_point(size=400, opacity=0, filled=True).encode(y=y, tooltip=tip)
-    return specification(alt.layer(stairs, rule, point, target))
+    return specification(alt.layer(_front_line(x, y), rule, point, target))
 
 
-def _sentence(
-    section: Section,
-    metric: Metric,
-    kind: str,
-    cost: list[float],
-    value: NDArray[np.float64],
-    kept: list[int],
-    best: list[int],
-) -> str:
-    def words(i: int) -> str:
-        amount = f"{cost[i]:.3g} µs" if kind == "time" else f"{cost[i]:,.0f} parameters"
-        return f"{section.rows[i].name} ({metric.show(float(value[i]))}, {amount})"
+def _front_line(x: alt.X, y: alt.Y) -> Chart:
+    # A staircase, because no model between two on the front is known.
+    front = alt.Chart(row_data()).transform_filter("datum.front == 'yes'").encode(x=x, y=y, order="x:Q")
+    line: Chart = front.mark_line(interpolate="step-after", color=ORACLE_COLOUR, strokeDash=[4, 3], strokeWidth=1.4)
+    return line
 
-    beaten = [section.rows[i].name for i in kept if i not in best]
-    rest = f"; {listed(beaten)} cost{'s' * (len(beaten) == 1)} more than a row that is as good" if beaten else ""
-    return f"By the means, on the front stand{'s' * (len(best) == 1)} {listed([words(i) for i in best])}{rest}."
+
+def _sentence(trade: _Trade) -> str:
+    front = [_quoted(trade, i) for i in trade.front]
+    sentence = f"The Pareto front of means holds {comma_list(front)}"
+    dominated = [trade.names[i] for i in trade.kept if i not in trade.front]
+    if len(dominated) == 1:
+        sentence += f"; {dominated[0]} costs more than a model that is as good"
+    elif dominated:
+        sentence += f"; {comma_list(dominated)} cost more than a model that is as good"
+    return f"{sentence}."
+
+
+def _quoted(trade: _Trade, i: int) -> str:
+    """A row with its metric and its cost."""
+    cost = trade.cost[i]
+    amount = f"{cost:.3g} µs" if trade.kind == "time" else f"{cost:,.0f} parameters"
+    return f"{trade.names[i]} ({trade.metric.show(float(trade.value[i]))}, {amount})"

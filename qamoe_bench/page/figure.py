@@ -1,4 +1,4 @@
-"""A figure of the page as a value: a Vega-Lite specification, its rows, and what it shows in words."""
+"""A figure of the page as a value: its Vega-Lite specification, its rows and its description in words."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,29 +9,30 @@ import numpy as np
 from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.report.table import Table
 
-Columns = Mapping[str, Sequence[Any]]
-"""Rows of a chart, column by column; a column `row` names a row of the report, so that it can be left out."""
-DIGITS = 4
-"""Significant digits of numbers in charts; tables have their own."""
+# Rows of a chart, stored by column. The column `row` names a row of the report, so that the page can filter by it.
+ChartColumns = Mapping[str, Sequence[Any]]
+# Of numbers in charts; tables format their own
+SIGNIFICANT_DIGITS = 4
+VERDICT_KINDS = ("difference", "significance", "cost")  # kinds that share a section of the page
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart.
+    """A chart with its texts.
 
     Attributes:
-        kind: What family it is of.
-        title: What it shows, as a heading.
-        sentence: What is to be seen in these data.
-        about: How it is drawn: what stands along the axes and how to read it.
-        spec: Vega-Lite, with the rows as named data `rows`.
-        columns: The rows.
-        dialect: The dialect that it belongs to; empty where it is the same in all.
-        metric: The metric, where there is a figure for each and one is shown at a time.
-        table: The same as a table.
-        note: What else to know.
-        is_wide: Whether it needs the width of the page.
-        extra: What the page's code needs beside the rows.
+        kind: The family of figures that it belongs to, such as `curve`.
+        title: Heading.
+        sentence: The main finding in these data.
+        about: What is drawn, along which axes, and how to read it.
+        spec: Vega-Lite specification, which reads the named data `rows`.
+        columns: Those rows.
+        dialect: Metric dialect; empty if the figure is the same in all of them.
+        metric: Metric, if there is one figure for each metric and the page shows one at a time; otherwise empty.
+        table: The same numbers as a table; without it, the page builds one from the rows.
+        note: Caveats, printed after `about`.
+        is_wide: Whether it takes the full width of the page.
+        extra: Additional data for the scripts of the page.
     """
 
     kind: str
@@ -39,7 +40,7 @@ class Figure:
     sentence: str
     about: str
     spec: Mapping[str, Any]
-    columns: Columns
+    columns: ChartColumns
     dialect: str = ""
     metric: str = ""
     table: Table | None = None
@@ -49,34 +50,65 @@ class Figure:
 
     @property
     def group(self) -> str:
-        """What it stands together with."""
-        return {"difference": "verdict", "significance": "verdict", "cost": "verdict"}.get(self.kind, self.kind)
+        """The section of the page that shows it."""
+        return "verdict" if self.kind in VERDICT_KINDS else self.kind
 
 
-def plain(values: Any, scale: float = 1.0) -> list[float | None]:
-    """Numbers for JSON: few digits, and null where there is none."""
+def interval_columns(
+    names: Sequence[str], positions: Sequence[Any], value: Any, low: Any, high: Any, scale: float
+) -> ChartColumns:
+    """Columns of a chart of values with intervals.
+
+    Args:
+        names: M names of rows.
+        positions: L positions on the axis, the same for every row.
+        value: Values, (M, L).
+        low: Lower ends of the intervals, (M, L).
+        high: Upper ends, (M, L).
+        scale: Factor to the unit that the chart shows.
+    """
+    return {
+        "row": [name for name in names for _ in positions],
+        "x": list(positions) * len(names),
+        "value": json_numbers(value, scale),
+        "low": json_numbers(low, scale),
+        "high": json_numbers(high, scale),
+    }
+
+
+def json_numbers(values: Any, scale: float = 1.0) -> list[float | None]:
+    """Numbers for JSON, flattened and rounded; null where a value is not finite."""
     flat = np.asarray(values, np.float64).ravel() * scale
-    return [float(f"{x:.{DIGITS}g}") if np.isfinite(x) else None for x in flat]
+    return [float(f"{x:.{SIGNIFICANT_DIGITS}g}") if np.isfinite(x) else None for x in flat]
 
 
-def encoded(columns: Columns) -> dict[str, Any]:
-    """Columns for JSON: words, which repeat, once each with their places."""
-    return {name: _column(list(values)) for name, values in columns.items()}
+def encoded(columns: ChartColumns) -> dict[str, Any]:
+    """Columns for JSON, with repeated words dictionary-encoded."""
+    return {name: _encoded_column(list(values)) for name, values in columns.items()}
 
 
-def _column(values: list[Any]) -> Any:
+def _encoded_column(values: list[Any]) -> Any:
+    # Only columns of words are encoded: numbers rarely repeat.
     if not values or not all(isinstance(v, str) for v in values):
         return values
     words = list(dict.fromkeys(values))
-    places = {word: i for i, word in enumerate(words)}
-    return {"words": words, "at": [places[v] for v in values]}
+    # Each word once, and its index for each row.
+    codes = {word: i for i, word in enumerate(words)}
+    return {"words": words, "at": [codes[v] for v in values]}
 
 
 def unit_of(metric: Metric) -> str:
-    """What stands behind a metric's name on an axis."""
+    """The name of a metric with its unit, for the title of an axis."""
     return f"{metric.name}, {metric.unit}" if metric.unit else metric.name
 
 
-def listed(words: Sequence[str]) -> str:
+def difference_unit(metric: Metric, prefix: str) -> str:
+    """The same for a difference of two values; a difference of percentages is in points."""
+    return f"{prefix} {unit_of(metric)}".replace(", %", ", points")
+
+
+def comma_list(words: Sequence[str]) -> str:
     """`a`, `a and b`, or `a, b and c`."""
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1] if words else "")))
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,171 +1,182 @@
-"""The landscape of a protocol with two axes: a metric over both, of each row, and the difference of two rows."""
+"""The landscape of a protocol with two axes: a metric over both for each row, and the difference of two rows.
 
-from collections.abc import Mapping
+Dimension legend: M rows, S seeds, C conditions.
+"""
+
 from functools import lru_cache
-from typing import Any
 
 import altair as alt
 import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
 
 from qamoe_bench.analysis.comparisons import differences_by_condition
 from qamoe_bench.analysis.scores import Scores
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.metrics.catalogue import Metric
-from qamoe_bench.page.figure import Figure, plain, unit_of
-from qamoe_bench.page.marks import Chart, axis_title, number_format, rows, specification, tips
+from qamoe_bench.page.figure import ChartColumns, Figure, difference_unit, json_numbers, unit_of
+from qamoe_bench.page.landscape_sentence import Axes, landscape_sentence
+from qamoe_bench.page.marks import Chart, axis_title, number_format, row_data, specification, tips
 from qamoe_bench.statistics.intervals import mean_of_defined
 from qamoe_bench.vocabulary import axis_symbol
 
-WRITTEN = 10  # levels of an axis up to which there is room for the numbers
-DARK, LIGHT = "#111111", "#ffffff"
-BETTER, WORSE = "#0072b2", "#d55e00"
-EVEN = "#e6e6e6"
+Values = NDArray[np.float64]
+# Levels of an axis up to which there is room for the number in each cell
+LABELLED_LEVELS = 10
+MAP_HEIGHT = 260  # px
+DARK_INK = "#111111"
+LIGHT_INK = "#ffffff"
+BETTER_COLOUR = "#0072b2"
+EVEN_COLOUR = "#e6e6e6"
+WORSE_COLOUR = "#d55e00"
 
 
-def axes(section: Section) -> tuple[str, str] | None:
-    """The two axes, if there are two."""
+def two_axes(section: Section) -> Axes | None:
+    """The names of the axes if there are exactly two, else None."""
+    # All conditions of a protocol have levels on the same axes.
     names = tuple(section.cells[0].facts.conditions[0]["levels"])
     return (names[0], names[1]) if len(names) == 2 else None
 
 
-def landscape(section: Section, scores: Scores, dialect: str) -> Figure | None:
-    """A heat map per row, all on one scale."""
-    found = axes(section)
-    if found is None:
+def landscape_figure(section: Section, scores: Scores, dialect: str) -> Figure | None:
+    """One heat map per row, all on one colour scale; None unless the protocol has two axes."""
+    axes = two_axes(section)
+    if axes is None:
         return None
     metric = scores.metric
-    values = mean_of_defined(scores.values, 1)  # (M, C)
-    spec = specification(_map(metric, found, values, len(section.levels.numbers)), 260)
+    values = mean_of_defined(scores.values, 1)  # (M, S, C) -> (M, C)
     return Figure(
         kind="landscape",
-        title=f"{metric.name} over {' and '.join(map(axis_symbol, found))}",
-        sentence=_sentence(section, metric, found, values),
-        about=f"A heat map for each model: {metric.title} for each {' and '.join(map(axis_symbol, found))}, all on "
-        "one scale; the lighter, the better.",
-        spec=spec,
-        columns=_columns(section, found, metric, values),
+        title=f"{metric.name} over {_symbols(axes)}",
+        sentence=landscape_sentence(section, metric, axes, values),
+        about=f"One heat map per model: {metric.title} for each {_symbols(axes)}, all on one colour scale. "
+        "Lighter is better.",
+        spec=specification(_map(metric, axes, values, len(section.levels.numbers)), MAP_HEIGHT),
+        columns=_columns(section, axes, metric, values),
         dialect=dialect,
         metric=metric.name,
         is_wide=True,
     )
 
 
-def difference(section: Section, scores: Scores, dialect: str) -> Figure | None:
-    """The difference of two rows, which the reader chooses; where it is sure, a cell has a dot."""
-    found = axes(section)
-    pairs = differences_by_condition(section, scores) if found else {}
-    if found is None or not pairs:
+def difference_figure(section: Section, scores: Scores, dialect: str) -> Figure | None:
+    """The difference of two rows, which the reader chooses; cells with a significant difference have a dot.
+
+    None unless the protocol has two axes and there are two rows.
+    """
+    axes = two_axes(section)
+    if axes is None or len(section.rows) < 2:
         return None
     metric = scores.metric
-    columns = _columns(section, found, metric, mean_of_defined(scores.values, 1))
-    names = tuple(row.name for row in section.rows)
-    sure = {names[i]: {names[j]: _bits(flags) for (a, j), (_, flags) in pairs.items() if a == i} for i, _ in pairs}
+    extra = {
+        "significant": _significance_flags(section, scores),
+        "sign": metric.sign,
+        "pair": _initial_pair(section, metric, scores),
+    }
     return Figure(
         kind="difference",
         title=f"{metric.name}: one model minus another",
-        sentence="",
-        about=f"A heat map of the difference in {metric.title}, first minus second, for each "
-        f"{' and '.join(map(axis_symbol, found))}. Blue: the first is better; a dot: surely so (paired, Holm-corrected "
-        "over the cells).",
-        spec=specification(_difference(metric, found), 260),
-        columns=columns,
-        extra={"sure": sure, "sign": metric.sign, "pair": _pair(section, metric, scores)},
+        sentence="",  # written by the page's script, because it depends on the chosen rows
+        about=f"Heat map of the difference in {metric.title}, first minus second, for each {_symbols(axes)}. Blue: "
+        "the first is better; dot: significant (paired test, Holm-corrected over the cells).",
+        spec=specification(_difference_map(metric, axes), MAP_HEIGHT),
+        columns=_columns(section, axes, metric, mean_of_defined(scores.values, 1)),
+        extra=extra,
         dialect=dialect,
         metric=metric.name,
     )
 
 
-def _pair(section: Section, metric: Metric, scores: Scores) -> list[str]:
-    """What is shown first: the best contestant and its control, or the next best."""
-    means = mean_of_defined(metric.sign * scores.values.mean(-1), 1)
-    order = [
-        int(i) for i in np.argsort(-means, kind="stable") if not section.rows[i].is_oracle and np.isfinite(means[i])
-    ]
+def _symbols(axes: Axes) -> str:
+    return f"{axis_symbol(axes[0])} and {axis_symbol(axes[1])}"
+
+
+def _significance_flags(section: Section, scores: Scores) -> dict[str, dict[str, str]]:
+    """By the names of both rows of a pair: `1` or `0` for each condition, whether they differ significantly."""
+    names = [row.name for row in section.rows]
+    flags: dict[str, dict[str, str]] = {}
+    for (i, j), (_, is_significant) in differences_by_condition(section, scores).items():
+        # A string of bits is smaller in JSON than a list.
+        bits = "".join("1" if flag else "0" for flag in is_significant)
+        flags.setdefault(names[i], {})[names[j]] = bits
+    return flags
+
+
+def _initial_pair(section: Section, metric: Metric, scores: Scores) -> list[str]:
+    """The pair that is shown at first: the best contestant and its control, or else the next best row."""
+    means = mean_of_defined(metric.sign * scores.values.mean(-1), 1)  # (M, S, C) -> (M,)
+    order = []
+    for i in np.argsort(-means, kind="stable").tolist():
+        if not section.rows[i].is_oracle and np.isfinite(means[i]):
+            order.append(i)
     best = order[0] if order else 0
-    other = section.control_of(best)
-    rest = [i for i in (other, *order, *range(len(section.rows))) if i is not None and i != best]
-    return [section.rows[i].name for i in (best, rest[0])]
+    # With one contestant only, any other row will do.
+    candidates = [section.control_of(best), *order, *range(len(section.rows))]
+    other = next(i for i in candidates if i is not None and i != best)
+    return [section.rows[best].name, section.rows[other].name]
 
 
-def _bits(flags: Any) -> str:
-    return "".join("1" if x else "0" for x in flags)
-
-
-def _columns(section: Section, found: tuple[str, str], metric: Metric, values: Any) -> Mapping[str, Any]:
-    levels = [c["levels"] for c in section.cells[0].facts.conditions]
+def _columns(section: Section, axes: Axes, metric: Metric, values: Float[Values, "M C"]) -> ChartColumns:
+    levels = [condition["levels"] for condition in section.cells[0].facts.conditions]
     return {
         "row": [row.name for row in section.rows for _ in levels],
-        "x": [of[found[0]] for of in levels] * len(section.rows),
-        "y": [of[found[1]] for of in levels] * len(section.rows),
-        "value": plain(values, metric.scale),
+        "x": [level[axes[0]] for level in levels] * len(section.rows),
+        "y": [level[axes[1]] for level in levels] * len(section.rows),
+        "value": json_numbers(values, metric.scale),  # (M, C), flattened row by row
     }
 
 
-def _cells(found: tuple[str, str]) -> alt.Chart:
-    return alt.Chart(rows()).encode(
-        x=alt.X("x:O", title=axis_title(found[0]), axis=alt.Axis(labelAngle=0, format="~g", labelOverlap=True)),
-        y=alt.Y("y:O", title=axis_title(found[1]), sort="descending", axis=alt.Axis(format="~g", labelOverlap=True)),
+def _cells(axes: Axes) -> alt.Chart:
+    return alt.Chart(row_data()).encode(
+        x=alt.X("x:O", title=axis_title(axes[0]), axis=alt.Axis(labelAngle=0, format="~g", labelOverlap=True)),
+        y=alt.Y("y:O", title=axis_title(axes[1]), sort="descending", axis=alt.Axis(format="~g", labelOverlap=True)),
     )
 
 
-def _tip(found: tuple[str, str], title: str, how: str) -> list[alt.Tooltip]:
-    return tips(("x:O", axis_symbol(found[0]), "~g"), ("y:O", axis_symbol(found[1]), "~g"), ("value:Q", title, how))
+def _tip(axes: Axes, title: str, digits: str) -> list[alt.Tooltip]:
+    first, second = axes
+    return tips(("x:O", axis_symbol(first), "~g"), ("y:O", axis_symbol(second), "~g"), ("value:Q", title, digits))
 
 
-def _map(metric: Metric, found: tuple[str, str], values: Any, levels: int) -> Chart:
+def _legend(title: str) -> alt.Legend:
+    return alt.Legend(title=title, orient="bottom", gradientLength=160, gradientThickness=10, tickCount=4)
+
+
+def _map(metric: Metric, axes: Axes, values: Float[Values, "M C"], levels: int) -> Chart:
+    # All models share the scale, so that their maps can be compared.
     known = values[np.isfinite(values)] * metric.scale
-    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+    low = float(known.min()) if known.size else 0.0
+    high = float(known.max()) if known.size else 1.0
     scale = alt.Scale(scheme="cividis", domain=[low, high], reverse=metric.better == "lower")
-    legend = alt.Legend(title=unit_of(metric), orient="bottom", gradientLength=160, gradientThickness=10, tickCount=4)
-    how = number_format(metric)
-    cells = _cells(found)
-    tip = [alt.Tooltip("row:N", title="model"), *_tip(found, unit_of(metric), how)]
-    fill = cells.mark_rect().encode(color=alt.Color("value:Q", scale=scale, legend=legend), tooltip=tip)
-    # Cividis is dark where the values are bad, below the middle of the scale or above it.
+    cells = _cells(axes)
+    tip = [alt.Tooltip("row:N", title="model"), *_tip(axes, unit_of(metric), number_format(metric))]
+    colour = alt.Color("value:Q", scale=scale, legend=_legend(unit_of(metric)))
+    fill = cells.mark_rect().encode(color=colour, tooltip=tip)
+    if levels > LABELLED_LEVELS:
+        return alt.layer(fill)
+    # Cividis is dark for the worse half of the scale: below its middle, or above it for an error.
     dark = f"datum.value {'<' if metric.better == 'higher' else '>'} {(low + high) / 2:.4g}"
     text = cells.mark_text(fontSize=9).encode(
         text=alt.Text("value:Q", format=".0f" if metric.unit == "%" else ".2f"),
-        color=alt.condition(dark, alt.value(LIGHT), alt.value(DARK)),
+        color=alt.condition(dark, alt.value(LIGHT_INK), alt.value(DARK_INK)),
     )
-    return alt.layer(fill, text) if levels <= WRITTEN else alt.layer(fill)
+    return alt.layer(fill, text)
 
 
 @lru_cache(maxsize=256)
-def _difference(metric: Metric, found: tuple[str, str]) -> Chart:
-    ends = [WORSE, EVEN, BETTER] if metric.better == "higher" else [BETTER, EVEN, WORSE]
-    scale = alt.Scale(range=ends, interpolate="lab")  # the page sets a domain with 0 in its middle
-    title = f"difference in {unit_of(metric)}".replace(", %", ", points")
-    legend = alt.Legend(title=title, orient="bottom", gradientLength=160, gradientThickness=10, tickCount=4)
-    how = "+" + number_format(metric)
-    cells = _cells(found)
-    tip = [*_tip(found, title, how), alt.Tooltip("verdict:N", title="by a paired test")]
-    fill = cells.mark_rect().encode(color=alt.Color("value:Q", scale=scale, legend=legend), tooltip=tip)
-    dot = cells.mark_point(filled=True, size=26, color=DARK, opacity=1, stroke=LIGHT, strokeWidth=1).transform_filter(
-        "datum.sure == 1"
+def _difference_map(metric: Metric, axes: Axes) -> Chart:
+    # Blue is better for accuracies and errors alike.
+    ends = (
+        [WORSE_COLOUR, EVEN_COLOUR, BETTER_COLOUR]
+        if metric.better == "higher"
+        else [BETTER_COLOUR, EVEN_COLOUR, WORSE_COLOUR]
     )
-    return alt.layer(fill, dot)
-
-
-def _sentence(section: Section, metric: Metric, found: tuple[str, str], values: Any) -> str:
-    """What each axis costs by itself, and which row keeps most where both are at their end."""
-    conditions = [c["levels"] for c in section.cells[0].facts.conditions]
-    tops = [max(of[axis] for of in conditions) for axis in found]
-    corner = {
-        key: next((i for i, of in enumerate(conditions) if (of[found[0]], of[found[1]]) == at), None)
-        for key, at in (("clean", (0, 0)), ("first", (tops[0], 0)), ("second", (0, tops[1])), ("both", tuple(tops)))
-    }
-    rows_ = [i for i, r in enumerate(section.rows) if not r.is_oracle and np.isfinite(values[i]).all()]
-    if not rows_ or None in corner.values():
-        return ""
-    best = max(rows_, key=lambda i: metric.sign * values[i, corner["both"]])
-    words = [metric.show(values[best, corner[key]]) for key in ("clean", "first", "second", "both")]
-    ends = [f"{axis_symbol(axis)}={top:g}" for axis, top in zip(found, tops, strict=True)]
-    mean = values[rows_].mean(0)
-    cost = [metric.sign * (mean[corner["clean"]] - mean[corner[key]]) for key in ("first", "second")]
-    more, less = (0, 1) if cost[0] > cost[1] else (1, 0)
-    shown = [metric.show(abs(c)) for c in cost]
-    return (
-        f"{section.rows[best].name} comes out best where both are worst: {words[0]} clean, {words[1]} at {ends[0]}, "
-        f"{words[2]} at {ends[1]} and {words[3]} at both. On average over models {ends[more]} alone costs "
-        f"{shown[more]} and {ends[less]} alone {shown[less]}."
-    )
+    # The page's script sets a domain that is symmetric about 0.
+    scale = alt.Scale(range=ends, interpolate="lab")
+    title = difference_unit(metric, "difference in")
+    cells = _cells(axes)
+    tip = [*_tip(axes, title, "+" + number_format(metric)), alt.Tooltip("verdict:N", title="by a paired test")]
+    fill = cells.mark_rect().encode(color=alt.Color("value:Q", scale=scale, legend=_legend(title)), tooltip=tip)
+    # The white border keeps the dot visible on dark cells.
+    dot = cells.mark_point(filled=True, size=26, color=DARK_INK, opacity=1, stroke=LIGHT_INK, strokeWidth=1)
+    return alt.layer(fill, dot.transform_filter("datum.significant == 1"))

@@ -1,4 +1,4 @@
-"""What charts have in common: named data, colours and markers of rows, axes and tooltips, as Altair has them."""
+"""Elements that charts share: named data, colours and markers of rows, axes and tooltips, as Altair objects."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -12,83 +12,98 @@ from qamoe_bench.page.figure import unit_of
 from qamoe_bench.vocabulary import axis_label
 
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart
-ROWS = "rows"
-HEIGHT = 280
-ROW_STEP, GAP = 9, 14
+ROWS = "rows"  # name of the data, which the page's script fills in
+HEIGHT = 280  # px
+ROW_STEP = 9  # px between the rows of one item in `dot_spec`
+GAP = 14  # px between items
 
 
-def rows() -> alt.NamedData:
-    """The rows that the page puts in."""
+def row_data() -> alt.NamedData:
+    """The data of a chart, which the page's script fills in when it draws the chart."""
     return alt.NamedData(ROWS)
 
 
 class Look:
-    """Scales for the rows of the page."""
+    """Colour, marker and dash of every row of the page, as scales."""
 
     def __init__(self, styles: dict[str, Style]) -> None:
         self._styles = styles
 
     def colour(self, names: tuple[str, ...]) -> alt.Color:
-        """A row's colour; the key is beside the charts, once for all of them."""
-        return alt.Color("row:N", legend=None, scale=self._scale(names, [self._styles[n].colour for n in names]))
+        """Colours of these rows; the page has one legend for all charts, so the chart has none."""
+        return alt.Color("row:N", legend=None, scale=_scale(names, [self._styles[n].colour for n in names]))
 
     def marker(self, names: tuple[str, ...]) -> alt.Shape:
-        """A row's marker."""
-        return alt.Shape("row:N", legend=None, scale=self._scale(names, [self._styles[n].marker for n in names]))
+        """Markers of these rows."""
+        return alt.Shape("row:N", legend=None, scale=_scale(names, [self._styles[n].marker for n in names]))
 
     def dash(self, names: tuple[str, ...]) -> alt.StrokeDash:
-        """A row's line."""
+        """Dashes of these rows."""
+        # Vega needs a pattern for a solid line too: a dash without a gap.
         dashes = [list(self._styles[n].dash) or [1, 0] for n in names]
-        return alt.StrokeDash("row:N", legend=None, scale=self._scale(names, dashes))
+        return alt.StrokeDash("row:N", legend=None, scale=_scale(names, dashes))
 
-    @staticmethod
-    def _scale(names: tuple[str, ...], found: Sequence[Any]) -> alt.Scale:
-        return alt.Scale(domain=list(names), range=list(found))
+
+def _scale(names: tuple[str, ...], values: Sequence[Any]) -> alt.Scale:
+    return alt.Scale(domain=list(names), range=list(values))
 
 
 def number_format(metric: Metric) -> str:
-    """Digits of a metric, as tables print it; values in charts are scaled already."""
+    """Format of a metric with the digits that tables print, without sign; values in charts are already scaled."""
     return ".1f" if metric.unit == "%" else ".3f"
 
 
 def tips(*fields: tuple[str, str, str]) -> list[alt.Tooltip]:
-    """A tooltip of (field, title, format); words have no format."""
-    return [alt.Tooltip(name, title=title, format=how or alt.Undefined) for name, title, how in fields]
+    """A tooltip of (field, title, format); the format of words is empty."""
+    return [alt.Tooltip(name, title=title, format=digits or alt.Undefined) for name, title, digits in fields]
 
 
 def axis_title(axis: str) -> str:
-    """The axis of a protocol in words."""
+    """The label of a protocol's axis, or `condition` for a protocol of named points."""
     return axis_label(axis) if axis else "condition"
 
 
 def specification(chart: Chart, height: int = HEIGHT) -> dict[str, Any]:
-    """Vega-Lite that fills its place, without what is the same for all charts of a page."""
+    """Vega-Lite specification that fills its container."""
     spec: dict[str, Any] = chart.properties(width="container", height=height).to_dict(validate=False)
+    # The page configures all charts in one place; repeating this in each would only add weight.
     for key in ("config", "$schema"):
         spec.pop(key, None)
     return spec
 
 
 @lru_cache(maxsize=256)
-def dots(metric: Metric, look: Look, names: tuple[str, ...], things: int, what: str, title: str = "") -> dict[str, Any]:
-    """A point with its interval for each row and each of some things by name, which stand one below the other.
+def dot_spec(
+    metric: Metric, look: Look, names: tuple[str, ...], items: int, item_title: str, value_title: str = ""
+) -> dict[str, Any]:
+    """Specification of a dot plot: for each item, from top to bottom, one point with its interval per row.
 
-    The rows have `x`, the name of the thing, and `value`, `low` and `high`.
+    The chart reads `x`, the name of the item, and `value`, `low` and `high`.
+
+    Args:
+        metric: Determines the format of numbers, and the title of the value axis unless one is given.
+        look: Styles of the rows.
+        names: Names of the rows.
+        items: Number of items, which determines the height.
+        item_title: Title of the axis of items.
+        value_title: Title of the value axis.
     """
-    how = number_format(metric)
-    title = title or unit_of(metric)
+    digits = number_format(metric)
+    title = value_title or unit_of(metric)
     tip = tips(
-        ("row:N", "model", ""), ("x:N", what, ""), ("value:Q", title, how), ("low:Q", "95 % from", how),
-        ("high:Q", "to", how),
+        ("row:N", "model", ""), ("x:N", item_title, ""), ("value:Q", title, digits), ("low:Q", "95 % from", digits),
+        ("high:Q", "to", digits),
     )  # fmt: skip
-    base = alt.Chart(rows()).encode(
-        y=alt.Y("x:N", title=what, sort=None, axis=alt.Axis(grid=True, tickBand="extent", labelLimit=140)),
+    # Items keep their order; within an item, rows are offset so that their intervals do not overlap.
+    base = alt.Chart(row_data()).encode(
+        y=alt.Y("x:N", title=item_title, sort=None, axis=alt.Axis(grid=True, tickBand="extent", labelLimit=140)),
         yOffset=alt.YOffset("row:N", sort=list(names), scale=alt.Scale(paddingOuter=0.8)),
         color=look.colour(names),
     )
+    # Interval, estimate, and an invisible target that is easier to hit with the pointer.
     rule = base.mark_rule(strokeWidth=1.6).encode(
         x=alt.X("low:Q", title=title, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=8)), x2="high:Q"
     )
     point = base.mark_point(filled=True, opacity=1, size=42).encode(x="value:Q", shape=look.marker(names))
     target = base.mark_point(size=200, opacity=0, filled=True).encode(x="value:Q", tooltip=tip)
-    return specification(alt.layer(rule, point, target), things * (GAP + ROW_STEP * len(names)))
+    return specification(alt.layer(rule, point, target), items * (GAP + ROW_STEP * len(names)))

@@ -1,68 +1,92 @@
-"""What each modality is worth to each row: what a metric loses without it."""
+"""Sensitivity of each row to each modality: what a metric loses without it."""
 
 import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
 
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.analysis.sensitivity import Sensitivity
-from qamoe_bench.page.figure import Columns, Figure, listed, plain, unit_of
-from qamoe_bench.page.marks import Look, dots
+from qamoe_bench.page.figure import Figure, comma_list, difference_unit, interval_columns
+from qamoe_bench.page.marks import Look, dot_spec
 
-ABSENT = (
-    "What each modality is worth is left out: the protocol never takes a whole modality from a sample and leaves the "
-    "others untouched, so that cannot be read from it. fixed-missing and random-missing do."
-)
+Values = NDArray[np.float64]
 
 
-def modalities(section: Section, found: Sensitivity, look: Look, dialect: str) -> Figure:
-    """One metric."""
-    metric, names = found.metric, tuple(row.name for row in section.rows)
-    things = [
-        *(f"without {m}" for m in found.modalities),
-        *(f"only {' + '.join(of)}" for of in found.sets),
-    ]
-    parts = [(e.value, *e.interval()) for e in (found.of_modality, found.of_set)]
-    value, low, high = (np.concatenate(side, axis=-1) for side in zip(*parts, strict=True))  # (M, A + P)
-    columns: Columns = {
-        "row": [name for name in names for _ in things],
-        "x": things * len(names),
-        "value": plain(value, metric.scale),
-        "low": plain(low, metric.scale),
-        "high": plain(high, metric.scale),
-    }
-    unit = f"loss of {unit_of(metric)}".replace(", %", ", points")
+def modality_figure(section: Section, sensitivity: Sensitivity, look: Look, dialect: str) -> Figure:
+    """Loss of one metric without each modality, and with only some of them."""
+    metric = sensitivity.metric
+    names = tuple(row.name for row in section.rows)
+    # The order of items is that of `_losses`.
+    items = [f"without {modality}" for modality in sensitivity.modalities]
+    items += [f"only {' + '.join(kept)}" for kept in sensitivity.sets]
+    value, low, high = _losses(sensitivity)  # (M, A + P) each
     return Figure(
         kind="modalities",
-        title=f"What {metric.name} loses without a modality",
-        sentence=_sentence(section, found),
-        about=f"Loss of {metric.title}, positive where it gets worse, with 95 % intervals. without: the mean over all "
-        "sets of modalities that differ in this one alone; only: what is left instead of everything.",
-        spec=dots(metric, look, names, len(things), "what is missing, or left", unit),
-        columns=columns,
+        title=f"Loss of {metric.name} without a modality",
+        sentence=_sentence(section, sensitivity),
+        about=f"Loss of {metric.title}, positive where it gets worse, with 95 % intervals. without: mean over all "
+        "pairs of sets of modalities that differ in this one only; only: this set instead of all modalities.",
+        spec=dot_spec(metric, look, names, len(items), "modalities", difference_unit(metric, "loss of")),
+        columns=interval_columns(names, items, value, low, high, metric.scale),
         dialect=dialect,
         metric=metric.name,
-        note="Compared on the same samples, under the same seed, where nothing else was done to them.",
+        note="Compared on the same samples and seed, where nothing else is corrupted.",
         is_wide=True,
     )
 
 
-def _sentence(section: Section, found: Sensitivity) -> str:
-    metric, loss = found.metric, found.of_modality.value
-    low, _ = found.of_modality.interval()
-    rows = [i for i, r in enumerate(section.rows) if not r.is_oracle and np.isfinite(loss[i]).any()]
-    moved = [i for i in rows if np.nanmax(np.abs(loss[i])) > 0]
-    if not moved:
-        return "No model changes with what is missing."
-    most = {i: found.modalities[int(np.nanargmax(loss[i]))] for i in moved}
-    counts = {m: [i for i in moved if most[i] == m] for m in found.modalities}
-    main = max(counts, key=lambda m: len(counts[m]))
-    k = found.modalities.index(main)
-    everyone = (
-        "every model that uses its inputs"
-        if len(counts[main]) == len(moved)
-        else f"{len(counts[main])} of {len(moved)} models"
-    )
-    least, top = (f(loss[i, k] for i in counts[main]) for f in (min, max))
-    lost = f"{metric.show(least)} to {metric.show(top)}"
-    sentence = f"{main} is worth most to {everyone}: without it {metric.name} loses {lost}."
-    idle = [m for a, m in enumerate(found.modalities) if not any(low[i, a] > 0 for i in moved)]
-    return f"{sentence} Without {listed(idle)} no model loses for certain." if idle else sentence
+def _losses(
+    sensitivity: Sensitivity,
+) -> tuple[Float[Values, "M I"], Float[Values, "M I"], Float[Values, "M I"]]:
+    """Loss with the ends of its interval: A items for single modalities, then P for sets, I = A + P."""
+    by_modality = sensitivity.of_modality  # (M, A)
+    by_set = sensitivity.of_set  # (M, P)
+    modality_low, modality_high = by_modality.interval()
+    set_low, set_high = by_set.interval()
+    value = np.concatenate((by_modality.value, by_set.value), axis=-1)  # (M, A + P)
+    low = np.concatenate((modality_low, set_low), axis=-1)
+    high = np.concatenate((modality_high, set_high), axis=-1)
+    return value, low, high
+
+
+def _sentence(section: Section, sensitivity: Sensitivity) -> str:
+    loss = sensitivity.of_modality.value  # (M, A)
+    affected = _affected(section, loss)
+    if not affected:
+        return "No model depends on which modalities are missing."
+    sentence = _main_modality(sensitivity, loss, affected)
+    # A modality is unneeded if no model has an interval of its loss above 0.
+    low, _ = sensitivity.of_modality.interval()
+    unneeded = []
+    for a, modality in enumerate(sensitivity.modalities):
+        if not (low[affected, a] > 0).any():
+            unneeded.append(modality)
+    if unneeded:
+        sentence += f" Without {comma_list(unneeded)} no model loses significantly."
+    return sentence
+
+
+def _affected(section: Section, loss: Float[Values, "M A"]) -> list[int]:
+    """Contestants whose metric changes when some modality is missing; the mean of the labels never does."""
+    affected = []
+    for i, row in enumerate(section.rows):
+        # A loss is NaN where too few samples met both sets of modalities.
+        is_known = np.isfinite(loss[i]).any()
+        if not row.is_oracle and is_known and np.nanmax(np.abs(loss[i])) > 0:
+            affected.append(i)
+    return affected
+
+
+def _main_modality(sensitivity: Sensitivity, loss: Float[Values, "M A"], affected: list[int]) -> str:
+    """The modality without which most models lose most, and how much they lose."""
+    metric = sensitivity.metric
+    worst = np.nanargmax(loss[affected], axis=1)  # (affected,)
+    counts = np.bincount(worst, minlength=len(sensitivity.modalities))  # (A,)
+    main = int(counts.argmax())
+    losses = loss[affected, main][worst == main]  # (counts[main],)
+    group = f"{counts[main]} of {len(affected)} models"
+    if counts[main] == len(affected):
+        group = "every model that uses its inputs"
+    lost = f"{metric.show(losses.min())} to {metric.show(losses.max())}"
+    name = sensitivity.modalities[main]
+    return f"{name} matters most to {group}: without it {metric.name} loses {lost}."

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from qamoe_bench import __version__
-from qamoe_bench.analysis.section import sections
+from qamoe_bench.analysis.section import Section, sections
 from qamoe_bench.figures.palette import styles
 from qamoe_bench.metrics.dialects import Dialect
-from qamoe_bench.page.chapter import chapter
+from qamoe_bench.page.chapter import page_chapter
 from qamoe_bench.page.document import document
 from qamoe_bench.page.marks import Look
 from qamoe_bench.page.provenance import Manifest
@@ -23,31 +23,44 @@ def page(
     metrics: Sequence[str] = (),
     texts: Path | None = None,
 ) -> str:
-    """Everything that is known of some cells, as one page of HTML.
+    """The report of some cells as one page of HTML.
 
     Args:
-        cells: In any order.
-        manifests: Of their runs.
-        dialect: The one that is shown first; the page has the others that apply too.
-        metrics: As `qamoe_bench.report.tables.shown_metrics` has them.
-        texts: A data file whose raw texts are shown beside single samples.
+        cells: The cells, in any order.
+        manifests: Manifests of their runs; those of other runs are ignored.
+        dialect: The dialect that is shown first; the page also has all others that fit the labels.
+        metrics: Metrics to show, as in `qamoe_bench.report.tables.shown_metrics`.
+        texts: A data file whose raw texts are shown with individual samples.
 
     Raises:
         BenchError: for a metric that the dialect does not define, or a file without texts of these samples.
     """
-    shown_metrics(dialect, metrics)
-    found = sections(cells)
-    words: Mapping[str, str] = {}
-    if texts is not None:
-        words = raw_texts(texts, {name for section in found for name in section.cells[0].samples})
-    looks = styles(sorted({row.name for section in found for row in section.rows}))
-    protocols = {(p["digest"], name): p for run in manifests for name, p in run["protocols"].items()}
-    chapters = [
-        chapter(
-            f"c{i}", section, protocols.get((section.cells[0].cell.protocol_digest, section.protocol), {}), dialect,
-            metrics, Look(looks), words,
-        )
-        for i, section in enumerate(found)
-    ]  # fmt: skip
-    used = {cell.path.parent.parent.name for cell in cells}
-    return document(chapters, [run for run in manifests if run["run"] in used], looks, __version__)
+    shown_metrics(dialect, metrics)  # raises now, before minutes of computation
+    parts = sections(cells)
+    # Styles are assigned over all chapters, so that a model looks the same in each.
+    looks = styles(sorted({row.name for section in parts for row in section.rows}))
+    descriptions = _descriptions(manifests)
+    transcripts = _transcripts(parts, texts)
+    chapters = []
+    # Names given by users stay out of identifiers: chapters are c0, c1 and so on.
+    for i, section in enumerate(parts):
+        about = descriptions.get((section.cells[0].cell.protocol_digest, section.protocol), {})
+        chapters.append(page_chapter(f"c{i}", section, about, dialect, metrics, Look(looks), transcripts))
+    # A cell lies in runs/RUN/predictions/.
+    runs = {cell.path.parent.parent.name for cell in cells}
+    return document(chapters, [run for run in manifests if run["run"] in runs], looks, __version__)
+
+
+def _descriptions(manifests: Sequence[Manifest]) -> Mapping[tuple[str, str], Manifest]:
+    """Title and definition of protocols, by digest and name."""
+    descriptions = {}
+    for run in manifests:
+        for name, protocol in run["protocols"].items():
+            descriptions[protocol["digest"], name] = protocol
+    return descriptions
+
+
+def _transcripts(parts: Sequence[Section], texts: Path | None) -> Mapping[str, str]:
+    if texts is None:
+        return {}
+    return raw_texts(texts, {name for section in parts for name in section.cells[0].samples})

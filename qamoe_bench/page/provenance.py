@@ -1,4 +1,4 @@
-"""Where numbers come from: command, data, code, versions and machine of every run, and the key of every cell."""
+"""Provenance: command, data, code, versions and machine of every run, and the key of every cell."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -7,60 +7,79 @@ from typing import Any
 from qamoe_bench.report.table import Table
 from qamoe_bench.store.store import StoredCell
 
+# The content of a run's `run.json`.
 Manifest = Mapping[str, Any]
-HASH = 12  # digits of a hash that are shown
+# Hexadecimal digits of a hash that the table shows
+SHOWN_DIGITS = 12
 
 
 def run_facts(manifest: Manifest) -> list[tuple[str, str]]:
-    """What a manifest says, by name."""
-    data, engine, machine = (manifest.get(key, {}) for key in ("data", "engine", "machine"))
-    samples = ", ".join(f"{n} {split}" for split, n in data.get("samples", {}).items())
-    versions = ", ".join(f"{name} {of}" for name, of in engine.get("versions", {}).items() if of != "not installed")
+    """The facts of a manifest that are known, by name."""
+    # Manifests of older versions lack some keys.
+    data = manifest.get("data", {})
+    engine = manifest.get("engine", {})
     facts = {
         "command": command(manifest.get("request", {})),
-        "data": " · ".join(filter(None, (data.get("name", ""), samples, data.get("digest", "")))),
-        "mended in the data": " ".join(data.get("notes", ())),
-        "engine's source, SHA-256": engine.get("engine", ""),
+        "data": _data(data),
+        "repaired in the data": " ".join(data.get("notes", ())),
+        "engine's code, SHA-256": engine.get("engine", ""),
         "commit": manifest.get("commit", ""),
-        "versions": versions,
+        "versions": _versions(engine),
         "device": engine.get("device", ""),
-        "machine": " · ".join(
-            filter(None, (machine.get("processor", ""), _cores(machine.get("cores")), machine.get("system", "")))
-        ),
+        "machine": _machine(manifest.get("machine", {})),
     }
     return [(name, value) for name, value in facts.items() if value]
 
 
 def command(request: Manifest) -> str:
-    """The command line that asks for the same again."""
+    """The command line that repeats a request; empty for an empty request."""
     if not request:
         return ""
     words = ["qamoe-bench", "run"]
     for option, key in (("--protocol", "protocols"), ("--model", "models"), ("--regime", "regimes")):
-        words += [word for value in request.get(key, ()) for word in (option, str(value))]
-    words += ["--seeds", ",".join(map(str, request.get("seeds", ())))]
+        for value in request.get(key, ()):
+            words += [option, str(value)]
+    words += ["--seeds", ",".join(str(seed) for seed in request.get("seeds", ()))]
+    # Options that were left at their defaults are not repeated.
     for key in ("data", "preset", "device", "checkpoint"):
-        words += [f"--{key}", str(request[key])] if request.get(key) else []
-    return shlex.join(words)
+        if request.get(key):
+            words += [f"--{key}", str(request[key])]
+    return shlex.join(words)  # quotes what the shell would interpret
 
 
-def _cores(count: object) -> str:
-    return f"{count} cores" if count else ""
+def _data(data: Manifest) -> str:
+    samples = ", ".join(f"{count} {split}" for split, count in data.get("samples", {}).items())
+    return _joined(data.get("name", ""), samples, data.get("digest", ""))
+
+
+def _versions(engine: Manifest) -> str:
+    versions = engine.get("versions", {}).items()
+    return ", ".join(f"{name} {version}" for name, version in versions if version != "not installed")
+
+
+def _machine(machine: Manifest) -> str:
+    cores = f"{machine['cores']} cores" if machine.get("cores") else ""
+    return _joined(machine.get("processor", ""), cores, machine.get("system", ""))
+
+
+def _joined(*parts: str) -> str:
+    return " · ".join(part for part in parts if part)
 
 
 def cell_table(cells: Sequence[StoredCell]) -> Table:
     """Every cell by its key."""
-    head = ("cell", "data set", "protocol", "model", "regime", "seed", "data", "protocol's meaning", "recipe", "run")
+    head = ("cell", "data set", "protocol", "model", "regime", "seed", "data", "protocol digest", "recipe", "run")
     rows = tuple(
         (
             c.cell.key, c.cell.dataset, c.cell.protocol, c.cell.model, c.cell.regime or "–", str(c.cell.seed),
-            c.cell.data_digest[:HASH], c.cell.protocol_digest[:HASH], c.cell.recipe[:HASH], c.path.parent.parent.name,
+            c.cell.data_digest[:SHOWN_DIGITS], c.cell.protocol_digest[:SHOWN_DIGITS], c.cell.recipe[:SHOWN_DIGITS],
+            c.path.parent.parent.name,
         )
-        for c in sorted(cells, key=_place)
+        for c in sorted(cells, key=_order)
     )  # fmt: skip
-    return Table("Every cell, with the hashes of all that determines it", head, rows)
+    return Table("Cells, with the hashes of everything that determines them", head, rows)
 
 
-def _place(stored: StoredCell) -> tuple[str, str, str, str, int]:
+def _order(stored: StoredCell) -> tuple[str, str, str, str, int]:
     cell = stored.cell
     return cell.dataset, cell.protocol, cell.model, cell.regime, cell.seed

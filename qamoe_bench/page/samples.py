@@ -1,6 +1,6 @@
-"""Sample by sample: the answers that a row gets most wrong, with what happened to the sample on the way."""
+"""Individual samples: those on which the error of a row grows most, with the corruption that each one suffered."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -8,111 +8,147 @@ import numpy as np
 
 from qamoe_bench.analysis.hard_samples import Fall, worst
 from qamoe_bench.analysis.section import Row, Section
-from qamoe_bench.page.figure import listed, plain
-from qamoe_bench.page.marks import axis_title, rows, specification, tips
+from qamoe_bench.page.figure import comma_list, json_numbers
+from qamoe_bench.page.marks import axis_title, row_data, specification, tips
 from qamoe_bench.vocabulary import axis_symbol
 
-ABSENT = "Single samples are left out: there is neither an untouched condition nor a control to compare with."
-MOST = 8  # samples for each row and comparison
-STEPS = 16  # conditions along which a sample is followed
+# For each row and comparison
+SAMPLES_SHOWN = 8
+# Conditions along which a sample is followed, at most; the condition of the largest error may be one more
+PATH_LENGTH = 16
 
 
-def samples(section: Section, texts: Mapping[str, str]) -> dict[str, Any] | None:
-    """Everything that the page shows of them; None where there is nothing to compare."""
-    falls = worst(section, MOST)
+def hard_samples(section: Section, texts: Mapping[str, str]) -> dict[str, Any] | None:
+    """Data of the part about individual samples, for the page's script.
+
+    Args:
+        section: Gives the predictions and the corruption of every sample.
+        texts: Transcripts by sample id; may be empty.
+
+    Returns:
+        None if there is nothing to compare a prediction with.
+    """
+    falls = worst(section, SAMPLES_SHOWN)
     if not falls:
         return None
     return {
         "modalities": section.realised_by_seed[0].modalities,
-        "falls": [_told(section, fall, texts) for fall in falls],
+        "falls": [_fall(section, fall, texts) for fall in falls],
     }
 
 
 def path_spec() -> dict[str, Any]:
-    """The answers to one sample along the sweep, beside its label; the page puts in the looks of the rows."""
+    """Specification of the predictions for one sample along the sweep; the page's script sets the styles."""
     x = alt.X("x:O", title="condition", sort=None, axis=alt.Axis(labelAngle=-40, labelOverlap=True, labelLimit=120))
     y = alt.Y("value:Q", title="sentiment, label units")
     legend = alt.Legend(title=None, orient="top", columns=2, symbolType="stroke", symbolStrokeWidth=2)
-    base = alt.Chart(rows()).encode(
+    base = alt.Chart(row_data()).encode(
         x=x,
         y=y,
-        color=alt.Color("who:N", sort=None, legend=legend),
-        strokeDash=alt.StrokeDash("who:N", sort=None, legend=legend),
-        tooltip=tips(("who:N", "answer of", ""), ("x:N", "at", ""), ("value:Q", "value", "+.2f")),
+        color=alt.Color("row:N", sort=None, legend=legend),
+        strokeDash=alt.StrokeDash("row:N", sort=None, legend=legend),
+        tooltip=tips(("row:N", "prediction of", ""), ("x:N", "at", ""), ("value:Q", "value", "+.2f")),
     )
     return specification(base.mark_line(strokeWidth=1.8, point=alt.OverlayMarkDef(size=40)), 220)
 
 
-def _told(section: Section, fall: Fall, texts: Mapping[str, str]) -> dict[str, Any]:
-    row, n = section.rows[fall.row], fall.sample
-    control = section.control_of(fall.row)
-    limit = next((i for i, r in enumerate(section.rows) if r.is_oracle), None)
-    along = _along(section, fall.condition)
-    events = section.realised_by_seed[section.seeds.index(fall.seed)]
-    others = {"control": control, "limit": limit}
+def _fall(section: Section, fall: Fall, texts: Mapping[str, str]) -> dict[str, Any]:
+    row = section.rows[fall.row]
+    sample_id = section.cells[0].samples[fall.sample]
+    path = _path(section, fall.condition)
+    # Of a single condition and of scalars there is one number each.
+    (prediction,) = _predictions(row, fall, [fall.condition])
+    (error,) = json_numbers(fall.error)
+    (before,) = json_numbers(fall.before)
     return {
         "row": row.name,
         "against": fall.against,
         "seed": fall.seed,
-        "id": section.cells[0].samples[n],
-        "text": texts.get(section.cells[0].samples[n], ""),
-        "label": float(f"{section.label[n]:.4g}"),
-        "condition": _words(section, fall.condition),
-        "axis": _axis(section, fall.condition),
-        "answer": plain(_answers(row, fall.seed, [fall.condition], n))[0],
-        "error": plain(fall.error)[0],
-        "before": plain(fall.before)[0],
-        "x": [_place(section, c) for c in along],
-        "answers": {
-            row.name: plain(_answers(row, fall.seed, along, n)),
-            **{
-                section.rows[i].name: plain(_answers(section.rows[i], fall.seed, along, n))
-                for i in others.values()
-                if i is not None and fall.seed in section.rows[i].seeds
-            },
-        },
-        "missing": {m: plain(events.column(f"missing_{m}")[0, 0, along, n]) for m in events.modalities},
-        "noise": {m: plain(events.column(f"noise_{m}")[0, 0, along, n]) for m in events.modalities},
-        "quality": {
-            m: plain(row.column(f"quality_{m}")[row.seeds.index(fall.seed), 0, along, n])
-            for m in events.modalities
-            if row.has(f"quality_{m}")
-        },
+        "id": sample_id,
+        "text": texts.get(sample_id, ""),
+        # Without the rounding noise of float32.
+        "label": float(f"{section.label[fall.sample]:.4g}"),
+        "condition": _condition_label(section, fall.condition),
+        "axis": _axis_label(section, fall.condition),
+        "value": prediction,
+        "error": error,
+        "before": before,
+        "x": [_level_label(section, condition) for condition in path],
+        "series": _all_predictions(section, fall, path),
+        **_events(section, fall, path),
     }
 
 
-def _answers(row: Row, seed: int, conditions: list[int], sample: int) -> Any:
-    return row.column("prediction")[row.seeds.index(seed), 0, conditions, sample]
+def _all_predictions(section: Section, fall: Fall, path: Sequence[int]) -> dict[str, list[float | None]]:
+    """Predictions along the path by row name: of the row itself, its control and the oracle."""
+    oracle = next((i for i, row in enumerate(section.rows) if row.is_oracle), None)
+    # A row that is its own control, or the oracle, occurs once; a row without this seed does not occur.
+    predictions = {}
+    for i in (fall.row, section.control_of(fall.row), oracle):
+        if i is not None and fall.seed in section.rows[i].seeds:
+            predictions[section.rows[i].name] = _predictions(section.rows[i], fall, path)
+    return predictions
 
 
-def _words(section: Section, condition: int) -> str:
-    """A condition by its levels, or by its name."""
+def _predictions(row: Row, fall: Fall, conditions: Sequence[int]) -> list[float | None]:
+    # Of several draws the first is shown, as in `qamoe_bench.analysis.hard_samples`.
+    seed = row.seeds.index(fall.seed)
+    return json_numbers(row.column("prediction")[seed, 0, conditions, fall.sample])  # (S, V, C, N) -> (conditions,)
+
+
+def _events(section: Section, fall: Fall, path: Sequence[int]) -> dict[str, dict[str, list[float | None]]]:
+    """Corruption of the sample and quality scores of the row along the path, by modality."""
+    row = section.rows[fall.row]
+    seed = row.seeds.index(fall.seed)
+    events = section.realised_by_seed[section.seeds.index(fall.seed)]  # one seed, so its first axis has length 1
+    # For each kind, a series along the path by modality.
+    series: dict[str, dict[str, list[float | None]]] = {"missing": {}, "noise": {}, "quality": {}}
+    for m in events.modalities:
+        for kind in ("missing", "noise"):
+            series[kind][m] = json_numbers(events.column(f"{kind}_{m}")[0, 0, path, fall.sample])
+        if row.has(f"quality_{m}"):
+            series["quality"][m] = json_numbers(row.column(f"quality_{m}")[seed, 0, path, fall.sample])
+    return series
+
+
+def _condition_label(section: Section, condition: int) -> str:
+    """The levels of a condition, such as `η=0.3, λ=0.2`, or its name."""
     levels = section.cells[0].facts.conditions[condition]["levels"]
-    return ", ".join(f"{axis_symbol(axis)}={x:g}" for axis, x in levels.items()) or section.conditions[condition]
+    return ", ".join(_level(axis, level) for axis, level in levels.items()) or section.conditions[condition]
 
 
-def _axis(section: Section, condition: int) -> str:
-    """What the conditions along the first axis differ in, and what they share."""
-    axis, levels = section.levels.axis, section.cells[0].facts.conditions[condition]["levels"]
-    rest = [f"{axis_symbol(name)}={x:g}" for name, x in levels.items() if name != axis]
-    return f"{axis_title(axis)}{f' (at {listed(rest)})' if rest else ''}"
-
-
-def _place(section: Section, condition: int) -> str:
-    """A condition by its level on the first axis, or by its name."""
+def _axis_label(section: Section, condition: int) -> str:
+    """The axis along which a sample is followed, with the levels that stay fixed."""
     axis = section.levels.axis
-    return (
-        f"{section.cells[0].facts.conditions[condition]['levels'][axis]:g}" if axis else section.conditions[condition]
-    )
+    levels = section.cells[0].facts.conditions[condition]["levels"]
+    fixed = [_level(name, level) for name, level in levels.items() if name != axis]
+    return f"{axis_title(axis)} (at {comma_list(fixed)})" if fixed else axis_title(axis)
 
 
-def _along(section: Section, condition: int) -> list[int]:
-    """The conditions along the first axis through this one, or all where points have names; not too many."""
-    facts = section.cells[0].facts.conditions
+def _level(axis: str, level: float) -> str:
+    return f"{axis_symbol(axis)}={level:g}"
+
+
+def _level_label(section: Section, condition: int) -> str:
+    """The level of a condition on the first axis, or its name."""
     axis = section.levels.axis
-    fixed = {name: level for name, level in facts[condition]["levels"].items() if name != axis}
-    line = [i for i, c in enumerate(facts) if all(c["levels"][name] == level for name, level in fixed.items())]
     if not axis:
-        line = list(range(len(facts)))
-    kept = np.unique(np.linspace(0, len(line) - 1, min(STEPS, len(line))).round().astype(int))
+        return section.conditions[condition]
+    return f"{section.cells[0].facts.conditions[condition]['levels'][axis]:g}"
+
+
+def _path(section: Section, condition: int) -> list[int]:
+    """Conditions along the first axis through this one, or all conditions if they are named points.
+
+    A long path is thinned evenly, and always keeps the given condition.
+    """
+    conditions = section.cells[0].facts.conditions
+    line = list(range(len(conditions)))
+    axis = section.levels.axis
+    # Along the first axis all other levels stay those of the given condition.
+    if axis:
+        fixed = {name: level for name, level in conditions[condition]["levels"].items() if name != axis}
+        line = [i for i in line if fixed.items() <= conditions[i]["levels"].items()]
+    # Evenly spaced indices with both ends; rounding may repeat one.
+    kept = np.unique(np.linspace(0, len(line) - 1, min(PATH_LENGTH, len(line))).round().astype(int))
     return sorted({condition, *(line[i] for i in kept)})

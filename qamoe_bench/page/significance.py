@@ -1,5 +1,6 @@
-"""Which rows can be told apart: every pair of contestants, in the mean over the sweep."""
+"""Significant differences: every pair of contestants, in the mean over the sweep."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 import altair as alt
@@ -8,90 +9,109 @@ from qamoe_bench.analysis.comparisons import Difference, pairwise_differences
 from qamoe_bench.analysis.scores import Scores
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.metrics.catalogue import Metric
-from qamoe_bench.page.figure import Columns, Figure, plain, unit_of
-from qamoe_bench.page.marks import number_format, rows, specification, tips
+from qamoe_bench.page.figure import ChartColumns, Figure, difference_unit, json_numbers
+from qamoe_bench.page.marks import number_format, row_data, specification, tips
 
-ABSENT = "The matrix of differences is left out: there is only one row to compare."
-VERDICTS = {"better": "#0072b2", "not told apart": "#8a8a8a", "worse": "#b34700"}
-SIGNS = {"better": "▲", "not told apart": "≈", "worse": "▼"}
-STEP = 26
+BETTER = "better"
+EQUAL = "not significant"
+WORSE = "worse"
+VERDICT_COLOURS: Mapping[str, str] = {BETTER: "#0072b2", EQUAL: "#8a8a8a", WORSE: "#b34700"}
+VERDICT_SIGNS: Mapping[str, str] = {BETTER: "▲", EQUAL: "≈", WORSE: "▼"}
+CELL_SIZE = 26  # px
+
+# The first row of a pair minus the second, by their indices
+PairDifferences = Mapping[tuple[int, int], Difference]
 
 
-def significance(section: Section, scores: Scores, dialect: str) -> Figure | None:
-    """One metric."""
+def significance_figure(section: Section, scores: Scores, dialect: str) -> Figure | None:
+    """The matrix of one metric; None if there are fewer than two contestants."""
     pairs = pairwise_differences(section, scores)
     if not pairs:
         return None
-    metric, names = scores.metric, tuple(row.name for row in section.rows)
-    both = {**pairs, **{(j, i): _turned(d) for (i, j), d in pairs.items()}}
-    found = sorted(both.items())
-    verdicts = [_verdict(metric, d) for _, d in found]
-    columns: Columns = {
-        "row": [names[i] for (i, _), _ in found],
-        "other": [names[j] for (_, j), _ in found],
-        "value": plain([d.value for _, d in found], metric.scale),
-        "low": plain([d.low for _, d in found], metric.scale),
-        "high": plain([d.high for _, d in found], metric.scale),
-        "p": plain([d.p for _, d in found]),
-        "verdict": verdicts,
-        "sign": [SIGNS[v] for v in verdicts],
-    }
-    order = tuple(names[i] for i in sorted({i for pair in pairs for i in pair}))
+    metric = scores.metric
+    names = tuple(row.name for row in section.rows)
+    # The oracle is in no pair, and neither are rows without a value.
+    contestants = sorted({i for pair in pairs for i in pair})
     return Figure(
         kind="significance",
-        title=f"Which rows differ in {metric.name}?",
+        title=f"Significant differences in {metric.name}",
         sentence=_sentence(metric, pairs, names),
-        about=f"A matrix of pairs: the row at the left minus the row on top in {metric.title}, mean over the sweep, on "
-        "the same samples. ▲: surely better; ▼: surely worse; ≈: not told apart.",
-        spec=_spec(metric, order),
-        columns=columns,
+        about=f"Matrix of pairs: the left model minus the top model in {metric.title}, mean over the sweep, on the "
+        "same samples. ▲: significantly better; ▼: significantly worse; ≈: not significant.",
+        spec=_spec(metric, tuple(names[i] for i in contestants)),
+        columns=_columns(metric, pairs, names),
         dialect=dialect,
         metric=metric.name,
         note="Intervals and verdicts are Holm-corrected over all pairs, p is not.",
     )
 
 
-def _turned(d: Difference) -> Difference:
-    return Difference(-d.value, -d.high, -d.low, d.p, d.detectable)
+def _columns(metric: Metric, pairs: PairDifferences, names: tuple[str, ...]) -> ChartColumns:
+    # The analysis has each pair once, the matrix both ways.
+    mirrored = {(j, i): _negated(difference) for (i, j), difference in pairs.items()}
+    cells = sorted({**pairs, **mirrored}.items())
+    differences = [difference for _, difference in cells]
+    verdicts = [_verdict(metric, difference) for difference in differences]
+    return {
+        "row": [names[i] for (i, _), _ in cells],
+        "other": [names[j] for (_, j), _ in cells],
+        "value": json_numbers([d.value for d in differences], metric.scale),
+        "low": json_numbers([d.low for d in differences], metric.scale),
+        "high": json_numbers([d.high for d in differences], metric.scale),
+        "p": json_numbers([d.p for d in differences]),
+        "verdict": verdicts,
+        "sign": [VERDICT_SIGNS[verdict] for verdict in verdicts],
+    }
+
+
+def _negated(d: Difference) -> Difference:
+    """The second row minus the first."""
+    return Difference(-d.value, -d.high, -d.low, d.p, d.detectable)  # the ends of the interval swap
 
 
 def _verdict(metric: Metric, d: Difference) -> str:
     if not d.is_significant:
-        return "not told apart"
-    return "better" if metric.sign * d.value > 0 else "worse"
+        return EQUAL
+    return BETTER if metric.sign * d.value > 0 else WORSE
 
 
 @lru_cache(maxsize=256)
 def _spec(metric: Metric, order: tuple[str, ...]) -> dict[str, object]:
-    how = "+" + number_format(metric)
-    title = f"difference in {unit_of(metric)}".replace(", %", ", points")
+    digits = "+" + number_format(metric)
+    title = difference_unit(metric, "difference in")
     tip = tips(
-        ("row:N", "model", ""), ("other:N", "minus", ""), ("value:Q", title, how), ("low:Q", "interval from", how),
-        ("high:Q", "to", how), ("p:Q", "p", ".2~g"), ("verdict:N", "so it is", ""),
+        ("row:N", "model", ""), ("other:N", "minus", ""), ("value:Q", title, digits),
+        ("low:Q", "interval from", digits), ("high:Q", "to", digits), ("p:Q", "p", ".2~g"),
+        ("verdict:N", "verdict", ""),
     )  # fmt: skip
-    base = alt.Chart(rows()).encode(
-        x=alt.X(
-            "other:N", title="than this row", sort=order, axis=alt.Axis(orient="top", labelAngle=-90, labelLimit=150)
-        ),
-        y=alt.Y("row:N", title="is this row better", sort=order, axis=alt.Axis(labelLimit=150)),
+    # Names of models are long: they are written upwards, and cut at 150 px.
+    top = alt.Axis(orient="top", labelAngle=-90, labelLimit=150)
+    base = alt.Chart(row_data()).encode(
+        x=alt.X("other:N", title="minus this model", sort=order, axis=top),
+        y=alt.Y("row:N", title="this model", sort=order, axis=alt.Axis(labelLimit=150)),
     )
-    scale = alt.Scale(domain=list(VERDICTS), range=list(VERDICTS.values()))
+    scale = alt.Scale(domain=list(VERDICT_COLOURS), range=list(VERDICT_COLOURS.values()))
     legend = alt.Legend(
-        title="this row is", orient="bottom", symbolType="square", symbolOpacity=1, direction="vertical"
-    )
-    fill = base.mark_rect(stroke="#ffffff", strokeWidth=1).encode(
-        color=alt.Color("verdict:N", scale=scale, legend=legend), tooltip=tip
-    )
+        title="verdict", orient="bottom", symbolType="square", symbolOpacity=1, direction="vertical"
+    )  # fmt: skip
+    colour = alt.Color("verdict:N", scale=scale, legend=legend)
+    # Colour and sign both give the verdict, so that the matrix can be read without colours.
+    fill = base.mark_rect(stroke="#ffffff", strokeWidth=1).encode(color=colour, tooltip=tip)
     text = base.mark_text(fontSize=12, color="#ffffff", fontWeight="bold").encode(text="sign:N")
-    return specification(alt.layer(fill, text), STEP * len(order))
+    return specification(alt.layer(fill, text), CELL_SIZE * len(order))
 
 
-def _sentence(metric: Metric, pairs: dict[tuple[int, int], Difference], names: tuple[str, ...]) -> str:
-    sure = [(pair, d) for pair, d in pairs.items() if d.is_significant]
-    total = f"{len(sure)} of {len(pairs)} pairs are told apart in {metric.name}"
-    if not sure:
-        return f"No pair of rows is told apart in {metric.name}."
-    (i, j), widest = max(sure, key=lambda item: abs(item[1].value))
-    better, worse = (i, j) if metric.sign * widest.value > 0 else (j, i)
-    amount = metric.show(abs(widest.value))
-    return f"{total}; the widest sure gap is between {names[better]} and {names[worse]}, {amount}."
+def _sentence(metric: Metric, pairs: PairDifferences, names: tuple[str, ...]) -> str:
+    significant = {pair: difference for pair, difference in pairs.items() if difference.is_significant}
+    if not significant:
+        return f"No two models differ significantly in {metric.name}."
+    # The pair with the largest difference, whose better model is named first.
+    first, second = max(significant, key=lambda pair: abs(significant[pair].value))
+    widest = significant[first, second].value
+    ordered = (names[first], names[second])
+    if metric.sign * widest < 0:
+        ordered = (names[second], names[first])
+    return (
+        f"{len(significant)} of {len(pairs)} pairs differ significantly in {metric.name}, most of all "
+        f"{ordered[0]} and {ordered[1]}, by {metric.show(abs(widest))}."
+    )

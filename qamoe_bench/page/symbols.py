@@ -1,8 +1,8 @@
-"""Markers as paths, as Vega draws them, for keys in HTML."""
+"""Markers as SVG paths, in the shapes that Vega draws, for the legend in HTML."""
 
 from collections.abc import Mapping
 
-# Within a square from -1 to 1.
+# By the marker's name in Vega; each path lies in the square from −1 to 1
 PATHS: Mapping[str, str] = {
     "circle": "M-.8 0a.8 .8 0 1 0 1.6 0a.8 .8 0 1 0 -1.6 0",
     "square": "M-.75 -.75h1.5v1.5h-1.5z",
@@ -16,5 +16,9 @@ PATHS: Mapping[str, str] = {
 
 
 def symbol(marker: str) -> str:
-    """The path of a marker."""
+    """The path of a marker.
+
+    Raises:
+        KeyError: for a marker that is not in `PATHS`.
+    """
     return PATHS[marker]

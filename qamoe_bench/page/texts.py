@@ -1,4 +1,4 @@
-"""What samples say: the raw text of a data file, which a store does not hold."""
+"""Transcripts of samples, read from a data file because a store does not hold them."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -8,10 +8,12 @@ from qamoe_bench.errors import BenchError
 
 
 def raw_texts(path: Path, wanted: Collection[str]) -> dict[str, str]:
-    """The text of each wanted sample of the test split of a pickle in MMSA's layout, by id.
+    """The text of each wanted sample by id, from the test split of a pickle in MMSA's layout.
+
+    Wanted ids that the file lacks are left out of the result.
 
     Raises:
-        BenchError: where the file has no such text, or none of these samples.
+        BenchError: if the file has no raw text, or none of the wanted samples.
     """
     content = load(path)
     split = content.get("test") if isinstance(content, Mapping) else None
@@ -20,14 +22,15 @@ def raw_texts(path: Path, wanted: Collection[str]) -> dict[str, str]:
             f"{path}: expected a data file whose test split has 'raw_text' and 'id', got one without; leave --texts "
             "out, or name the file that the data come from"
         )
-    texts = {_word(name): _word(text) for name, text in zip(split["id"], split["raw_text"], strict=False)}
-    found = {name: texts[name] for name in wanted if name in texts}
-    if not found:
+    texts = {_as_text(name): _as_text(text) for name, text in zip(split["id"], split["raw_text"], strict=False)}
+    selected = {name: texts[name] for name in wanted if name in texts}
+    if not selected:
         raise BenchError(
             f"{path}: expected the samples of the stored runs, got {len(texts)} others; name the file that was run on"
         )
-    return found
+    return selected
 
 
-def _word(value: object) -> str:
+def _as_text(value: object) -> str:
+    # Pickles written by Python 2 hold bytes.
     return str(value, "utf-8", "replace") if isinstance(value, bytes) else str(value)

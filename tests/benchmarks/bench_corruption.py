@@ -1,7 +1,7 @@
-"""How long corruption takes at the size of MOSI's unaligned features, and how much memory: `make benchmark`.
+"""Time and memory of corruption at the size of MOSI's unaligned features; run by `make benchmark`.
 
-Prints medians over repetitions, on one thread and on two. Compare two versions in one session on one machine; a single
-absolute figure from a shared machine says little.
+Prints medians over repetitions, on one thread and on two. Compare two versions in one session on one machine: absolute
+times of a shared machine are not reliable.
 """
 
 import resource
@@ -24,7 +24,7 @@ REPETITIONS = 5
 
 
 def mosi_sized() -> Dataset:
-    """Random features of MOSI's unaligned shapes, every frame valid, as the worst case."""
+    """Random features of MOSI's unaligned shapes; every frame is valid, which is the worst case."""
     random = np.random.default_rng(0)
     splits = {}
     for name, count in SIZES.items():
@@ -46,14 +46,14 @@ def timed(function: Callable[[], object]) -> float:
 
 
 def degrade(test: TestSet, name: str) -> None:
-    """Every sample at the protocol's last condition, in the chunks that an evaluation uses."""
+    """Corrupt every sample under the protocol's last condition, in the batches that an evaluation uses."""
     condition = load_protocol(name).conditions[-1]
     for start in range(0, len(test.ids), BATCH_SIZE):
         test.corrupted(condition, slice(start, start + BATCH_SIZE))
 
 
 def peak_mib() -> float:
-    """The process's largest resident set so far."""
+    """The largest resident set of this process so far, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -67,7 +67,7 @@ def main() -> None:
     for threads in (1, 2):
         torch.set_num_threads(threads)
         for name in protocol_names():
-            degrade(test, name)  # the first time makes the draws
+            degrade(test, name)  # the first call computes the draws, which later calls reuse
             print(f"{threads} thread(s), {name:20} {1000 * timed(lambda n=name: degrade(test, n)):7.1f} ms a level")  # type: ignore[misc]  # noqa: T201
     model = find_model("late-fusion").builder()(data.spec).eval()
     for threads in (1, 2):

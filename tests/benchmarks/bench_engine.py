@@ -1,8 +1,8 @@
-"""What the engine adds to a cell, here and on Dask, and what a second process gains.
+"""Overhead of the engine per cell, in this process and on Dask, and speed-up by a second process.
 
-The overhead is the time of a run without the trainings and sweeps in it, which the cells themselves tell: finding what
-is left, sending the job, building the model, writing files durably. On Dask, with one worker on this machine, it
-includes what travels. Run by `make benchmark`; prints, judges nothing.
+The overhead is the time of a run minus that of its trainings and sweeps, which the cells record: finding pending cells,
+submitting jobs, building models and writing files durably. On Dask, with one worker on this machine, it includes
+serialisation. Run by `make benchmark`; prints measurements without a verdict.
 """
 
 import os
@@ -31,54 +31,57 @@ SEEDS = 60
 
 
 def seconds(plans: list[Plan], execution: Execution) -> tuple[float, float]:
-    """Of a run into an empty store, on the clock; and of the trainings and sweeps in it."""
+    """Wall time of a run into an empty store, and the part of it in trainings and sweeps."""
     with tempfile.TemporaryDirectory() as root:
         store = Store(Path(root))
         spent = run_plans(plans, store, execution).seconds
         facts = [c.facts for c in store.cells()]
+        # Every protocol's cell records the time of the training that it shares with the others.
         protocols = len({c.cell.protocol for c in store.cells()})
         sweeps = sum(f.seconds_per_condition * len(f.conditions) for f in facts)
         return spent, sweeps + sum(f.training.get("seconds", 0) for f in facts) / protocols
 
 
 def overhead(where: str, asked: Plan, execution: Execution) -> None:
-    """Print it per cell."""
+    """Print the overhead per cell."""
     before = time.process_time()
     spent, computing = seconds([asked], execution)
-    processor, cells = time.process_time() - before, len(asked.cells)
+    processor = time.process_time() - before
+    cells = len(asked.cells)
     print(  # noqa: T201
-        f"engine, {cells} cells {where}: {1000 * (spent - computing) / cells:.1f} ms per cell beside "
-        f"{1000 * computing / cells:.1f} ms of computing; {1000 * processor / cells:.1f} ms of this process's processor"
+        f"engine, {cells} cells {where}: {1000 * (spent - computing) / cells:.1f} ms per cell in addition to "
+        f"{1000 * computing / cells:.1f} ms of computation; {1000 * processor / cells:.1f} ms of processor time here"
     )
 
 
 def timed(plans: list[Plan], jobs: int) -> tuple[float, float]:
-    """Clock and processor time of a run in some processes, their start included."""
+    """Wall and processor time of a run in several processes, including their start."""
     before = processor_of_children()
     spent, _ = seconds(plans, Execution("processes", jobs=jobs))
     return spent, processor_of_children() - before
 
 
 def processor_of_children() -> float:
-    """Seconds of all that have ended."""
+    """Processor seconds of all child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[str]:
-    """A scheduler and one worker."""
+    """A Dask scheduler and one worker on this machine; yields the scheduler file."""
     file = folder / "scheduler.json"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     base = [sys.executable, "-m", "dask"]
-    words = (
+    commands = (
         ["scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file), "--no-dashboard"],
         ["worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-nanny", "--no-dashboard"],
     )
     with open(os.devnull, "wb") as quiet:  # noqa: PTH123
         processes = []
-        for command in words:
+        for command in commands:
             processes.append(subprocess.Popen([*base, *command], env=environment, stdout=quiet, stderr=quiet))
+            # The worker can only start once the scheduler has written its file.
             while not file.exists():
                 time.sleep(0.05)
         yield str(file)
@@ -88,7 +91,7 @@ def cluster(folder: Path) -> Iterator[str]:
 
 
 def main() -> None:
-    """Print every figure."""
+    """Print all measurements."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

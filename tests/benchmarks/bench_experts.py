@@ -1,7 +1,7 @@
-"""Time of sparse over dense dispatch of the experts, beside the ideal k/N: `make benchmark`.
+"""Time of sparse relative to dense dispatch of experts, with the ideal ratio k/N; run by `make benchmark`.
 
-Sparse and dense take turns, so that the ratio holds on a machine that others use too. Training is a forward and a
-backward pass. Prints, judges nothing.
+Sparse and dense passes alternate, so that the load of a shared machine affects both. Training is a forward and a
+backward pass. Prints measurements without a verdict.
 """
 
 import statistics
@@ -11,12 +11,16 @@ import torch
 
 from qamoe_bench.nn.experts import Dispatch, GLUExperts, top_k_gate
 
-BATCHES, WIDTHS, EXPERTS, CHOSEN = (64, 256, 1024), (64, 256), 8, (1, 3, 8)
+BATCHES = (64, 256, 1024)
+WIDTHS = (64, 256)
+EXPERTS = 8  # N
+CHOSEN = (1, 3, 8)  # k
 TURNS = 15
+WARM_UP = 2
 
 
 def experts(width: int, dispatch: Dispatch) -> GLUExperts:
-    """As QA-MoE has them, twice as wide inside as outside."""
+    """Experts as in QA-MoE, whose inner width is twice the outer one."""
     return GLUExperts(EXPERTS, width, 2 * width, dispatch)
 
 
@@ -32,13 +36,20 @@ def step(model: GLUExperts, x: torch.Tensor, gate: torch.Tensor, *, training: bo
 
 
 def ratio(batch: int, width: int, k: int, *, training: bool) -> float:
-    """Median seconds of sparse over those of dense."""
+    """Median time of sparse passes divided by that of dense passes."""
     x = torch.randn(batch, width)
     gate = top_k_gate(torch.randn(batch, EXPERTS), k, renormalise=True)
-    sparse, dense = experts(width, "sparse"), experts(width, "dense")
-    seconds = [[step(m, x, gate, training=training) for m in (sparse, dense)] for _ in range(TURNS + 2)][2:]
-    of_sparse, of_dense = (statistics.median(column) for column in zip(*seconds, strict=True))
-    return float(of_sparse / of_dense)
+    sparse = experts(width, "sparse")
+    dense = experts(width, "dense")
+    sparse_seconds = []
+    dense_seconds = []
+    for turn in range(TURNS + WARM_UP):
+        sparse_time = step(sparse, x, gate, training=training)
+        dense_time = step(dense, x, gate, training=training)
+        if turn >= WARM_UP:
+            sparse_seconds.append(sparse_time)
+            dense_seconds.append(dense_time)
+    return statistics.median(sparse_seconds) / statistics.median(dense_seconds)
 
 
 def main() -> None:

@@ -2,8 +2,8 @@
 
 50 models × 40 protocols × 5 seeds, 8 levels, 686 samples (as many as CMU-MOSI's test split); one run per protocol.
 
-Run by `make benchmark`; prints, judges nothing. `bench_growth.py FOLDER` keeps the store in a folder, and takes the one
-that is there already, to compare versions; `--models`, `--protocols`, `--seeds` and `--samples` make another size.
+Run by `make benchmark`; prints measurements without a verdict. `bench_growth.py FOLDER` keeps the store in a folder, or
+reuses the store there, to compare versions; `--models`, `--protocols`, `--seeds` and `--samples` change its size.
 """
 
 import argparse
@@ -19,53 +19,55 @@ from fakestore import noisy, write_store
 
 from qamoe_bench.store import store
 
-COURSE = {"epochs": 50, "train_loss": (1 / np.arange(1, 51)).tolist(), "valid_mae": (2 / np.arange(1, 51)).tolist()}
+HISTORY = {"epochs": 50, "train_loss": (1 / np.arange(1, 51)).tolist(), "valid_mae": (2 / np.arange(1, 51)).tolist()}
 
 
 def make(root: Path, models: int, protocols: int, seeds: int, samples: int) -> None:
-    """Write the store; a power failure in between would cost a made-up store, so nothing waits for the disk."""
+    """Write the store without waiting for the disk, because generated data need not survive a power failure."""
     store.os.fsync = lambda _: None  # type: ignore[attr-defined]
-    answers = {
+    predictors = {
         "late-fusion": noisy(1.0),
         "mean": lambda label, level, random: np.zeros(len(label)),
         "oracle": noisy(0.1),
     }
-    answers |= {f"model-{i:02}": noisy(0.5 + 0.01 * i) for i in range(models - len(answers))}
+    predictors |= {f"model-{i:02}": noisy(0.5 + 0.01 * i) for i in range(models - len(predictors))}
     levels = np.linspace(0, 0.7, 8).round(1).tolist()
     for k in range(protocols):
         write_store(
-            root, answers, range(1, seeds + 1), levels, samples, f"run-{k:02}", COURSE,
+            root, predictors, range(1, seeds + 1), levels, samples, f"run-{k:02}", HISTORY,
             protocol=f"protocol-{k:02}", protocol_digest=f"{k}",
         )  # fmt: skip
 
 
 def measure(title: str, arguments: Sequence[str]) -> None:
-    """Run a command in a process of its own; print its time by the clock, of processors, and its peak memory."""
+    """Run a command in a separate process; print its wall time, processor time and peak memory."""
     start = time.perf_counter()
     pid = os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, "-m", "qamoe_bench", *arguments])
     _, status, used = os.wait4(pid, 0)
     wall = time.perf_counter() - start
-    cpu, peak = used.ru_utime + used.ru_stime, used.ru_maxrss / 2**20
-    failed = f"  exit status {os.waitstatus_to_exitcode(status)}" * bool(status)
+    cpu = used.ru_utime + used.ru_stime
+    peak = used.ru_maxrss / 2**20  # KiB to GiB
+    failed = f"  exit status {os.waitstatus_to_exitcode(status)}" if status else ""
     print(f"{title:<36}{wall:7.2f} s {cpu:7.2f} s of processors {peak:6.2f} GiB at most{failed}", flush=True)  # noqa: T201
 
 
 def main() -> None:
-    """Print every figure."""
+    """Print all measurements."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", nargs="?", type=Path)
     for name, default in (("models", 50), ("protocols", 40), ("seeds", 5), ("samples", 686)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        root = asked.folder or Path(temporary)
+        root = options.folder or Path(temporary)
         if not (root / "runs").exists():
             start = time.perf_counter()
-            make(root, asked.models, asked.protocols, asked.seeds, asked.samples)
+            make(root, options.models, options.protocols, options.seeds, options.samples)
             print(f"store written in {time.perf_counter() - start:.0f} s")  # noqa: T201
         print(f"{sum(1 for _ in root.glob('runs/*/predictions/*'))} cells")  # noqa: T201
-        own, out = ["--results", str(root)], str(Path(temporary) / "report")
-        os.environ["GITHUB_ACTIONS"] = ""
+        own = ["--results", str(root)]
+        out = str(Path(temporary) / "report")
+        os.environ["GITHUB_ACTIONS"] = ""  # no annotations
         measure("ls runs", ["ls", "runs", *own])
         for format in ("terminal", "json", "markdown"):
             measure(f"report --format {format}", ["report", "--format", format, "--output", f"{out}.{format}", *own])

@@ -1,4 +1,4 @@
-"""Memory at the size of MOSEI's aligned features: 22,856 samples, one epoch and four sweeps; `make benchmark`."""
+"""Memory at the size of MOSEI's aligned features: 22,856 samples, one epoch, four sweeps; run by `make benchmark`."""
 
 import time
 
@@ -20,7 +20,7 @@ SIZES = {"train": 16326, "valid": 1871, "test": 4659}
 
 
 def mosei_sized() -> Dataset:
-    """Random features, every frame valid."""
+    """Random features of MOSEI's shapes; every frame is valid."""
     random = np.random.default_rng(0)
     splits = {}
     for name, count in SIZES.items():
@@ -32,7 +32,7 @@ def mosei_sized() -> Dataset:
 
 
 def main() -> None:
-    """Print seconds and the peak after each part."""
+    """Print the time of each part and the peak memory after it."""
     torch.set_num_threads(1)
     data = mosei_sized()
     loaded = sum(x.nbytes for s in data.splits.values() for x in s.features.values()) / 2**20

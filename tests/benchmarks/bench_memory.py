@@ -1,7 +1,7 @@
-"""Memory of a folder of MOSEI's size, 22,856 samples, in processes of their own; `make benchmark`.
+"""Memory of a converted folder of MOSEI's size, 22,856 samples, in a separate process; run by `make benchmark`.
 
-Writes 4 GB in float32 (2 GB with --float16) below --folder and removes them. Counted is all that is resident: anonymous
-memory (RssAnon), files that are mapped, libraries and features alike (RssFile), and the peak of both (VmHWM).
+Writes 4 GB in float32 (2 GB with --float16) below --folder and removes them. Counts all resident memory: anonymous
+memory (RssAnon), mapped files, which are libraries and features (RssFile), and the peak of their sum (VmHWM).
 """
 
 import argparse
@@ -33,8 +33,9 @@ CPU = torch.device("cpu")
 
 
 def make(folder: Path, dtype: torch.dtype) -> None:
-    """Write the folder; the samples have the same features, so that writing takes no memory."""
-    random, splits = np.random.default_rng(0), {}
+    """Write the folder; all samples of a split share one array of features, so that writing takes no memory."""
+    random = np.random.default_rng(0)
+    splits = {}
     for name, count in SIZES.items():
         target = torch.from_numpy(random.uniform(-3, 3, count).astype(np.float32))
         lengths = {m: torch.full((count,), s[0]) for m, s in SHAPES.items()}
@@ -44,21 +45,22 @@ def make(folder: Path, dtype: torch.dtype) -> None:
 
 
 def memory() -> str:
-    """What this process holds, in MiB."""
+    """Resident memory of this process, in MiB."""
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     held = {name: int(lines[name].split()[0]) // 1024 for name in ("RssAnon", "RssFile", "VmHWM")}
     return ", ".join(f"{name} {size} MiB" for name, size in held.items())
 
 
 def use(folder: Path, model_name: str) -> None:
-    """One epoch and sweeps of the folder in this process."""
+    """Train one epoch on the folder and sweep it, in this process."""
     torch.set_num_threads(1)
     print(f"before: {memory()}", flush=True)  # noqa: T201
     start = time.perf_counter()
     data = open_dataset(str(folder))
-    data.spec, data.reference  # noqa: B018
+    data.spec, data.reference  # noqa: B018  # computed on first access
     print(f"opened and checked, with statistics {time.perf_counter() - start:.1f} s: {memory()}", flush=True)  # noqa: T201
-    model, start = find_model(model_name).builder()(data.spec), time.perf_counter()
+    model = find_model(model_name).builder()(data.spec)
+    start = time.perf_counter()
     train(model, data, SPECTRUM, 1, TrainConfig(epochs=1, selection_window=1), CPU)
     print(f"one epoch of {model_name} {time.perf_counter() - start:.1f} s: {memory()}", flush=True)  # noqa: T201
     test = TestSet(data, 1, CPU)
@@ -69,7 +71,7 @@ def use(folder: Path, model_name: str) -> None:
 
 
 def main() -> None:
-    """Make the folder, use it in a process of its own, remove it."""
+    """Write the folder, use it in a separate process, and remove it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--float16", action="store_true")

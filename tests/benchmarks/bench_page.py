@@ -1,6 +1,6 @@
-"""The page of 5 models × 64 conditions × 5 seeds: seconds to make it, its size, and seconds to open it in Chromium.
+"""The page of 5 models × 64 conditions × 5 seeds: time to build it, its size, and time to open it in Chromium.
 
-Run by `make benchmark`; prints, judges nothing.
+Run by `make benchmark`; prints measurements without a verdict.
 """
 
 import shutil
@@ -32,7 +32,7 @@ def opening(path: Path, executable: str) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Print every figure."""
+    """Print all measurements."""
     models = {"late-fusion": noisy(1.0), **{f"model-{i}": noisy(0.5 + 0.1 * i) for i in range(4)}}
     levels = np.linspace(0, 0.63, 64).round(2).tolist()
     with tempfile.TemporaryDirectory() as folder:
@@ -42,9 +42,10 @@ def main() -> None:
         path.write_text(page(store.cells(), store.manifests(), DIALECTS["mmsa"]), encoding="utf-8")
         size = path.stat().st_size / 1e6
         print(f"page of 5 models × 64 conditions × 5 seeds: {time.perf_counter() - start:.1f} s, {size:.2f} MB")  # noqa: T201
-        found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-        if found:
-            loaded, drawn = opening(path, found)
+        browsers = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
+        executable = next(filter(None, browsers), None)
+        if executable:
+            loaded, drawn = opening(path, executable)
             print(f"opened in {loaded:.2f} s, first chart after {drawn:.2f} s")  # noqa: T201
 
 

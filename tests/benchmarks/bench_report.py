@@ -1,6 +1,6 @@
-"""A report of a store as large as a study on CMU-MOSEI: seconds and peak memory; and resampling by itself.
+"""Time and peak memory of a report on a store of the size of a study on CMU-MOSEI, and time of resampling alone.
 
-Run by `make benchmark`; prints, judges nothing.
+Run by `make benchmark`; prints measurements without a verdict.
 """
 
 import subprocess
@@ -30,28 +30,29 @@ print(f"{time.perf_counter() - start:.1f} s, {peak:.2f} GiB at most", file=sys.s
 
 
 def report(title: str, root: Path, *arguments: str) -> None:
-    """Time a report, or a check of the store against itself, in a process of its own."""
+    """Time a report, or a check of the store against itself, in a separate process."""
     command = [sys.executable, "-c", MEASURED, *arguments, "--results", str(root)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     print(f"{title}: {done.stderr.strip()}")  # noqa: T201
 
 
 def resampling() -> None:
-    """All metrics of a dialect of 5 models × 3 seeds × 8 levels × 686 samples."""
+    """Resample all metrics of a dialect for 5 models × 3 seeds × 8 levels × 686 samples."""
     random = np.random.default_rng(0)
     label = np.round(random.uniform(-3, 3, 686), 1)
-    predictions = random.normal(label, 1, (5, 3, 8, 686))
-    start, weights = time.perf_counter(), sample_weights(686)
+    predictions = random.normal(label, 1, (5, 3, 8, 686))  # (M, S, C, N)
+    start = time.perf_counter()
+    weights = sample_weights(686)
     for definition in DIALECTS["mmsa"].definitions.values():
-        for of_model in predictions:
-            resampled(definition, of_model, label, weights)
+        for model_predictions in predictions:
+            resampled(definition, model_predictions, label, weights)
     names = len(DIALECTS["mmsa"].definitions)
     spent = time.perf_counter() - start
     print(f"{RESAMPLES} resamples of {names} metrics of 5 models, 3 seeds, 8 levels, 686 samples: {spent:.2f} s")  # noqa: T201
 
 
 def main() -> None:
-    """Print every figure."""
+    """Print all measurements."""
     resampling()
     with tempfile.TemporaryDirectory() as folder:
         models = {"late-fusion": noisy(1.0), **{f"model-{i}": noisy(0.5 + 0.1 * i) for i in range(4)}}

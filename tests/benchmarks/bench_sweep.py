@@ -1,7 +1,7 @@
-"""What a sweep costs beside the model, what encoding once gains, and what a second process does: `make benchmark`.
+"""Overhead of a sweep, gain of encoding once, and speed-up by a second process; run by `make benchmark`.
 
-Prints ratios, each of times that were taken in turns within this run; judges nothing. Single figures from a shared
-machine say little, and the last part says nothing where fewer than two cores are free.
+Prints ratios of times that were measured alternately within this run, without a verdict. Single times of a shared
+machine are not reliable, and the last part is meaningless if fewer than two cores are free.
 """
 
 import os
@@ -36,8 +36,9 @@ TURNS = 5
 
 
 def data_of(name: str, samples: int, frames: int, *, tokens: bool = False) -> Dataset:
-    """Random features of a test split's size; with tokens, the text holds ids of texts of different lengths."""
-    random, splits = np.random.default_rng(0), {}
+    """Random features; with `tokens`, the text holds token ids of texts of different lengths."""
+    random = np.random.default_rng(0)
+    splits = {}
     for split, count in {"train": 64, "valid": 8, "test": samples}.items():
         x = {m: torch.from_numpy(random.standard_normal((count, frames, d), np.float32)) for m, d in WIDTHS.items()}
         lengths = {m: torch.full((count,), frames) for m in WIDTHS}
@@ -50,7 +51,7 @@ def data_of(name: str, samples: int, frames: int, *, tokens: bool = False) -> Da
 
 
 def token_ids(lengths: Tensor, frames: int, random: np.random.Generator) -> Tensor:
-    """[CLS], words and [SEP], then padding."""
+    """Token ids: [CLS], words and [SEP], then padding."""
     ids = torch.from_numpy(random.integers(1000, 30000, (len(lengths), frames, 1)).astype(np.float32))
     ids[:, 0] = 101
     ids[torch.arange(len(lengths)), lengths - 1] = 102
@@ -65,43 +66,47 @@ def seconds(function: Callable[[], object]) -> float:
 
 
 def levels(protocol: Protocol) -> list[Protocol]:
-    """A protocol for each level of the one axis, so that short pieces are compared with their like."""
+    """One protocol per level of the axis, so that the times to compare are measured shortly after each other."""
     ((axis, values),) = protocol.axes.items()
     return [replace(protocol, axes={axis: (value,)}) for value in values]
 
 
 @torch.inference_mode()
 def bare(model: nn.Module, test: TestSet, protocol: Protocol) -> float:
-    """The model's own passes over the sweep's corrupted batches, as many as the sweep asks for.
+    """Seconds of the model's passes over the sweep's corrupted batches, including those with other quality scores.
 
-    The batches are made one by one, untimed, and not kept: a list of them that is given back makes the allocator return
-    its memory too, and the next to ask for some, be it the sweep, pays for that.
+    The batches are built one by one, outside the measured time, and not kept: freeing a list of them would make the
+    allocator return memory to the system, and the sweep, which runs next, would pay for requesting it again.
     """
     (condition,) = protocol.conditions
     seconds = 0.0
     for first in range(0, len(test.ids), BATCH_SIZE):
-        batch = test.corrupted(condition, slice(first, first + BATCH_SIZE)).batch.to(CPU)  # so that nothing is deferred
-        start, answer = time.perf_counter(), model(batch)
-        if isinstance(model, AcceptsQuality) and answer.quality:
+        batch = test.corrupted(condition, slice(first, first + BATCH_SIZE)).batch.to(CPU)  # computes deferred parts now
+        start = time.perf_counter()
+        output = model(batch)
+        if isinstance(model, AcceptsQuality) and output.quality:
             for _ in ("shuffled", "averaged"):
-                model.predict_with_quality(batch, answer.quality)
+                model.predict_with_quality(batch, output.quality)
         seconds += time.perf_counter() - start
     return seconds
 
 
 def overhead(model_name: str, data: Dataset) -> None:
-    """The sweep of all eight levels over the bare model, without and with encoding once."""
-    ref, test = find_model(model_name), TestSet(data, 1111, CPU)
+    """Print the time of a sweep of all eight levels relative to the model alone, with and without encode-once."""
+    ref = find_model(model_name)
+    test = TestSet(data, 1111, CPU)
     model = ref.builder()(data.spec, **ref.settings).eval()
-    for encode_once in (True, False):  # makes the draws, and lets the allocator find its size
+    for encode_once in (True, False):  # warm-up: computes the draws and grows the allocator
         sweep_model(model, test, RANDOM_MISSING, encode_once=encode_once)
-    plain, without, once = [], [], []
+    plain: list[float] = []
+    without: list[float] = []
+    once: list[float] = []
     for _ in range(TURNS):
-        pairs = [
-            (bare(model, test, p), seconds(lambda p=p: sweep_model(model, test, p, encode_once=False)))  # type: ignore[misc]
-            for p in levels(RANDOM_MISSING)
-        ]
-        own, whole = (sum(part) for part in zip(*pairs, strict=True))
+        own = 0.0
+        whole = 0.0
+        for p in levels(RANDOM_MISSING):
+            own += bare(model, test, p)
+            whole += seconds(lambda p=p: sweep_model(model, test, p, encode_once=False))  # type: ignore[misc]
         plain.append(own)
         without.append(whole / own)
         once.append(seconds(lambda: sweep_model(model, test, RANDOM_MISSING)) / own)
@@ -116,11 +121,12 @@ def _range(ratios: Sequence[float]) -> str:
 
 
 def language_model() -> None:
-    """C-MIB with a BERT of base size on short token ids: eight levels, three draws."""
+    """Print the gain of encode-once for C-MIB with BERT base on short texts: eight levels, three draws."""
     data = data_of("tokens", 48, 20, tokens=True)
-    model, test = find_model("c-mib").builder()(data.spec), TestSet(data, 1111, CPU)
+    model = find_model("c-mib").builder()(data.spec)
+    test = TestSet(data, 1111, CPU)
     protocol = replace(RANDOM_MISSING, draws=3)
-    sweep_model(model, test, levels(RANDOM_MISSING)[0])  # the first pass is slow
+    sweep_model(model, test, levels(RANDOM_MISSING)[0])  # warm-up
     start = time.perf_counter()
     once = sweep_model(model, test, protocol, batch_size=16)
     middle = time.perf_counter()
@@ -134,14 +140,15 @@ def language_model() -> None:
 
 
 def processes() -> None:
-    """Four cells in one process and in two."""
+    """Print the time of four cells in one process and in two."""
     asked = plan(Request(("random-missing",), ("qa-moe-plus",), seeds=(1, 2, 3, 4)))
-    job = replace(asked, jobs=tuple(j for j in asked.jobs if j.recipe))  # the oracle's cells are no work
+    job = replace(asked, jobs=tuple(j for j in asked.jobs if j.recipe))  # without the oracle, which takes no time
     with tempfile.TemporaryDirectory() as folder:
         stores = {jobs: Store(Path(folder) / str(jobs)) for jobs in (1, 2)}
         spent = {jobs: seconds(lambda s=store, j=jobs: run_plan(job, s, jobs=j)) for jobs, store in stores.items()}  # type: ignore[misc]
-        frames = [{c.cell.key: c.predictions for c in store.cells()} for store in stores.values()]
-        equal = all(frame.equals(frames[1][key]) for key, frame in frames[0].items())
+        one = {c.cell.key: c.predictions for c in stores[1].cells()}
+        two = {c.cell.key: c.predictions for c in stores[2].cells()}
+        equal = all(frame.equals(two[key]) for key, frame in one.items())
     print(  # noqa: T201
         f"4 cells: {spent[1]:.1f} s in one process, {spent[2]:.1f} s in two, {spent[1] / spent[2]:.2f} times faster; "
         f"identical: {equal}; load {os.getloadavg()[0]:.1f}"
@@ -149,7 +156,7 @@ def processes() -> None:
 
 
 def main() -> None:
-    """Print every figure."""
+    """Print all measurements."""
     torch.set_num_threads(1)
     for size, shape in SIZES.items():
         for name in ("late-fusion", "qa-moe:-quality-gate", "qa-moe"):

@@ -1,4 +1,4 @@
-"""Stores whose pages the tests look at."""
+"""Stores whose pages are tested."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -47,5 +47,5 @@ STORES: Mapping[str, Callable[[Path], Store]] = {"hostile": _hostile, "large": _
 
 
 def cells_of(name: str, store: Store) -> list[StoredCell]:
-    """The cells that the page of this name shows: of the reference, those of `make bench`."""
+    """The cells on the page of this name; of the reference, only those of `make bench`."""
     return [c for c in store.cells() if name != "quick" or (c.cell.protocol == PROTOCOL and c.cell.model in QUICK)]

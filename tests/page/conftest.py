@@ -1,4 +1,4 @@
-"""Pages that the tests look at, each built once however many processes run the tests."""
+"""Pages under test, each built once for all processes that run the tests."""
 
 import shutil
 import time
@@ -24,7 +24,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[
 
 
 def _once(folder: Path, name: str) -> Path:
-    """Build it, or wait for the process that does."""
+    """Build the page, or wait until another process has built it."""
     path = folder / "page.html"
     try:
         folder.mkdir()
@@ -34,8 +34,8 @@ def _once(folder: Path, name: str) -> Path:
             time.sleep(0.1)
         return path
     try:
-        found = STORES[name](folder)
-        text = page(cells_of(name, found), found.manifests(), DIALECTS["mmsa"])
+        store = STORES[name](folder)
+        text = page(cells_of(name, store), store.manifests(), DIALECTS["mmsa"])
     except BaseException:
         (folder / "failed").touch()
         raise
@@ -45,10 +45,10 @@ def _once(folder: Path, name: str) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium without a window."""
+    """A headless Chromium."""
     if CHROMIUM is None:
         pytest.skip("no Chromium on PATH (chromium, chromium-browser or google-chrome): the page was not opened")
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()

@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from pages import HOSTILE
 from playwright.sync_api import Browser, Page, expect
 
-from qamoe_bench.page.samples import MOST
+from qamoe_bench.page.samples import SAMPLES_SHOWN
 
 Pages = Callable[[str], Path]
 Scheme = Literal["light", "dark"]
@@ -19,12 +19,13 @@ VIEWPORTS = {1440: 900, 360: 740}
 
 @contextmanager
 def opened(browser: Browser, path: Path, width: int = 1440, scheme: Scheme = "light") -> Iterator[Page]:
-    """The page; at the end nothing may have been asked for but the file, nor anything have gone wrong."""
+    """The page; asserts at the end that only the file was requested and that the console is empty."""
     context = browser.new_context(
         viewport={"width": width, "height": VIEWPORTS[width]}, color_scheme=scheme, offline=True
     )  # fmt: skip
     tab = context.new_page()
-    requests, complaints = [], list[str]()
+    requests: list[str] = []
+    complaints: list[str] = []
     tab.on("request", lambda request: requests.append(request.url))
     tab.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
     tab.on("pageerror", lambda error: complaints.append(str(error)))
@@ -56,21 +57,21 @@ def test_the_quick_run_is_drawn_whole_and_accessible_at_every_width(
         shown = tab.locator("figure:visible")
         assert shown.count() >= 11
         assert tab.locator("figure:visible .plot svg").count() >= shown.count()
-        # A chart without marks would be an empty one.
+        # A chart without marks is empty.
         empty = (
             "figures => figures.filter(f => !f.querySelector('.plot .mark-symbol path, .plot .mark-rect path')).length"
         )
         assert shown.evaluate_all(empty) == 0
         assert tab.evaluate("document.documentElement.scrollWidth") == width
-        found = Axe().run(tab, {"exclude": [["svg"]]}).response["violations"]
-        assert [v["id"] for v in found if v["impact"] in ("serious", "critical")] == []
+        violations = Axe().run(tab, {"exclude": [["svg"]]}).response["violations"]
+        assert [v["id"] for v in violations if v["impact"] in ("serious", "critical")] == []
 
 
-def test_charts_out_of_sight_are_drawn_when_they_come_into_view(browser: Browser, pages: Pages) -> None:
+def test_charts_are_drawn_when_they_scroll_into_view(browser: Browser, pages: Pages) -> None:
     with opened(browser, pages("large")) as tab:
         tab.locator("figure:visible").first.scroll_into_view_if_needed()
         expect(tab.locator("figure:visible .plot.done").first).to_be_visible()
-        drawn, shown = (tab.locator(f"figure:visible {of}").count() for of in (".plot.done", ".plot"))
+        drawn, shown = (tab.locator(f"figure:visible {selector}").count() for selector in (".plot.done", ".plot"))
         assert 0 < drawn < shown
         look_through(tab)
 
@@ -90,7 +91,7 @@ def test_a_column_sorts_by_mouse_and_by_keyboard(browser: Browser, pages: Pages)
         assert board.locator("tbody").evaluate(read) == values[::-1]
         expect(mae).to_have_attribute("aria-sort", "descending")
         board.locator("thead th", has_text="corr").get_by_role("button").click()
-        assert board.locator("tbody tr").last.locator("th").inner_text().strip() == "mean"  # undefined comes last
+        assert board.locator("tbody tr").last.locator("th").inner_text().strip() == "mean"  # undefined values sort last
 
 
 def test_the_bar_filters_tables_and_charts(browser: Browser, pages: Pages) -> None:
@@ -99,9 +100,9 @@ def test_the_bar_filters_tables_and_charts(browser: Browser, pages: Pages) -> No
         assert [t.partition(":")[0] for t in curves.all_inner_texts()] == ["acc2_non0", "acc7", "mae", "corr"]
         tab.get_by_label("Metric dialect").select_option("mai")
         expect(tab.locator(".board:visible")).to_have_attribute("aria-label", "Leaderboard, dialect mai")
-        expect(tab.locator("figure.significance:visible h4")).to_have_text("Which rows differ in mae?")
+        expect(tab.locator("figure.significance:visible h4")).to_have_text("Significant differences in mae")
         tab.locator("select[name=metric]").select_option("corr")
-        expect(tab.locator("figure.significance:visible h4")).to_have_text("Which rows differ in corr?")
+        expect(tab.locator("figure.significance:visible h4")).to_have_text("Significant differences in corr")
         tab.locator(".models button", has_text="mean").first.click()
         expect(tab.locator(".board:visible tbody tr:visible")).to_have_count(3)
         look_through(tab)
@@ -130,17 +131,17 @@ def test_numbers_of_a_chart_open_as_a_table(browser: Browser, pages: Pages) -> N
         assert chart.locator("tbody tr").first.locator("th").inner_text() == "qa-moe"
 
 
-def test_a_sample_opens_to_its_answers(browser: Browser, pages: Pages) -> None:
+def test_a_sample_opens_to_its_predictions(browser: Browser, pages: Pages) -> None:
     with opened(browser, pages("hostile")) as tab:
         drill = tab.locator(".drill")
         drill.get_by_label("model").select_option(HOSTILE)
-        assert 0 < drill.locator(".fall").count() <= MOST
+        assert 0 < drill.locator(".fall").count() <= SAMPLES_SHOWN
         drill.get_by_label("worse than").select_option(index=1)
         fall = drill.locator(".fall").first
         fall.locator("summary").press("Enter")
         expect(fall.locator("svg").first).to_be_visible()
         rows = fall.locator("tbody th").all_inner_texts()
-        assert rows[:3] == [f"answer of {HOSTILE}", "answer of late-fusion", "answer of oracle"]
+        assert rows[:3] == [f"prediction of {HOSTILE}", "prediction of late-fusion", "prediction of oracle"]
         assert "text: missing, share" in rows
 
 
@@ -149,7 +150,7 @@ def test_two_models_are_subtracted_from_each_other(browser: Browser, pages: Page
         look_through(tab)
         chart = tab.locator("figure.difference:visible")
         expect(chart.locator(".says")).to_contain_text(
-            f"{HOSTILE} is better than late-fusion in 9 of 9 cells, surely so in 9"
+            f"{HOSTILE} is better than late-fusion in 9 of 9 cells, significantly in 9"
         )
         chart.locator("select").nth(1).select_option("oracle")
         expect(chart.locator(".says")).to_contain_text("is better than oracle in")

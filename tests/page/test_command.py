@@ -1,4 +1,4 @@
-"""`report --format html` as a user types it."""
+"""The command `report --format html`."""
 
 import pickle
 import subprocess
@@ -25,7 +25,7 @@ def report(*arguments: str, code: str = "") -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def texts(tmp_path: Path) -> Path:
-    """A data file of the made-up samples, one of which says something hostile."""
+    """A data file of the generated samples, one of which has a hostile text."""
     path = tmp_path / "texts.pkl"
     said = [HOSTILE if i == 0 else f"words of sample {i}" for i in range(60)]
     path.write_bytes(pickle.dumps({"test": {"id": [f"s{i}" for i in range(60)], "raw_text": said}}))

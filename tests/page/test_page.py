@@ -1,4 +1,4 @@
-"""The page without a browser: what stands in it, that values stay text, that nothing is fetched, and its size."""
+"""The page without a browser: its content and size, that values stay text, and that nothing is fetched."""
 
 import base64
 import hashlib
@@ -17,8 +17,8 @@ from qamoe_bench.analysis.pareto import pareto_front
 from qamoe_bench.analysis.section import sections
 from qamoe_bench.figures.palette import MARKERS
 from qamoe_bench.metrics.dialects import DIALECTS
-from qamoe_bench.page.chapter import dialects_of
-from qamoe_bench.page.figure import listed, plain
+from qamoe_bench.page.chapter import applicable_dialects
+from qamoe_bench.page.figure import comma_list, json_numbers
 from qamoe_bench.page.page import page
 from qamoe_bench.page.provenance import command
 from qamoe_bench.page.symbols import symbol
@@ -58,7 +58,7 @@ def read(path: Path) -> tuple[Reader, dict[str, Any]]:
     return reader, json.loads(reader.scripts[0])
 
 
-def test_a_hostile_name_stays_text_wherever_it_stands(pages: Pages) -> None:
+def test_a_hostile_name_stays_text_everywhere(pages: Pages) -> None:
     reader, data = read(pages("hostile"))
     assert len(reader.named("script")) == len(reader.scripts) == 3  # the data, Vega and the page's own code
     assert not reader.named("img")
@@ -103,14 +103,14 @@ def test_every_chart_has_a_sentence_a_description_and_rows(pages: Pages) -> None
         html = pages(name).read_text(encoding="utf-8")
         sentences = re.findall(r'<p class="says" id="[^"]*">(.*?)</p>\s*<div class="plot"', html)
         kinds = [f["kind"] for f in data["figures"].values()]
-        assert sum(not s for s in sentences) == kinds.count("difference")  # said by the page, of what is chosen
+        assert sum(not s for s in sentences) == kinds.count("difference")  # written by the script for the chosen models
 
 
-def test_all_sections_are_there_or_it_says_why(pages: Pages) -> None:
+def test_missing_sections_are_explained(pages: Pages) -> None:
     kinds = {"curve", "modalities", "significance", "cost", "quality", "calibration"}
     _, data = read(pages("quick"))
     assert {f["kind"] for f in data["figures"].values()} == kinds
-    assert "There is no landscape" in pages("quick").read_text(encoding="utf-8")
+    assert "The landscape is omitted" in pages("quick").read_text(encoding="utf-8")
     _, data = read(pages("hostile"))
     assert {f["kind"] for f in data["figures"].values()} == kinds | {"landscape", "difference"}
     assert {f["against"] for f in data["samples"]["c0"]["falls"]} == {"clean", "control"}
@@ -119,7 +119,7 @@ def test_all_sections_are_there_or_it_says_why(pages: Pages) -> None:
 def test_one_row_without_anything_to_compare_leaves_sections_out(tmp_path: Path) -> None:
     store = write_store(tmp_path, {"alone": noisy(0.5)}, levels=(0.0,), seeds=(1,))
     text = page(store.cells(), store.manifests(), DIALECTS["mmsa"], ["mae"])
-    for why in ("there is only one row", "Cost against quality is left out", "Single samples are left out"):
+    for why in ("there is only one row", "Cost against quality is omitted", "Individual samples are omitted"):
         assert why in text
     assert "There is one row, so there is nothing to rank." in text
 
@@ -136,10 +136,10 @@ def test_charts_show_the_numbers_of_the_report(tmp_path: Path) -> None:
     store = write_store(tmp_path, MODELS)
     text = page(store.cells(), store.manifests(), DIALECTS["mmsa"], ["acc7", "mae"])
     data = json.loads(Reader(text).scripts[0])
-    found = list(records(analyses(store.cells(), DIALECTS["mmsa"], ["acc7", "mae"])))
+    reported = list(records(analyses(store.cells(), DIALECTS["mmsa"], ["acc7", "mae"])))
     curves = [data["pool"][f["rows"]] for f in data["figures"].values() if f["kind"] == "curve"][:2]
     for metric, scale, curve in zip(("acc7", "mae"), (100, 1), curves, strict=True):
-        wanted = [r for r in found if r["statistic"] == "value" and r["metric"] == metric]
+        wanted = [r for r in reported if r["statistic"] == "value" and r["metric"] == metric]
         assert [curve["row"]["words"][i] for i in curve["row"]["at"]] == [r["row"] for r in wanted]
         assert curve["x"] == [r["level"] for r in wanted]
         for key in ("value", "low", "high"):
@@ -156,22 +156,23 @@ def test_dialects_fit_the_labels_and_the_metrics(tmp_path: Path) -> None:
     (section,) = sections(write_store(tmp_path, MODELS).cells())
 
     def names(asked: str, metrics: tuple[str, ...]) -> list[str]:
-        return [d.name for d in dialects_of(section, DIALECTS[asked], metrics)]
+        return [d.name for d in applicable_dialects(section, DIALECTS[asked], metrics)]
 
     assert names("mai", ()) == ["mai", "mmsa", "mult", "sdk-mosei"]
     assert names("mmsa", ("acc5",)) == ["mmsa", "mult"]
-    section.label[:] /= 3  # as CH-SIMS has them
+    section.label[:] /= 3  # the range of CH-SIMS
     assert names("mmsa", ()) == ["mmsa", "sims"]
 
 
-def test_the_front_holds_what_nothing_beats_in_both() -> None:
-    cost, gain = {0: 1.0, 1: 2.0, 2: 3.0, 3: 3.0, 4: 9.0}, {0: 0.1, 1: 0.5, 2: 0.4, 3: 0.7, 4: 0.7}
+def test_the_pareto_front_holds_what_nothing_beats_in_both() -> None:
+    cost = {0: 1.0, 1: 2.0, 2: 3.0, 3: 3.0, 4: 9.0}
+    gain = {0: 0.1, 1: 0.5, 2: 0.4, 3: 0.7, 4: 0.7}
     assert pareto_front(cost, gain) == [0, 1, 3]
 
 
-def test_small_words() -> None:
-    assert [listed(w) for w in ((), ("a",), ("a", "b"), ("a", "b", "c"))] == ["", "a", "a and b", "a, b and c"]
-    assert plain([0.123456, float("nan"), 1e-9]) == [0.1235, None, 1e-9]
+def test_words_and_numbers_for_the_page() -> None:
+    assert [comma_list(w) for w in ((), ("a",), ("a", "b"), ("a", "b", "c"))] == ["", "a", "a and b", "a, b and c"]
+    assert json_numbers([0.123456, float("nan"), 1e-9]) == [0.1235, None, 1e-9]
     assert all(symbol(marker) for marker in MARKERS)
 
 

@@ -154,7 +154,7 @@ def test_changed_settings_data_or_protocol_make_other_cells(write_pickle: Callab
 def test_the_model_of_the_readme_comes_in_by_module_and_function(
     write_pickle: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    example = README.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+    example = README.read_text(encoding="utf-8").partition("```python\n# mine.py\n")[2].partition("```")[0]
     (tmp_path / "stranger.py").write_text(example, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     store = Store(tmp_path / "results")

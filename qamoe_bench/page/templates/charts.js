@@ -1,4 +1,4 @@
-// Charts are drawn when they come into view, and again when what they show has changed.
+// Charts are drawn when they scroll into view, and redrawn when the filters change.
 const ink = { labelColor: "var(--soft)", titleColor: "var(--ink)", labelFontSize: 11, titleFontSize: 12, titleFontWeight: 500 };
 const config = {
   background: null,
@@ -15,16 +15,16 @@ async function embed(place, spec, rows) {
   const name = place.getAttribute("aria-label");
   const full = { ...spec, datasets: { ...spec.datasets, rows } };
   place.view = (await vegaEmbed(place, full, options)).view;
-  // Each chart has its description on the element around it, and its numbers in a table.
+  // The element around the chart carries its description, and a table its numbers, so the SVG is hidden from readers.
   place.querySelector("svg").setAttribute("aria-hidden", "true");
-  place.setAttribute("role", "img"); // Vega takes it for an interactive document, with a name of its own
+  place.setAttribute("role", "img"); // Vega sets the role of a document and another name
   place.removeAttribute("aria-roledescription");
   if (name) place.setAttribute("aria-label", name);
   else place.removeAttribute("aria-label");
   place.classList.add("done");
 }
 
-const special = {}; // kinds of figures that are more than one chart
+const special = {}; // drawing functions of the kinds of figures that are more than one chart
 const drawn = new WeakMap();
 
 async function draw(element) {
@@ -37,7 +37,7 @@ async function draw(element) {
   if (!rows.length) {
     if (place.view) place.view.finalize();
     place.view = null;
-    place.textContent = "Nothing is left to show: choose other models or another regime.";
+    place.textContent = "No model is shown: choose other models or another regime.";
     return;
   }
   await embed(place, data.pool[figure.spec], rows);

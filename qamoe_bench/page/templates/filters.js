@@ -1,11 +1,11 @@
-// Everything that carries data-dataset, -protocol, -regime, -dialect, -metric or -row is shown where that is chosen.
+// Elements with data-dataset, -protocol, -regime, -dialect, -metric or -row are shown if they match the filters.
 const KEYS = ["dataset", "protocol", "regime", "dialect", "metric"];
 const form = document.querySelector(".filters");
 const gated = [...document.querySelectorAll([...KEYS, "row"].map((k) => `[data-${k}]`).join(","))];
 
 function metricsOf(dialect) {
-  const found = figures.filter((f) => f.dataset.dialect === dialect && f.dataset.metric);
-  return [...new Set(found.map((f) => f.dataset.metric))];
+  const matches = figures.filter((f) => f.dataset.dialect === dialect && f.dataset.metric);
+  return [...new Set(matches.map((f) => f.dataset.metric))];
 }
 
 function apply() {
@@ -41,13 +41,13 @@ document.addEventListener("click", (event) => {
 const theme = document.getElementById("theme");
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
 const isDark = () => (document.documentElement.dataset.theme || (prefersDark.matches ? "dark" : "light")) === "dark";
-const tell = () => (theme.textContent = isDark() ? "Light" : "Dark");
+const labelTheme = () => (theme.textContent = isDark() ? "Light" : "Dark");
 theme.addEventListener("click", () => {
   document.documentElement.dataset.theme = isDark() ? "light" : "dark";
-  tell();
+  labelTheme();
 });
-prefersDark.addEventListener("change", tell);
-tell();
+prefersDark.addEventListener("change", labelTheme);
+labelTheme();
 
 document.getElementById("print").addEventListener("click", async () => {
   await drawAll();

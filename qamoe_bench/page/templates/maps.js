@@ -1,4 +1,4 @@
-// The landscape: a map for each model; and the difference of two models that the reader chooses.
+// The landscape, with one map per model, and the difference of two models that the reader chooses.
 special.landscape = async (figure, place, about) => {
   const rows = shownRows(about);
   const names = [...new Set(rows.map((r) => r.row))];
@@ -15,7 +15,7 @@ special.landscape = async (figure, place, about) => {
 const chosen = { first: "", second: "" };
 special.difference = async (figure, place, about) => {
   const rows = shownRows(about);
-  const { sure, sign } = about;
+  const { significant, sign } = about;
   const spec = structuredClone(data.pool[about.spec]);
   const names = [...new Set(rows.map((r) => r.row))];
   const says = figure.querySelector(".says");
@@ -33,16 +33,16 @@ special.difference = async (figure, place, about) => {
   const show = async () => {
     chosen.first = a.value;
     chosen.second = b.value;
-    const flags = (sure[a.value] || {})[b.value] || (sure[b.value] || {})[a.value] || "";
+    const flags = (significant[a.value] || {})[b.value] || (significant[b.value] || {})[a.value] || "";
     const [own, other] = [a.value, b.value].map((n) => rows.filter((r) => r.row === n));
-    const cells = own.map((r, i) => ({ x: r.x, y: r.y, value: r.value - other[i].value, sure: Number(flags[i] || 0) }));
-    for (const c of cells) c.verdict = c.sure ? (c.value * sign > 0 ? "surely better" : "surely worse") : "not told apart";
-    const count = (what) => cells.filter(what).length;
+    const cells = own.map((r, i) => ({ x: r.x, y: r.y, value: r.value - other[i].value, significant: Number(flags[i] || 0) }));
+    for (const c of cells) c.verdict = c.significant ? (c.value * sign > 0 ? "significantly better" : "significantly worse") : "not significantly different";
+    const count = (condition) => cells.filter(condition).length;
     says.textContent =
       a.value === b.value
         ? "Choose two different models."
-        : `${a.value} is better than ${b.value} in ${count((c) => c.value * sign > 0)} of ${cells.length} cells, surely ` +
-          `so in ${count((c) => c.sure && c.value * sign > 0)}; it is surely worse in ${count((c) => c.sure && c.value * sign < 0)}.`;
+        : `${a.value} is better than ${b.value} in ${count((c) => c.value * sign > 0)} of ${cells.length} cells, ` +
+          `significantly in ${count((c) => c.significant && c.value * sign > 0)}; it is significantly worse in ${count((c) => c.significant && c.value * sign < 0)}.`;
     const most = Math.max(...cells.map((c) => Math.abs(c.value))) || 1;
     spec.layer[0].encoding.color.scale.domain = [-most, 0, most];
     await embed(place, spec, cells);

@@ -1,15 +1,15 @@
-// Single samples: a list for each model and comparison; each opens to the way of its answers along the sweep.
-const AGAINST = { clean: "its answer to the untouched sample", control: "late-fusion's answer to the same" };
+// Individual samples: a list for each model and comparison. Each item opens to its predictions along the sweep.
+const AGAINST = { clean: "its prediction for the clean sample", control: "late-fusion's prediction for it" };
 const signed = (x) => `${x > 0 ? "+" : ""}${x.toFixed(2)}`;
 
 function fallTable(fall, modalities) {
   const parts = [["missing, share", "missing"], ["noise, σ/σ_ref", "noise"], ["quality score r", "quality"]];
   const lines = parts.flatMap(([title, key]) =>
     modalities.filter((m) => fall[key][m] && (key !== "noise" || fall[key][m].some((x) => x))).map((m) => [`${m}: ${title}`, fall[key][m]]));
-  const answers = Object.entries(fall.answers).map(([name, values]) => [`answer of ${name}`, values.map((x) => signed(x))]);
+  const predictions = Object.entries(fall.series).map(([name, values]) => [`prediction of ${name}`, values.map((x) => signed(x))]);
   const head = element("tr", {}, ...["condition", ...fall.x].map((x) => element("th", { scope: "col" }, x)));
   const body = element("tbody");
-  for (const [name, values] of [...answers, ...lines]) {
+  for (const [name, values] of [...predictions, ...lines]) {
     const cells = values.map((x) => element("td", {}, typeof x === "string" ? x : x === null ? "–" : String(Number(x.toFixed(2)))));
     body.append(element("tr", {}, element("th", { scope: "row" }, name), ...cells));
   }
@@ -18,14 +18,14 @@ function fallTable(fall, modalities) {
 }
 
 function opened(fall, about) {
-  const rows = Object.entries({ ...fall.answers, label: fall.x.map(() => fall.label) }).flatMap(([who, values]) =>
-    values.map((value, i) => ({ who, x: fall.x[i], value })));
+  const rows = Object.entries({ ...fall.series, label: fall.x.map(() => fall.label) }).flatMap(([row, values]) =>
+    values.map((value, i) => ({ row, x: fall.x[i], value })));
   const plot = element("div", { class: "plot", role: "img" });
-  plot.setAttribute("aria-label", `Answers to sample ${fall.id} by ${Object.keys(fall.answers).join(", ")} against ${fall.axis}, beside its label ${signed(fall.label)}.`);
+  plot.setAttribute("aria-label", `Predictions for sample ${fall.id} by ${Object.keys(fall.series).join(", ")} against ${fall.axis}, and its label ${signed(fall.label)}.`);
   const spec = structuredClone(data.path);
   spec.encoding.x.title = fall.axis;
-  const looks = [...Object.keys(fall.answers).map((name) => data.styles[name]), data.styles[""]];
-  const domain = [...Object.keys(fall.answers), "label"];
+  const looks = [...Object.keys(fall.series).map((name) => data.styles[name]), data.styles[""]];
+  const domain = [...Object.keys(fall.series), "label"];
   spec.encoding.color.scale = { domain, range: looks.map((look) => look.colour) };
   spec.encoding.strokeDash.scale = { domain, range: looks.map((look) => look.dash) };
   const inside = element("div", { class: "inside" });
@@ -36,7 +36,7 @@ function opened(fall, about) {
 
 function item(fall, about) {
   const summary = element("summary", {},
-    `${fall.id}: label ${signed(fall.label)}, answered ${signed(fall.answer)} at ${fall.condition} (seed ${fall.seed}); ` +
+    `${fall.id}: label ${signed(fall.label)}, predicted ${signed(fall.value)} at ${fall.condition} (seed ${fall.seed}); ` +
     `error ${fall.error.toFixed(2)} instead of ${fall.before.toFixed(2)}`);
   const made = element("details", { class: "fall" }, summary);
   made.addEventListener("toggle", () => {
@@ -60,16 +60,16 @@ function drill(place) {
   const list = element("div");
   const show = () => {
     const kind = kinds[words.indexOf(against.value)];
-    const found = shown.filter((f) => f.row === row.value && f.against === kind);
-    const says = found.length
-      ? `The ${found.length} samples whose error grows most: by up to ${(found[0].error - found[0].before).toFixed(2)} label units, at ${found[0].condition}.`
-      : "No answer is worse, or there is nothing to compare with: choose the other comparison.";
-    list.replaceChildren(element("p", { class: "says" }, says), ...found.map((f) => item(f, about)));
+    const falls = shown.filter((f) => f.row === row.value && f.against === kind);
+    const says = falls.length
+      ? `The ${falls.length} samples whose error grows most: by up to ${(falls[0].error - falls[0].before).toFixed(2)} label units, at ${falls[0].condition}.`
+      : "No prediction is worse, or there is nothing to compare with: choose the other comparison.";
+    list.replaceChildren(element("p", { class: "says" }, says), ...falls.map((f) => item(f, about)));
   };
   row.addEventListener("change", show);
   against.addEventListener("change", show);
   place.replaceChildren(element("div", { class: "pair" }, rowLabel, againstLabel), list);
-  if (!about.falls.some((f) => f.text)) place.append(element("p", { class: "note" }, "The store has no texts; report --texts FILE shows those of a data file."));
+  if (!about.falls.some((f) => f.text)) place.append(element("p", { class: "note" }, "The store holds no texts; report --texts FILE adds them from a data file."));
   show();
 }
 const drillAll = () => document.querySelectorAll(".drill").forEach(drill);

@@ -1,8 +1,8 @@
-// What is shown, and the data of all charts.
+// The state of the filters, and the data of all charts.
 const data = JSON.parse(document.getElementById("data").textContent);
 const state = { dataset: "", protocol: "", regime: "", dialect: "", metric: "", hidden: new Set(), version: 0 };
 
-// Columns as objects, one per row; words are kept once with their places.
+// Rows as objects, from columns in which words are dictionary-encoded.
 const unpacked = new Map();
 function rowsOf(name) {
   if (!unpacked.has(name)) {

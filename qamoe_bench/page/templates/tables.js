@@ -1,9 +1,9 @@
-// Sorting by the head of a column, and the numbers of a chart as a table.
+// Sorting by column, and the numbers of a chart as a table.
 const SIZES = { k: 1e3, M: 1e6 };
 function keyOf(cell) {
   if (cell.dataset.key !== undefined) return Number(cell.dataset.key);
-  const found = cell.textContent.trim().replace("−", "-").match(/^[+-]?(\d+\.?\d*|\.\d+)([kM]?)/);
-  return found ? Number(found[0].replace(/[kM]$/, "")) * (SIZES[found[2]] || 1) : NaN;
+  const match = cell.textContent.trim().replace("−", "-").match(/^[+-]?(\d+\.?\d*|\.\d+)([kM]?)/);
+  return match ? Number(match[0].replace(/[kM]$/, "")) * (SIZES[match[2]] || 1) : NaN;
 }
 
 function sort(button) {
@@ -38,7 +38,7 @@ function written(value, format) {
 
 function tips(spec) {
   if (spec.encoding && Array.isArray(spec.encoding.tooltip)) return spec.encoding.tooltip;
-  return (spec.layer || []).map(tips).find((found) => found) || null;
+  return (spec.layer || []).map(tips).find((fields) => fields) || null;
 }
 
 function numbers(figure) {
