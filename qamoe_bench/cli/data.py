@@ -105,10 +105,10 @@ def fetch(
     to: Annotated[Path, typer.Option("--to", help="Folder for a download.")] = Path(),
 ) -> None:
     """Get one of the files that papers use, or say how to; it is what it should be, or there is none."""
-    from qamoe_bench.curation.fetch import fetch as get
+    from qamoe_bench.curation.fetch import fetch_dataset
     from qamoe_bench.progress import bytes_coming
 
     with bytes_coming(talk) as tick:
-        path = get(name, source, to, tick)
+        path = fetch_dataset(name, source, to, tick)
     talk.print(f"{path} is {name}, as its SHA-256 says", highlight=False, markup=False, soft_wrap=True)
     print(path)

@@ -34,7 +34,8 @@ def show(
 
     torch.set_num_threads(1)  # many small operations, which threads would only wait for
 
-    from qamoe_bench.curation.protocol_effect import chapter, picture
+    from qamoe_bench.curation.protocol_picture import picture
+    from qamoe_bench.curation.protocol_tables import protocol_chapter
     from qamoe_bench.data.open import open_dataset
     from qamoe_bench.evaluation.sweep import TestSet
     from qamoe_bench.figures.protocol_plot import draw_picture
@@ -42,7 +43,7 @@ def show(
     from qamoe_bench.report.formats.terminal import print_chapters, stdout
 
     test = TestSet(open_dataset(data), seed, torch.device("cpu"))
-    found = chapter(test, protocol)
+    found = protocol_chapter(test, protocol)
     if plot is not None:
         write_atomic(plot, draw_picture(picture(test, protocol)))
         typer.echo(f"wrote {plot}", err=True)

@@ -14,7 +14,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from qamoe_bench.cli import protocol as cli_protocol
-from qamoe_bench.curation.protocol_effect import chapter, measure, picture, telling_sample
+from qamoe_bench.curation.protocol_effect import measure
+from qamoe_bench.curation.protocol_picture import picture, telling_sample
+from qamoe_bench.curation.protocol_tables import protocol_chapter
 from qamoe_bench.data.dataset import Dataset, Split
 from qamoe_bench.data.synthetic.synthetic import synthetic
 from qamoe_bench.errors import BenchError
@@ -128,7 +130,7 @@ def test_gaussian_noise_has_the_ratio_that_its_level_says(embedded: TestSet) -> 
 
 def test_the_chapter_says_what_the_protocol_is(tiny: Dataset) -> None:
     protocol = load_protocol("msa-robustness")
-    found = chapter(TestSet(tiny, 7, CPU), protocol)
+    found = protocol_chapter(TestSet(tiny, 7, CPU), protocol)
     text = plain_text([found])
     for words in ("msa-robustness on tiny", protocol.title, protocol.digest, "20 test samples", "seed 7"):
         assert words in text
@@ -143,7 +145,7 @@ def test_the_chapter_says_what_the_protocol_is(tiny: Dataset) -> None:
 
 @pytest.mark.parametrize(("name", "rows"), [("clean", 1), ("fixed-missing", 7), ("mixed", 64)])
 def test_there_is_a_row_for_each_condition(tiny: Dataset, name: str, rows: int) -> None:
-    *_, modalities, frames, ratios = chapter(TestSet(tiny, 1, CPU), load_protocol(name)).tables
+    *_, modalities, frames, ratios = protocol_chapter(TestSet(tiny, 1, CPU), load_protocol(name)).tables
     assert len(modalities.rows) == len(frames.rows) == len(ratios.rows) == rows
     assert modalities.rows[0][1:] == ("0.0",) * 4
     assert frames.rows[0][1:] == (*("0.0",) * 4, "100.0")
@@ -157,7 +159,7 @@ def test_there_is_a_row_for_each_condition(tiny: Dataset, name: str, rows: int) 
 @pytest.mark.parametrize("name", ["mixed", "msa-robustness", "lnln-missing"])
 def test_nothing_is_cut_off_on_a_terminal_of_80_columns(tiny: Dataset, name: str) -> None:
     console = Console(file=io.StringIO(), width=80)
-    print_chapters([chapter(TestSet(tiny, 1, CPU), load_protocol(name))], console)
+    print_chapters([protocol_chapter(TestSet(tiny, 1, CPU), load_protocol(name))], console)
     assert "…" not in console.file.getvalue()  # type: ignore[attr-defined]
 
 

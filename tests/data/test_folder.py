@@ -122,8 +122,8 @@ def test_pages_are_given_back_when_they_are_many(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(mapped, "RELEASE", limit)
     arrays = MappedArrays()
     arrays.add("text", tmp_path / "x", 0, torch.float32, (rows, width))
-    before, most = mapped._resident_files(), 0
+    before, most = mapped._resident_file_bytes(), 0
     for row in range(rows):
         assert arrays["text"][row].sum() > 0
-        most = max(most, mapped._resident_files() - before)
+        most = max(most, mapped._resident_file_bytes() - before)
     assert 2**20 < most < 2 * limit + 2**22

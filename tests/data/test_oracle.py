@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qamoe_bench.contract import Batch
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.synthetic.oracle import BayesOracle, Channel
-from qamoe_bench.data.synthetic.synthetic import Law, View, draw, standard_law
+from qamoe_bench.data.synthetic.synthetic import Law, View, draw_dataset, standard_law
 from qamoe_bench.protocol.spec import Condition, Level, Step
 
 CLEAN = Condition("clean", {}, ())
@@ -26,7 +26,7 @@ def condition(*steps: tuple[str, Mapping[str, Level]]) -> Condition:
 @cache
 def large() -> tuple[Dataset, BayesOracle]:
     """Enough samples for figures to two digits."""
-    data = draw(standard_law(), {"train": 1500, "valid": 2, "test": 6000}, seed=3)
+    data = draw_dataset(standard_law(), {"train": 1500, "valid": 2, "test": 6000}, seed=3)
     assert isinstance(data.oracle, BayesOracle)
     return data, data.oracle
 
@@ -175,7 +175,7 @@ def brute_likelihood(
 @pytest.mark.parametrize("constant", [0.0, 0.3])
 def test_posterior_mean_matches_brute_force_from_raw_frames(fresh: float, constant: float) -> None:
     law = small_law()
-    data = draw(law, {"train": 50, "valid": 2, "test": 4}, seed=5)
+    data = draw_dataset(law, {"train": 50, "valid": 2, "test": 4}, seed=5)
     batch = noisy(data, noise(data, constant, 1, constant=True), noise(data, fresh, 2, constant=False))
     text, audio = batch.features["text"], batch.features["audio"]
     text[0, 0] = text[3] = audio[1] = 0.0
