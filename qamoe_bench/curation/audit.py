@@ -204,7 +204,7 @@ def _facts(
     block: Callable[[slice], NDArray[Any]],
     lengths: NDArray[Any] | None,
 ) -> Features:
-    """Facts about an array, computed in blocks of samples because it may not fit into memory.
+    """Facts about an array, without lengths, which are known once the data set is clean; see `_with_lengths`.
 
     Args:
         split: Name of the split.
@@ -213,34 +213,36 @@ def _facts(
         block: Returns features [B, T, D] of some samples.
         lengths: Number of valid frames [N], if it is stored.
     """
-    filled_blocks = []
-    frames = 0
-    nan = 0
-    infinite = 0
-    zero = 0
-    for start in range(0, len(stored), SAMPLES_AT_ONCE):
-        x = block(slice(start, start + SAMPLES_AT_ONCE))  # (B, T, D)
-        filled = np.asarray(np.any(x, axis=2))  # (B, T)
-        filled_blocks.append(filled)
-        frames += filled.size
-        nan += int(np.any(np.isnan(x), axis=2).sum())
-        infinite += int(np.any(np.isinf(x), axis=2).sum())
-        zero += int((~filled).sum())
-    total = max(frames, 1)
+    filled, nan, infinite = _frame_masks(block, len(stored))
     return Features(
-        split=split,
-        modality=modality,
-        shape=stored.shape,
-        dtype=str(stored.dtype),
-        shortest=0,  # lengths are known once the data set is clean, see `_with_lengths`
-        median=0.0,
-        longest=0,
-        absent=0,
-        nan=nan / total,
-        infinite=infinite / total,
-        zero=zero / total,
-        padding=_padding(np.concatenate(filled_blocks), lengths),
+        split,
+        modality,
+        stored.shape,
+        str(stored.dtype),
+        *(0, 0.0, 0, 0),
+        nan=_share(nan),
+        infinite=_share(infinite),
+        zero=_share(~filled),
+        padding=_padding(filled, lengths),
     )
+
+
+def _share(mask: NDArray[np.bool_]) -> float:
+    return float(mask.sum()) / max(mask.size, 1)  # 0 if there are no frames
+
+
+def _frame_masks(block: Callable[[slice], NDArray[Any]], count: int) -> list[NDArray[np.bool_]]:
+    """Whether each frame is filled, has a NaN, and has an infinite value, three arrays [N, T].
+
+    Blocks of samples are inspected one after another, because an array may be larger than memory.
+    """
+    filled, nan, infinite = [], [], []
+    for start in range(0, count, SAMPLES_AT_ONCE):
+        x = block(slice(start, start + SAMPLES_AT_ONCE))  # (B, T, D)
+        filled.append(np.any(x, axis=2))  # (B, T)
+        nan.append(np.any(np.isnan(x), axis=2))
+        infinite.append(np.any(np.isinf(x), axis=2))
+    return [np.concatenate(masks).astype(bool) for masks in (filled, nan, infinite)]
 
 
 def _padding(filled: NDArray[np.bool_], lengths: NDArray[Any] | None) -> str:

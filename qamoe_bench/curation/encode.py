@@ -71,13 +71,9 @@ def encode_text(
     Raises:
         BenchError: There is neither raw text nor token ids, or the cache cannot be written.
     """
-    tokenizer = language.tokenizer()
     encoder = _Encoder(language, cache, precision, frames)
     longest = min(tokens or encoder.positions, encoder.positions)
-    texts: dict[str, _Texts] = {}
-    for name, split in data.splits.items():
-        ids, lengths, _ = tokenise(split, data.name, tokenizer, longest)
-        texts[name] = _Texts(ids, lengths)
+    texts = _tokenised(data, language, longest)
     # The axis of time is no longer than the longest text of any split.
     frames = min(frames, max(int(text.lengths.max()) for text in texts.values()))
 
@@ -108,6 +104,16 @@ class _Texts:
 
     ids: Int[Tensor, "N L"]
     lengths: Int[Tensor, " N"]
+
+
+def _tokenised(data: Dataset, language: LanguageModel, longest: int) -> dict[str, _Texts]:
+    """The texts of each split, truncated to a number of tokens."""
+    tokenizer = language.tokenizer()
+    texts = {}
+    for name, split in data.splits.items():
+        ids, lengths, _ = tokenise(split, data.name, tokenizer, longest)
+        texts[name] = _Texts(ids, lengths)
+    return texts
 
 
 def _with_states(split: Split, encoder: "_Encoder", texts: _Texts, frames: int, tick: Callable[[int], object]) -> Split:

@@ -75,13 +75,7 @@ class RawSplit:
             BenchError: The value is no array of numbers, or has another number of rows.
         """
         value = self.content.pop(key)
-        # A few bytes can refer to the same list many times; as an array it would fill the memory.
-        if not isinstance(value, np.ndarray) and count_leaves(value, _MAX_NESTING) > self.size:
-            raise self.wrong(key, "an array", "lists too deep or too repetitive", "store a NumPy array")
-        try:
-            array = np.asarray(value)
-        except (ValueError, OverflowError, TypeError):
-            raise self.wrong(key, "rows of one length", "rows of several lengths", "pad them with zeros") from None
+        array = self._as_array(key, value)
         if array.dtype.kind not in "fiu":
             items = {"U": "text", "S": "bytes", "O": "objects"}.get(array.dtype.kind, array.dtype.name)
             raise self.wrong(key, "numbers", f"{kind_of(value)} of {items}")
@@ -90,6 +84,15 @@ class RawSplit:
         if count not in (None, len(array)):
             raise self.wrong(key, f"{count} samples as in {self.file_key(LABELS)!r}", str(len(array)))
         return array
+
+    def _as_array(self, key: str, value: object) -> NDArray[Any]:
+        # A few bytes can refer to the same list many times; as an array it would fill the memory.
+        if not isinstance(value, np.ndarray) and count_leaves(value, _MAX_NESTING) > self.size:
+            raise self.wrong(key, "an array", "lists too deep or too repetitive", "store a NumPy array")
+        try:
+            return np.asarray(value)
+        except (ValueError, OverflowError, TypeError):
+            raise self.wrong(key, "rows of one length", "rows of several lengths", "pad them with zeros") from None
 
 
 @dataclass(frozen=True)

@@ -104,13 +104,13 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    found = Server()
-    thread = threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.02})
+    running = Server()
+    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
-    yield found
-    found.stop.set()
-    found.shutdown()
-    found.server_close()
+    yield running
+    running.stop.set()
+    running.shutdown()
+    running.server_close()
     thread.join()
 
 
@@ -137,7 +137,7 @@ def test_the_file_comes_and_nothing_else(how: str, server: Server, tmp_path: Pat
 def test_a_download_goes_on_where_it_broke_off(server: Server, tmp_path: Path) -> None:
     target = tmp_path / "file.pkl"
     line = refusal(f"{server.url}/truncated", target)
-    assert f"got a part of it; {HALF} bytes are kept, and the same command goes on from there" in line
+    assert f"got a part of it; {HALF} bytes are kept, run the command again to resume" in line
     download(f"{server.url}/truncated", SHA256, target)
     assert target.read_bytes() == CONTENT
     assert server.asked == [("/truncated", ""), ("/truncated", f"bytes={HALF}-")]
@@ -163,8 +163,8 @@ def test_what_was_kept_is_finished_or_thrown_away(kept: bytes, server: Server, t
 BAD = {
     "stalled": "nothing for too long",
     "silent": "nothing for too long",
-    "corrupted": "got another; none of it was kept",
-    "circular": "redirects without end",
+    "corrupted": "got another, which was deleted",
+    "circular": "too many redirects",
     "elsewhere": "a redirect to something that is no web address",
     "absent": "status 404",
     "broken": "status 503",
@@ -184,7 +184,7 @@ def test_no_server_ends_in_one_line(tmp_path: Path) -> None:
     server = Server()
     url = server.url
     server.server_close()
-    assert "no connection, or one that broke off; try again, or elsewhere" in refusal(f"{url}/good", tmp_path / "x")
+    assert "no connection, or one that was interrupted; try again later" in refusal(f"{url}/good", tmp_path / "x")
 
 
 # The command.
@@ -217,17 +217,17 @@ def test_fetch_says_how_to_get_a_file_and_checks_one(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     line = bench(("data", "fetch", "tiny"), capsys, monkeypatch).refusal()
-    assert "get TINY/tiny.pkl as https://example.org says" in line
+    assert "get TINY/tiny.pkl as https://example.org explains" in line
     assert SHA256 in line
     (tmp_path / "mine.pkl").write_bytes(CONTENT)
     assert bench(("data", "fetch", "tiny", "--from", "mine.pkl"), capsys, monkeypatch).code == 0
     (tmp_path / "mine.pkl").write_bytes(CONTENT[:-1])
     assert (
-        "it is another file or a part of it"
+        "it is another file or incomplete"
         in bench(("data", "fetch", "tiny", "--from", "mine.pkl"), capsys, monkeypatch).refusal()
     )
     assert (
-        "expected a file that can be read"
+        "expected a readable file"
         in bench(("data", "fetch", "tiny", "--from", "absent"), capsys, monkeypatch).refusal()
     )
     assert "did you mean 'tiny'?" in bench(("data", "fetch", "tiney"), capsys, monkeypatch).refusal()
@@ -247,7 +247,7 @@ def test_a_known_name_without_its_file_is_told_how_to_get_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = bench(("data", "inspect", "mosi-aligned"), capsys, monkeypatch).refusal()
-    assert line.endswith("no such file; 'qamoe-bench data fetch mosi-aligned' says how to get that one")
+    assert line.endswith("no such file; 'qamoe-bench data fetch mosi-aligned' explains how to get it")
 
 
 def test_known_files_have_hashes_of_their_own() -> None:

@@ -138,7 +138,8 @@ PICKLES: Mapping[str, Make] = {
 # Computational sequences.
 
 
-AUDIO, LABELS = "CMU_TINY_COVAREP.csd", "CMU_TINY_Opinion_Labels.csd"
+AUDIO = "CMU_TINY_COVAREP.csd"
+LABELS = "CMU_TINY_Opinion_Labels.csd"
 
 
 def csd(file: str, change: Callable[[h5py.File, Path], object]) -> Make:
@@ -345,7 +346,8 @@ def test_there_are_many_of_them() -> None:
 def test_it_is_refused_in_one_line_and_leaves_nothing(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, before = MALFORMED[kind](tmp_path), {*tmp_path.rglob("*")}
+    path = MALFORMED[kind](tmp_path)
+    before = {*tmp_path.rglob("*")}
     monkeypatch.chdir(tmp_path)
     for command in (("data", "inspect", path), ("data", "convert", path, tmp_path / "out" / "put")):
         with at_most(LONGEST_S):
@@ -363,7 +365,8 @@ def test_it_is_refused_in_one_line_and_leaves_nothing(
 def test_a_checkpoint_that_is_no_safetensors_file_is_refused(
     content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, checkpoint = write_mmsa(tmp_path), tmp_path / "weights.safetensors"
+    data = write_mmsa(tmp_path)
+    checkpoint = tmp_path / "weights.safetensors"
     checkpoint.write_bytes(content)
     words = ("run", "--protocol", "clean", "--model", "late-fusion", "--data", data, "--checkpoint", checkpoint)
     done = bench((*words, "--results", tmp_path / "results"), capsys, monkeypatch)

@@ -51,10 +51,12 @@ def test_embedded_data_set_has_the_stated_sizes() -> None:
 
 
 def test_same_seed_gives_the_same_bits() -> None:
-    first, second = draw_dataset(standard_law(), SMALL, 7), draw_dataset(standard_law(), SMALL, 7)
+    first = draw_dataset(standard_law(), SMALL, 7)
+    second = draw_dataset(standard_law(), SMALL, 7)
     assert first.digest == second.digest
     for name in SPLITS:
-        a, b = first.splits[name], second.splits[name]
+        a = first.splits[name]
+        b = second.splits[name]
         assert torch.equal(a.target, b.target)
         for modality in a.modalities:
             assert torch.equal(a.features[modality], b.features[modality])
@@ -69,14 +71,17 @@ def test_global_random_state_changes_nothing() -> None:
 
 
 def test_larger_split_begins_with_the_smaller() -> None:
-    small, more = draw_dataset(standard_law(), SMALL, 7), draw_dataset(standard_law(), SMALL | {"train": 50}, 7)
-    a, b = small.splits["train"], more.splits["train"]
+    small = draw_dataset(standard_law(), SMALL, 7)
+    more = draw_dataset(standard_law(), SMALL | {"train": 50}, 7)
+    a = small.splits["train"]
+    b = more.splits["train"]
     assert torch.equal(a.target, b.target[:20])
     assert all(torch.allclose(a.features[m], b.features[m][:20], atol=1e-6) for m in a.modalities)
 
 
 def test_splits_and_seeds_differ() -> None:
-    data, other = draw_dataset(standard_law(), SMALL, 7), draw_dataset(standard_law(), SMALL, 8)
+    data = draw_dataset(standard_law(), SMALL, 7)
+    other = draw_dataset(standard_law(), SMALL, 8)
     test = data.splits["test"].features["audio"]
     assert not torch.equal(test, data.splits["train"].features["audio"][:6])
     assert not torch.equal(test, other.splits["test"].features["audio"])
@@ -169,8 +174,10 @@ def test_signals_are_those_of_the_docstring() -> None:
 def utterance_means(law: Law, modality: str) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Utterance means less V φ(s), what of their variance τ²/n explains, and the scatter of frames over τ."""
     data = large()
-    split, tau = data.splits["train"], data.reliability["train"][modality]
-    x, n = split.features[modality].double().numpy(), split.lengths[modality].numpy()
+    split = data.splits["train"]
+    tau = data.reliability["train"][modality]
+    x = split.features[modality].double().numpy()
+    n = split.lengths[modality].numpy()
     mean = x.sum(axis=1) / n[:, None]
     valid = np.arange(x.shape[1]) < n[:, None]
     scatter = (((x - mean[:, None]) ** 2).sum(axis=2) * valid).sum(axis=1) / ((n - 1) * x.shape[2]) / tau**2

@@ -35,18 +35,18 @@ def spoken() -> Dataset:
 
 
 def test_words_become_ids_between_their_ends(spoken: Dataset, language: LanguageModel) -> None:
-    found = with_token_ids(spoken, language, longest=6)
-    split = found.splits["test"]
+    tokenised = with_token_ids(spoken, language, longest=6)
+    split = tokenised.splits["test"]
     assert split.features["text"].shape == (20, 6, 1)
     assert split.features["text"][1, :, 0].tolist() == [2, 6, 7, 3, 0, 0]  # [CLS] bad film [SEP]
     assert split.features["text"][6, :, 0].tolist() == [2, 11, UNKNOWN, 5, 6, 3]  # the end of seven words is lost
     assert split.lengths["text"].tolist() == [min(3 + i % 7, 6) for i in range(20)]
     assert (split.features["text"][..., 0] != 0).sum(1).tolist() == split.lengths["text"].tolist()
-    assert (found.token_ids, found.pretrained) == ({"text": UNKNOWN}, {"text": str(language.folder)})
-    assert found.name == "tiny+tiny-bert"
-    assert found.notes[-1].endswith("28 samples were longer and lost their end.")  # 16, 4 and 8
-    assert {spoken.digest, found.digest} != {with_token_ids(spoken, language).digest}
-    assert found.splits["test"].features["audio"] is spoken.splits["test"].features["audio"]
+    assert (tokenised.token_ids, tokenised.pretrained) == ({"text": UNKNOWN}, {"text": str(language.folder)})
+    assert tokenised.name == "tiny+tiny-bert"
+    assert tokenised.notes[-1].endswith("28 samples were truncated.")  # 16, 4 and 8
+    assert {spoken.digest, tokenised.digest} != {with_token_ids(spoken, language).digest}
+    assert tokenised.splits["test"].features["audio"] is spoken.splits["test"].features["audio"]
 
 
 def test_ids_of_the_data_serve_where_words_are_absent_and_the_vocabulary_can_be_theirs(
@@ -73,9 +73,10 @@ def test_states_are_those_of_each_text_alone_and_kept_in_a_cache(
     spoken: Dataset, language: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks: list[int] = []
-    found = encode_text(spoken, language, tmp_path, frames=5, tick=ticks.append)
+    encoded = encode_text(spoken, language, tmp_path, frames=5, tick=ticks.append)
     assert sum(ticks) == chunks_in(spoken) == 3
-    split, model = found.splits["test"], TokenStates(str(language.folder)).eval()
+    split = encoded.splits["test"]
+    model = TokenStates(str(language.folder)).eval()
     assert split.features["text"].shape == (20, 5, 8)
     assert split.features["text"].dtype == torch.float16
     tokenizer = language.tokenizer()
@@ -89,16 +90,16 @@ def test_states_are_those_of_each_text_alone_and_kept_in_a_cache(
     monkeypatch.setattr(encode._Encoder, "_batches", None)  # whoever encodes again fails
     again = encode_text(spoken, language, tmp_path, frames=5)
     assert again.splits["test"].features["text"].equal(split.features["text"])
-    assert again.digest == found.digest != other.digest
+    assert again.digest == encoded.digest != other.digest
 
 
 def test_a_damaged_or_lost_chunk_is_encoded_again(spoken: Dataset, language: LanguageModel, tmp_path: Path) -> None:
-    found = encode_text(spoken, language, tmp_path)
+    encoded = encode_text(spoken, language, tmp_path)
     for path, content in zip(sorted(tmp_path.glob("*.npy")), (b"", b"\x93NUMPY\x01\x00", None), strict=True):
         path.unlink() if content is None else path.write_bytes(content)
     again = encode_text(spoken, language, tmp_path)
     for name in SPLITS:
-        assert again.splits[name].features["text"].equal(found.splits[name].features["text"])
+        assert again.splits[name].features["text"].equal(encoded.splits[name].features["text"])
     assert not [p for p in tmp_path.iterdir() if p.suffix != ".npy"]
 
 
@@ -170,6 +171,6 @@ def test_encode_writes_a_folder_that_opens(
     with pytest.raises(SystemExit) as stop:
         main()
     assert not stop.value.code
-    found = open_dataset(str(tmp_path / "mine-tiny-bert"))
-    assert found.name == "mine-tiny-bert"
-    assert found.splits["test"].features["text"].shape == (20, 9, 8)
+    opened = open_dataset(str(tmp_path / "mine-tiny-bert"))
+    assert opened.name == "mine-tiny-bert"
+    assert opened.splits["test"].features["text"].shape == (20, 9, 8)

@@ -104,7 +104,8 @@ class Worker:
     def ask(self, number: int) -> tuple[str, str, str]:
         """The path, the format and the outcome of one file."""
         self.pipe.send(number)
-        path, (name, outcome) = "", ("unknown", "")
+        path = ""
+        (name, outcome) = ("unknown", "")
         try:
             if not self.pipe.poll(120):
                 return path, name, "could not be broken in time"
@@ -139,8 +140,11 @@ def main() -> int:
 
 def fuzz(seeds: dict[str, Path], place: Path, seconds: float, seed: int) -> int:
     """Files until the time is over; all lie below `place`, whose owner removes them."""
-    counts, failed, number = Counter[str](), 0, 0
-    end, worker = time.monotonic() + seconds, Worker(seeds, place, seed)
+    counts = Counter[str]()
+    failed = 0
+    number = 0
+    end = time.monotonic() + seconds
+    worker = Worker(seeds, place, seed)
     while time.monotonic() < end:
         path, name, outcome = worker.ask(number)
         good = outcome in ("read", "refused")

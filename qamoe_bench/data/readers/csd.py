@@ -52,16 +52,13 @@ def read(folder: Path) -> Source:
             roots[path.name], data[path.name] = _only_sequence(path, stack.enter_context(opened(path)))
         files, notes = roles_of(folder, roots)
         sequences = _Sequences({role: data[name] for role, name in files.items()})
-
         videos = sequences.videos["labels"]
         folds = folds_of(folder, videos)
         outside = videos.difference(*folds.values())
         if outside:
             notes.append(f"{len(outside)} of {len(videos)} videos are in no fold and were left out.")
-        splits = []
-        for name in SPLITS:
-            empty = RawSplit(folder, name, {}, size, _REMEDY)
-            splits.append(_read_split(empty, folds[name], sequences, events))
+        empty = [RawSplit(folder, name, {}, size, _REMEDY) for name in SPLITS]
+        splits = [_read_split(split, folds[split.name], sequences, events) for split in empty]
     return Source(FORMAT, folder, tuple(splits), (*notes, *events.notes()))
 
 

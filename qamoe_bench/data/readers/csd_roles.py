@@ -35,12 +35,7 @@ def roles_of(folder: Path, roots: Mapping[str, str]) -> tuple[dict[str, str], li
     """
     # Both names count, since files are often renamed.
     unassigned = {file: _normalised(f"{file} {root}") for file, root in roots.items()}
-    chosen: dict[str, str] = {}
-    for role, parts in ROLES.items():
-        file = _first_match(unassigned, parts)
-        if file is not None:
-            chosen[role] = file
-            del unassigned[file]
+    chosen = _take_roles(unassigned)
     _check_roles(folder, chosen, ", ".join(roots)[:_MAX_LISTED_LETTERS])
 
     notes = [f"{role}: read from {file}." for role, file in chosen.items()]
@@ -48,6 +43,17 @@ def roles_of(folder: Path, roots: Mapping[str, str]) -> tuple[dict[str, str], li
     if "text" not in chosen:
         notes.append(NO_TEXT_FEATURES)
     return chosen, notes
+
+
+def _take_roles(unassigned: dict[str, str]) -> dict[str, str]:
+    """The file of each role; removes it from the normalised names, so that no file has two roles."""
+    chosen = {}
+    for role, parts in ROLES.items():
+        file = _first_match(unassigned, parts)
+        if file is not None:
+            chosen[role] = file
+            del unassigned[file]
+    return chosen
 
 
 def _normalised(name: str) -> str:

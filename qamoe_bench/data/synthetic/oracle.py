@@ -181,14 +181,7 @@ def _log_likelihood(
     """The logarithm of N(x̄; μ(s), Σ) for every s, up to a constant per sample: μᵀΣ⁻¹x̄ − ½ μᵀΣ⁻¹μ.
 
     Samples with the same τ and n have the same Σ, so one linear system is solved for each distinct pair.
-
-    Args:
-        channel: μ and C.
-        mean: x̄ of each sample.
-        count: n of each sample.
-        tau: τ of each sample.
-        frame_noise: Variance of the noise that is drawn for every frame.
-        utterance_noise: Variance of the noise that is drawn once per utterance.
+    `mean`, `count` and `tau` are x̄, n and τ; `frame_noise` and `utterance_noise` are variances.
     """
     pairs, pair_of_sample = np.unique(np.stack([tau, count], axis=1), axis=0, return_inverse=True)  # (K, 2), (N,)
     pair_of_sample = pair_of_sample.reshape(-1)  # only NumPy 2.0 returns a second axis

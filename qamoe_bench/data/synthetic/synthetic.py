@@ -221,15 +221,7 @@ def _draw_frames(
     count: NDArray[np.int64],
     words: tuple[int | str, ...],
 ) -> Float[NDArray[np.float32], "N T D"]:
-    """Frames of one modality.
-
-    Args:
-        view: The dependence of the modality on the label.
-        label: Index of each label on the grid [N].
-        tau: Scatter of the frames of each sample [N].
-        count: Number of frames of each sample [N]; later frames are zero.
-        words: Name of the random streams.
-    """
+    """Frames of one modality, zero from frame `count` on; `label` are indices of the grid, `words` name the streams."""
     width, aspects = view.directions.shape
     longest = view.frames[1]
     zeta = stream("synthetic", *words, "wobble").standard_normal((len(label), aspects))

@@ -65,13 +65,16 @@ class LanguageModel:
                 f"encoder {self.name!r}: expected the files of a tokenizer in {self.folder}, got one that cannot be "
                 f"read ({reason}); save it again"
             ) from error
+        self._check_special_tokens(tokenizer)
+        return tokenizer
+
+    def _check_special_tokens(self, tokenizer: Any) -> None:
         # In every modality a frame of zeros is padding, and corruptions need a token for missing words.
         if tokenizer.pad_token_id != 0 or tokenizer.unk_token_id is None:
             raise BenchError(
                 f"encoder {self.name!r}: expected a vocabulary whose token 0 is padding and that has an unknown token, "
                 f"got {tokenizer.pad_token_id} and {tokenizer.unk_token_id}; use a model of BERT's or DeBERTa's family"
             )
-        return tokenizer
 
 
 def find_language_model(name_or_folder: str) -> LanguageModel:
