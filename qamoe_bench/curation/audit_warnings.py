@@ -75,7 +75,7 @@ def _constant_dimensions(data: Dataset) -> Iterator[str]:
 
 
 def _videos(names: Sequence[str]) -> set[str]:
-    """The videos of samples, as far as their names contain them."""
+    """The videos of samples; names that contain no video are skipped."""
     return {video for video in map(_video, names) if video}
 
 

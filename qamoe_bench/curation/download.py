@@ -1,6 +1,6 @@
 """Resumable downloads of a file with a known hash.
 
-What was received before a failure is kept in a file `<name>.part` and resumed by the next attempt. The target appears
+Bytes received before a failure are kept in a file `<name>.part`, and the next attempt resumes there. The target appears
 only once its hash is right. A response that stalls, ends early, redirects nowhere or has other content raises an error
 of one line.
 """
@@ -59,7 +59,7 @@ def download(
         resumed = part.size() > 0
         is_right = _retrieve(url, sha256, target, part)
         if not is_right and resumed:
-            # What was kept may have been a part of another file. It is removed by now, so this starts at the beginning.
+            # The earlier bytes may be those of another file. They are deleted by now, so this starts at the beginning.
             is_right = _retrieve(url, sha256, target, part)
     except OSError as error:
         raise BenchError(f"cannot write {target} ({error.strerror or error}); free space, or choose --to") from error
@@ -90,7 +90,7 @@ def _retrieve(url: str, sha256: str, target: Path, part: "_PartialFile") -> bool
 
 
 def _reason(error: "requests.RequestException") -> str:
-    """The cause of a failed request, as what was got instead of a file."""
+    """The cause of a failed request, phrased to follow "got" in an error message."""
     import requests
 
     if error.response is not None and not error.response.ok:

@@ -98,7 +98,7 @@ _Tensors = dict[str, dict[str, torch.Tensor]]  # by split, then by modality
 
 
 def _features(raw: Sequence[RawSplit], labels: Labels, tokens: Tokens, notes: list[str]) -> tuple[_Tensors, _Tensors]:
-    """Features [N, T, D] and lengths [N] by split and modality; adds what was repaired to `notes`."""
+    """Features [N, T, D] and lengths [N] by split and modality; adds a sentence on each repair to `notes`."""
     features: _Tensors = {split: {} for split in SPLITS}
     lengths: _Tensors = {split: {} for split in SPLITS}
     # One modality at a time, so that the file's arrays of one are freed before those of the next are converted.
@@ -114,7 +114,9 @@ def _features(raw: Sequence[RawSplit], labels: Labels, tokens: Tokens, notes: li
 
 def _modalities(splits: Sequence[RawSplit]) -> tuple[str, ...]:
     """The modalities that all splits have, in canonical order."""
-    present = {split.name: [m for m in MODALITIES if m in split.content] for split in splits}
+    present = {}
+    for split in splits:
+        present[split.name] = [m for m in MODALITIES if m in split.content]
     anywhere = set().union(*present.values())
     for split in splits:
         for m in MODALITIES:
@@ -135,7 +137,7 @@ def _repair_padding(modality: str, parts: Sequence[ModalityPart]) -> list[str]:
     """Pad all splits at the back, in place.
 
     Returns:
-        What was repaired in a modality, one sentence each.
+        A note on each repair, one sentence each.
     """
     notes = []
     low, high, nan = np.sum([part.not_finite for part in parts], axis=0)

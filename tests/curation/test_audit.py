@@ -1,4 +1,4 @@
-"""An audit finds what is wrong with a file, says what reading does about it, and warns of the rest."""
+"""An audit reports the problems of a file: those that reading repairs as notes, the others as warnings."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -64,7 +64,7 @@ def test_labels_are_counted_by_the_nearest_point(tmp_path: Path) -> None:
     assert (part.samples, part.zero) == (12, 1)
 
 
-def test_an_id_in_two_splits_is_told(tmp_path: Path) -> None:
+def test_an_id_in_two_splits_is_reported(tmp_path: Path) -> None:
     report = look(tmp_path, lambda c: c["test"]["id"].__setitem__(slice(0, 2), c["train"]["id"][:2]))
     assert few(report) == [
         "train and test share 2 ids (train0, train1); remove them from one, or results are too good."
@@ -72,7 +72,7 @@ def test_an_id_in_two_splits_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["{}$_${}", "{}[{}]"])
-def test_a_video_in_two_splits_is_told(form: str, tmp_path: Path) -> None:
+def test_a_video_in_two_splits_is_reported(form: str, tmp_path: Path) -> None:
     def name(content: dict[str, dict[str, Any]]) -> None:
         for split, part in content.items():
             part["id"] = [
@@ -84,13 +84,13 @@ def test_a_video_in_two_splits_is_told(form: str, tmp_path: Path) -> None:
     assert warning.startswith("train and test share 1 video (shared): a model may know the speaker;")
 
 
-def test_an_id_that_is_there_twice_is_told_and_numbered(tmp_path: Path) -> None:
+def test_an_id_that_is_there_twice_is_reported_and_numbered(tmp_path: Path) -> None:
     report = look(tmp_path, lambda c: c["valid"]["id"].__setitem__(1, "valid0"))
     assert few(report) == ["valid: 1 id (valid0) more than once; look for samples that are there twice."]
     assert "valid: 1 samples repeated an earlier id and were numbered." in report.notes
 
 
-def test_what_cannot_be_known_or_learnt_is_told(tmp_path: Path) -> None:
+def test_what_cannot_be_known_or_learnt_is_reported(tmp_path: Path) -> None:
     def spoil(content: dict[str, dict[str, Any]]) -> None:
         for part in content.values():
             del part["id"]

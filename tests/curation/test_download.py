@@ -20,13 +20,13 @@ HALF = len(CONTENT) // 2
 
 
 class Server(ThreadingHTTPServer):
-    """Serves CONTENT; how depends on the path, and what was asked for is kept."""
+    """Serves CONTENT in a way that depends on the path, and records the requests."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.asked: list[tuple[str, str]] = []
+        self.requests: list[tuple[str, str]] = []
         self.stop = threading.Event()
 
     @property
@@ -42,7 +42,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         wanted = self.headers.get("Range", "")
-        self.server.asked.append((self.path, wanted))
+        self.server.requests.append((self.path, wanted))
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
         getattr(self, self.path.strip("/").replace("-", "_"))(start)
 
@@ -124,14 +124,14 @@ def refusal(url: str, target: Path) -> str:
     return line
 
 
-@pytest.mark.parametrize("how", ["good", "redirected", "without-ranges"])
-def test_the_file_comes_and_nothing_else(how: str, server: Server, tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
+@pytest.mark.parametrize("behaviour", ["good", "redirected", "without-ranges"])
+def test_the_file_comes_and_nothing_else(behaviour: str, server: Server, tmp_path: Path) -> None:
+    progress: list[tuple[int, int]] = []
     target = tmp_path / "new" / "file.pkl"
-    download(f"{server.url}/{how}", SHA256, target, tick=lambda *numbers: told.append(numbers))
+    download(f"{server.url}/{behaviour}", SHA256, target, tick=lambda *numbers: progress.append(numbers))
     assert target.read_bytes() == CONTENT
     assert [p.name for p in target.parent.iterdir()] == ["file.pkl"]
-    assert told[-1] == (len(CONTENT), len(CONTENT))
+    assert progress[-1] == (len(CONTENT), len(CONTENT))
 
 
 def test_a_download_goes_on_where_it_broke_off(server: Server, tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_download_goes_on_where_it_broke_off(server: Server, tmp_path: Path) -
     assert f"got a part of it; {HALF} bytes are kept, run the command again to resume" in line
     download(f"{server.url}/truncated", SHA256, target)
     assert target.read_bytes() == CONTENT
-    assert server.asked == [("/truncated", ""), ("/truncated", f"bytes={HALF}-")]
+    assert server.requests == [("/truncated", ""), ("/truncated", f"bytes={HALF}-")]
 
 
 def test_a_download_begins_again_when_the_server_knows_no_ranges(server: Server, tmp_path: Path) -> None:
@@ -171,13 +171,13 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("how", BAD)
-def test_a_bad_answer_ends_in_one_line(how: str, server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("behaviour", BAD)
+def test_a_bad_answer_ends_in_one_line(behaviour: str, server: Server, tmp_path: Path) -> None:
     start = time.monotonic()
-    assert BAD[how] in refusal(f"{server.url}/{how}", tmp_path / "file.pkl")
+    assert BAD[behaviour] in refusal(f"{server.url}/{behaviour}", tmp_path / "file.pkl")
     assert time.monotonic() - start < 10  # not the server's twenty seconds
     kept = [p.name for p in tmp_path.iterdir()]
-    assert kept == (["file.pkl.part"] if how == "stalled" else [])
+    assert kept == (["file.pkl.part"] if behaviour == "stalled" else [])
 
 
 def test_no_server_ends_in_one_line(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_fetch_gets_the_file_once(
         done = bench(command, capsys, monkeypatch)
         assert (done.code, done.out) == (0, f"{tmp_path / 'tiny.pkl'}\n"), done.err
         assert "is tiny, as its SHA-256 says" in done.err
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
     assert bench(("data", "fetch", "tiny", "--to", tmp_path), capsys, monkeypatch).code == 0
 
 
@@ -243,7 +243,7 @@ def test_fetch_leaves_a_file_of_the_same_name_alone(
     assert (tmp_path / "tiny.pkl").read_bytes() == b"mine"
 
 
-def test_a_known_name_without_its_file_is_told_how_to_get_it(
+def test_a_known_name_without_its_file_is_refused_with_a_hint_how_to_get_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = bench(("data", "inspect", "mosi-aligned"), capsys, monkeypatch).refusal()

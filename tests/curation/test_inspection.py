@@ -36,16 +36,15 @@ def by_hand(token_ids: Mapping[str, int] = MappingProxyType({})) -> TestSet:
 
     def split(name: str, text: list[list[float]], audio: list[list[float]]) -> Split:
         values = {"text": text, "audio": audio}
-        frames = {m: max(map(len, rows)) for m, rows in values.items()}
-        return Split(
-            ids=tuple(f"{name}{i}" for i in range(len(text))),
-            target=torch.arange(float(len(text))),
-            features={
-                m: torch.tensor([row + [0.0] * (frames[m] - len(row)) for row in rows])[..., None]
-                for m, rows in values.items()
-            },
-            lengths={m: torch.tensor([len(row) for row in rows]) for m, rows in values.items()},
-        )
+        features = {}
+        lengths = {}
+        for m, rows in values.items():
+            longest = max(map(len, rows))
+            padded = [row + [0.0] * (longest - len(row)) for row in rows]
+            features[m] = torch.tensor(padded)[..., None]  # (N, T, 1)
+            lengths[m] = torch.tensor([len(row) for row in rows])
+        ids = tuple(f"{name}{i}" for i in range(len(text)))
+        return Split(ids, torch.arange(float(len(text))), features, lengths)
 
     fitting = [split(name, [[-1.0], [3.0]], [[0.0], [2.0]]) for name in ("train", "valid")]
     test = split("test", [[3.0, 1.0, 3.0], [5.0]], [[], [1.0, 2.0]])
@@ -140,8 +139,10 @@ def test_the_chapter_says_what_the_protocol_is(tiny: Dataset) -> None:
     assert steps.notes[0].startswith("1 rate, keep_one = false: the whole modality")
     assert "multiplied by one N(0, 1) number" in steps.notes[1]
     assert points.rows[1] == ("text missing", "text-missing=0.3")
-    assert all([r[0] for r in table.rows] == list(protocol.points) for table in measured)
-    assert all(len(r) == len(table.header) for table in chapter.tables for r in table.rows)
+    for table in measured:
+        assert [cells[0] for cells in table.rows] == list(protocol.points)
+    for table in chapter.tables:
+        assert all(len(cells) == len(table.header) for cells in table.rows)
 
 
 @pytest.mark.parametrize(("name", "rows"), [("clean", 1), ("fixed-missing", 7), ("mixed", 64)])
@@ -230,12 +231,12 @@ def test_the_command_reads_a_users_own_file(write_pickle: Callable[..., Path], t
         (("clean", "--plot", "p.pdf"), "let it end in .png"),
     ],
 )
-def test_mistakes_are_told_in_one_line(arguments: tuple[str, ...], words: str) -> None:
+def test_mistakes_are_reported_in_one_line(arguments: tuple[str, ...], words: str) -> None:
     with pytest.raises(BenchError, match=words):
         show(*arguments)
 
 
-def test_a_plot_that_cannot_be_written_is_told_before_anything_is_printed(
+def test_a_plot_that_cannot_be_written_is_reported_before_anything_is_printed(
     write_pickle: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(BenchError, match="cannot write"):

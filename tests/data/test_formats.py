@@ -29,9 +29,9 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 def predictions(run: Bench, data: Path, results: Path, *models: str) -> dict[str, pd.DataFrame]:
     """What models predict under a protocol after one epoch, by the name of the cell's file."""
-    asked = [word for model in models for word in ("--model", model)]
+    options = [word for model in models for word in ("--model", model)]
     protocol = ("--protocol", "random-missing", "--regime", "clean", "--seeds", "1", "--jobs", "1")
-    done = run("run", *protocol, "--data", data, "--results", results, *asked)
+    done = run("run", *protocol, "--data", data, "--results", results, *options)
     assert done.code == 0, done.err
     return {c.cell.file_name: c.predictions for c in Store(results).cells()}
 

@@ -44,7 +44,7 @@ def split(samples: int) -> Content:
 
 
 def write(tmp_path: Path, change: Change | None = None) -> Path:
-    """A file of three splits, each of which `change` had its way with."""
+    """A file of three splits, each modified by `change`."""
     content = {name: split(samples) for name, samples in COUNTS.items()}
     for part in content.values():
         if change:
@@ -240,8 +240,8 @@ def test_frame_of_zeros_counts_when_frames_follow_it(tmp_path: Path) -> None:
     assert data.notes == ()
 
 
-@pytest.mark.parametrize("told", [False, True])
-def test_padding_moves_to_the_back_when_it_is_at_the_front(told: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stored", [False, True])
+def test_padding_moves_to_the_back_when_it_is_at_the_front(stored: bool, tmp_path: Path) -> None:
     lengths = [2, 6, 3, 0, 1]
 
     def pad_front(part: Content) -> None:
@@ -249,7 +249,7 @@ def test_padding_moves_to_the_back_when_it_is_at_the_front(told: bool, tmp_path:
         part["text"] = features(count, lengths)
         for row, length in enumerate(lengths[:count]):
             part["text"][row] = np.roll(part["text"][row], FRAMES - length, axis=0)
-        if told:
+        if stored:
             part["text_lengths"] = lengths[:count]
 
     data = read(tmp_path, pad_front)

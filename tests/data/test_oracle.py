@@ -56,7 +56,10 @@ def noise(data: Dataset, level: float, seed: int, *, constant: bool) -> dict[str
 def noisy(data: Dataset, *noises: Mapping[str, torch.Tensor]) -> Batch:
     """The test split with noises added."""
     split = data.splits["test"]
-    return Batch({m: x + sum(n[m] for n in noises) for m, x in split.features.items()}, split.lengths)
+    features = dict(split.features)
+    for m, x in split.features.items():
+        features[m] = x + sum(noise[m] for noise in noises)
+    return Batch(features, split.lengths)
 
 
 def thinned(batch: Batch, rate: float, seed: int) -> Batch:

@@ -122,7 +122,7 @@ def test_array_comes_back_when_python_2_wrote_it(tmp_path: Path) -> None:
 
 
 def test_nested_lists_come_back_when_long(tmp_path: Path) -> None:
-    content = [[float(i * j) for i in range(100)] for j in range(300)]
+    content = np.outer(np.arange(300.0), np.arange(100.0)).tolist()
     for protocol in PROTOCOLS:
         assert load(tmp_path, pickle.dumps(content, protocol)) == content
 

@@ -87,7 +87,7 @@ def test_states_are_those_of_each_text_alone_and_kept_in_a_cache(
         assert not split.features["text"][i, len(expected) :].any()
         assert int(split.lengths["text"][i]) == len(expected)
     other = encode_text(spoken, language, tmp_path, frames=5, tokens=6)
-    monkeypatch.setattr(encode._Encoder, "_batches", None)  # whoever encodes again fails
+    monkeypatch.setattr(encode._Encoder, "_batches", None)  # encoding again would fail
     again = encode_text(spoken, language, tmp_path, frames=5)
     assert again.splits["test"].features["text"].equal(split.features["text"])
     assert again.digest == encoded.digest != other.digest
@@ -113,7 +113,7 @@ def test_bfloat16_is_near(spoken: Dataset, language: LanguageModel, tmp_path: Pa
 
 def test_a_model_that_is_not_here_is_one_line_and_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
-        raise AssertionError("a connection was asked for")
+        raise AssertionError("a connection was requested")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
@@ -123,7 +123,9 @@ def test_a_model_that_is_not_here_is_one_line_and_no_request(monkeypatch: pytest
             find_language_model(name)
 
 
-def test_an_incomplete_folder_is_told_what_it_lacks(language: LanguageModel, tmp_path: Path) -> None:
+def test_an_incomplete_folder_is_refused_with_the_names_of_missing_files(
+    language: LanguageModel, tmp_path: Path
+) -> None:
     with pytest.raises(BenchError, match=r"expected config.json and \*.safetensors and tokenizer.json in"):
         find_language_model(str(tmp_path))
     for path in language.folder.iterdir():
@@ -139,14 +141,17 @@ def test_an_incomplete_folder_is_told_what_it_lacks(language: LanguageModel, tmp
 @pytest.mark.skipif(not (REAL / "mosi.pkl").exists(), reason="CMU-MOSI features are not here")
 def test_states_of_a_real_file_come_out_again(tmp_path: Path) -> None:
     data = open_dataset(str(REAL / "mosi.pkl"))
-    some = {
-        name: replace(
-            split, ids=split.ids[-40:], target=split.target[-40:], raw_text=split.raw_text[-40:], tokens=None,
+    some = {}
+    for name, split in data.splits.items():
+        some[name] = replace(
+            split,
+            ids=split.ids[-40:],
+            target=split.target[-40:],
+            raw_text=split.raw_text[-40:],
+            tokens=None,
             features={m: x[-40:] for m, x in split.features.items()},
             lengths={m: n[-40:] for m, n in split.lengths.items()},
         )
-        for name, split in data.splits.items()
-    }  # fmt: skip
     made = encode_text(replace(data, splits=some), find_language_model("all-MiniLM-L6-v2"), tmp_path, tokens=64)
     for name, split in some.items():
         frames = made.splits[name].features["text"].shape[1]

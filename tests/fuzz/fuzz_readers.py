@@ -42,7 +42,7 @@ def work(pipe: Connection, seeds: dict[str, Path], place: Path, first: int) -> N
         with tempfile.TemporaryDirectory(dir=place) as folder:
             path = mutate(seeds[name], Path(folder), chance)
             pipe.send(str(path))
-            Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+            Path("/proc/self/clear_refs").write_text("5")  # resets the peak
             outcome = read_broken(path, deeply=chance.random() < 0.1)
             more = resident_mib("VmHWM") - base
             pipe.send((name, outcome if more < MOST_MIB else f"took {more} MiB"))
@@ -105,7 +105,8 @@ class Worker:
         """The path, the format and the outcome of one file."""
         self.pipe.send(number)
         path = ""
-        (name, outcome) = ("unknown", "")
+        name = "unknown"
+        outcome = ""
         try:
             if not self.pipe.poll(120):
                 return path, name, "could not be broken in time"

@@ -50,13 +50,13 @@ def _vouch(folder: Path, file: Path) -> None:
     if not manifest.exists() or not file.exists() or file == manifest:
         return
     split, key, kind = (*file.name.split("."), "", "")[:3]
-    told = json.loads(manifest.read_text(encoding="utf-8"))
+    listing = json.loads(manifest.read_text(encoding="utf-8"))
     content = file.read_bytes()
     if kind == "npy":
-        told["splits"][split]["arrays"][key]["sha256"] = hashlib.sha256(content[128:]).hexdigest()
+        listing["splits"][split]["arrays"][key]["sha256"] = hashlib.sha256(content[128:]).hexdigest()
     else:
-        told["splits"][split]["texts"][key] = hashlib.sha256(content).hexdigest()
-    manifest.write_text(json.dumps(told), encoding="utf-8")
+        listing["splits"][split]["texts"][key] = hashlib.sha256(content).hexdigest()
+    manifest.write_text(json.dumps(listing), encoding="utf-8")
 
 
 # Bytes.
@@ -124,7 +124,7 @@ def _endless() -> list[Any]:
 
 
 def _bomb() -> list[Any]:
-    """A little that stands for two to the power of forty numbers."""
+    """A few bytes that expand to two to the power of forty numbers."""
     value: list[Any] = [0.0]
     for _ in range(40):
         value = [value, value]

@@ -1,4 +1,4 @@
-"""A data set small enough for every test: 40/12/20 samples whose features tell the label a little."""
+"""A data set small enough for every test: 40/12/20 samples whose features correlate weakly with the label."""
 
 from typing import Any
 

@@ -20,7 +20,7 @@ _HEADER = re.compile(
 
 
 class MismatchError(ValueError):
-    """A file differs from the manifest; its arguments are what was expected and what the file has."""
+    """A file differs from the manifest; its arguments are the expected property and the property of the file."""
 
     def __init__(self, expected: str, got: str) -> None:
         super().__init__(expected, got)

@@ -16,7 +16,7 @@ _REMEDY = "write the file again in MMSA's layout"
 
 
 def matches(content: object) -> bool:
-    """Always true: this is the fallback layout, because its error messages explain what was expected."""
+    """Always true: this is the fallback layout, because its error messages describe the expected layout."""
     return True
 
 
