@@ -22,7 +22,7 @@ from qamoe_bench.vocabulary import MODALITIES
 
 
 @dataclass(frozen=True)
-class Features:
+class FeatureFacts:
     """One modality of one split: shapes and shares of frames as stored, lengths as in the clean data set.
 
     Attributes:
@@ -55,7 +55,7 @@ class Features:
 
 
 @dataclass(frozen=True)
-class Labels:
+class LabelFacts:
     """The labels of one split.
 
     Attributes:
@@ -97,8 +97,8 @@ class Audit:
     name: str
     digest: str
     label_range: tuple[float, float]
-    features: tuple[Features, ...]
-    labels: tuple[Labels, ...]
+    features: tuple[FeatureFacts, ...]
+    labels: tuple[LabelFacts, ...]
     raw_text: bool
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -155,7 +155,7 @@ def _ids(splits: Sequence[RawSplit], stored_ids: Sequence[object], data: Dataset
 # Features.
 
 
-def _stored_features(source: Source) -> list[Features]:
+def _stored_features(source: Source) -> list[FeatureFacts]:
     """Facts about all features in a file."""
     features = []
     for split in source.splits:
@@ -163,7 +163,7 @@ def _stored_features(source: Source) -> list[Features]:
     return features
 
 
-def _stored_modality(split: RawSplit, modality: str) -> Features:
+def _stored_modality(split: RawSplit, modality: str) -> FeatureFacts:
     # `numbers` removes what it reads, so it gets a shallow copy.
     array = replace(split, content=dict(split.content)).numbers(modality)
     width = array.shape[-1] if array.ndim > 1 else 1
@@ -183,12 +183,12 @@ def _usable_lengths(split: RawSplit, modality: str, count: int) -> NDArray[Any] 
     return lengths if lengths.dtype.kind in "fiu" and len(lengths) == count else None
 
 
-def _mapped_features(data: Dataset) -> list[Features]:
+def _mapped_features(data: Dataset) -> list[FeatureFacts]:
     """Facts about all features in a folder of our own format."""
     return [_mapped_modality(data, name, m) for name, split in data.splits.items() for m in split.modalities]
 
 
-def _mapped_modality(data: Dataset, split: str, modality: str) -> Features:
+def _mapped_modality(data: Dataset, split: str, modality: str) -> FeatureFacts:
     part = data.splits[split]
 
     def block(rows: slice) -> NDArray[Any]:
@@ -203,7 +203,7 @@ def _facts(
     stored: NDArray[Any],
     block: Callable[[slice], NDArray[Any]],
     lengths: NDArray[Any] | None,
-) -> Features:
+) -> FeatureFacts:
     """Facts about an array, without lengths, which are known once the data set is clean; see `_with_lengths`.
 
     Args:
@@ -214,7 +214,7 @@ def _facts(
         lengths: Number of valid frames [N], if it is stored.
     """
     filled, nan, infinite = _frame_masks(block, len(stored))
-    return Features(
+    return FeatureFacts(
         split,
         modality,
         stored.shape,
@@ -262,7 +262,7 @@ def _padding(filled: NDArray[np.bool_], lengths: NDArray[Any] | None) -> str:
     return "back" if bool((after > 0).any()) else "none"
 
 
-def _with_lengths(features: Features, data: Dataset) -> Features:
+def _with_lengths(features: FeatureFacts, data: Dataset) -> FeatureFacts:
     """The same facts with the lengths of the clean data set."""
     lengths = data.splits[features.split].lengths[features.modality].numpy()  # (N,)
     present = lengths[lengths > 0]
@@ -281,7 +281,7 @@ def _with_lengths(features: Features, data: Dataset) -> Features:
 # Labels.
 
 
-def _labels(data: Dataset, name: str) -> Labels:
+def _labels(data: Dataset, name: str) -> LabelFacts:
     """Facts about the labels of a split."""
     target = data.splits[name].target.double().numpy()  # (N,)
     _, high = data.label_range
@@ -289,4 +289,4 @@ def _labels(data: Dataset, name: str) -> Labels:
     points = np.linspace(-high, high, 7 if high > 1 else 5)
     nearest = np.abs(target[:, None] - points).argmin(1)  # (N,)
     histogram = {f"{point:g}": int((nearest == i).sum()) for i, point in enumerate(points)}
-    return Labels(name, len(target), float(target.mean()), int((target == 0).sum()), histogram)
+    return LabelFacts(name, len(target), float(target.mean()), int((target == 0).sum()), histogram)

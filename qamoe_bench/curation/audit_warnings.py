@@ -24,7 +24,7 @@ def warnings_about(data: Dataset, ids: Mapping[str, Sequence[str]] | None) -> It
         ids: Ids of each split as stored, repetitions included; None if the file has no ids.
     """
     if ids is None:
-        yield "there are no ids: samples that are in two splits cannot be found."
+        yield "there are no ids, so samples that are in two splits cannot be detected."
     else:
         yield from _repeated_ids(ids)
         yield from _shared_ids(ids)
@@ -36,7 +36,7 @@ def _repeated_ids(ids: Mapping[str, Sequence[str]]) -> Iterator[str]:
     for split, names in ids.items():
         repeated = [name for name, count in Counter(names).items() if count > 1]
         if repeated:
-            yield f"{split}: {_listing(repeated, 'id')} more than once; look for samples that are there twice."
+            yield f"{split}: {_listing(repeated, 'id')} repeated; check for duplicate samples."
 
 
 def _shared_ids(ids: Mapping[str, Sequence[str]]) -> Iterator[str]:

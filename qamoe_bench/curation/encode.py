@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,17 +72,15 @@ def encode_text(
     Raises:
         BenchError: There is neither raw text nor token ids, or the cache cannot be written.
     """
+    tokenizer = language.tokenizer()  # an unsuitable one is refused before the model is loaded
     encoder = _Encoder(language, cache, precision, frames)
     longest = min(tokens or encoder.positions, encoder.positions)
-    texts = _tokenised(data, language, longest)
+    texts = _tokenised(data, tokenizer, longest)
     # The axis of time is no longer than the longest text of any split.
     frames = min(frames, max(int(text.lengths.max()) for text in texts.values()))
 
-    splits = {}
-    truncated = 0
-    for name, split in data.splits.items():
-        splits[name] = _with_states(split, encoder, texts[name], frames, tick)
-        truncated += int((texts[name].lengths > frames).sum())
+    splits = {name: _with_states(split, encoder, texts[name], frames, tick) for name, split in data.splits.items()}
+    truncated = sum(int((text.lengths > frames).sum()) for text in texts.values())
     note = (
         f"text: states of {language.name} ({precision}), which read at most {longest} tokens per sample; the first "
         f"{frames} states are kept, and {truncated} samples have more."
@@ -106,9 +105,8 @@ class _Texts:
     lengths: Int[Tensor, " N"]
 
 
-def _tokenised(data: Dataset, language: LanguageModel, longest: int) -> dict[str, _Texts]:
+def _tokenised(data: Dataset, tokenizer: Any, longest: int) -> dict[str, _Texts]:
     """The texts of each split, truncated to a number of tokens."""
-    tokenizer = language.tokenizer()
     texts = {}
     for name, split in data.splits.items():
         ids, lengths, _ = tokenise(split, data.name, tokenizer, longest)

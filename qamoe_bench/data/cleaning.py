@@ -20,8 +20,8 @@ from qamoe_bench.vocabulary import MODALITIES
 _MAX_LABEL = 3
 _LABELS_REMEDY = "drop those samples or rescale the labels"
 
-Labels = Mapping[str, NDArray[np.float32]]
-Tokens = Mapping[str, NDArray[np.int32] | None]
+_Labels = Mapping[str, NDArray[np.float32]]
+_Tokens = Mapping[str, NDArray[np.int32] | None]
 
 
 def cleaned(source: Source, name: str) -> Dataset:
@@ -97,7 +97,7 @@ def _tokens(split: RawSplit, count: int) -> NDArray[np.int32] | None:
 _Tensors = dict[str, dict[str, torch.Tensor]]  # by split, then by modality
 
 
-def _features(raw: Sequence[RawSplit], labels: Labels, tokens: Tokens, notes: list[str]) -> tuple[_Tensors, _Tensors]:
+def _features(raw: Sequence[RawSplit], labels: _Labels, tokens: _Tokens, notes: list[str]) -> tuple[_Tensors, _Tensors]:
     """Features [N, T, D] and lengths [N] by split and modality; adds a sentence on each repair to `notes`."""
     features: _Tensors = {split: {} for split in SPLITS}
     lengths: _Tensors = {split: {} for split in SPLITS}

@@ -22,7 +22,7 @@ from qamoe_bench.vocabulary import MODALITIES
 
 LABELS = "regression_labels"
 BERT_TOKENS = "text_bert"
-KEYS = (*MODALITIES, *(f"{m}_lengths" for m in MODALITIES), BERT_TOKENS, LABELS, "id", "raw_text")
+_KEYS = (*MODALITIES, *(f"{m}_lengths" for m in MODALITIES), BERT_TOKENS, LABELS, "id", "raw_text")
 """Keys that are read; all others are ignored."""
 
 # Lists may be nested as [N][T][D]; numbers lie one level below.
@@ -153,7 +153,7 @@ def check_keys(split: RawSplit) -> None:
     """Check the keys of a split, because a misspelt optional key would silently be ignored.
 
     Raises:
-        BenchError: Labels or all features are missing, or a key differs from one of `KEYS` by a few letters.
+        BenchError: Labels or all features are missing, or a key differs from one of `_KEYS` by a few letters.
     """
     content = split.content
     if LABELS not in content:
@@ -163,10 +163,10 @@ def check_keys(split: RawSplit) -> None:
         remedy = rename_hint("text", content, split.remedy)
         raise split.wrong("text", "at least one of text, audio and vision", quoted_keys(content), remedy)
 
-    absent = [key for key in KEYS if key not in content]
+    absent = [key for key in _KEYS if key not in content]
     for key in text_keys(content):
         similar = get_close_matches(key.lower(), absent, n=1, cutoff=0.8)
-        if similar and key not in KEYS:
+        if similar and key not in _KEYS:
             raise split.wrong(similar[0], "this name", repr(key), f"rename it to {similar[0]!r}, or to something else")
 
 

@@ -86,7 +86,7 @@ def test_a_video_in_two_splits_is_reported(form: str, tmp_path: Path) -> None:
 
 def test_an_id_that_is_there_twice_is_reported_and_numbered(tmp_path: Path) -> None:
     report = look(tmp_path, lambda c: c["valid"]["id"].__setitem__(1, "valid0"))
-    assert few(report) == ["valid: 1 id (valid0) more than once; look for samples that are there twice."]
+    assert few(report) == ["valid: 1 id (valid0) repeated; check for duplicate samples."]
     assert "valid: 1 samples repeated an earlier id and were numbered." in report.notes
 
 
@@ -100,7 +100,7 @@ def test_what_cannot_be_known_or_learnt_is_reported(tmp_path: Path) -> None:
             content["train"][m][7] = 0
 
     assert few(look(tmp_path, spoil)) == [
-        "there are no ids: samples that are in two splits cannot be found.",
+        "there are no ids, so samples that are in two splits cannot be detected.",
         "train: 1 samples have no modality at all; remove them, because they cannot be predicted.",
         "audio: 1 of 3 dimensions are constant in train and carry no information.",
     ]

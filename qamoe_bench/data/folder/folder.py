@@ -23,7 +23,15 @@ from torch import Tensor
 
 from qamoe_bench.data.dataset import SPLITS, Dataset, Split
 from qamoe_bench.data.digest import ArrayFacts, digest_of_facts
-from qamoe_bench.data.folder.manifest import MANIFEST, REMEDY, ArrayFact, Manifest, SplitManifest, file_name, wrong_file
+from qamoe_bench.data.folder.manifest import (
+    MANIFEST,
+    REMEDY,
+    ArrayFact,
+    FolderManifest,
+    SplitManifest,
+    file_name,
+    wrong_file,
+)
 from qamoe_bench.data.folder.mapped import MappedArrays
 from qamoe_bench.data.folder.npy import MismatchError, check_array
 from qamoe_bench.data.source import BERT_TOKENS
@@ -60,7 +68,7 @@ class _Reader:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._manifest = Manifest(folder, self._json(MANIFEST, sha256=None))
+        self._manifest = FolderManifest(folder, self._json(MANIFEST, sha256=None))
 
     def dataset(self) -> Dataset:
         """The whole data set."""

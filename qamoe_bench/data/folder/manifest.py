@@ -69,7 +69,7 @@ class ArrayFact:
         return self.stored_dtype.itemsize * torch.Size(self.shape).numel()
 
 
-class Manifest:
+class FolderManifest:
     """A manifest whose values are checked when they are read.
 
     Args:
@@ -156,7 +156,7 @@ class SplitManifest:
         texts: SHA-256 of each list of strings by key, unchecked.
     """
 
-    manifest: Manifest
+    manifest: FolderManifest
     name: str
     arrays: Mapping[str, ArrayFacts]
     texts: Mapping[str, Any]

@@ -48,7 +48,7 @@ SIZES: Mapping[str, int] = {"train": 1284, "valid": 229, "test": 686}
 GEOMETRY = 80
 """Seed of V and U: the one of a hundred whose views are about as informative as intended."""
 
-VERSION = 1
+DRAW_VERSION = 1
 """Incremented whenever the same law, seed and sizes would give other samples."""
 
 # Decimals of the law's numbers that enter the digest; the last bits of floating-point results depend on the machine.
@@ -141,7 +141,7 @@ def draw_dataset(law: Law, sizes: Mapping[str, int], seed: int) -> Dataset:
     reliability = {}
     for name, size in sizes.items():
         splits[name], reliability[name] = _draw_split(law, name, size, seed)
-    identity = {"version": VERSION, "seed": seed, "sizes": dict(sizes), "law": law.numbers}
+    identity = {"version": DRAW_VERSION, "seed": seed, "sizes": dict(sizes), "law": law.numbers}
     dataset = Dataset(
         name="synthetic",
         splits=splits,
