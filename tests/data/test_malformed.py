@@ -1,4 +1,4 @@
-"""Whatever is wrong with a data file, the command says so in one line, exits with 2 and leaves no files."""
+"""A malformed data file is refused in one line with exit status 2, and no files are created."""
 
 import json
 import pickle

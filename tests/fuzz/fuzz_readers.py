@@ -1,8 +1,8 @@
-"""Broken data files into every reader, for as long as one likes; `make fuzz`.
+"""A fuzzer that passes damaged data files to every reader for a given time; `make fuzz`.
 
-Each must be read, and then keep the promises of a data set, or be refused in one line. Anything else fails: another
-exception, more than five seconds, more than half a gigabyte, or the death of the process. What failed is kept in
-build/fuzz, and comes again with the same --seed.
+Each file must either be read as a valid data set or be refused in one line. Anything else is a failure: another
+exception, more than five seconds, more than half a gigabyte, or a crash of the process. Failing files are kept in
+build/fuzz, and the same --seed reproduces them.
 """
 
 import argparse
