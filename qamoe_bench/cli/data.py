@@ -119,10 +119,10 @@ def fetch_data(
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder for the download.")] = Path(),
 ) -> None:
     """Download or verify a published data file by its SHA-256; without --from, print where to get it."""
-    from qamoe_bench.curation.fetch import fetch
+    from qamoe_bench.curation.fetch import fetch_dataset
     from qamoe_bench.progress import download_display
 
     with download_display(stderr) as tick:
-        path = fetch(name, source, to, tick)
+        path = fetch_dataset(name, source, to, tick)
     log(f"{path} is {name}, as its SHA-256 says")
     print(path)  # for scripts: --data "$(qamoe-bench data fetch ...)"

@@ -40,14 +40,15 @@ def show_protocol(
 
     torch.set_num_threads(1)  # the operations are many and small; threads would slow them down
 
-    from qamoe_bench.curation.protocol_effect import chapter, picture
+    from qamoe_bench.curation.protocol_picture import picture
+    from qamoe_bench.curation.protocol_tables import protocol_chapter
     from qamoe_bench.data.open import open_dataset
     from qamoe_bench.evaluation.test_set import TestSet
     from qamoe_bench.figures.protocol_plot import draw_picture
 
     # The CPU, because the same seed gives the same samples on any device and this set is small.
     test = TestSet(open_dataset(data), seed, torch.device("cpu"))
-    effect = chapter(test, protocol)
+    effect = protocol_chapter(test, protocol)
     if plot is not None:
         write_atomic(plot, draw_picture(picture(test, protocol)))
         log(f"wrote {plot}")

@@ -1,8 +1,9 @@
-"""Looking at a data file: what is in it, what reading mends, and what it leaves as it is."""
+"""Inspection of a data file: its content as stored, repairs made by reading, and problems that remain.
 
-import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+Dimension legend: N samples, B samples of a block, T frames, D features of a frame.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,35 +11,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qamoe_bench.data.cleaning import front_votes, margins
-from qamoe_bench.data.dataset import Dataset
+from qamoe_bench.curation.audit_warnings import warnings_about
+from qamoe_bench.data.dataset import SAMPLES_AT_ONCE, Dataset
+from qamoe_bench.data.features import front_votes, margins
 from qamoe_bench.data.known import known_file
-from qamoe_bench.data.names import written_names
+from qamoe_bench.data.names import stored_names
 from qamoe_bench.data.open import as_dataset, format_of, read
-from qamoe_bench.data.source import RawSplit
+from qamoe_bench.data.source import RawSplit, Source
 from qamoe_bench.vocabulary import MODALITIES
-
-BLOCK = 256  # samples that are looked at together
-FEW_SAMPLES = 100
 
 
 @dataclass(frozen=True)
-class Features:
-    """One modality of one split, as the file has it; shares are of frames, lengths are those that reading finds.
+class FeatureFacts:
+    """One modality of one split: shapes and shares of frames as stored, lengths as in the clean data set.
 
     Attributes:
         split: Name of the split.
         modality: Name of the modality.
-        shape: As stored.
-        dtype: As stored.
-        shortest: Fewest valid frames of a sample that has the modality.
-        median: Valid frames of the sample in the middle.
-        longest: Most valid frames.
-        absent: Samples without the modality.
+        shape: Shape of the stored array.
+        dtype: Type of the stored array.
+        shortest: Smallest number of valid frames of a sample that has the modality.
+        median: Median number of valid frames of these samples.
+        longest: Largest number of valid frames.
+        absent: Number of samples that lack the modality.
         nan: Share of frames with a value that is not a number.
         infinite: Share of frames with an infinite value.
-        zero: Share of frames of nothing but zeros.
-        padding: Where zeros stand: `back`, `front` or `none`.
+        zero: Share of frames in which all values are zero.
+        padding: Position of the padding: `back`, `front` or `none`.
     """
 
     split: str
@@ -56,15 +55,15 @@ class Features:
 
 
 @dataclass(frozen=True)
-class Labels:
+class LabelFacts:
     """The labels of one split.
 
     Attributes:
         split: Name of the split.
-        samples: How many.
-        mean: Their mean.
-        zero: How many are exactly 0, which count in some metrics and not in others.
-        histogram: How many are nearest to each point of the scale, by that point.
+        samples: Number of labels.
+        mean: Mean label.
+        zero: Number of labels that are exactly 0, which some metrics include and others exclude.
+        histogram: Number of labels that are nearest to each point of the scale.
     """
 
     split: str
@@ -76,20 +75,20 @@ class Labels:
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found.
+    """The result of inspecting a data file.
 
     Attributes:
         path: The file or folder.
-        format: What kind of file it is.
-        known: What the field calls it, where it is one that is shared, by its SHA-256.
-        name: What tables call it.
-        digest: What identifies its content.
-        label_range: The scale of the labels.
-        features: Modality by modality and split by split.
-        labels: Split by split.
-        raw_text: Whether words are known.
-        notes: What reading decides and mends, one sentence each.
-        warnings: What reading leaves as it is, and what to do about it, one sentence each.
+        format: Name of the file format.
+        known: Title of the known file with this SHA-256; empty if there is none.
+        name: Name of the data set, used in tables.
+        digest: SHA-256 that identifies its content, in hex.
+        label_range: Lowest and highest label of the annotation scale.
+        features: Facts about the features of each split and modality.
+        labels: Facts about the labels of each split.
+        raw_text: Whether all splits have transcripts.
+        notes: Decisions and repairs made by reading, one sentence each.
+        warnings: Problems that reading does not repair, with advice, one sentence each.
     """
 
     path: str
@@ -98,168 +97,196 @@ class Audit:
     name: str
     digest: str
     label_range: tuple[float, float]
-    features: tuple[Features, ...]
-    labels: tuple[Labels, ...]
+    features: tuple[FeatureFacts, ...]
+    labels: tuple[LabelFacts, ...]
     raw_text: bool
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
     def record(self) -> dict[str, Any]:
-        """As plain values."""
+        """The same as plain dicts, for JSON."""
         return asdict(self)
 
 
 def audit(path: Path) -> Audit:
-    """Look at what lies at a path.
+    """Inspect a data file or folder.
 
     Raises:
         BenchError: It cannot be read as a data set.
     """
-    found = read(path)
-    raw = [] if isinstance(found, Dataset) else [_stored(split, m) for split in found.splits for m in _has(split)]
-    named = [] if isinstance(found, Dataset) else [(split, split.content.get("id")) for split in found.splits]
-    kind = format_of(found)
-    data = as_dataset(found)
-    ids = {name: split.ids for name, split in data.splits.items()}
-    ids |= {s.name: tuple(written_names(s, value, len(ids[s.name]))) for s, value in named if value is not None}
-    stored = raw or [_mapped(data, split, m) for split in data.splits for m in data.splits[split].modalities]
+    content = read(path)
+    file_format = format_of(content)
+    if isinstance(content, Source):
+        # Cleaning removes what it reads from the source to free its memory, so this is inspected before.
+        stored = _stored_features(content)
+        stored_ids = [split.content.get("id") for split in content.splits]
+        data = as_dataset(content)
+        ids = _ids(content.splits, stored_ids, data)
+    else:
+        data = content
+        stored = _mapped_features(data)
+        ids = {name: split.ids for name, split in data.splits.items()}
     known = known_file(path) if path.is_file() else None
     return Audit(
         path=str(path),
-        format=kind,
+        format=file_format,
         known=known.title if known else "",
         name=data.name,
         digest=data.digest,
         label_range=data.label_range,
-        features=tuple(_with_lengths(part, data) for part in stored),
+        features=tuple(_with_lengths(features, data) for features in stored),
         labels=tuple(_labels(data, name) for name in data.splits),
         raw_text=all(split.raw_text for split in data.splits.values()),
         notes=data.notes,
-        warnings=tuple(_warnings(data, ids, numbered=any(value is None for _, value in named))),
+        warnings=tuple(warnings_about(data, ids)),
     )
+
+
+def _ids(splits: Sequence[RawSplit], stored_ids: Sequence[object], data: Dataset) -> dict[str, Sequence[str]] | None:
+    """Ids of each split as stored, repetitions included; None if a split has none."""
+    ids: dict[str, Sequence[str]] = {}
+    for split, value in zip(splits, stored_ids, strict=True):
+        if value is None:
+            return None
+        ids[split.name] = stored_names(split, value, len(data.splits[split.name]))
+    return ids
 
 
 # Features.
 
 
-def _has(split: RawSplit) -> list[str]:
-    return [m for m in MODALITIES if m in split.content]
+def _stored_features(source: Source) -> list[FeatureFacts]:
+    """Facts about all features in a file."""
+    features = []
+    for split in source.splits:
+        features += [_stored_modality(split, m) for m in MODALITIES if m in split.content]
+    return features
 
 
-def _stored(split: RawSplit, modality: str) -> Features:
-    """What the file has, looked at in a copy, so that it can still be read."""
+def _stored_modality(split: RawSplit, modality: str) -> FeatureFacts:
+    # `numbers` removes what it reads, so it gets a shallow copy.
     array = replace(split, content=dict(split.content)).numbers(modality)
-    lengths = split.content.get(f"{modality}_lengths")
-    given = np.asarray(lengths).reshape(-1) if isinstance(lengths, list | tuple | np.ndarray) else None
-    if given is not None and (given.dtype.kind not in "fiu" or len(given) != len(array)):
-        given = None  # reading says what is wrong with them
-    shape, width = array.shape, array.shape[-1] if array.ndim > 1 else 1
-    frames = array.reshape(len(array), -1, max(1, width)) if array.size else array.reshape(len(array), 0, 1)
-    return _facts(split.name, modality, shape, array.dtype, lambda rows: np.asarray(frames[rows]), given)
+    width = array.shape[-1] if array.ndim > 1 else 1
+    # Cleaning refuses an array without values, with a better message than NumPy's.
+    shape = (len(array), -1, width) if array.size else (len(array), 0, 1)
+    frames = array.reshape(shape)  # (N, T, D)
+    lengths = _usable_lengths(split, modality, len(array))
+    return _facts(split.name, modality, array, lambda rows: np.asarray(frames[rows]), lengths)
 
 
-def _mapped(data: Dataset, split: str, modality: str) -> Features:
+def _usable_lengths(split: RawSplit, modality: str, count: int) -> NDArray[Any] | None:
+    """Stored lengths [N]; None if there are none, or if cleaning refuses them."""
+    value = split.content.get(f"{modality}_lengths")
+    if not isinstance(value, list | tuple | np.ndarray):
+        return None
+    lengths = np.asarray(value).reshape(-1)
+    return lengths if lengths.dtype.kind in "fiu" and len(lengths) == count else None
+
+
+def _mapped_features(data: Dataset) -> list[FeatureFacts]:
+    """Facts about all features in a folder of our own format."""
+    return [_mapped_modality(data, name, m) for name, split in data.splits.items() for m in split.modalities]
+
+
+def _mapped_modality(data: Dataset, split: str, modality: str) -> FeatureFacts:
     part = data.splits[split]
-    like = part.features[modality]
-    dtype = np.dtype(str(like.dtype).removeprefix("torch."))
-    return _facts(
-        split, modality, tuple(like.shape), dtype,
-        lambda rows: np.asarray(part.features[modality][rows].numpy()), part.lengths[modality].numpy(),
-    )  # fmt: skip
+
+    def block(rows: slice) -> NDArray[Any]:
+        return np.asarray(part.features[modality][rows].numpy())
+
+    return _facts(split, modality, part.features[modality].numpy(), block, part.lengths[modality].numpy())
 
 
 def _facts(
     split: str,
     modality: str,
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
+    stored: NDArray[Any],
     block: Callable[[slice], NDArray[Any]],
-    given: NDArray[Any] | None,
-) -> Features:
-    filled, counts, frames = list[NDArray[np.bool_]](), np.zeros(3), 0
-    for start in range(0, shape[0], BLOCK):
-        x = block(slice(start, start + BLOCK))
-        some = np.asarray(np.any(x, axis=2))
-        infinite, nan = (np.any(test(x), axis=2).sum() for test in (np.isinf, np.isnan))
-        counts += [nan, infinite, (~some).sum()]
-        frames += some.size
-        filled.append(some)
-    nan, infinite, zero = (counts / max(frames, 1)).tolist()
-    padding = _padding(np.concatenate(filled), given)
-    return Features(split, modality, shape, str(dtype), 0, 0.0, 0, 0, nan, infinite, zero, padding)
+    lengths: NDArray[Any] | None,
+) -> FeatureFacts:
+    """Facts about an array, without lengths, which are known once the data set is clean; see `_with_lengths`.
+
+    Args:
+        split: Name of the split.
+        modality: Name of the modality.
+        stored: The stored array, of which only type and shape are used.
+        block: Returns features [B, T, D] of some samples.
+        lengths: Number of valid frames [N], if it is stored.
+    """
+    filled, nan, infinite = _frame_masks(block, len(stored))
+    return FeatureFacts(
+        split,
+        modality,
+        stored.shape,
+        str(stored.dtype),
+        *(0, 0.0, 0, 0),
+        nan=_share(nan),
+        infinite=_share(infinite),
+        zero=_share(~filled),
+        padding=_padding(filled, lengths),
+    )
 
 
-def _padding(filled: NDArray[np.bool_], given: NDArray[Any] | None) -> str:
+def _share(mask: NDArray[np.bool_]) -> float:
+    return float(mask.sum()) / max(mask.size, 1)  # 0 if there are no frames
+
+
+def _frame_masks(block: Callable[[slice], NDArray[Any]], count: int) -> list[NDArray[np.bool_]]:
+    """Whether each frame is filled, has a NaN, and has an infinite value, three arrays [N, T].
+
+    Blocks of samples are inspected one after another, because an array may be larger than memory.
+    """
+    filled, nan, infinite = [], [], []
+    for start in range(0, count, SAMPLES_AT_ONCE):
+        x = block(slice(start, start + SAMPLES_AT_ONCE))  # (B, T, D)
+        filled.append(np.any(x, axis=2))  # (B, T)
+        nan.append(np.any(np.isnan(x), axis=2))
+        infinite.append(np.any(np.isinf(x), axis=2))
+    return [np.concatenate(masks).astype(bool) for masks in (filled, nan, infinite)]
+
+
+def _padding(filled: NDArray[np.bool_], lengths: NDArray[Any] | None) -> str:
+    """The position of the padding, with the rules of cleaning.
+
+    Args:
+        filled: Whether a frame has any value other than zero [N, T].
+        lengths: Number of valid frames [N] as stored, of any values.
+    """
     if not filled.size:
         return "none"
-    lengths = None if given is None else np.clip(np.nan_to_num(given), 0, filled.shape[1]).astype(np.int64)
+    if lengths is not None:
+        lengths = np.clip(np.nan_to_num(lengths), 0, filled.shape[1]).astype(np.int64)
     if front_votes(filled, lengths) > 0:
         return "front"
-    return "back" if bool((margins(filled)[1] > 0).any()) else "none"
+    _, after = margins(filled)
+    return "back" if bool((after > 0).any()) else "none"
 
 
-def _with_lengths(part: Features, data: Dataset) -> Features:
-    lengths = data.splits[part.split].lengths[part.modality].numpy()
-    there = lengths[lengths > 0]
-    if not len(there):
-        return replace(part, absent=len(lengths))
+def _with_lengths(features: FeatureFacts, data: Dataset) -> FeatureFacts:
+    """The same facts with the lengths of the clean data set."""
+    lengths = data.splits[features.split].lengths[features.modality].numpy()  # (N,)
+    present = lengths[lengths > 0]
+    absent = int((lengths == 0).sum())
+    if not len(present):
+        return replace(features, absent=absent)
     return replace(
-        part,
-        shortest=int(there.min()), median=float(np.median(there)), longest=int(there.max()),
-        absent=int((lengths == 0).sum()),
-    )  # fmt: skip
+        features,
+        shortest=int(present.min()),
+        median=float(np.median(present)),
+        longest=int(present.max()),
+        absent=absent,
+    )
 
 
 # Labels.
 
 
-def _labels(data: Dataset, name: str) -> Labels:
-    target, high = data.splits[name].target.double().numpy(), data.label_range[1]
+def _labels(data: Dataset, name: str) -> LabelFacts:
+    """Facts about the labels of a split."""
+    target = data.splits[name].target.double().numpy()  # (N,)
+    _, high = data.label_range
+    # The classes of Acc-7 on the scale of MOSI, and steps of 0.5 on that of SIMS.
     points = np.linspace(-high, high, 7 if high > 1 else 5)
-    nearest = np.abs(target[:, None] - points).argmin(1)
+    nearest = np.abs(target[:, None] - points).argmin(1)  # (N,)
     histogram = {f"{point:g}": int((nearest == i).sum()) for i, point in enumerate(points)}
-    return Labels(name, len(target), float(target.mean()), int((target == 0).sum()), histogram)
-
-
-# What a user should know.
-
-
-def _warnings(data: Dataset, ids: Mapping[str, Sequence[str]], *, numbered: bool) -> Iterable[str]:
-    if numbered:
-        ids = {}
-        yield "there are no ids: samples that are in two splits cannot be found."
-    videos = {name: {v for v in map(_video, names) if v} for name, names in ids.items()}
-    for name, names in ids.items():
-        if twice := [n for n, count in Counter(names).items() if count > 1]:
-            yield f"{name}: {_few(twice, 'id')} more than once; look for samples that are there twice."
-    for first, second in (("train", "valid"), ("train", "test"), ("valid", "test")):
-        if both := sorted({*ids.get(first, ())} & {*ids.get(second, ())}):
-            yield f"{first} and {second} share {_few(both, 'id')}; remove them from one, or results are too good."
-        elif both := sorted(videos.get(first, set()) & videos.get(second, set())):
-            yield (
-                f"{first} and {second} share {_few(both, 'video')}: a model may know the speaker; split by video, or "
-                "say so with results."
-            )
-    for name, split in data.splits.items():
-        if len(split) < FEW_SAMPLES:
-            yield f"{name}: {len(split)} samples are few; differences between models will hardly be found."
-        nothing = sum((n == 0).int() for n in split.lengths.values()) == len(split.lengths)
-        if count := int(nothing.sum()):  # type: ignore[union-attr]  # a sum of tensors
-            yield f"{name}: {count} samples have no modality at all; remove them, for they can only be guessed."
-    for m, std in data.spec.feature_std.items():
-        mean = data.spec.feature_mean[m]
-        if count := int(((std == 1) & (mean == data.splits["train"].features[m][0, 0].float())).sum()):
-            yield f"{m}: {count} of {len(std)} dimensions are the same in every frame of train, and tell nothing."
-
-
-def _video(name: str) -> str:
-    """The video of a sample's name, as in `video$_$3` and `video[3]`; empty where it tells none."""
-    if "$_$" in name:
-        return name.partition("$_$")[0]
-    match = re.fullmatch(r"(.+)\[\d+\]", name)
-    return match[1] if match else ""
-
-
-def _few(names: Sequence[str], kind: str) -> str:
-    shown = ", ".join(name[:40] for name in names[:3])
-    return f"{len(names)} {kind}{'s' if len(names) > 1 else ''} ({shown}{', ...' if len(names) > 3 else ''})"
+    return LabelFacts(name, len(target), float(target.mean()), int((target == 0).sum()), histogram)

@@ -1,53 +1,53 @@
-"""What an audit found, as tables."""
+"""The result of an inspection as tables."""
 
 from qamoe_bench.curation.audit import Audit
 from qamoe_bench.report.table import Chapter, Table
 
 
-def audit_chapter(found: Audit) -> Chapter:
-    """All of it, for a reader."""
-    low, high = found.label_range
+def audit_chapter(audit: Audit) -> Chapter:
+    """All results of an inspection, for a reader."""
+    low, high = audit.label_range
+    raw_text = "yes" if audit.raw_text else "no"
     lines = [
-        f"format: {found.format}",
-        f"known as: {found.known or 'none of the files whose hash is published'}",
-        f"labels from {low:g} to {high:g}; raw text: {'yes' if found.raw_text else 'no'}; digest {found.digest[:12]}",
-        *(f"reading: {note}" for note in found.notes),
-        *(f"left as it is: {warning}" for warning in found.warnings),
+        f"format: {audit.format}",
+        f"known as: {audit.known or 'none of the files whose hash is published'}",
+        f"labels from {low:g} to {high:g}; raw text: {raw_text}; digest {audit.digest[:12]}",
+        *(f"reading: {note}" for note in audit.notes),
+        *(f"warning: {warning}" for warning in audit.warnings),
     ]
-    if not found.notes and not found.warnings:
-        lines.append("reading mends nothing, and there is nothing to warn of")
-    return Chapter(f"{found.name} ({found.path})", tuple(lines), (_stored(found), _lengths(found), _labels(found)))
+    if not audit.notes and not audit.warnings:
+        lines.append("reading repairs nothing, and there are no warnings")
+    tables = (_stored_table(audit), _lengths_table(audit), _labels_table(audit))
+    return Chapter(f"{audit.name} ({audit.path})", tuple(lines), tables)
 
 
-def _stored(found: Audit) -> Table:
-    rows = tuple(
-        (
-            f"{f.split} {f.modality}", "×".join(map(str, f.shape)), f.dtype, _percent(f.nan), _percent(f.infinite),
-            _percent(f.zero), f.padding,
-        )
-        for f in found.features
-    )  # fmt: skip
-    notes = ("shares of frames with NaN, with infinities, and of nothing but zeros, padding counted",)
-    return Table("Features as stored", ("", "shape", "dtype", "NaN %", "inf %", "zero %", "padding"), rows, notes)
+def _stored_table(audit: Audit) -> Table:
+    rows = []
+    for f in audit.features:
+        shape = "×".join(map(str, f.shape))
+        shares = (_percent(f.nan), _percent(f.infinite), _percent(f.zero))
+        rows.append((f"{f.split} {f.modality}", shape, f.dtype, *shares, f.padding))
+    header = ("", "shape", "dtype", "NaN %", "inf %", "zero %", "padding")
+    note = "shares of frames with NaN, with infinities, and of frames of zeros only, padding included"
+    return Table("Features as stored", header, tuple(rows), (note,))
 
 
-def _lengths(found: Audit) -> Table:
-    rows = tuple(
-        (f"{f.split} {f.modality}", f"{f.shortest}", f"{f.median:g}", f"{f.longest}", f"{f.absent}")
-        for f in found.features
-    )
-    notes = ("as reading finds them, of samples that have the modality; absent: samples that lack it",)
-    return Table("Lengths in frames", ("", "shortest", "median", "longest", "absent"), rows, notes)
+def _lengths_table(audit: Audit) -> Table:
+    rows = []
+    for f in audit.features:
+        rows.append((f"{f.split} {f.modality}", f"{f.shortest}", f"{f.median:g}", f"{f.longest}", f"{f.absent}"))
+    note = "valid frames of samples that have the modality, after reading; absent: samples that lack it"
+    return Table("Lengths in frames", ("", "shortest", "median", "longest", "absent"), tuple(rows), (note,))
 
 
-def _labels(found: Audit) -> Table:
-    points = tuple(found.labels[0].histogram)
-    rows = tuple(
-        (part.split, str(part.samples), f"{part.mean:.3f}", str(part.zero), *map(str, part.histogram.values()))
-        for part in found.labels
-    )
-    notes = ("a column per point of the scale: how many labels are nearest to it; =0: how many are exactly 0",)
-    return Table("Labels", ("", "samples", "mean", "=0", *points), rows, notes)
+def _labels_table(audit: Audit) -> Table:
+    points = tuple(audit.labels[0].histogram)  # the same for all splits
+    rows = []
+    for part in audit.labels:
+        counts = map(str, part.histogram.values())
+        rows.append((part.split, str(part.samples), f"{part.mean:.3f}", str(part.zero), *counts))
+    note = "a column per point of the scale: labels that are nearest to it; =0: labels that are exactly 0"
+    return Table("Labels", ("", "samples", "mean", "=0", *points), tuple(rows), (note,))
 
 
 def _percent(share: float) -> str:

@@ -1,7 +1,11 @@
-"""Writing a data set in the suite's own format, whole or not at all: see `qamoe_bench.data.folder.folder`."""
+"""Writing a data set in the project's own folder format, completely or not at all.
+
+The format is documented in `qamoe_bench.data.folder.folder`.
+"""
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import socket
@@ -15,84 +19,110 @@ import numpy as np
 from torch import Tensor
 
 from qamoe_bench.data.dataset import Dataset, Split
-from qamoe_bench.data.digest import digest_of_facts
-from qamoe_bench.data.folder.folder import FORMAT, MANIFEST, SCHEMA, TOKENS, file_name
+from qamoe_bench.data.digest import ArrayFacts, digest_of_facts, dtype_name
+from qamoe_bench.data.folder.manifest import FORMAT, MANIFEST, MANIFEST_SCHEMA, file_name
+from qamoe_bench.data.source import BERT_TOKENS
 from qamoe_bench.errors import BenchError
 from qamoe_bench.store.atomic import is_alive
+from qamoe_bench.vocabulary import MODALITIES
 
-BLOCK = 512  # samples that are written together
-Tick = Callable[[int], None]
+_SAMPLES_PER_BLOCK = 512
+"""Samples of a modality that are written together, since all of them may not fit into memory."""
+
+BlockCallback = Callable[[int], None]
 
 
 def blocks_in(data: Dataset) -> int:
-    """How many blocks writing a data set takes, for those who show progress."""
-    return sum(len(split.modalities) * -(-len(split) // BLOCK) for split in data.splits.values())
+    """The number of blocks of features in a data set, the total of the progress that `write` reports."""
+    blocks = 0
+    for split in data.splits.values():
+        blocks += len(split.modalities) * math.ceil(len(split) / _SAMPLES_PER_BLOCK)
+    return blocks
 
 
-def write(data: Dataset, folder: Path, source: Mapping[str, Any], tick: Tick = lambda _: None) -> str:
-    """Write a data set; returns its digest.
+def write(data: Dataset, folder: Path, source: Mapping[str, Any], tick: BlockCallback = lambda _: None) -> str:
+    """Write a data set.
 
     Args:
         data: The data set; its features may be larger than memory.
-        folder: Where to write; nothing may be there yet.
-        source: What to remember of where it came from.
-        tick: Told of every finished block.
+        folder: The new folder; it must not exist or be empty.
+        source: Facts about the origin of the data, stored in the manifest.
+        tick: Called after every array block with 1 for features and 0 for other arrays.
+
+    Returns:
+        The digest of the data set.
 
     Raises:
-        BenchError: Something is there already, or it cannot be written to; nothing is left behind.
+        BenchError: The folder is not empty or cannot be written; no partial folder remains.
     """
     with _new_folder(folder) as temporary:
         writer = _Writer(temporary, tick)
-        about = {name: writer.split(name, split) for name, split in data.splits.items()}
-        facts = {name: told["arrays"] for name, told in about.items()}
+        splits = {name: writer.split(name, split) for name, split in data.splits.items()}
+        facts = {name: content["arrays"] for name, content in splits.items()}
         digest = digest_of_facts(facts, data.splits, data.label_range, data.token_ids)
         manifest = {
-            "format": FORMAT, "schema": SCHEMA, "name": data.name, "digest": digest, "source": dict(source),
-            "label_range": [*data.label_range], "token_ids": dict(data.token_ids), "notes": [*data.notes],
-            "splits": about,
-        }  # fmt: skip
+            "format": FORMAT,
+            "schema": MANIFEST_SCHEMA,
+            "name": data.name,
+            "digest": digest,
+            "source": dict(source),
+            "label_range": list(data.label_range),
+            "token_ids": dict(data.token_ids),
+            "notes": list(data.notes),
+            "splits": splits,
+        }
         _write_json(temporary / MANIFEST, manifest, indent=2)
     return digest
 
 
 def check_place(folder: Path) -> None:
-    """Refuse a place where something is already."""
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise BenchError(f"{folder}: expected a place where nothing is yet, got something; name another or remove it")
+    """Check that nothing would be overwritten.
+
+    Raises:
+        BenchError: The path exists and is no empty folder.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir() or any(folder.iterdir()):
+        raise BenchError(f"{folder}: expected a new or empty folder, got an existing one; choose another or remove it")
 
 
 @contextmanager
 def _new_folder(folder: Path) -> Iterator[Path]:
-    """A folder beside the place, which takes the place when all went well, and goes when not."""
+    """A temporary folder that replaces `folder` if no error occurs, and is removed otherwise."""
     check_place(folder)
+    # In the same parent, so that it can be renamed; host and process tell `_sweep` whether its writer is alive.
     name = f".{folder.name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex}.tmp"
     temporary = folder.absolute().parent / name
     try:
         _sweep(folder)
         temporary.mkdir(parents=True)
         yield temporary
+        # Contents before the name, so that not even a power failure leaves a partial folder under it.
         _sync(temporary)
         temporary.replace(folder.absolute())
         _sync(folder.absolute().parent)
     except OSError as error:
         reason = error.strerror or str(error)
         raise BenchError(
-            f"cannot write {folder} ({reason}); free space, or name a place that can be written to"
+            f"cannot write {folder} ({reason}); free space, or choose a folder that can be written"
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what a killed conversion to the same place left."""
-    for left in folder.absolute().parent.glob(f".{folder.name}.*.tmp"):
-        host, pid, *_ = left.name.removeprefix(f".{folder.name}.").rsplit(".", 3)
+    """Remove temporary folders of conversions to the same path that were killed."""
+    for temporary in folder.absolute().parent.glob(f".{folder.name}.*.tmp"):
+        host, pid, *_ = temporary.name.removeprefix(f".{folder.name}.").rsplit(".", 3)
+        # Processes of another host cannot be checked, so their folders are kept.
         if host == socket.gethostname() and pid.isdigit() and not is_alive(int(pid)):
-            shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _sync(folder: Path) -> None:
-    with suppress(OSError):  # some systems cannot
+    """Make the entries of a folder durable."""
+    with suppress(OSError):  # some file systems cannot sync a folder
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -101,41 +131,50 @@ def _sync(folder: Path) -> None:
 
 
 class _Writer:
-    def __init__(self, folder: Path, tick: Tick) -> None:
-        self._folder, self._tick = folder, tick
+    """Writes the files of a folder, except for the manifest."""
+
+    def __init__(self, folder: Path, tick: BlockCallback) -> None:
+        self._folder = folder
+        self._tick = tick
 
     def split(self, name: str, split: Split) -> dict[str, Any]:
-        """Write one split; returns what the manifest says of it."""
+        """Write one split; returns its part of the manifest."""
         arrays = {"labels": self._array(name, "labels", split.target)}
         for m in split.modalities:
-            blocks = (split.features[m][start : start + BLOCK] for start in range(0, len(split), BLOCK))
-            arrays[m] = self._blocks(name, m, split.features[m], blocks)
+            arrays[m] = self._blocks(name, m, split.features[m], _blocks_of(split, m))
             arrays[f"{m}_lengths"] = self._array(name, f"{m}_lengths", split.lengths[m])
         if split.tokens is not None:
-            arrays[TOKENS] = self._array(name, TOKENS, split.tokens)
-        texts = {"id": split.ids, **({"raw_text": split.raw_text} if split.raw_text else {})}
-        return {
-            "samples": len(split),
-            "arrays": arrays,
-            "texts": {key: _write_json(self._folder / file_name(name, key, "json"), t) for key, t in texts.items()},
-        }
+            arrays[BERT_TOKENS] = self._array(name, BERT_TOKENS, split.tokens)
+        texts = {"id": _write_json(self._folder / file_name(name, "id", "json"), split.ids)}
+        if split.raw_text:
+            texts["raw_text"] = _write_json(self._folder / file_name(name, "raw_text", "json"), split.raw_text)
+        return {"samples": len(split), "arrays": arrays, "texts": texts}
 
-    def _array(self, split: str, key: str, values: Tensor) -> dict[str, Any]:
+    def _array(self, split: str, key: str, values: Tensor) -> ArrayFacts:
+        """Write an array at once; returns its facts."""
         return self._blocks(split, key, values, iter([values]))
 
-    def _blocks(self, split: str, key: str, like: Tensor, blocks: Iterator[Tensor]) -> dict[str, Any]:
-        dtype = np.dtype(str(like.dtype).removeprefix("torch.")).newbyteorder("<")
+    def _blocks(self, split: str, key: str, like: Tensor, blocks: Iterator[Tensor]) -> ArrayFacts:
+        """Write blocks that together are an array with the type and shape of `like`; returns its facts."""
+        dtype = np.dtype(dtype_name(like.dtype)).newbyteorder("<")
         header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": tuple(like.shape)}
         digest = hashlib.sha256()
+        # Mode x fails if the file exists: two keys must never share a file.
         with (self._folder / file_name(split, key, "npy")).open("xb") as file:
             np.lib.format.write_array_header_1_0(file, header)
             for block in blocks:
                 content = np.ascontiguousarray(block.numpy(), dtype).data
                 digest.update(content)
                 file.write(content)
-                self._tick(like.dim() == 3)
+                self._tick(1 if key in MODALITIES else 0)
             _flush(file)
-        return {"dtype": dtype.name, "shape": [*like.shape], "sha256": digest.hexdigest()}
+        return {"dtype": dtype.name, "shape": list(like.shape), "sha256": digest.hexdigest()}
+
+
+def _blocks_of(split: Split, modality: str) -> Iterator[Tensor]:
+    """Features of a modality, some samples at a time."""
+    for start in range(0, len(split), _SAMPLES_PER_BLOCK):
+        yield split.features[modality][start : start + _SAMPLES_PER_BLOCK]
 
 
 def _write_json(path: Path, content: object, indent: int | None = None) -> str:
@@ -148,5 +187,6 @@ def _write_json(path: Path, content: object, indent: int | None = None) -> str:
 
 
 def _flush(file: Any) -> None:
+    """Make the content of a file durable."""
     file.flush()
     os.fsync(file.fileno())

@@ -1,7 +1,8 @@
-"""Downloading a file whose hash is known: what was fetched before a failure is kept beside it and gone on from.
+"""Resumable downloads of a file with a known hash.
 
-Nothing takes the file's name before its hash is right. An answer that stalls, breaks off, leads nowhere or is another
-file ends in one line.
+Bytes received before a failure are kept in a file `<name>.part`, and the next attempt resumes there. The target appears
+only once its hash is right. A response that stalls, ends early, redirects nowhere or has other content raises an error
+of one line.
 """
 
 from collections.abc import Callable
@@ -14,115 +15,160 @@ if TYPE_CHECKING:
     import requests
 
 TIMEOUT_S = 30.0
-"""How long a connection may say nothing."""
-SILENCE = "nothing for too long"
-LARGEST = 2**35
-BLOCK = 2**16
-Tick = Callable[[int, int], None]
-"""Told of bytes that have come and of all that there will be; 0 where the server does not tell."""
+"""Longest time without any data, in seconds."""
+
+ProgressCallback = Callable[[int, int], None]
+"""Called with the number of bytes received and the total; the total is 0 if the server does not report it."""
+
+# Bytes that are received and written together.
+_CHUNK_BYTES = 2**16
+
+# Larger downloads are stopped, since a server can send without end.
+_MAX_BYTES = 2**35
+
+_STALLED = "nothing for too long"
+
+# Status codes of responses to a request for a part of a file.
+_PARTIAL_CONTENT = 206
+_RANGE_NOT_SATISFIABLE = 416
 
 
 def download(
-    url: str, sha256: str, target: Path, *, timeout_s: float = TIMEOUT_S, tick: Tick = lambda *_: None
+    url: str, sha256: str, target: Path, *, timeout_s: float = TIMEOUT_S, tick: ProgressCallback = lambda *_: None
 ) -> None:
-    """Fetch a file, going on from what an earlier attempt left.
+    """Download a file, resuming an earlier attempt.
+
+    Args:
+        url: Address of the file.
+        sha256: Its hash, in hex.
+        target: Path of the downloaded file.
+        timeout_s: Longest time without any data, in seconds.
+        tick: Called after every chunk.
 
     Raises:
-        BenchError: It could not be fetched, or is another file than was expected; `target` was not touched.
+        BenchError: The download failed, or the file has another hash; `target` is unchanged.
     """
     try:
         import pooch
-        import requests
     except ImportError as error:
         raise BenchError(f"{url}: downloads need pooch; pip install 'qamoe-bench[data]'") from error
     pooch.get_logger().setLevel("ERROR")
-    fetch = _Resuming(target.with_name(f"{target.name}.part"), timeout_s, tick)
+    part = _PartialFile(target.with_name(f"{target.name}.part"), timeout_s, tick)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        for going_on in (fetch.kept() > 0, False):
-            try:
-                pooch.retrieve(url, f"sha256:{sha256}", target.name, target.parent, downloader=fetch)
-            except requests.RequestException as error:
-                raise _failed(url, _reason(error), fetch.kept()) from error
-            except ValueError as error:  # the hash is another
-                if not going_on:  # else what was kept may have been of another file, and is gone now
-                    raise BenchError(
-                        f"{url}: expected a file of SHA-256 {sha256}, got another; none of it was kept; find another "
-                        "source"
-                    ) from error
-            else:
-                return
+        resumed = part.size() > 0
+        is_right = _retrieve(url, sha256, target, part)
+        if not is_right and resumed:
+            # The earlier bytes may be those of another file. They are deleted by now, so this starts at the beginning.
+            is_right = _retrieve(url, sha256, target, part)
     except OSError as error:
         raise BenchError(f"cannot write {target} ({error.strerror or error}); free space, or choose --to") from error
+    if not is_right:
+        raise BenchError(
+            f"{url}: expected a file of SHA-256 {sha256}, got another, which was deleted; find another source"
+        )
 
 
-def _failed(url: str, reason: str, kept: int) -> BenchError:
-    remedy = f"{kept} bytes are kept, and the same command goes on from there" if kept else "try again, or elsewhere"
-    return BenchError(f"{url}: expected a whole file, got {reason}; {remedy}")
+def _retrieve(url: str, sha256: str, target: Path, part: "_PartialFile") -> bool:
+    """Download a file and verify its hash; returns whether it is right, and otherwise deletes it.
+
+    Raises:
+        BenchError: The connection failed.
+    """
+    import pooch
+    import requests
+
+    try:
+        pooch.retrieve(url, f"sha256:{sha256}", target.name, target.parent, downloader=part)
+    except requests.RequestException as error:
+        received = part.size()
+        remedy = f"{received} bytes are kept, run the command again to resume" if received else "try again later"
+        raise BenchError(f"{url}: expected a whole file, got {_reason(error)}; {remedy}") from error
+    except ValueError:  # pooch's error for another hash
+        return False
+    return True
 
 
 def _reason(error: "requests.RequestException") -> str:
+    """The cause of a failed request, phrased to follow "got" in an error message."""
     import requests
 
     if error.response is not None and not error.response.ok:
         return f"status {error.response.status_code}"
-    if "timed out" in str(error):  # in the middle of an answer it is called a failed connection
-        return SILENCE
-    kinds = {
-        requests.Timeout: SILENCE,
-        requests.TooManyRedirects: "redirects without end",
+    if "timed out" in str(error):  # within a response, requests reports a timeout as a failed connection
+        return _STALLED
+    # The most specific class first: a timeout and an incomplete response may be connection errors as well.
+    reasons = {
+        requests.Timeout: _STALLED,
+        requests.TooManyRedirects: "too many redirects",
         requests.exceptions.InvalidSchema: "a redirect to something that is no web address",
         requests.exceptions.ChunkedEncodingError: "a part of it",
-        requests.ConnectionError: "no connection, or one that broke off",
+        requests.ConnectionError: "no connection, or one that was interrupted",
     }
-    return next((text for kind, text in kinds.items() if isinstance(error, kind)), type(error).__name__)
+    for kind, reason in reasons.items():
+        if isinstance(error, kind):
+            return reason
+    return type(error).__name__
 
 
-class _Resuming:
-    """A downloader for pooch that writes to a file of its own, and moves it to pooch's when it is whole."""
+class _PartialFile:
+    """A downloader for pooch that keeps what it receives in a file, and moves it to pooch's when it is complete."""
 
-    def __init__(self, part: Path, timeout_s: float, tick: Tick) -> None:
-        self._part, self._timeout_s, self._tick = part, timeout_s, tick
+    def __init__(self, path: Path, timeout_s: float, tick: ProgressCallback) -> None:
+        self._path = path
+        self._timeout_s = timeout_s
+        self._tick = tick
 
-    def kept(self) -> int:
-        """How many bytes are there for another attempt."""
-        return self._part.stat().st_size if self._part.exists() else 0
+    def size(self) -> int:
+        """Number of bytes that are kept for another attempt."""
+        return self._path.stat().st_size if self._path.exists() else 0
 
     def __call__(self, url: str, output_file: str, pooch: Any) -> None:
-        """As pooch calls it."""
+        """Download a file; the interface of pooch."""
         self._fetch(url)
-        self._part.replace(output_file)
+        self._path.replace(output_file)
 
     def _fetch(self, url: str) -> None:
         import requests
 
-        start = self.kept()
-        headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={start}-"} if start else {})}
-        with requests.get(url, headers=headers, stream=True, timeout=self._timeout_s) as answer:
-            if answer.status_code == 416:  # there is no more: it is whole, or was another file
-                self._finish_or_restart(answer, start)
+        kept = self.size()
+        headers = {"Accept-Encoding": "identity"}  # compressed content could not be resumed
+        if kept:
+            headers["Range"] = f"bytes={kept}-"
+        with requests.get(url, headers=headers, stream=True, timeout=self._timeout_s) as response:
+            if response.status_code == _RANGE_NOT_SATISFIABLE:
+                self._finish_or_restart(response, kept)
                 return
-            answer.raise_for_status()
-            goes_on = answer.status_code == 206 and _begins(answer) == start
-            start = start if goes_on else 0
-            total = start + int(answer.headers.get("Content-Length") or 0)
-            with self._part.open("ab" if goes_on else "wb") as file:
-                for block in answer.iter_content(BLOCK):
-                    file.write(block)
-                    start += len(block)
-                    if start > LARGEST:
-                        raise requests.exceptions.ContentDecodingError(f"more than {LARGEST} bytes")
-                    self._tick(start, total)
-        if total > start:
+            response.raise_for_status()
+            # A server that does not support ranges sends the whole file.
+            resumes = response.status_code == _PARTIAL_CONTENT and _range_start(response) == kept
+            self._receive(response, kept if resumes else 0)
+
+    def _receive(self, response: "requests.Response", start: int) -> None:
+        """Append the content of a response that begins at byte `start`."""
+        import requests
+
+        received = start
+        total = start + int(response.headers.get("Content-Length") or 0)
+        with self._path.open("ab" if start else "wb") as file:
+            for chunk in response.iter_content(_CHUNK_BYTES):
+                file.write(chunk)
+                received += len(chunk)
+                if received > _MAX_BYTES:
+                    raise requests.exceptions.ContentDecodingError(f"more than {_MAX_BYTES} bytes")
+                self._tick(received, total)
+        if total > received:
             raise requests.exceptions.ChunkedEncodingError("the connection ended early")
 
-    def _finish_or_restart(self, answer: "requests.Response", start: int) -> None:
-        if answer.headers.get("Content-Range", "") != f"bytes */{start}":
-            self._part.unlink(missing_ok=True)
-            self._fetch(answer.url)
+    def _finish_or_restart(self, response: "requests.Response", kept: int) -> None:
+        """There is nothing after the bytes that are kept: either they are the whole file, or are of another one."""
+        if response.headers.get("Content-Range", "") != f"bytes */{kept}":
+            self._path.unlink(missing_ok=True)
+            self._fetch(response.url)
 
 
-def _begins(answer: "requests.Response") -> int:
-    """Where the part that was sent begins."""
-    words = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
-    return int(words) if words.isdigit() else -1
+def _range_start(response: "requests.Response") -> int:
+    """Position of the first byte of a partial response; -1 if the server does not report it."""
+    # The header is `bytes <first>-<last>/<total>`.
+    first = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
+    return int(first) if first.isdigit() else -1

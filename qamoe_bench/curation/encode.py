@@ -1,19 +1,21 @@
-"""Raw text to token states of a frozen language model, for those who train on features.
+"""Encoding raw text as token states of a frozen language model, for models that are trained on features.
 
-Texts of like length are encoded together, a chunk at a time. Finished chunks are kept in a cache under a digest of
-their token ids, the model and the precision, so that a killed run goes on and the same words are encoded once. States
-are kept in float16, and lie in a file and not in memory.
+Texts of similar length are encoded together, in chunks. Finished chunks are cached under a digest of their token ids,
+the model and the precision, so that an interrupted run can be resumed and equal texts are encoded once. States are
+stored in float16, in a temporary file that is mapped into memory.
 
 Dimension legend: N samples, K texts of a chunk, L tokens, T of them kept, W width of a state.
 """
 
 import hashlib
+import math
 import os
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,30 +26,34 @@ from torch import Tensor
 from qamoe_bench.contract import Batch
 from qamoe_bench.data.dataset import Dataset, Split
 from qamoe_bench.data.text.language_model import LanguageModel
-from qamoe_bench.data.text.tokens import TOKENS, tokenise
+from qamoe_bench.data.text.tokens import MAX_TOKENS, tokenise
 from qamoe_bench.errors import BenchError
 from qamoe_bench.evaluation.precision import Precision, at
 from qamoe_bench.nn.language import TokenStates
 
-CHUNK, BATCH = 256, 32
-CPU = torch.device("cpu")
+# Texts that are cached together, and texts that the model reads at once. Both determine the padding of a batch, and
+# thereby the last bits of the states.
+_CHUNK = 256
+_BATCH = 32
+
+_CPU = torch.device("cpu")
 
 
 def default_cache() -> Path:
-    """`qamoe-bench/states` in the user's folder for caches."""
+    """`qamoe-bench/states` in the user's cache folder."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qamoe-bench" / "states"
 
 
 def chunks_in(data: Dataset) -> int:
-    """How many chunks the texts of a data set are, for those who show progress."""
-    return sum(-(-len(split) // CHUNK) for split in data.splits.values())
+    """The number of chunks of texts in a data set, the total of the progress that `encode_text` reports."""
+    return sum(math.ceil(len(split) / _CHUNK) for split in data.splits.values())
 
 
 def encode_text(
     data: Dataset,
     language: LanguageModel,
     cache: Path,
-    frames: int = TOKENS,
+    frames: int = MAX_TOKENS,
     tokens: int | None = None,
     precision: Precision = "float32",
     tick: Callable[[int], object] = lambda _: None,
@@ -55,101 +61,134 @@ def encode_text(
     """The data set with the model's last hidden states in place of its text features, [CLS] and [SEP] included.
 
     Args:
-        data: Holds raw text, or token ids of the model's vocabulary.
+        data: Has raw text, or token ids of the model's vocabulary.
         language: The model.
         cache: Folder for finished chunks.
-        frames: States that are kept of a text at most.
-        tokens: Tokens that the model reads of a text at most; by default all that it can.
-        precision: Of the model's arithmetic.
-        tick: Told of every finished chunk.
+        frames: Largest number of states that are kept of a text, T.
+        tokens: Largest number of tokens that the model reads of a text, L; by default as many as it supports.
+        precision: Precision of the model's arithmetic.
+        tick: Called with 1 after every chunk.
 
     Raises:
-        BenchError: Where there are no words, or the cache cannot be written to.
+        BenchError: There is neither raw text nor token ids, or the cache cannot be written.
     """
-    tokenizer = language.tokenizer()
+    tokenizer = language.tokenizer()  # an unsuitable one is refused before the model is loaded
     encoder = _Encoder(language, cache, precision, frames)
-    reads = min(tokens or encoder.positions, encoder.positions)
-    found = {name: tokenise(split, data.name, tokenizer, reads) for name, split in data.splits.items()}
-    frames = min(frames, max(int(lengths.max()) for _, lengths, _ in found.values()))
-    splits = {name: _with_states(split, encoder, *found[name][:2], frames, tick) for name, split in data.splits.items()}
-    cut = sum(int((lengths > frames).sum()) for _, lengths, _ in found.values())
+    longest = min(tokens or encoder.positions, encoder.positions)
+    texts = _tokenised(data, tokenizer, longest)
+    # The axis of time is no longer than the longest text of any split.
+    frames = min(frames, max(int(text.lengths.max()) for text in texts.values()))
+
+    splits = {name: _with_states(split, encoder, texts[name], frames, tick) for name, split in data.splits.items()}
+    truncated = sum(int((text.lengths > frames).sum()) for text in texts.values())
     note = (
-        f"text: states of {language.name} ({precision}), which read {reads} tokens of a sample at most; the first "
-        f"{frames} are kept, and {cut} samples have more."
+        f"text: states of {language.name} ({precision}), which read at most {longest} tokens per sample; the first "
+        f"{frames} states are kept, and {truncated} samples have more."
     )
-    words = repr((data.digest, language.digest, frames, reads, precision))
+    # The states are a function of these, up to the last bits, which depend on the machine.
+    identity = repr((data.digest, language.digest, frames, longest, precision))
     return replace(
         data,
         name=f"{data.name}-{language.name}",
         splits=splits,
-        digest=hashlib.sha256(words.encode()).hexdigest(),
+        digest=hashlib.sha256(identity.encode()).hexdigest(),
         notes=(*data.notes, note),
-        oracle=None,
+        oracle=None,  # its distribution is that of the original features
     )
 
 
-def _with_states(
-    split: Split,
-    encoder: "_Encoder",
-    ids: Int[Tensor, "N L"],
-    lengths: Int[Tensor, " N"],
-    frames: int,
-    tick: Callable[[int], object],
-) -> Split:
-    shape = (len(ids), frames, encoder.width)
-    with tempfile.TemporaryFile(dir=encoder.cache) as file:  # the mapping outlives it
+@dataclass(frozen=True)
+class _Texts:
+    """Token ids of a split, padded with 0, and the number of tokens of each text."""
+
+    ids: Int[Tensor, "N L"]
+    lengths: Int[Tensor, " N"]
+
+
+def _tokenised(data: Dataset, tokenizer: Any, longest: int) -> dict[str, _Texts]:
+    """The texts of each split, truncated to a number of tokens."""
+    texts = {}
+    for name, split in data.splits.items():
+        ids, lengths, _ = tokenise(split, data.name, tokenizer, longest)
+        texts[name] = _Texts(ids, lengths)
+    return texts
+
+
+def _with_states(split: Split, encoder: "_Encoder", texts: _Texts, frames: int, tick: Callable[[int], object]) -> Split:
+    """A split with the states of its texts, at most `frames` of each."""
+    shape = (len(texts.ids), frames, encoder.width)  # (N, T, W)
+    with tempfile.TemporaryFile(dir=encoder.cache) as file:  # the mapping outlives the name of the file
         states: NDArray[np.float16] = np.memmap(file, np.float16, "w+", shape=shape)
-    order = torch.argsort(lengths, stable=True)
-    for start in range(0, len(order), CHUNK):
-        rows = order[start : start + CHUNK]
-        chunk = encoder.states(ids[rows], lengths[rows])  # (K, T of the chunk, W)
+
+    # Texts of similar length share a chunk, so that little is computed for padding.
+    order = torch.argsort(texts.lengths, stable=True)
+    for start in range(0, len(order), _CHUNK):
+        rows = order[start : start + _CHUNK]
+        chunk = encoder.states(texts.ids[rows], texts.lengths[rows])  # (K, T of the chunk, W)
         states[rows.numpy(), : chunk.shape[1]] = chunk
         tick(1)
     return replace(
         split,
         features={**split.features, "text": torch.from_numpy(states)},
-        lengths={**split.lengths, "text": lengths.clamp(max=frames)},
+        lengths={**split.lengths, "text": texts.lengths.clamp(max=frames)},
     )
 
 
 class _Encoder:
-    """Encodes chunks, or finds them in the cache."""
+    """Encodes chunks of texts, or reads them from the cache.
+
+    Args:
+        language: The model.
+        cache: Folder for finished chunks.
+        precision: Precision of the model's arithmetic.
+        frames: Largest number of states that are kept of a text.
+
+    Raises:
+        BenchError: The cache cannot be written.
+    """
 
     def __init__(self, language: LanguageModel, cache: Path, precision: Precision, frames: int) -> None:
-        self._language, self._precision, self._frames = language, precision, frames
+        self._language = language
+        self._precision = precision
+        self._frames = frames
         self._states = TokenStates(str(language.folder)).eval()
-        self.cache, self.width, self.positions = cache, self._states.width, self._states.positions
+        self.cache = cache
+        self.width = self._states.width
+        self.positions = self._states.positions
         try:
             cache.mkdir(parents=True, exist_ok=True)
-            if not os.access(cache, os.W_OK):
-                raise PermissionError(13, "it may not be written to")
+            if not os.access(cache, os.W_OK):  # fail now instead of after the first chunk
+                raise PermissionError(13, "it is not writable")
         except OSError as error:
             raise BenchError(
-                f"cache {cache}: expected a folder to write to, got {error.strerror}; give --cache"
+                f"cache {cache}: expected a writable folder, got {error.strerror}; give --cache"
             ) from error
 
     def states(self, ids: Int[Tensor, "K L"], lengths: Int[Tensor, " K"]) -> NDArray[np.float16]:
-        """Of texts whose lengths rise; T is that of the longest, or as many as are kept."""
-        ids = ids[:, : int(lengths[-1])]
+        """States [K, T, W] of texts in ascending order of length; T is at most the length of the last."""
+        ids = ids[:, : int(lengths[-1])]  # (K, longest of the chunk)
         frames = min(ids.shape[1], self._frames)
-        words = (self._language.digest, self._precision, tuple(ids.shape), frames)
-        key = hashlib.sha256(repr(words).encode() + ids.numpy().tobytes()).hexdigest()
+        identity = (self._language.digest, self._precision, tuple(ids.shape), frames)
+        key = hashlib.sha256(repr(identity).encode() + ids.numpy().tobytes()).hexdigest()
         path = self.cache / f"{key}.npy"
-        found = _kept(path)
-        if found is not None and found.shape == (len(ids), frames, self.width):
-            return found
-        made = np.concatenate([*self._batches(ids, lengths)])
-        self._keep(path, made)
-        return made
+        cached = _load_chunk(path)
+        if cached is not None and cached.shape == (len(ids), frames, self.width):
+            return cached
+        states = np.concatenate(list(self._batches(ids, lengths)))
+        self._save_chunk(path, states)
+        return states
 
     def _batches(self, ids: Int[Tensor, "K L"], lengths: Int[Tensor, " K"]) -> Iterator[NDArray[np.float16]]:
-        for start in range(0, len(ids), BATCH):
-            rows = slice(start, start + BATCH)
+        """States of some texts at a time."""
+        for start in range(0, len(ids), _BATCH):
+            rows = slice(start, start + _BATCH)
+            # Models take token ids as features of width 1.
             batch = Batch({"text": ids[rows].float()[..., None]}, {"text": lengths[rows]})
-            with at(self._precision, CPU):
+            with at(self._precision, _CPU):
                 yield self._states(batch, "text")[:, : self._frames].to(torch.float16).numpy()
 
-    def _keep(self, path: Path, states: NDArray[np.float16]) -> None:
+    def _save_chunk(self, path: Path, states: NDArray[np.float16]) -> None:
+        # Written under another name first, so that other processes never read half a chunk.
         temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
         try:
             with temporary.open("xb") as file:
@@ -157,16 +196,16 @@ class _Encoder:
             temporary.replace(path)
         except OSError as error:
             raise BenchError(
-                f"cache {self.cache}: cannot be written to ({error.strerror}); name another with --cache"
+                f"cache {self.cache}: cannot be written ({error.strerror}); choose another with --cache"
             ) from error
         finally:
             temporary.unlink(missing_ok=True)
 
 
-def _kept(path: Path) -> NDArray[np.float16] | None:
-    """A chunk of the cache; None where there is none, or a damaged one."""
+def _load_chunk(path: Path) -> NDArray[np.float16] | None:
+    """A chunk of the cache; None if it is missing or damaged."""
     try:
-        found: NDArray[np.float16] = np.load(path, allow_pickle=False)
+        chunk: NDArray[np.float16] = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    return found if found.dtype == np.float16 else None
+    return chunk if chunk.dtype == np.float16 else None

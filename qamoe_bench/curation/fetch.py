@@ -1,17 +1,17 @@
-"""Getting one of the files that the field shares, and knowing that it is the one."""
+"""Getting one of the files that the field shares, and verifying its hash."""
 
 from pathlib import Path
 
-from qamoe_bench.curation.download import Tick, download
+from qamoe_bench.curation.download import ProgressCallback, download
 from qamoe_bench.data.known import KNOWN, KnownFile, file_sha256
 from qamoe_bench.errors import BenchError, unknown_name
 
 
 def find_known(name: str) -> KnownFile:
-    """The file of that name.
+    """The known file with this name.
 
     Raises:
-        BenchError: for a name that is not known.
+        BenchError: There is none.
     """
     for known in KNOWN:
         if known.name == name:
@@ -19,44 +19,48 @@ def find_known(name: str) -> KnownFile:
     raise unknown_name("data set", name, [k.name for k in KNOWN])
 
 
-def fetch(name: str, source: str, folder: Path, tick: Tick = lambda *_: None) -> Path:
-    """Check a file that the user has, or download one; returns where it lies.
+def fetch_dataset(name: str, source: str, folder: Path, tick: ProgressCallback = lambda *_: None) -> Path:
+    """Verify a local file, or download and verify one.
 
     Args:
-        name: Of the file, as in `KNOWN`.
-        source: Path of a file, or an address that the user may take it from; the terms of the data sets do not allow
-            to name one here.
-        folder: Where a download is kept.
-        tick: See `download`.
+        name: Name of a known file, see `KNOWN`.
+        source: Path of a local file, or an address that the user may download it from; the terms of the data sets do
+            not allow to include addresses here. If empty, an earlier download is verified.
+        folder: Folder for downloads.
+        tick: Called with the progress of a download, see `download`.
+
+    Returns:
+        The path of the verified file.
 
     Raises:
-        BenchError: There is no source, it could not be fetched, or it is another file.
+        BenchError: There is no source, the download failed, or the file has another hash.
     """
     known = find_known(name)
     target = folder / f"{known.name}.pkl"
     if source.startswith(("https://", "http://")):
-        if not target.exists():
+        if not target.exists():  # an earlier download is not fetched again
             download(source, known.sha256, target, tick=tick)
-        return _checked(target, known)
+        return _verified(target, known)
     if source:
-        return _checked(Path(source), known)
+        return _verified(Path(source), known)
     if target.is_file():
-        return _checked(target, known)
+        return _verified(target, known)
     raise BenchError(
-        f"{known.name}: expected --from, for its terms do not let us fetch it unasked; get {known.file} as "
-        f"{known.source} says, then run 'qamoe-bench data fetch {known.name} --from FILE' (or an address), which "
+        f"{known.name}: expected --from, because its terms do not allow automatic downloads; get {known.file} as "
+        f"{known.source} explains, then run 'qamoe-bench data fetch {known.name} --from FILE' (or an address), which "
         f"expects SHA-256 {known.sha256}"
     )
 
 
-def _checked(path: Path, known: KnownFile) -> Path:
+def _verified(path: Path, known: KnownFile) -> Path:
+    """The path of a file, if the file has the published hash."""
     try:
         digest = file_sha256(path)
     except OSError as error:
-        raise BenchError(f"{path}: expected a file that can be read, got {error.strerror}; check the path") from error
+        raise BenchError(f"{path}: expected a readable file, got {error.strerror}; check the path") from error
     if digest != known.sha256:
         raise BenchError(
-            f"{path}: expected {known.name}, SHA-256 {known.sha256}, got {digest}; it is another file or a part of it, "
-            "so get it again"
+            f"{path}: expected {known.name}, SHA-256 {known.sha256}, got {digest}; it is another file or incomplete, "
+            "so download it again"
         )
     return path

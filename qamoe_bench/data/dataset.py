@@ -1,4 +1,7 @@
-"""A data set: three splits of padded features, in memory or mapped from files, with their provenance."""
+"""A data set: three splits of padded features, in memory or mapped from files, with their provenance.
+
+Dimension legend: N samples, T frames, D features of a frame, L tokens, P frames of the reference pool.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +22,13 @@ from qamoe_bench.vocabulary import MODALITIES
 
 SPLITS = ("train", "valid", "test")
 POOL_FRAMES = 4096
-BLOCK = 256  # samples that are looked at together, where there may be more than memory holds
+"""Training frames that corruptions may draw from, per modality."""
+
+SAMPLES_AT_ONCE = 256
+"""Samples of a mapped file that are read together, since all of them may not fit into memory."""
+
+# A dimension whose standard deviation is below this share of its mean's magnitude is constant up to rounding.
+_CONSTANT_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -27,13 +36,13 @@ class Split:
     """Samples of one split.
 
     Attributes:
-        ids: A name per sample, unique within the split.
+        ids: Name of each sample, unique within the split.
         target: Labels.
-        features: Per modality, frames padded at the back with exact zeros, float32 or, to halve their size, float16;
-            the rows of a batch are always float32.
-        lengths: Per modality, the number of valid frames.
-        raw_text: What was said in each sample; empty where that is not known.
-        tokens: Token ids, attention mask and segments of what was said, where they are known.
+        features: Frames by modality, padded at the back with exact zeros; float32 or, to halve their size, float16.
+            The rows of a batch are always float32.
+        lengths: Number of valid frames by modality; 0 where a sample lacks the modality.
+        raw_text: Transcript of each sample; empty if unknown.
+        tokens: Token ids, attention mask and segments of the transcripts; None if unknown.
     """
 
     ids: tuple[str, ...]
@@ -56,41 +65,45 @@ class Split:
         return Batch(self.features, self.lengths)
 
     def frames(self, modality: str) -> Iterator[Float[Tensor, "T D"]]:
-        """The frames of sample after sample; never more than a few samples of a mapped file are held."""
-        for start in range(0, len(self), BLOCK):
-            yield from self.features[modality][start : start + BLOCK]
+        """The frames [T, D] of each sample in turn; only a few samples of a mapped file are in memory at a time."""
+        for start in range(0, len(self), SAMPLES_AT_ONCE):
+            # Each look-up gives `MappedArrays` a chance to release memory.
+            yield from self.features[modality][start : start + SAMPLES_AT_ONCE]
 
 
 @runtime_checkable  # the test run checks annotations
 class Oracle(Protocol):
-    """The Bayes-optimal predictor of a data set whose law is known."""
+    """The Bayes-optimal predictor of a data set whose distribution is known."""
 
     def covers(self, condition: Condition) -> bool:
-        """Whether the optimum is computable under a condition."""
+        """Whether the optimum can be computed exactly under a condition."""
         ...
 
     def predict(self, split: str, corrupted: Batch, condition: Condition) -> dict[str, NDArray[np.float64]]:
-        """Columns of predictions for a whole corrupted split, in the split's order.
+        """Columns of predictions [N] for a whole corrupted split, in the order of the split.
 
-        `prediction` is the posterior mean; `prediction_<metric>` the best decision for that metric where it differs.
+        `prediction` is the posterior mean; `prediction_<metric>` is the best decision for that metric if it differs.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Train, valid and test split, and what is known about them.
+    """Train, valid and test split with their metadata.
 
     Attributes:
         name: Short name, used in tables.
-        splits: Split by name, exactly train, valid and test.
+        splits: Splits by name, exactly train, valid and test.
         digest: SHA-256 that identifies the content, in hex.
         label_range: Lowest and highest label of the annotation scale.
-        notes: What reading had to mend, one sentence each.
-        reliability: Per split and modality the true noise scale of each sample (smaller is more reliable), where known.
-        oracle: The Bayes-optimal predictor, where the law is known.
-        token_ids: Modalities that hold token ids and not features; see `DataSpec`.
+        notes: Repairs and decisions made while reading, one sentence each.
+        reliability: True noise scale of each sample by split and modality, smaller is more reliable; empty if unknown.
+        oracle: The Bayes-optimal predictor; None if the distribution is unknown.
+        token_ids: Modalities that hold token ids instead of features; see `DataSpec`.
         pretrained: Folders of language models for these; see `DataSpec`.
+
+    Raises:
+        BenchError: A split has fewer than 2 samples.
     """
 
     name: str
@@ -113,48 +126,68 @@ class Dataset:
 
     @cached_property
     def spec(self) -> DataSpec:
-        """What a model may know; statistics of the training split only."""
+        """The facts that a model may use; statistics are those of the training split only."""
         train = self.splits["train"]
-        moments = {m: _moments(train, m) for m in train.modalities}
+        widths, lengths, means, stds = {}, {}, {}, {}
+        for m in train.modalities:
+            widths[m] = train.features[m].shape[2]
+            lengths[m] = max(split.features[m].shape[1] for split in self.splits.values())
+            means[m], stds[m] = _moments(train, m)
         return DataSpec(
             name=self.name,
-            widths={m: train.features[m].shape[2] for m in train.modalities},
-            lengths={m: max(s.features[m].shape[1] for s in self.splits.values()) for m in train.modalities},
-            feature_mean={m: mean for m, (mean, _) in moments.items()},
-            feature_std={m: std for m, (_, std) in moments.items()},
+            widths=widths,
+            lengths=lengths,
+            feature_mean=means,
+            feature_std=stds,
             label_range=self.label_range,
             label_mean=float(train.target.mean()),
-            label_std=float(train.target.std(correction=0)),
+            label_std=float(train.target.std(correction=0)),  # of the population
             token_ids=self.token_ids,
             pretrained=self.pretrained,
         )
 
     @cached_property
     def reference(self) -> Reference:
-        """What corruptions may take from the training split."""
+        """Statistics and frames of the training split that corruptions may use."""
         train = self.splits["train"]
-        pool = {m: _some_frames(train, m) for m in train.modalities}
+        pool = {m: _pool_of_frames(train, m) for m in train.modalities}
         return Reference(self.spec.feature_mean, self.spec.feature_std, pool, self.token_ids)
 
 
-def _some_frames(split: Split, modality: str) -> Float[Tensor, "P D"]:
-    """At most `POOL_FRAMES` valid frames, the same ones for the same data."""
-    sample, frame = valid_frames(split.lengths[modality], split.features[modality].shape[1]).nonzero().T
-    rows = stream("pool", modality).permutation(len(sample))[:POOL_FRAMES]
-    chosen = torch.from_numpy(np.sort(rows))
-    # Some at a time, since each may bring a whole stretch of a mapped file into memory.
-    parts = (split.features[modality][sample[some], frame[some]] for some in torch.split(chosen, POOL_FRAMES // 64))
-    return torch.cat([*parts]).float()
+def _pool_of_frames(split: Split, modality: str) -> Float[Tensor, "P D"]:
+    """At most `POOL_FRAMES` valid frames, always the same ones for the same data."""
+    valid = valid_frames(split.lengths[modality], split.features[modality].shape[1])  # (N, T)
+    sample, frame = valid.nonzero().T
+    permutation = stream("pool", modality).permutation(len(sample))
+    # In the order of the file, so that a mapped file is read sequentially.
+    chosen = torch.from_numpy(np.sort(permutation[:POOL_FRAMES]))  # (P,)
+    parts = []
+    for rows in torch.split(chosen, POOL_FRAMES // 64):
+        # A few frames at a time, since each may bring a whole stretch of a mapped file into memory.
+        parts.append(split.features[modality][sample[rows], frame[rows]])
+    return torch.cat(parts).float()
 
 
 def _moments(split: Split, modality: str) -> tuple[Float[Tensor, " D"], Float[Tensor, " D"]]:
-    """Mean and standard deviation of valid frames per dimension, summed in float64; a constant dimension gets std 1."""
-    lengths, width = split.lengths[modality], split.features[modality].shape[2]
-    count = lengths.sum().clamp(min=1)  # padding is zero, so it adds nothing to the sums
-    # Sample by sample, or a sum in float64 would make a copy of all the data in float64 first.
-    sums = (row.sum(0, dtype=torch.float64) for row in split.frames(modality))
-    mean = sum(sums, torch.zeros(width, dtype=torch.float64)) / count
-    rows = zip(split.frames(modality), lengths, strict=True)
-    square = sum((((row[:n].double() - mean) ** 2).sum(0) for row, n in rows), mean * 0)
-    std = (square / count).sqrt()
-    return mean.float(), torch.where(std > 1e-6 * (1 + mean.abs()), std, 1.0).float()
+    """Mean and standard deviation of valid frames per dimension; a constant dimension gets a deviation of 1.
+
+    Both are summed in float64, sample by sample, because a float64 copy of all data would not fit into memory.
+    """
+    lengths = split.lengths[modality]
+    width = split.features[modality].shape[2]
+    count = lengths.sum().clamp(min=1)
+
+    # Padding is zero, so it adds nothing to the sum.
+    total = torch.zeros(width, dtype=torch.float64)
+    for frames in split.frames(modality):
+        total = total + frames.sum(0, dtype=torch.float64)  # (D,)
+    mean = total / count
+
+    # Two passes: the difference of large sums would lose the digits of a small variance.
+    squares = torch.zeros_like(mean)
+    for frames, length in zip(split.frames(modality), lengths, strict=True):
+        squares = squares + ((frames[:length].double() - mean) ** 2).sum(0)  # (D,)
+    std = (squares / count).sqrt()
+
+    varies = std > _CONSTANT_TOLERANCE * (1 + mean.abs())
+    return mean.float(), torch.where(varies, std, 1.0).float()

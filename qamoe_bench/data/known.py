@@ -5,19 +5,20 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+# Instructions for getting the files, and their hashes.
 MMSA = "https://github.com/thuiar/MMSA"
 
 
 @dataclass(frozen=True)
 class KnownFile:
-    """A file that many papers use.
+    """A feature file that many papers use.
 
     Attributes:
-        name: What tables call it.
-        title: What it is.
-        file: Where it lies in the maintainers' folder.
-        sha256: Its hash, as they publish it.
-        source: Where they say how to get it, and publish the hash.
+        name: Short name, used in tables and on the command line.
+        title: Data set and extraction in words.
+        file: Path in the maintainers' shared folder.
+        sha256: The hash that they publish, in hex.
+        source: Address of the instructions for getting it, where the hash is published too.
     """
 
     name: str
@@ -68,7 +69,7 @@ KNOWN = (
 
 @cache
 def known_file(path: Path) -> KnownFile | None:
-    """Which of them a file is, judged by its content; read once per process."""
+    """The known file with the content of a file, or None; the file is read once per process."""
     digest = file_sha256(path)
     return next((known for known in KNOWN if known.sha256 == digest), None)
 

@@ -1,4 +1,4 @@
-"""Names of samples and what was said in them, as text that can be stored and shown."""
+"""Sample names and transcripts, as text that can be stored and displayed."""
 
 from collections import Counter
 from itertools import islice
@@ -7,19 +7,31 @@ import numpy as np
 
 from qamoe_bench.data.source import LABELS, RawSplit, kind_of
 
+# An id may consist of several parts, such as video, start and end; more are ignored.
+_MAX_ID_PARTS = 8
+
+# Separates the parts of an id, as in MMSA's files.
+_ID_SEPARATOR = "$_$"
+
 
 def sample_names(split: RawSplit, count: int, notes: list[str]) -> tuple[str, ...]:
-    """A name for each of `count` samples, unique; row numbers where the file has none."""
-    names = written_names(split, split.content.pop("id", None), count)
+    """A unique name for each of `count` samples; row numbers if the file has no ids.
+
+    Removes the ids from the content of the split, and adds a note if some of them were repeated.
+
+    Raises:
+        BenchError: The ids are no names, or not as many as there are samples.
+    """
+    names = stored_names(split, split.content.pop("id", None), count)
     unique = _unique(names)
     changed = sum(a != b for a, b in zip(names, unique, strict=True))
     if changed:
-        notes.append(f"{split.name}: {changed} samples had the id of an earlier one and got a number behind it.")
+        notes.append(f"{split.name}: {changed} samples repeated an earlier id and were numbered.")
     return unique
 
 
-def written_names(split: RawSplit, value: object, count: int) -> list[str]:
-    """The names as the file has them."""
+def stored_names(split: RawSplit, value: object, count: int) -> list[str]:
+    """The names as they are stored in the file, repetitions included; row numbers if `value` is None."""
     if value is None:
         return [str(n) for n in range(count)]
     names = [_name(split, row) for row in _rows(split, "id", value, count)]
@@ -27,65 +39,79 @@ def written_names(split: RawSplit, value: object, count: int) -> list[str]:
     return names
 
 
-def sentences(split: RawSplit, count: int) -> tuple[str, ...]:
-    """What was said in each of `count` samples; nothing where the file does not tell."""
+def sample_transcripts(split: RawSplit, count: int) -> tuple[str, ...]:
+    """The transcript of each of `count` samples; empty if the file has none.
+
+    Raises:
+        BenchError: The transcripts are no texts, or not as many as there are samples.
+    """
     value = split.content.pop("raw_text", None)
     if value is None:
         return ()
-    rows = _rows(split, "raw_text", value, count)
-    if strange := [row for row in rows if not isinstance(row, str | bytes)]:
-        raise split.wrong("raw_text", "texts", f"one of type {kind_of(strange[0])}", "store a str per sample")
-    texts = [_text(row) for row in rows if isinstance(row, str | bytes)]
+    texts = []
+    for row in _rows(split, "raw_text", value, count):
+        if not isinstance(row, str | bytes):
+            raise split.wrong("raw_text", "texts", f"one of type {kind_of(row)}", "store a str per sample")
+        texts.append(_text(row))
     _check_size(split, "raw_text", texts)
     return tuple(texts)
 
 
 def _rows(split: RawSplit, key: str, value: object, count: int) -> list[object]:
-    rows = list(value) if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim) else None
-    if rows is None or len(rows) != count:
-        got = kind_of(value) if rows is None else str(len(rows))
-        labels = split.called.get(LABELS, LABELS)
-        raise split.wrong(key, f"{count} {'names' if key == 'id' else 'sentences'}, one for each of {labels!r}", got)
-    return rows
+    """The value of a key as a list of `count` items."""
+    items = "names" if key == "id" else "sentences"
+    expected = f"{count} {items}, one for each of {split.file_key(LABELS)!r}"
+    if not (isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim)):
+        raise split.wrong(key, expected, kind_of(value))
+    if len(value) != count:
+        raise split.wrong(key, expected, str(len(value)))
+    return list(value)
 
 
 def _name(split: RawSplit, row: object) -> str:
-    """An id as text; its parts, such as video and segment, are joined as MMSA joins them."""
+    """An id as text; its parts, such as video and segment, are joined as in MMSA's files."""
     if isinstance(row, int | np.integer):
+        # Python refuses to print integers of thousands of digits, and no id needs them.
         if abs(int(row)) < 2**63:
             return str(row)
         raise split.wrong("id", "names as text", "a number of more than 63 bits", "store a str per sample")
     if isinstance(row, np.ndarray):
-        parts = row.reshape(-1)[:8].tolist()
+        parts = row.reshape(-1)[:_MAX_ID_PARTS].tolist()
+    elif isinstance(row, list | tuple):
+        parts = list(islice(row, _MAX_ID_PARTS))
     else:
-        parts = [*islice(row, 8)] if isinstance(row, list | tuple) else [row]
-    texts = [_text(p) for p in parts if isinstance(p, str | bytes)]
+        parts = [row]
+    texts = [_text(part) for part in parts if isinstance(part, str | bytes)]
     if not parts or len(texts) < len(parts):
         raise split.wrong("id", "names as text", f"one of type {kind_of(row)}", "store a str per sample")
-    return "$_$".join(texts)
+    return _ID_SEPARATOR.join(texts)
 
 
 def _text(value: str | bytes) -> str:
-    """Text of which every character can be written to a file."""
+    """Text without lone surrogates, so that it can be written as UTF-8."""
     text = str(value, "utf-8", "replace") if isinstance(value, bytes) else str(value)
     return text.encode("utf-8", "replace").decode()
 
 
 def _check_size(split: RawSplit, key: str, texts: list[str]) -> None:
-    """Refuses one long text that is there again and again."""
+    """Refuse a long text that is shared by many samples: a small file would expand to much memory."""
     if sum(map(len, texts)) > 2 * split.size:
-        raise split.wrong(key, "texts of its samples", "the same long one again and again", "store what was said")
+        raise split.wrong(key, "texts of its samples", "the same long text many times", "store each transcript once")
 
 
 def _unique(names: list[str]) -> tuple[str, ...]:
-    """The same names, with a number behind every repetition."""
-    taken, seen, result = set(names), Counter[str](), []
+    """The same names, with a number appended to every repetition."""
+    taken = set(names)
+    occurrences = Counter[str]()
+    result = []
     for name in names:
-        seen[name] += 1
-        fresh = name
-        while seen[name] > 1 and fresh in taken:
-            fresh = f"{name}#{seen[name]}"
-            seen[name] += fresh in taken
-        taken.add(fresh)
-        result.append(fresh)
+        occurrences[name] += 1
+        unique = name
+        # The file itself may contain `a#2`, so numbers are tried until one is free.
+        while occurrences[name] > 1 and unique in taken:
+            unique = f"{name}#{occurrences[name]}"
+            if unique in taken:
+                occurrences[name] += 1
+        taken.add(unique)
+        result.append(unique)
     return tuple(result)

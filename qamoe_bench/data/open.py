@@ -1,7 +1,6 @@
-"""A data set by name or path, in whatever format it comes.
+"""Opening a data set by name or path, in any supported format.
 
-A format is a module with `FORMAT`, its name, and `read`, which gives what is in a file as a `Source`, or for our own
-folder format as a `Dataset`. Which format a file has is judged by its content; nothing depends on its name.
+The format of a file is recognised by its content, never by its name.
 """
 
 from functools import lru_cache
@@ -11,6 +10,8 @@ from typing import Protocol
 from qamoe_bench.data.cleaning import cleaned
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.folder import folder
+from qamoe_bench.data.folder.manifest import FORMAT as FOLDER_FORMAT
+from qamoe_bench.data.folder.manifest import MANIFEST
 from qamoe_bench.data.known import KNOWN, known_file
 from qamoe_bench.data.pickles import safe_pickle
 from qamoe_bench.data.readers import csd, hdf5, mag, mmsa, multibench
@@ -21,87 +22,101 @@ from qamoe_bench.data.text.tokens import with_token_ids
 from qamoe_bench.errors import BenchError
 
 
-class Layout(Protocol):
-    """A layout of pickles."""
+class PickleLayout(Protocol):
+    """The interface of a reader module for pickles; its functions take the unpickled content.
+
+    Attributes:
+        FORMAT: Name of the layout.
+    """
 
     FORMAT: str
 
     def matches(self, content: object) -> bool:
-        """Whether it knows the content."""
+        """Whether the content is in this layout."""
         ...
 
     def read(self, path: Path, content: object) -> Source:
-        """What a file with this content holds."""
+        """The splits of a file with this content.
+
+        Raises:
+            BenchError: The content is not in this layout.
+        """
         ...
 
 
-PICKLES: tuple[Layout, ...] = (multibench, mag, mmsa)
-"""Layouts of pickles, in the order in which they are asked whether they know the content."""
+# The first layout that matches is used, and `mmsa` matches everything, so it comes last.
+PICKLE_LAYOUTS: tuple[PickleLayout, ...] = (multibench, mag, mmsa)
 
 
-@lru_cache(maxsize=1)  # a worker process runs many cells of one data set
+@lru_cache(maxsize=1)  # a worker process evaluates many cells of the same data set
 def open_dataset(name_or_path: str, fine_tune: str = "") -> Dataset:
-    """`synthetic`, or what lies at a path; with a language model to fine-tune, its raw text as token ids.
+    """Open a data set.
+
+    Args:
+        name_or_path: `synthetic`, or the path of a data file or folder.
+        fine_tune: Name or folder of a language model to fine-tune; its token ids replace the text features.
 
     Raises:
-        BenchError: for a path that leads nowhere or to something that cannot be read as a data set, or a language model
-            that is not there.
+        BenchError: The path does not exist or is no data set, or the language model is not on this machine.
     """
-    language = find_language_model(fine_tune) if fine_tune else None
+    language = find_language_model(fine_tune) if fine_tune else None  # before the data, which may take long to read
     data = synthetic() if name_or_path == "synthetic" else as_dataset(read(Path(name_or_path)))
     return with_token_ids(data, language) if language else data
 
 
-def as_dataset(found: Source | Dataset) -> Dataset:
-    """What was found, mended."""
-    return found if isinstance(found, Dataset) else cleaned(found, _name(found.path))
+def as_dataset(content: Source | Dataset) -> Dataset:
+    """The content of a file as a clean data set; a folder of our own format is one already."""
+    return content if isinstance(content, Dataset) else cleaned(content, _name(content.path))
 
 
-def format_of(found: Source | Dataset) -> str:
-    """What kind of file something was found in."""
-    return found.format if isinstance(found, Source) else folder.FORMAT
+def format_of(content: Source | Dataset) -> str:
+    """The name of the format that some content was read from."""
+    return content.format if isinstance(content, Source) else FOLDER_FORMAT
 
 
 def read(path: Path) -> Source | Dataset:
-    """What lies at a path, as it is.
+    """The unmodified content of a data file, or the data set in a folder of our own format.
 
     Raises:
-        BenchError: It leads nowhere, or to something that is in none of the formats.
+        BenchError: The path does not exist, or its content is in none of the supported formats.
     """
     try:
         if path.is_dir():
             return _read_folder(path)
         if not path.is_file():
-            raise _nothing_there(path)
+            raise _no_such_file(path)
         with path.open("rb") as file:
             start = file.read(len(hdf5.MAGIC))
     except OSError as error:
-        raise BenchError(f"{path}: expected a readable file, got {error.strerror}; check who may read it") from error
+        raise BenchError(f"{path}: expected a readable file, got {error.strerror}; check its permissions") from error
     if start == hdf5.MAGIC:
         raise BenchError(f"{path}: expected all sequences of a data set, got one; give the folder with the .csd files")
     content = safe_pickle.load(path)
-    return next(layout for layout in PICKLES if layout.matches(content)).read(path, content)
+    layout = next(layout for layout in PICKLE_LAYOUTS if layout.matches(content))
+    return layout.read(path, content)
 
 
-def _nothing_there(path: Path) -> BenchError:
-    known = any(str(path) == known.name for known in KNOWN)
-    remedy = f"; 'qamoe-bench data fetch {path}' says how to get that one" if known else ""
+def _no_such_file(path: Path) -> BenchError:
+    # Users may pass the name of a shared file without having downloaded it.
+    is_known = any(str(path) == known.name for known in KNOWN)
+    remedy = f"; 'qamoe-bench data fetch {path}' explains how to get it" if is_known else ""
     return BenchError(
         f"data {str(path)!r}: expected 'synthetic' or the path of a data file or folder; no such file{remedy}"
     )
 
 
 def _read_folder(path: Path) -> Source | Dataset:
-    if (path / folder.MANIFEST).exists():
+    if (path / MANIFEST).exists():
         return folder.read(path)
     if next(path.glob("*.csd"), None):
         return csd.read(path)
     raise BenchError(
-        f"{path}: expected a folder that 'qamoe-bench data convert' wrote, or one of .csd files, got another; name a "
-        "data file"
+        f"{path}: expected a folder written by 'qamoe-bench data convert' or a folder of .csd files, got another; "
+        "give the path of a data file"
     )
 
 
 def _name(path: Path) -> str:
+    """The name of the data set in a file: that of a known file, otherwise the file's own without its suffix."""
     known = known_file(path) if path.is_file() else None
     return known.name if known else path.resolve().stem

@@ -1,4 +1,4 @@
-"""What a reader finds in a file before anything is mended, in one vocabulary whatever the format.
+"""The content of a data file before cleaning, under the same keys for every format.
 
 text, audio, vision                              [N, T, D] or [N, D]; a modality may be absent
 text_lengths, audio_lengths, vision_lengths      [N], optional: valid frames, 0 where a sample lacks the modality
@@ -21,21 +21,29 @@ from qamoe_bench.errors import BenchError
 from qamoe_bench.vocabulary import MODALITIES
 
 LABELS = "regression_labels"
-KEYS = (*MODALITIES, *(f"{m}_lengths" for m in MODALITIES), "text_bert", LABELS, "id", "raw_text")
-"""What is read; all else is left alone."""
+BERT_TOKENS = "text_bert"
+_KEYS = (*MODALITIES, *(f"{m}_lengths" for m in MODALITIES), BERT_TOKENS, LABELS, "id", "raw_text")
+"""Keys that are read; all others are ignored."""
+
+# Lists may be nested as [N][T][D]; numbers lie one level below.
+_MAX_NESTING = 4
+
+# Bounds on keys of a hostile file that are quoted in one line.
+_MAX_QUOTED_KEYS = 30
+_MAX_QUOTED_LETTERS = 40
 
 
 @dataclass(frozen=True)
 class RawSplit:
-    """One split as the file has it; what has been read is taken out, to free its memory.
+    """One split as it is stored in the file; reading a key removes it, to free its memory.
 
     Attributes:
         path: The file.
         name: `train`, `valid` or `test`.
-        content: Key by key, in the vocabulary of this module.
-        size: How many bytes the file has; nothing that is read may stand for many times more.
-        remedy: What to do about a file in another layout.
-        called: What the file calls a key, where it is another name.
+        content: Values by key, with the keys of this module.
+        size: Size of the file in bytes; content that would expand to many times more is refused.
+        remedy: Advice for a file in another layout, the last part of error messages.
+        file_keys: The file's own name of a key, where it differs from the key of this module.
     """
 
     path: Path
@@ -43,44 +51,59 @@ class RawSplit:
     content: dict[object, object]
     size: int
     remedy: str
-    called: Mapping[str, str] = field(default_factory=dict)
+    file_keys: Mapping[str, str] = field(default_factory=dict)
 
     def wrong(self, key: str, expected: str, got: str, remedy: str = "") -> BenchError:
         """The one-line error for a key of this split."""
         return BenchError(
-            f"{self.path}: split {self.name!r}, key {self.called.get(key, key)!r}: expected {expected}, got {got}; "
+            f"{self.path}: split {self.name!r}, key {self.file_key(key)!r}: expected {expected}, got {got}; "
             f"{remedy or self.remedy}"
         )
 
+    def file_key(self, key: str) -> str:
+        """The name of a key in the file."""
+        return self.file_keys.get(key, key)
+
     def numbers(self, key: str, count: int | None = None) -> NDArray[Any]:
-        """Takes out an array of numbers, with `count` rows if that is known already."""
+        """Remove an array of numbers from the content and return it.
+
+        Args:
+            key: Key of the array.
+            count: The required number of rows, if it is known already.
+
+        Raises:
+            BenchError: The value is no array of numbers, or has another number of rows.
+        """
         value = self.content.pop(key)
-        # A few bytes can hold the same list again and again; as an array it would fill the memory.
-        if not isinstance(value, np.ndarray) and leaves(value, 4) > self.size:
-            raise self.wrong(key, "an array", "lists too deep or too repetitive", "store a NumPy array")
-        try:
-            array = np.asarray(value)
-        except (ValueError, OverflowError, TypeError):
-            raise self.wrong(key, "rows of one length", "rows of several lengths", "pad them with zeros") from None
+        array = self._as_array(key, value)
         if array.dtype.kind not in "fiu":
             items = {"U": "text", "S": "bytes", "O": "objects"}.get(array.dtype.kind, array.dtype.name)
             raise self.wrong(key, "numbers", f"{kind_of(value)} of {items}")
         if not (array.ndim and len(array)):
             raise self.wrong(key, "at least 2 samples", "none", "add samples or choose another file")
         if count not in (None, len(array)):
-            raise self.wrong(key, f"{count} samples as in {self.called.get(LABELS, LABELS)!r}", str(len(array)))
+            raise self.wrong(key, f"{count} samples as in {self.file_key(LABELS)!r}", str(len(array)))
         return array
+
+    def _as_array(self, key: str, value: object) -> NDArray[Any]:
+        # A few bytes can refer to the same list many times; as an array it would fill the memory.
+        if not isinstance(value, np.ndarray) and count_leaves(value, _MAX_NESTING) > self.size:
+            raise self.wrong(key, "an array", "lists too deep or too repetitive", "store a NumPy array")
+        try:
+            return np.asarray(value)
+        except (ValueError, OverflowError, TypeError):
+            raise self.wrong(key, "rows of one length", "rows of several lengths", "pad them with zeros") from None
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a reader found in a file.
+    """The content of a data file, as a reader returns it.
 
     Attributes:
-        format: What kind of file it is, in words.
-        path: Where it lies.
+        format: Name of the file format.
+        path: Path of the file or folder.
         splits: Train, valid and test.
-        notes: What the reader decided, one sentence each.
+        notes: Decisions of the reader, one sentence each.
     """
 
     format: str
@@ -90,59 +113,64 @@ class Source:
 
 
 def kind_of(value: object) -> str:
-    """The type of a value, as a message calls it."""
+    """The type of a value, as an error message names it."""
     return "array" if isinstance(value, np.ndarray) else type(value).__name__
 
 
-def leaves(value: object, depth: int) -> float:
-    """How many numbers and characters nested lists stand for; infinite where they are nested `depth` deep or deeper."""
-    counted: dict[tuple[int, int], float] = {}  # the same list may be there a thousand times
+def count_leaves(value: object, depth: int) -> float:
+    """The number of numbers and characters in nested lists; infinite where they are nested `depth` deep or deeper."""
+    # The same list may occur a thousand times, so each is counted once per depth. The values keep the ids alive.
+    counts: dict[tuple[int, int], float] = {}
 
-    def count(part: object, left: int) -> float:
+    def count(part: object, levels: int) -> float:
         if isinstance(part, str | bytes):
             return max(1, len(part))
         if isinstance(part, np.ndarray) and not part.dtype.hasobject:
             return part.nbytes if part.dtype.kind in "SU" else part.size
         if not isinstance(part, list | tuple | np.ndarray):
             return 1
-        if not left:
+        if not levels:
             return math.inf
-        if (id(part), left) not in counted:
+        if (id(part), levels) not in counts:
             items = part.flat if isinstance(part, np.ndarray) else part
-            counted[id(part), left] = sum(count(item, left - 1) for item in items)
-        return counted[id(part), left]
+            counts[id(part), levels] = sum(count(item, levels - 1) for item in items)
+        return counts[id(part), levels]
 
     return count(value, depth - 1)
 
 
-def names_in(content: Mapping[object, object]) -> list[str]:
-    """The keys that are text, as many and as much of them as a message can bear."""
-    return [k[:40] for k in content if isinstance(k, str)][:30]
+def text_keys(content: Mapping[object, object]) -> list[str]:
+    """The keys that are text, shortened to what fits into an error message."""
+    return [key[:_MAX_QUOTED_LETTERS] for key in content if isinstance(key, str)][:_MAX_QUOTED_KEYS]
 
 
-def listed(content: Mapping[object, object]) -> str:
-    """These names, for a message."""
-    return ", ".join(repr(name) for name in names_in(content)) or "no names"
+def quoted_keys(content: Mapping[object, object]) -> str:
+    """These keys as a quoted list, for an error message."""
+    return ", ".join(repr(name) for name in text_keys(content)) or "no names"
 
 
-def check_names(split: RawSplit, keys: tuple[str, ...]) -> None:
-    """Refuses a split without labels or features, or with a key that is nearly one of `keys`.
+def check_keys(split: RawSplit) -> None:
+    """Check the keys of a split, because a misspelt optional key would silently be ignored.
 
-    A misspelt key would be an absent one, and nobody would notice.
+    Raises:
+        BenchError: Labels or all features are missing, or a key differs from one of `_KEYS` by a few letters.
     """
     content = split.content
     if LABELS not in content:
-        raise split.wrong(LABELS, "labels", listed(content), hint(LABELS, content, split.remedy))
+        remedy = rename_hint(LABELS, content, split.remedy)
+        raise split.wrong(LABELS, "labels", quoted_keys(content), remedy)
     if not any(m in content for m in MODALITIES):
-        got = listed(content)
-        raise split.wrong("text", "at least one of text, audio and vision", got, hint("text", content, split.remedy))
-    for key in names_in(content):
-        near = get_close_matches(key.lower(), [k for k in keys if k not in content], n=1, cutoff=0.8)
-        if near and key not in keys:
-            raise split.wrong(near[0], "this name", repr(key), f"rename it to {near[0]!r}, or to something else")
+        remedy = rename_hint("text", content, split.remedy)
+        raise split.wrong("text", "at least one of text, audio and vision", quoted_keys(content), remedy)
+
+    absent = [key for key in _KEYS if key not in content]
+    for key in text_keys(content):
+        similar = get_close_matches(key.lower(), absent, n=1, cutoff=0.8)
+        if similar and key not in _KEYS:
+            raise split.wrong(similar[0], "this name", repr(key), f"rename it to {similar[0]!r}, or to something else")
 
 
-def hint(wanted: str, content: Mapping[object, object], remedy: str) -> str:
-    """What to do about a name that is not there."""
-    near = get_close_matches(wanted, names_in(content), n=1, cutoff=0.5)
-    return f"rename {near[0]!r} to {wanted!r}" if near else remedy
+def rename_hint(wanted: str, content: Mapping[object, object], remedy: str) -> str:
+    """Advice for a missing key: rename a similar one if there is one, otherwise `remedy`."""
+    similar = get_close_matches(wanted, text_keys(content), n=1, cutoff=0.5)
+    return f"rename {similar[0]!r} to {wanted!r}" if similar else remedy

@@ -20,13 +20,13 @@ HALF = len(CONTENT) // 2
 
 
 class Server(ThreadingHTTPServer):
-    """Serves CONTENT; how depends on the path, and what was asked for is kept."""
+    """Serves CONTENT in a way that depends on the path, and records the requests."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.asked: list[tuple[str, str]] = []
+        self.requests: list[tuple[str, str]] = []
         self.stop = threading.Event()
 
     @property
@@ -42,7 +42,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         wanted = self.headers.get("Range", "")
-        self.server.asked.append((self.path, wanted))
+        self.server.requests.append((self.path, wanted))
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
         getattr(self, self.path.strip("/").replace("-", "_"))(start)
 
@@ -104,13 +104,13 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    found = Server()
-    thread = threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.02})
+    running = Server()
+    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
-    yield found
-    found.stop.set()
-    found.shutdown()
-    found.server_close()
+    yield running
+    running.stop.set()
+    running.shutdown()
+    running.server_close()
     thread.join()
 
 
@@ -124,23 +124,23 @@ def refusal(url: str, target: Path) -> str:
     return line
 
 
-@pytest.mark.parametrize("how", ["good", "redirected", "without-ranges"])
-def test_the_file_comes_and_nothing_else(how: str, server: Server, tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
+@pytest.mark.parametrize("behaviour", ["good", "redirected", "without-ranges"])
+def test_the_file_comes_and_nothing_else(behaviour: str, server: Server, tmp_path: Path) -> None:
+    progress: list[tuple[int, int]] = []
     target = tmp_path / "new" / "file.pkl"
-    download(f"{server.url}/{how}", SHA256, target, tick=lambda *numbers: told.append(numbers))
+    download(f"{server.url}/{behaviour}", SHA256, target, tick=lambda *numbers: progress.append(numbers))
     assert target.read_bytes() == CONTENT
     assert [p.name for p in target.parent.iterdir()] == ["file.pkl"]
-    assert told[-1] == (len(CONTENT), len(CONTENT))
+    assert progress[-1] == (len(CONTENT), len(CONTENT))
 
 
 def test_a_download_goes_on_where_it_broke_off(server: Server, tmp_path: Path) -> None:
     target = tmp_path / "file.pkl"
     line = refusal(f"{server.url}/truncated", target)
-    assert f"got a part of it; {HALF} bytes are kept, and the same command goes on from there" in line
+    assert f"got a part of it; {HALF} bytes are kept, run the command again to resume" in line
     download(f"{server.url}/truncated", SHA256, target)
     assert target.read_bytes() == CONTENT
-    assert server.asked == [("/truncated", ""), ("/truncated", f"bytes={HALF}-")]
+    assert server.requests == [("/truncated", ""), ("/truncated", f"bytes={HALF}-")]
 
 
 def test_a_download_begins_again_when_the_server_knows_no_ranges(server: Server, tmp_path: Path) -> None:
@@ -163,28 +163,28 @@ def test_what_was_kept_is_finished_or_thrown_away(kept: bytes, server: Server, t
 BAD = {
     "stalled": "nothing for too long",
     "silent": "nothing for too long",
-    "corrupted": "got another; none of it was kept",
-    "circular": "redirects without end",
+    "corrupted": "got another, which was deleted",
+    "circular": "too many redirects",
     "elsewhere": "a redirect to something that is no web address",
     "absent": "status 404",
     "broken": "status 503",
 }
 
 
-@pytest.mark.parametrize("how", BAD)
-def test_a_bad_answer_ends_in_one_line(how: str, server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("behaviour", BAD)
+def test_a_bad_answer_ends_in_one_line(behaviour: str, server: Server, tmp_path: Path) -> None:
     start = time.monotonic()
-    assert BAD[how] in refusal(f"{server.url}/{how}", tmp_path / "file.pkl")
+    assert BAD[behaviour] in refusal(f"{server.url}/{behaviour}", tmp_path / "file.pkl")
     assert time.monotonic() - start < 10  # not the server's twenty seconds
     kept = [p.name for p in tmp_path.iterdir()]
-    assert kept == (["file.pkl.part"] if how == "stalled" else [])
+    assert kept == (["file.pkl.part"] if behaviour == "stalled" else [])
 
 
 def test_no_server_ends_in_one_line(tmp_path: Path) -> None:
     server = Server()
     url = server.url
     server.server_close()
-    assert "no connection, or one that broke off; try again, or elsewhere" in refusal(f"{url}/good", tmp_path / "x")
+    assert "no connection, or one that was interrupted; try again later" in refusal(f"{url}/good", tmp_path / "x")
 
 
 # The command.
@@ -207,7 +207,7 @@ def test_fetch_gets_the_file_once(
         done = bench(command, capsys, monkeypatch)
         assert (done.code, done.out) == (0, f"{tmp_path / 'tiny.pkl'}\n"), done.err
         assert "is tiny, as its SHA-256 says" in done.err
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
     assert bench(("data", "fetch", "tiny", "--to", tmp_path), capsys, monkeypatch).code == 0
 
 
@@ -217,17 +217,17 @@ def test_fetch_says_how_to_get_a_file_and_checks_one(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     line = bench(("data", "fetch", "tiny"), capsys, monkeypatch).refusal()
-    assert "get TINY/tiny.pkl as https://example.org says" in line
+    assert "get TINY/tiny.pkl as https://example.org explains" in line
     assert SHA256 in line
     (tmp_path / "mine.pkl").write_bytes(CONTENT)
     assert bench(("data", "fetch", "tiny", "--from", "mine.pkl"), capsys, monkeypatch).code == 0
     (tmp_path / "mine.pkl").write_bytes(CONTENT[:-1])
     assert (
-        "it is another file or a part of it"
+        "it is another file or incomplete"
         in bench(("data", "fetch", "tiny", "--from", "mine.pkl"), capsys, monkeypatch).refusal()
     )
     assert (
-        "expected a file that can be read"
+        "expected a readable file"
         in bench(("data", "fetch", "tiny", "--from", "absent"), capsys, monkeypatch).refusal()
     )
     assert "did you mean 'tiny'?" in bench(("data", "fetch", "tiney"), capsys, monkeypatch).refusal()
@@ -243,11 +243,11 @@ def test_fetch_leaves_a_file_of_the_same_name_alone(
     assert (tmp_path / "tiny.pkl").read_bytes() == b"mine"
 
 
-def test_a_known_name_without_its_file_is_told_how_to_get_it(
+def test_a_known_name_without_its_file_is_refused_with_a_hint_how_to_get_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = bench(("data", "inspect", "mosi-aligned"), capsys, monkeypatch).refusal()
-    assert line.endswith("no such file; 'qamoe-bench data fetch mosi-aligned' says how to get that one")
+    assert line.endswith("no such file; 'qamoe-bench data fetch mosi-aligned' explains how to get it")
 
 
 def test_known_files_have_hashes_of_their_own() -> None:

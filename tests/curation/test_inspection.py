@@ -14,7 +14,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from qamoe_bench.cli import protocol as cli_protocol
-from qamoe_bench.curation.protocol_effect import chapter, measure, picture, telling_sample
+from qamoe_bench.curation.protocol_effect import measure
+from qamoe_bench.curation.protocol_picture import picture, telling_sample
+from qamoe_bench.curation.protocol_tables import protocol_chapter
 from qamoe_bench.data.dataset import Dataset, Split
 from qamoe_bench.data.synthetic.synthetic import synthetic
 from qamoe_bench.errors import BenchError
@@ -34,16 +36,15 @@ def by_hand(token_ids: Mapping[str, int] = MappingProxyType({})) -> TestSet:
 
     def split(name: str, text: list[list[float]], audio: list[list[float]]) -> Split:
         values = {"text": text, "audio": audio}
-        frames = {m: max(map(len, rows)) for m, rows in values.items()}
-        return Split(
-            ids=tuple(f"{name}{i}" for i in range(len(text))),
-            target=torch.arange(float(len(text))),
-            features={
-                m: torch.tensor([row + [0.0] * (frames[m] - len(row)) for row in rows])[..., None]
-                for m, rows in values.items()
-            },
-            lengths={m: torch.tensor([len(row) for row in rows]) for m, rows in values.items()},
-        )
+        features = {}
+        lengths = {}
+        for m, rows in values.items():
+            longest = max(map(len, rows))
+            padded = [row + [0.0] * (longest - len(row)) for row in rows]
+            features[m] = torch.tensor(padded)[..., None]  # (N, T, 1)
+            lengths[m] = torch.tensor([len(row) for row in rows])
+        ids = tuple(f"{name}{i}" for i in range(len(text)))
+        return Split(ids, torch.arange(float(len(text))), features, lengths)
 
     fitting = [split(name, [[-1.0], [3.0]], [[0.0], [2.0]]) for name in ("train", "valid")]
     test = split("test", [[3.0, 1.0, 3.0], [5.0]], [[], [1.0, 2.0]])
@@ -52,9 +53,9 @@ def by_hand(token_ids: Mapping[str, int] = MappingProxyType({})) -> TestSet:
 
 
 def row(frame: pd.DataFrame, condition: str, modality: str) -> dict[str, float]:
-    found = frame[(frame["condition"] == condition) & (frame["modality"] == modality)]
-    assert len(found) == 1
-    return {name: float(found[name].iloc[0]) for name in ("missing", "frames", "fully", "snr")}
+    rows = frame[(frame["condition"] == condition) & (frame["modality"] == modality)]
+    assert len(rows) == 1
+    return {name: float(rows[name].iloc[0]) for name in ("missing", "frames", "fully", "snr")}
 
 
 def test_a_shift_worked_out_by_hand() -> None:
@@ -106,13 +107,14 @@ def test_fully_observed_samples_follow_the_closed_form(embedded: TestSet) -> Non
     protocol = load_protocol("random-missing")
     frame = measure(embedded, protocol)
     for condition in protocol.conditions:
-        found, eta = row(frame, condition.name, "text"), condition.levels["eta"]
+        measured = row(frame, condition.name, "text")
+        eta = condition.levels["eta"]
         share = (1 - eta) ** 3
-        assert found["fully"] == pytest.approx(share, abs=4 * (share * (1 - share) / len(embedded.ids)) ** 0.5)
+        assert measured["fully"] == pytest.approx(share, abs=4 * (share * (1 - share) / len(embedded.ids)) ** 0.5)
         # A modality that would be lost with all others (η³) is kept one time in three.
         expected = eta - eta**3 / 3
-        assert found["missing"] == pytest.approx(expected, abs=4 * (expected / len(embedded.ids)) ** 0.5)
-        assert found["snr"] == np.inf
+        assert measured["missing"] == pytest.approx(expected, abs=4 * (expected / len(embedded.ids)) ** 0.5)
+        assert measured["snr"] == np.inf
 
 
 def test_gaussian_noise_has_the_ratio_that_its_level_says(embedded: TestSet) -> None:
@@ -128,22 +130,24 @@ def test_gaussian_noise_has_the_ratio_that_its_level_says(embedded: TestSet) -> 
 
 def test_the_chapter_says_what_the_protocol_is(tiny: Dataset) -> None:
     protocol = load_protocol("msa-robustness")
-    found = chapter(TestSet(tiny, 7, CPU), protocol)
-    text = plain_text([found])
+    chapter = protocol_chapter(TestSet(tiny, 7, CPU), protocol)
+    text = plain_text([chapter])
     for words in ("msa-robustness on tiny", protocol.title, protocol.digest, "20 test samples", "seed 7"):
         assert words in text
-    steps, points, *measured = found.tables
+    steps, points, *measured = chapter.tables
     assert steps.rows[0] == ("1 modality-missing", "text-missing", "audio-missing", "vision-missing")
     assert steps.notes[0].startswith("1 rate, keep_one = false: the whole modality")
     assert "multiplied by one N(0, 1) number" in steps.notes[1]
     assert points.rows[1] == ("text missing", "text-missing=0.3")
-    assert all([r[0] for r in table.rows] == list(protocol.points) for table in measured)
-    assert all(len(r) == len(table.header) for table in found.tables for r in table.rows)
+    for table in measured:
+        assert [cells[0] for cells in table.rows] == list(protocol.points)
+    for table in chapter.tables:
+        assert all(len(cells) == len(table.header) for cells in table.rows)
 
 
 @pytest.mark.parametrize(("name", "rows"), [("clean", 1), ("fixed-missing", 7), ("mixed", 64)])
 def test_there_is_a_row_for_each_condition(tiny: Dataset, name: str, rows: int) -> None:
-    *_, modalities, frames, ratios = chapter(TestSet(tiny, 1, CPU), load_protocol(name)).tables
+    *_, modalities, frames, ratios = protocol_chapter(TestSet(tiny, 1, CPU), load_protocol(name)).tables
     assert len(modalities.rows) == len(frames.rows) == len(ratios.rows) == rows
     assert modalities.rows[0][1:] == ("0.0",) * 4
     assert frames.rows[0][1:] == (*("0.0",) * 4, "100.0")
@@ -157,7 +161,7 @@ def test_there_is_a_row_for_each_condition(tiny: Dataset, name: str, rows: int) 
 @pytest.mark.parametrize("name", ["mixed", "msa-robustness", "lnln-missing"])
 def test_nothing_is_cut_off_on_a_terminal_of_80_columns(tiny: Dataset, name: str) -> None:
     console = Console(file=io.StringIO(), width=80)
-    print_chapters([chapter(TestSet(tiny, 1, CPU), load_protocol(name))], console)
+    print_chapters([protocol_chapter(TestSet(tiny, 1, CPU), load_protocol(name))], console)
     assert "…" not in console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -167,7 +171,8 @@ def lost(test: TestSet, protocol: Protocol, sample: int) -> int:
 
 
 def test_the_sample_to_look_at_is_the_first_in_which_most_happens(tiny: Dataset) -> None:
-    test, protocol = TestSet(tiny, 1, CPU), load_protocol("random-missing")
+    test = TestSet(tiny, 1, CPU)
+    protocol = load_protocol("random-missing")
     sample = telling_sample(test, protocol)
     assert lost(test, protocol, sample) == 2
     assert all(lost(test, protocol, earlier) < 2 for earlier in range(sample))
@@ -175,19 +180,21 @@ def test_the_sample_to_look_at_is_the_first_in_which_most_happens(tiny: Dataset)
 
 
 def test_the_picture_shows_what_a_model_would_see(tiny: Dataset) -> None:
-    test, protocol = TestSet(tiny, 1, CPU), load_protocol("mixed")
-    found = picture(test, protocol)
-    assert (found.columns[0], found.columns[-1]) == ("λ = 0\nη = 0", "λ = 0.7\nη = 0.7")
-    assert len(found.columns) == 8
+    test = TestSet(tiny, 1, CPU)
+    protocol = load_protocol("mixed")
+    drawn = picture(test, protocol)
+    assert (drawn.columns[0], drawn.columns[-1]) == ("λ = 0\nη = 0", "λ = 0.7\nη = 0.7")
+    assert len(drawn.columns) == 8
     sample = telling_sample(test, protocol)
-    assert f"test sample {test.ids[sample]}," in found.heading[1]
-    assert found.heading[1].endswith("8 of 64 conditions")
-    strip, clean = found.strips["audio"], test.clean.features["audio"][sample]
+    assert f"test sample {test.ids[sample]}," in drawn.heading[1]
+    assert drawn.heading[1].endswith("8 of 64 conditions")
+    strip = drawn.strips["audio"]
+    clean = test.clean.features["audio"][sample]
     expected = (clean - test.reference.mean["audio"]) / test.reference.std["audio"]
     np.testing.assert_array_equal(strip.values[0], expected.numpy())
     assert strip.length == test.clean.lengths["audio"][sample]
     assert not strip.lost[0].any()
-    assert draw_picture(found) == draw_picture(picture(test, protocol))
+    assert draw_picture(drawn) == draw_picture(picture(test, protocol))
 
 
 COMMAND = typer.Typer()
@@ -201,7 +208,8 @@ def show(*arguments: str) -> str:
 
 
 def test_the_command_prints_and_draws(write_pickle: Callable[..., Path], tmp_path: Path) -> None:
-    data, plot = str(write_pickle()), tmp_path / "p.png"
+    data = str(write_pickle())
+    plot = tmp_path / "p.png"
     out = show("random-missing", "--data", data, "--plot", str(plot))
     assert "random-missing on tiny" in out
     assert "eta=0.7" in out
@@ -223,12 +231,12 @@ def test_the_command_reads_a_users_own_file(write_pickle: Callable[..., Path], t
         (("clean", "--plot", "p.pdf"), "let it end in .png"),
     ],
 )
-def test_mistakes_are_told_in_one_line(arguments: tuple[str, ...], words: str) -> None:
+def test_mistakes_are_reported_in_one_line(arguments: tuple[str, ...], words: str) -> None:
     with pytest.raises(BenchError, match=words):
         show(*arguments)
 
 
-def test_a_plot_that_cannot_be_written_is_told_before_anything_is_printed(
+def test_a_plot_that_cannot_be_written_is_reported_before_anything_is_printed(
     write_pickle: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(BenchError, match="cannot write"):

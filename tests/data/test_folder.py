@@ -29,20 +29,20 @@ def tiny() -> Dataset:
 
 def test_everything_comes_back_when_converted(tiny: Dataset, tmp_path: Path) -> None:
     digest = convert.write(tiny, tmp_path / "data", {"file": "x"})
-    found = read_dataset(tmp_path / "data")
-    assert found.digest == digest == tiny.digest
-    assert (found.name, found.notes, found.label_range) == (tiny.name, tiny.notes, tiny.label_range)
+    converted = read_dataset(tmp_path / "data")
+    assert converted.digest == digest == tiny.digest
+    assert (converted.name, converted.notes, converted.label_range) == (tiny.name, tiny.notes, tiny.label_range)
     for name, split in tiny.splits.items():
-        again = found.splits[name]
+        again = converted.splits[name]
         assert (again.ids, again.raw_text, again.modalities) == (split.ids, split.raw_text, split.modalities)
         assert torch.equal(again.target, split.target)
         for m in split.modalities:
             assert torch.equal(again.features[m], split.features[m])
             assert torch.equal(again.lengths[m], split.lengths[m])
     for m, std in tiny.spec.feature_std.items():
-        assert torch.equal(found.spec.feature_std[m], std)
-        assert torch.equal(found.reference.pool[m], tiny.reference.pool[m])
-    convert.write(found, tmp_path / "again", {"file": "x"})
+        assert torch.equal(converted.spec.feature_std[m], std)
+        assert torch.equal(converted.reference.pool[m], tiny.reference.pool[m])
+    convert.write(converted, tmp_path / "again", {"file": "x"})
     for path in (tmp_path / "data").iterdir():
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
 
@@ -88,7 +88,7 @@ def test_a_killed_conversion_leaves_nothing_that_opens_and_is_cleared_away(tiny:
     assert done.returncode == -signal.SIGKILL
     (left,) = tmp_path.iterdir()
     assert left.name.startswith(".data.")
-    with pytest.raises(BenchError, match="expected a folder that"):
+    with pytest.raises(BenchError, match="expected a folder written by 'qamoe-bench data convert'"):
         read_dataset(left)
     live = tmp_path / left.name.replace(f".{left.name.split('.')[-3]}.", f".{os.getpid()}.")
     live.mkdir()  # of a process that is still at work
@@ -99,7 +99,7 @@ def test_a_killed_conversion_leaves_nothing_that_opens_and_is_cleared_away(tiny:
 def test_what_is_there_already_is_left_alone(tiny: Dataset, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "mine").touch()
-    with pytest.raises(BenchError, match="expected a place where nothing is yet"):
+    with pytest.raises(BenchError, match="expected a new or empty folder"):
         convert.write(tiny, tmp_path / "data", {})
     assert [p.name for p in (tmp_path / "data").iterdir()] == ["mine"]
 
@@ -117,13 +117,16 @@ def test_changes_of_a_mapped_array_reach_no_file(tmp_path: Path) -> None:
 
 
 def test_pages_are_given_back_when_they_are_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows, width, limit = 64, 2**18, 2**23
+    rows = 64
+    width = 2**18
+    limit = 2**23
     (tmp_path / "x").write_bytes(np.arange(rows * width, dtype=np.float32).tobytes())  # 64 MiB
     monkeypatch.setattr(mapped, "RELEASE", limit)
     arrays = MappedArrays()
     arrays.add("text", tmp_path / "x", 0, torch.float32, (rows, width))
-    before, most = mapped._resident_files(), 0
+    before = mapped._resident_file_bytes()
+    most = 0
     for row in range(rows):
         assert arrays["text"][row].sum() > 0
-        most = max(most, mapped._resident_files() - before)
+        most = max(most, mapped._resident_file_bytes() - before)
     assert 2**20 < most < 2 * limit + 2**22

@@ -29,9 +29,9 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 def predictions(run: Bench, data: Path, results: Path, *models: str) -> dict[str, pd.DataFrame]:
     """What models predict under a protocol after one epoch, by the name of the cell's file."""
-    asked = [word for model in models for word in ("--model", model)]
+    options = [word for model in models for word in ("--model", model)]
     protocol = ("--protocol", "random-missing", "--regime", "clean", "--seeds", "1", "--jobs", "1")
-    done = run("run", *protocol, "--data", data, "--results", results, *asked)
+    done = run("run", *protocol, "--data", data, "--results", results, *options)
     assert done.code == 0, done.err
     return {c.cell.file_name: c.predictions for c in Store(results).cells()}
 
@@ -44,11 +44,12 @@ def assert_equal(first: dict[str, pd.DataFrame], second: dict[str, pd.DataFrame]
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_file_is_looked_at_converted_and_run(name: str, run: Bench, tmp_path: Path) -> None:
-    path, converted = FORMATS[name](tmp_path), tmp_path / "out" / "data"
+    path = FORMATS[name](tmp_path)
+    converted = tmp_path / "out" / "data"
     looked = run("data", "inspect", path, "--json")
     assert looked.code == 0, looked.err
-    found = json.loads(looked.out)
-    assert {f["split"] for f in found["features"]} == {*SPLITS}
+    inspected = json.loads(looked.out)
+    assert {f["split"] for f in inspected["features"]} == {*SPLITS}
     assert path.name in run("data", "inspect", path).out
     done = run("data", "convert", path, converted)
     assert done.code == 0, done.err
@@ -56,7 +57,11 @@ def test_a_file_is_looked_at_converted_and_run(name: str, run: Bench, tmp_path: 
     assert f"wrote {converted}" in done.err
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["data"]
     again = json.loads(run("data", "inspect", converted, "--json").out)
-    assert (again["digest"], again["name"], again["notes"]) == (found["digest"], found["name"], found["notes"])
+    assert (again["digest"], again["name"], again["notes"]) == (
+        inspected["digest"],
+        inspected["name"],
+        inspected["notes"],
+    )
     models = ("mean", "late-fusion:train.epochs=1,train.selection_window=1")
     assert_equal(
         predictions(run, path, tmp_path / "as-it-is", *models),
@@ -88,8 +93,10 @@ def test_float16_is_kept_and_words_and_tokens_are_known_when_the_file_has_them(t
 
 
 def test_multibench_is_read_like_the_same_samples_padded_at_the_back(tmp_path: Path) -> None:
-    data, expected = read_dataset(write_multibench(tmp_path)), make_dataset()
-    split, same = data.splits["test"], expected.splits["test"]
+    data = read_dataset(write_multibench(tmp_path))
+    expected = make_dataset()
+    split = data.splits["test"]
+    same = expected.splits["test"]
     assert split.ids[0] == "test0$_$0.5$_$2.5"
     assert split.lengths["text"][1] == 0
     torch.testing.assert_close(split.target, same.target)
@@ -97,11 +104,12 @@ def test_multibench_is_read_like_the_same_samples_padded_at_the_back(tmp_path: P
         rows = [0, *range(2, 20)] if m == "text" else [*range(20)]
         assert torch.equal(split.features[m][rows], same.features[m][rows])
         assert torch.equal(split.lengths[m][rows], same.lengths[m][rows])
-    assert "train: 1 sample has no text and stayed, as in MulT; MultiBench drops such." in data.notes
+    assert "train: samples without text: 1. They are kept, as in MulT; MultiBench drops them." in data.notes
 
 
 def test_mag_tuples_are_padded_and_their_words_kept(tmp_path: Path) -> None:
-    data, expected = read_dataset(write_mag(tmp_path)), make_dataset().splits["test"]
+    data = read_dataset(write_mag(tmp_path))
+    expected = make_dataset().splits["test"]
     split = data.splits["test"]
     assert split.modalities == ("audio", "vision")
     assert split.ids[3] == "test3[3]"
@@ -114,7 +122,8 @@ def test_sequences_are_aligned_to_words_by_averaging(tmp_path: Path) -> None:
     data = read_dataset(write_csd(tmp_path))
     assert {name: len(split) for name, split in data.splits.items()} == {n: 4 * len(v) for n, v in FOLDS.items()}
     split = data.splits["test"]
-    row, video = 6, csd_video("g")  # the third segment of the second video: words 6 to 8, of which 7 is a pause
+    row = 6
+    video = csd_video("g")  # the third segment of the second video: words 6 to 8, of which 7 is a pause
     assert split.ids[row] == "g[2]"
     assert split.raw_text[row] == "well was"
     assert split.target[4 + 2] == video["Opinion Segment Labels"][0][2, 0]

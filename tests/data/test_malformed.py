@@ -1,4 +1,4 @@
-"""Whatever is wrong with a data file, the command says so in one line, exits with 2 and leaves nothing behind."""
+"""A malformed data file is refused in one line with exit status 2, and no files are created."""
 
 import json
 import pickle
@@ -25,7 +25,7 @@ def content_of(path: Path) -> Any:
 
 
 def changed(write: Make, change: Callable[[Any], object]) -> Make:
-    """A file whose content `change` had its way with."""
+    """A file whose content is modified by `change`."""
 
     def make(folder: Path) -> Path:
         path = write(folder)
@@ -45,7 +45,7 @@ def with_bytes(content: bytes) -> Make:
 
 
 def cut(write: Make, share: float, file: str = "") -> Make:
-    """A file of which only the first part is there."""
+    """A file that is truncated to its first part."""
 
     def make(folder: Path) -> Path:
         path = write(folder)
@@ -70,7 +70,7 @@ def endless() -> list[Any]:
 
 
 def bomb(depth: int = 24) -> list[Any]:
-    """A few bytes that stand for 2 to the power of `depth` numbers."""
+    """A few bytes that expand to 2 to the power of `depth` numbers."""
     value: list[Any] = [1.0, 2.0]
     for _ in range(depth):
         value = [value, value]
@@ -81,6 +81,13 @@ def zipped(folder: Path) -> Path:
     with zipfile.ZipFile(folder / "data.zip", "w") as archive:
         archive.writestr("../../outside.txt", "x")
     return folder / "data.zip"
+
+
+def one_sample(folder: Path) -> Path:
+    content = mmsa_content()
+    for part in content.values():
+        part.update({key: values[:1] for key, values in part.items()})
+    return dump(folder / "one.pkl", content)
 
 
 LONG = "word " * 20_000
@@ -116,9 +123,7 @@ PICKLES: Mapping[str, Make] = {
     "a split too few": changed(write_mmsa, lambda content: content.pop("test")),
     "a misspelt modality": changed(write_mmsa, lambda c: [p.update(visions=p.pop("vision")) for p in c.values()]),
     "another width in one split": changed(write_mmsa, lambda c: c["test"].update(audio=np.ones((20, 6, 9)))),
-    "one sample": lambda folder: dump(
-        folder / "one.pkl", {n: {k: v[:1] for k, v in part.items()} for n, part in mmsa_content().items()}
-    ),
+    "one sample": one_sample,
     "tuples of two": changed(write_mag, lambda c: c.update(train=[sample[:2] for sample in c["train"]])),
     "a word without a frame": changed(
         write_mag, lambda c: c["dev"].insert(0, ((["a", "b"], np.ones((1, 3)), np.ones((2, 3))), 0.5, "x[0]"))
@@ -138,11 +143,12 @@ PICKLES: Mapping[str, Make] = {
 # Computational sequences.
 
 
-AUDIO, LABELS = "CMU_TINY_COVAREP.csd", "CMU_TINY_Opinion_Labels.csd"
+AUDIO = "CMU_TINY_COVAREP.csd"
+LABELS = "CMU_TINY_Opinion_Labels.csd"
 
 
 def csd(file: str, change: Callable[[h5py.File, Path], object]) -> Make:
-    """Sequences of which `change` had its way with one."""
+    """Sequences one of which is modified by `change`."""
 
     def make(folder: Path) -> Path:
         place = write_csd(folder)
@@ -162,7 +168,7 @@ def relinked(link: Callable[[Path], object]) -> Make:
 
 
 def remade(**options: Any) -> Make:
-    """Features of one video made anew."""
+    """Features of one video, created again with other options."""
 
     def change(opened: h5py.File, folder: Path) -> None:
         del opened["COVAREP/data/a/features"]
@@ -248,9 +254,9 @@ SEQUENCES: Mapping[str, Make] = {
 def manifest(change: Callable[[dict[str, Any]], object]) -> Make:
     def make(folder: Path) -> Path:
         place = write_converted(folder)
-        told = json.loads((place / "manifest.json").read_text(encoding="utf-8"))
-        change(told)
-        (place / "manifest.json").write_text(json.dumps(told), encoding="utf-8")
+        content = json.loads((place / "manifest.json").read_text(encoding="utf-8"))
+        change(content)
+        (place / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
         return place
 
     return make
@@ -303,19 +309,19 @@ FOLDERS: Mapping[str, Make] = {
     "a manifest nested without end": in_folder(
         lambda place: (place / "manifest.json").write_text('{"a":' * 99_999, encoding="utf-8")
     ),
-    "a later schema": manifest(lambda told: told.update(schema=99)),
-    "another format": manifest(lambda told: told.update(format="x")),
-    "a split that is not told": manifest(lambda told: told["splits"].pop("valid")),
+    "a later schema": manifest(lambda content: content.update(schema=99)),
+    "another format": manifest(lambda content: content.update(format="x")),
+    "a missing split": manifest(lambda content: content["splits"].pop("valid")),
     "a changed label": in_folder(flip("test.labels.npy")),
     "a changed feature": in_folder(flip("train.audio.npy")),
     "a changed id": in_folder(flip("valid.id.json")),
     "half an array": cut(write_converted, 0.5, "train.vision.npy"),
     "an array of objects": in_folder(objects),
     "a link out of the folder": in_folder(linked),
-    "another shape": manifest(lambda told: told["splits"]["train"]["arrays"]["text"].update(shape=[2**40, 4, 5])),
-    "another type": manifest(lambda told: told["splits"]["train"]["arrays"]["text"].update(dtype="object")),
-    "another digest": manifest(lambda told: told.update(digest="0" * 64)),
-    "another label range": manifest(lambda told: told.update(label_range=[-1, 1])),
+    "another shape": manifest(lambda content: content["splits"]["train"]["arrays"]["text"].update(shape=[2**40, 4, 5])),
+    "another type": manifest(lambda content: content["splits"]["train"]["arrays"]["text"].update(dtype="object")),
+    "another digest": manifest(lambda content: content.update(digest="0" * 64)),
+    "another label range": manifest(lambda content: content.update(label_range=[-1, 1])),
 }
 
 MALFORMED = {**PICKLES, **SEQUENCES, **FOLDERS}
@@ -345,7 +351,8 @@ def test_there_are_many_of_them() -> None:
 def test_it_is_refused_in_one_line_and_leaves_nothing(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, before = MALFORMED[kind](tmp_path), {*tmp_path.rglob("*")}
+    path = MALFORMED[kind](tmp_path)
+    before = {*tmp_path.rglob("*")}
     monkeypatch.chdir(tmp_path)
     for command in (("data", "inspect", path), ("data", "convert", path, tmp_path / "out" / "put")):
         with at_most(LONGEST_S):
@@ -363,7 +370,8 @@ def test_it_is_refused_in_one_line_and_leaves_nothing(
 def test_a_checkpoint_that_is_no_safetensors_file_is_refused(
     content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, checkpoint = write_mmsa(tmp_path), tmp_path / "weights.safetensors"
+    data = write_mmsa(tmp_path)
+    checkpoint = tmp_path / "weights.safetensors"
     checkpoint.write_bytes(content)
     words = ("run", "--protocol", "clean", "--model", "late-fusion", "--data", data, "--checkpoint", checkpoint)
     done = bench((*words, "--results", tmp_path / "results"), capsys, monkeypatch)

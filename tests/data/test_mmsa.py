@@ -17,7 +17,8 @@ from qamoe_bench.errors import BenchError
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data"
 COUNTS = {"train": 5, "valid": 3, "test": 4}
-FRAMES, WIDTH = 6, 2
+FRAMES = 6
+WIDTH = 2
 
 Content = dict[str, Any]
 Change = Callable[[Content], object]
@@ -43,7 +44,7 @@ def split(samples: int) -> Content:
 
 
 def write(tmp_path: Path, change: Change | None = None) -> Path:
-    """A file of three splits, each of which `change` had its way with."""
+    """A file of three splits, each modified by `change`."""
     content = {name: split(samples) for name, samples in COUNTS.items()}
     for part in content.values():
         if change:
@@ -115,7 +116,8 @@ def test_arrays_are_read_when_they_are_nested_lists(tmp_path: Path) -> None:
             part[key] = part[key].tolist()
         part["vision"] = list(part["vision"])
 
-    got, expected = read(tmp_path, as_lists), read(tmp_path)
+    got = read(tmp_path, as_lists)
+    expected = read(tmp_path)
     for m in ("text", "audio", "vision"):
         assert torch.equal(got.splits["train"].features[m], expected.splits["train"].features[m])
     assert torch.equal(got.splits["train"].target, expected.splits["train"].target)
@@ -187,7 +189,7 @@ def test_ids_are_row_numbers_when_absent(tmp_path: Path) -> None:
 def test_ids_become_unique_and_noted_when_repeated(tmp_path: Path) -> None:
     data = read(tmp_path, setting("id", lambda n: ["a"] * n))
     assert data.splits["test"].ids == ("a", "a#2", "a#3", "a#4")
-    assert data.notes[0] == "train: 4 samples had the id of an earlier one and got a number behind it."
+    assert data.notes[0] == "train: 4 samples repeated an earlier id and were numbered."
 
 
 # What is mended.
@@ -238,8 +240,8 @@ def test_frame_of_zeros_counts_when_frames_follow_it(tmp_path: Path) -> None:
     assert data.notes == ()
 
 
-@pytest.mark.parametrize("told", [False, True])
-def test_padding_moves_to_the_back_when_it_is_at_the_front(told: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stored", [False, True])
+def test_padding_moves_to_the_back_when_it_is_at_the_front(stored: bool, tmp_path: Path) -> None:
     lengths = [2, 6, 3, 0, 1]
 
     def pad_front(part: Content) -> None:
@@ -247,7 +249,7 @@ def test_padding_moves_to_the_back_when_it_is_at_the_front(told: bool, tmp_path:
         part["text"] = features(count, lengths)
         for row, length in enumerate(lengths[:count]):
             part["text"][row] = np.roll(part["text"][row], FRAMES - length, axis=0)
-        if told:
+        if stored:
             part["text_lengths"] = lengths[:count]
 
     data = read(tmp_path, pad_front)
@@ -310,7 +312,8 @@ def test_attention_mask_is_ignored_when_it_does_not_fit(
 def test_attention_mask_is_ignored_when_padding_says_otherwise(tmp_path: Path) -> None:
     def other_tokens(part: Content) -> None:
         count = len(part["text"])
-        part["text"], part["text_bert"] = features(count, [5] * count), mask([3] * count)
+        part["text"] = features(count, [5] * count)
+        part["text_bert"] = mask([3] * count)
 
     data = read(tmp_path, other_tokens)
     assert data.splits["test"].lengths["text"].tolist() == [5] * 4

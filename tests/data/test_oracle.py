@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qamoe_bench.contract import Batch
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.synthetic.oracle import BayesOracle, Channel
-from qamoe_bench.data.synthetic.synthetic import Law, View, draw, standard_law
+from qamoe_bench.data.synthetic.synthetic import Law, View, draw_dataset, standard_law
 from qamoe_bench.protocol.spec import Condition, Level, Step
 
 CLEAN = Condition("clean", {}, ())
@@ -26,7 +26,7 @@ def condition(*steps: tuple[str, Mapping[str, Level]]) -> Condition:
 @cache
 def large() -> tuple[Dataset, BayesOracle]:
     """Enough samples for figures to two digits."""
-    data = draw(standard_law(), {"train": 1500, "valid": 2, "test": 6000}, seed=3)
+    data = draw_dataset(standard_law(), {"train": 1500, "valid": 2, "test": 6000}, seed=3)
     assert isinstance(data.oracle, BayesOracle)
     return data, data.oracle
 
@@ -56,7 +56,10 @@ def noise(data: Dataset, level: float, seed: int, *, constant: bool) -> dict[str
 def noisy(data: Dataset, *noises: Mapping[str, torch.Tensor]) -> Batch:
     """The test split with noises added."""
     split = data.splits["test"]
-    return Batch({m: x + sum(n[m] for n in noises) for m, x in split.features.items()}, split.lengths)
+    features = dict(split.features)
+    for m, x in split.features.items():
+        features[m] = x + sum(noise[m] for noise in noises)
+    return Batch(features, split.lengths)
 
 
 def thinned(batch: Batch, rate: float, seed: int) -> Batch:
@@ -159,7 +162,8 @@ def brute_likelihood(
 
     `spread` is the standard deviation of a frame per dimension, `still` that of noise constant over the utterance.
     """
-    rng, draws = np.random.default_rng(seed), 20 * 10_000
+    rng = np.random.default_rng(seed)
+    draws = 20 * 10_000
     hidden = view.wobble * rng.standard_normal((draws, 2)) @ view.directions.T
     hidden += rng.standard_normal((draws, 2)) @ view.nuisance.T + still * rng.standard_normal((draws, 3))
     columns = []
@@ -175,9 +179,10 @@ def brute_likelihood(
 @pytest.mark.parametrize("constant", [0.0, 0.3])
 def test_posterior_mean_matches_brute_force_from_raw_frames(fresh: float, constant: float) -> None:
     law = small_law()
-    data = draw(law, {"train": 50, "valid": 2, "test": 4}, seed=5)
+    data = draw_dataset(law, {"train": 50, "valid": 2, "test": 4}, seed=5)
     batch = noisy(data, noise(data, constant, 1, constant=True), noise(data, fresh, 2, constant=False))
-    text, audio = batch.features["text"], batch.features["audio"]
+    text = batch.features["text"]
+    audio = batch.features["audio"]
     text[0, 0] = text[3] = audio[1] = 0.0
     audio[2, 1] = 0.0
     levels = [
@@ -210,7 +215,8 @@ def test_one_modality_alone_is_as_informative_as_stated(modality: str, expected:
 
 def test_figures_on_clean_data() -> None:
     data, oracle = large()
-    y, got = labels(data), oracle.predict("test", only(data, *ALL), CLEAN)
+    y = labels(data)
+    got = oracle.predict("test", only(data, *ALL), CLEAN)
     assert np.corrcoef(got["prediction"], y)[0, 1] == pytest.approx(0.827, abs=0.015)
     assert np.abs(got["prediction_mae"] - y).mean() == pytest.approx(0.61, abs=0.03)
     assert np.mean((got["prediction_acc2_has0"] > 0) == (y >= 0)) == pytest.approx(0.84, abs=0.02)
@@ -219,7 +225,8 @@ def test_figures_on_clean_data() -> None:
 
 def test_every_decision_is_best_for_its_own_metric() -> None:
     data, oracle = large()
-    y, got = labels(data), oracle.predict("test", only(data, *ALL), CLEAN)
+    y = labels(data)
+    got = oracle.predict("test", only(data, *ALL), CLEAN)
     mean = got["prediction"]
     assert np.mean((mean - y) ** 2) < np.mean((got["prediction_mae"] - y) ** 2)
     assert np.abs(got["prediction_mae"] - y).mean() < np.abs(mean - y).mean()
@@ -248,7 +255,8 @@ def test_more_corruption_is_never_better() -> None:
 
 def test_nothing_left_gives_the_decisions_of_the_prior() -> None:
     data, oracle = large()
-    grid, prior = oracle.grid, oracle.prior
+    grid = oracle.grid
+    prior = oracle.prior
     masses = {c: prior[np.round(grid) == c].sum() for c in range(-3, 4)}
     expected = {
         "prediction": prior @ grid,
@@ -285,7 +293,8 @@ def test_posterior_is_calibrated(case: str) -> None:
     )
     posterior = oracle.posterior("test", batch, point)
     np.testing.assert_allclose(posterior.sum(axis=1), 1, rtol=1e-12)
-    rows, true = np.arange(len(y)), np.searchsorted(oracle.grid - 0.1, y) - 1
+    rows = np.arange(len(y))
+    true = np.searchsorted(oracle.grid - 0.1, y) - 1
     surprise = np.log(posterior[rows, true]) - (posterior * np.log(posterior)).sum(axis=1)
     assert abs(surprise.mean()) < 4 * surprise.std() / np.sqrt(len(y))
     # The place of the truth in its posterior, spread evenly over the truth's own mass, is uniform.
@@ -330,7 +339,7 @@ def test_covers(steps: tuple[tuple[str, Mapping[str, Level]], ...], expected: bo
 
 
 def test_posterior_refuses_what_it_does_not_cover() -> None:
-    with pytest.raises(ValueError, match="ask covers"):
+    with pytest.raises(ValueError, match="check it with covers"):
         tiny().predict("test", frames(1.0), condition(("salt-and-pepper", {"text": 0.5})))
 
 

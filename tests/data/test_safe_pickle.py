@@ -122,7 +122,7 @@ def test_array_comes_back_when_python_2_wrote_it(tmp_path: Path) -> None:
 
 
 def test_nested_lists_come_back_when_long(tmp_path: Path) -> None:
-    content = [[float(i * j) for i in range(100)] for j in range(300)]
+    content = np.outer(np.arange(300.0), np.arange(100.0)).tolist()
     for protocol in PROTOCOLS:
         assert load(tmp_path, pickle.dumps(content, protocol)) == content
 
@@ -148,8 +148,10 @@ class Acts:
 
 def hostile(marker: Path) -> dict[str, tuple[bytes, str]]:
     """Pickles that touch the marker, each with the name that must be complained about."""
-    command, code = f"touch {marker}", f"open({str(marker)!r}, 'w').close()"
-    quoted, line = text(command), f"V{command}\n".encode()
+    command = f"touch {marker}"
+    code = f"open({str(marker)!r}, 'w').close()"
+    quoted = text(command)
+    line = f"V{command}\n".encode()
     opened = b"(" + text(str(marker)) + text("w") + b"t"
     getattr_system = name("builtins", "getattr") + name("os", "sys") + text("modules") + b"\x86R"
     return {
@@ -332,7 +334,8 @@ def test_pickle_is_refused_when_cut_anywhere(protocol: int, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("protocol", [2, 5])
 def test_pickle_is_loaded_or_refused_when_a_byte_is_wrong(protocol: int, tmp_path: Path) -> None:
-    whole, source = pickle.dumps(SAMPLE, protocol), random.Random(0)
+    whole = pickle.dumps(SAMPLE, protocol)
+    source = random.Random(0)
     for at in range(0, len(whole), 3):
         broken = bytearray(whole)
         broken[at] = source.randrange(256)
@@ -354,7 +357,7 @@ def test_file_is_refused_when_it_is_no_pickle(content: bytes, tmp_path: Path) ->
 
 
 def test_path_is_refused_when_nothing_or_a_folder_is_there(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match="got nothing there; check the path"):
+    with pytest.raises(BenchError, match="got no such file; check the path"):
         safe_pickle.load(tmp_path / "absent.pkl")
     with pytest.raises(BenchError, match="got a folder"):
         safe_pickle.load(tmp_path)

@@ -11,7 +11,7 @@ from scipy.stats import chi2
 
 from qamoe_bench.contract import valid_frames
 from qamoe_bench.data.dataset import SPLITS, Dataset
-from qamoe_bench.data.synthetic.synthetic import SIZES, Law, draw, standard_law, synthetic
+from qamoe_bench.data.synthetic.synthetic import SIZES, Law, draw_dataset, standard_law, synthetic
 from qamoe_bench.errors import BenchError
 
 SMALL = {"train": 20, "valid": 4, "test": 6}
@@ -22,7 +22,7 @@ WIDTHS = {"text": 32, "audio": 16, "vision": 16}
 @cache
 def large() -> Dataset:
     """Enough samples to see the law."""
-    return draw(standard_law(), {"train": 5000, "valid": 2, "test": 2}, seed=1)
+    return draw_dataset(standard_law(), {"train": 5000, "valid": 2, "test": 2}, seed=1)
 
 
 def places(target: torch.Tensor) -> NDArray[np.int64]:
@@ -51,10 +51,12 @@ def test_embedded_data_set_has_the_stated_sizes() -> None:
 
 
 def test_same_seed_gives_the_same_bits() -> None:
-    first, second = draw(standard_law(), SMALL, 7), draw(standard_law(), SMALL, 7)
+    first = draw_dataset(standard_law(), SMALL, 7)
+    second = draw_dataset(standard_law(), SMALL, 7)
     assert first.digest == second.digest
     for name in SPLITS:
-        a, b = first.splits[name], second.splits[name]
+        a = first.splits[name]
+        b = second.splits[name]
         assert torch.equal(a.target, b.target)
         for modality in a.modalities:
             assert torch.equal(a.features[modality], b.features[modality])
@@ -63,20 +65,23 @@ def test_same_seed_gives_the_same_bits() -> None:
 
 
 def test_global_random_state_changes_nothing() -> None:
-    before = draw(standard_law(), SMALL, 7).splits["test"].features["text"]
+    before = draw_dataset(standard_law(), SMALL, 7).splits["test"].features["text"]
     torch.manual_seed(99)
-    assert torch.equal(before, draw(standard_law(), SMALL, 7).splits["test"].features["text"])
+    assert torch.equal(before, draw_dataset(standard_law(), SMALL, 7).splits["test"].features["text"])
 
 
 def test_larger_split_begins_with_the_smaller() -> None:
-    small, more = draw(standard_law(), SMALL, 7), draw(standard_law(), SMALL | {"train": 50}, 7)
-    a, b = small.splits["train"], more.splits["train"]
+    small = draw_dataset(standard_law(), SMALL, 7)
+    more = draw_dataset(standard_law(), SMALL | {"train": 50}, 7)
+    a = small.splits["train"]
+    b = more.splits["train"]
     assert torch.equal(a.target, b.target[:20])
     assert all(torch.allclose(a.features[m], b.features[m][:20], atol=1e-6) for m in a.modalities)
 
 
 def test_splits_and_seeds_differ() -> None:
-    data, other = draw(standard_law(), SMALL, 7), draw(standard_law(), SMALL, 8)
+    data = draw_dataset(standard_law(), SMALL, 7)
+    other = draw_dataset(standard_law(), SMALL, 8)
     test = data.splits["test"].features["audio"]
     assert not torch.equal(test, data.splits["train"].features["audio"][:6])
     assert not torch.equal(test, other.splits["test"].features["audio"])
@@ -87,11 +92,11 @@ def test_digest_changes_with_seed_sizes_and_law() -> None:
     louder = replace(law, scatter=(0.5, 1.0, 2.5))
     wilder = replace(law, views={**law.views, "text": replace(law.views["text"], wobble=0.3)})
     made = [
-        draw(law, SMALL, 7),
-        draw(law, SMALL, 8),
-        draw(law, SMALL | {"valid": 5}, 7),
-        draw(louder, SMALL, 7),
-        draw(wilder, SMALL, 7),
+        draw_dataset(law, SMALL, 7),
+        draw_dataset(law, SMALL, 8),
+        draw_dataset(law, SMALL | {"valid": 5}, 7),
+        draw_dataset(louder, SMALL, 7),
+        draw_dataset(wilder, SMALL, 7),
     ]
     assert len({data.digest for data in made}) == 5
     assert all(len(data.digest) == 64 for data in made)
@@ -101,11 +106,11 @@ def test_digest_survives_the_last_bit() -> None:
     law = standard_law()
     view = law.views["text"]
     views = {**law.views, "text": replace(view, nuisance=view.nuisance * (1 + 1e-15))}
-    assert draw(replace(law, views=views), SMALL, 7).digest == draw(law, SMALL, 7).digest
+    assert draw_dataset(replace(law, views=views), SMALL, 7).digest == draw_dataset(law, SMALL, 7).digest
 
 
 def test_padding_is_exactly_zero_and_frames_are_not() -> None:
-    split = draw(standard_law(), SMALL, 7).splits["train"]
+    split = draw_dataset(standard_law(), SMALL, 7).splits["train"]
     for modality, x in split.features.items():
         valid = valid_frames(split.lengths[modality], x.shape[1])
         assert torch.equal(x.ne(0).any(dim=2), valid)
@@ -169,8 +174,10 @@ def test_signals_are_those_of_the_docstring() -> None:
 def utterance_means(law: Law, modality: str) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Utterance means less V φ(s), what of their variance τ²/n explains, and the scatter of frames over τ."""
     data = large()
-    split, tau = data.splits["train"], data.reliability["train"][modality]
-    x, n = split.features[modality].double().numpy(), split.lengths[modality].numpy()
+    split = data.splits["train"]
+    tau = data.reliability["train"][modality]
+    x = split.features[modality].double().numpy()
+    n = split.lengths[modality].numpy()
     mean = x.sum(axis=1) / n[:, None]
     valid = np.arange(x.shape[1]) < n[:, None]
     scatter = (((x - mean[:, None]) ** 2).sum(axis=2) * valid).sum(axis=1) / ((n - 1) * x.shape[2]) / tau**2
@@ -200,4 +207,4 @@ def test_nuisance_is_independent_between_modalities() -> None:
 
 def test_split_of_one_sample_is_refused() -> None:
     with pytest.raises(BenchError, match="at least 2 samples"):
-        draw(standard_law(), SMALL | {"valid": 1}, 7)
+        draw_dataset(standard_law(), SMALL | {"valid": 1}, 7)

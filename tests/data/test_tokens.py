@@ -35,18 +35,18 @@ def spoken() -> Dataset:
 
 
 def test_words_become_ids_between_their_ends(spoken: Dataset, language: LanguageModel) -> None:
-    found = with_token_ids(spoken, language, longest=6)
-    split = found.splits["test"]
+    tokenised = with_token_ids(spoken, language, longest=6)
+    split = tokenised.splits["test"]
     assert split.features["text"].shape == (20, 6, 1)
     assert split.features["text"][1, :, 0].tolist() == [2, 6, 7, 3, 0, 0]  # [CLS] bad film [SEP]
     assert split.features["text"][6, :, 0].tolist() == [2, 11, UNKNOWN, 5, 6, 3]  # the end of seven words is lost
     assert split.lengths["text"].tolist() == [min(3 + i % 7, 6) for i in range(20)]
     assert (split.features["text"][..., 0] != 0).sum(1).tolist() == split.lengths["text"].tolist()
-    assert (found.token_ids, found.pretrained) == ({"text": UNKNOWN}, {"text": str(language.folder)})
-    assert found.name == "tiny+tiny-bert"
-    assert found.notes[-1].endswith("28 samples were longer and lost their end.")  # 16, 4 and 8
-    assert {spoken.digest, found.digest} != {with_token_ids(spoken, language).digest}
-    assert found.splits["test"].features["audio"] is spoken.splits["test"].features["audio"]
+    assert (tokenised.token_ids, tokenised.pretrained) == ({"text": UNKNOWN}, {"text": str(language.folder)})
+    assert tokenised.name == "tiny+tiny-bert"
+    assert tokenised.notes[-1].endswith("28 samples were truncated.")  # 16, 4 and 8
+    assert {spoken.digest, tokenised.digest} != {with_token_ids(spoken, language).digest}
+    assert tokenised.splits["test"].features["audio"] is spoken.splits["test"].features["audio"]
 
 
 def test_ids_of_the_data_serve_where_words_are_absent_and_the_vocabulary_can_be_theirs(
@@ -73,9 +73,10 @@ def test_states_are_those_of_each_text_alone_and_kept_in_a_cache(
     spoken: Dataset, language: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks: list[int] = []
-    found = encode_text(spoken, language, tmp_path, frames=5, tick=ticks.append)
+    encoded = encode_text(spoken, language, tmp_path, frames=5, tick=ticks.append)
     assert sum(ticks) == chunks_in(spoken) == 3
-    split, model = found.splits["test"], TokenStates(str(language.folder)).eval()
+    split = encoded.splits["test"]
+    model = TokenStates(str(language.folder)).eval()
     assert split.features["text"].shape == (20, 5, 8)
     assert split.features["text"].dtype == torch.float16
     tokenizer = language.tokenizer()
@@ -86,19 +87,19 @@ def test_states_are_those_of_each_text_alone_and_kept_in_a_cache(
         assert not split.features["text"][i, len(expected) :].any()
         assert int(split.lengths["text"][i]) == len(expected)
     other = encode_text(spoken, language, tmp_path, frames=5, tokens=6)
-    monkeypatch.setattr(encode._Encoder, "_batches", None)  # whoever encodes again fails
+    monkeypatch.setattr(encode._Encoder, "_batches", None)  # encoding again would fail
     again = encode_text(spoken, language, tmp_path, frames=5)
     assert again.splits["test"].features["text"].equal(split.features["text"])
-    assert again.digest == found.digest != other.digest
+    assert again.digest == encoded.digest != other.digest
 
 
 def test_a_damaged_or_lost_chunk_is_encoded_again(spoken: Dataset, language: LanguageModel, tmp_path: Path) -> None:
-    found = encode_text(spoken, language, tmp_path)
+    encoded = encode_text(spoken, language, tmp_path)
     for path, content in zip(sorted(tmp_path.glob("*.npy")), (b"", b"\x93NUMPY\x01\x00", None), strict=True):
         path.unlink() if content is None else path.write_bytes(content)
     again = encode_text(spoken, language, tmp_path)
     for name in SPLITS:
-        assert again.splits[name].features["text"].equal(found.splits[name].features["text"])
+        assert again.splits[name].features["text"].equal(encoded.splits[name].features["text"])
     assert not [p for p in tmp_path.iterdir() if p.suffix != ".npy"]
 
 
@@ -112,7 +113,7 @@ def test_bfloat16_is_near(spoken: Dataset, language: LanguageModel, tmp_path: Pa
 
 def test_a_model_that_is_not_here_is_one_line_and_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
-        raise AssertionError("a connection was asked for")
+        raise AssertionError("a connection was requested")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
@@ -122,7 +123,9 @@ def test_a_model_that_is_not_here_is_one_line_and_no_request(monkeypatch: pytest
             find_language_model(name)
 
 
-def test_an_incomplete_folder_is_told_what_it_lacks(language: LanguageModel, tmp_path: Path) -> None:
+def test_an_incomplete_folder_is_refused_with_the_names_of_missing_files(
+    language: LanguageModel, tmp_path: Path
+) -> None:
     with pytest.raises(BenchError, match=r"expected config.json and \*.safetensors and tokenizer.json in"):
         find_language_model(str(tmp_path))
     for path in language.folder.iterdir():
@@ -138,14 +141,17 @@ def test_an_incomplete_folder_is_told_what_it_lacks(language: LanguageModel, tmp
 @pytest.mark.skipif(not (REAL / "mosi.pkl").exists(), reason="CMU-MOSI features are not here")
 def test_states_of_a_real_file_come_out_again(tmp_path: Path) -> None:
     data = open_dataset(str(REAL / "mosi.pkl"))
-    some = {
-        name: replace(
-            split, ids=split.ids[-40:], target=split.target[-40:], raw_text=split.raw_text[-40:], tokens=None,
+    some = {}
+    for name, split in data.splits.items():
+        some[name] = replace(
+            split,
+            ids=split.ids[-40:],
+            target=split.target[-40:],
+            raw_text=split.raw_text[-40:],
+            tokens=None,
             features={m: x[-40:] for m, x in split.features.items()},
             lengths={m: n[-40:] for m, n in split.lengths.items()},
         )
-        for name, split in data.splits.items()
-    }  # fmt: skip
     made = encode_text(replace(data, splits=some), find_language_model("all-MiniLM-L6-v2"), tmp_path, tokens=64)
     for name, split in some.items():
         frames = made.splits[name].features["text"].shape[1]
@@ -170,6 +176,6 @@ def test_encode_writes_a_folder_that_opens(
     with pytest.raises(SystemExit) as stop:
         main()
     assert not stop.value.code
-    found = open_dataset(str(tmp_path / "mine-tiny-bert"))
-    assert found.name == "mine-tiny-bert"
-    assert found.splits["test"].features["text"].shape == (20, 9, 8)
+    opened = open_dataset(str(tmp_path / "mine-tiny-bert"))
+    assert opened.name == "mine-tiny-bert"
+    assert opened.splits["test"].features["text"].shape == (20, 9, 8)

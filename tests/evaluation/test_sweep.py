@@ -13,7 +13,7 @@ from qamoe_bench.contract import Batch, Output
 from qamoe_bench.corruption.apply import corrupt
 from qamoe_bench.corruption.state import Corrupted
 from qamoe_bench.data.dataset import Dataset
-from qamoe_bench.data.synthetic.synthetic import draw, standard_law
+from qamoe_bench.data.synthetic.synthetic import draw_dataset, standard_law
 from qamoe_bench.evaluation.sweep import sweep_model, sweep_oracle
 from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.protocol.parse import load_protocol
@@ -30,7 +30,7 @@ def protocol() -> Protocol:
 
 
 def test_models_and_the_oracle_carry_the_true_scatter_of_every_sample(protocol: Protocol) -> None:
-    data = draw(standard_law(), {"train": 20, "valid": 4, "test": 6}, seed=7)
+    data = draw_dataset(standard_law(), {"train": 20, "valid": 4, "test": 6}, seed=7)
     test = TestSet(data, 1, CPU)
     model = find_model("late-fusion").builder()(data.spec)
     for sweep in (sweep_model(model, test, protocol), sweep_oracle(test, protocol)):
@@ -88,5 +88,5 @@ def test_speed_is_that_of_the_models_own_passes_and_of_most_batches(
 
 
 def test_the_oracle_has_no_speed(protocol: Protocol) -> None:
-    data = draw(standard_law(), {"train": 20, "valid": 4, "test": 6}, seed=7)
+    data = draw_dataset(standard_law(), {"train": 20, "valid": 4, "test": 6}, seed=7)
     assert sweep_oracle(TestSet(data, 1, CPU), protocol).seconds_per_sample == 0

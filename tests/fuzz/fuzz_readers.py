@@ -1,8 +1,8 @@
-"""Broken data files into every reader, for as long as one likes; `make fuzz`.
+"""A fuzzer that passes damaged data files to every reader for a given time; `make fuzz`.
 
-Each must be read, and then keep the promises of a data set, or be refused in one line. Anything else fails: another
-exception, more than five seconds, more than half a gigabyte, or the death of the process. What failed is kept in
-build/fuzz, and comes again with the same --seed.
+Each file must either be read as a valid data set or be refused in one line. Anything else is a failure: another
+exception, more than five seconds, more than half a gigabyte, or a crash of the process. Failing files are kept in
+build/fuzz, and the same --seed reproduces them.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def work(pipe: Connection, seeds: dict[str, Path], place: Path, first: int) -> N
         with tempfile.TemporaryDirectory(dir=place) as folder:
             path = mutate(seeds[name], Path(folder), chance)
             pipe.send(str(path))
-            Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+            Path("/proc/self/clear_refs").write_text("5")  # resets the peak
             outcome = read_broken(path, deeply=chance.random() < 0.1)
             more = resident_mib("VmHWM") - base
             pipe.send((name, outcome if more < MOST_MIB else f"took {more} MiB"))
@@ -104,7 +104,9 @@ class Worker:
     def ask(self, number: int) -> tuple[str, str, str]:
         """The path, the format and the outcome of one file."""
         self.pipe.send(number)
-        path, (name, outcome) = "", ("unknown", "")
+        path = ""
+        name = "unknown"
+        outcome = ""
         try:
             if not self.pipe.poll(120):
                 return path, name, "could not be broken in time"
@@ -139,8 +141,11 @@ def main() -> int:
 
 def fuzz(seeds: dict[str, Path], place: Path, seconds: float, seed: int) -> int:
     """Files until the time is over; all lie below `place`, whose owner removes them."""
-    counts, failed, number = Counter[str](), 0, 0
-    end, worker = time.monotonic() + seconds, Worker(seeds, place, seed)
+    counts = Counter[str]()
+    failed = 0
+    number = 0
+    end = time.monotonic() + seconds
+    worker = Worker(seeds, place, seed)
     while time.monotonic() < end:
         path, name, outcome = worker.ask(number)
         good = outcome in ("read", "refused")

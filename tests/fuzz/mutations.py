@@ -50,12 +50,13 @@ def _vouch(folder: Path, file: Path) -> None:
     if not manifest.exists() or not file.exists() or file == manifest:
         return
     split, key, kind = (*file.name.split("."), "", "")[:3]
-    told, content = json.loads(manifest.read_text(encoding="utf-8")), file.read_bytes()
+    listing = json.loads(manifest.read_text(encoding="utf-8"))
+    content = file.read_bytes()
     if kind == "npy":
-        told["splits"][split]["arrays"][key]["sha256"] = hashlib.sha256(content[128:]).hexdigest()
+        listing["splits"][split]["arrays"][key]["sha256"] = hashlib.sha256(content[128:]).hexdigest()
     else:
-        told["splits"][split]["texts"][key] = hashlib.sha256(content).hexdigest()
-    manifest.write_text(json.dumps(told), encoding="utf-8")
+        listing["splits"][split]["texts"][key] = hashlib.sha256(content).hexdigest()
+    manifest.write_text(json.dumps(listing), encoding="utf-8")
 
 
 # Bytes.
@@ -78,7 +79,8 @@ def _set(content: bytearray, chance: Random) -> None:
 
 
 def _number(content: bytearray, chance: Random) -> None:
-    width, at = chance.choice((1, 2, 4, 8)), chance.randrange(len(content))
+    width = chance.choice((1, 2, 4, 8))
+    at = chance.randrange(len(content))
     content[at : at + width] = (chance.choice(NUMBERS[:-1]) % 256**width).to_bytes(width, "little")
 
 
@@ -88,12 +90,15 @@ def _cut(content: bytearray, chance: Random) -> None:
 
 
 def _repeat(content: bytearray, chance: Random) -> None:
-    at, size = chance.randrange(len(content)), chance.choice((1, 8, 64, 512))
+    at = chance.randrange(len(content))
+    size = chance.choice((1, 8, 64, 512))
     content[at:at] = content[at : at + size] * chance.choice((1, 2, 50))
 
 
 def _move(content: bytearray, chance: Random) -> None:
-    source, at, size = chance.randrange(len(content)), chance.randrange(len(content)), chance.choice((1, 8, 64))
+    source = chance.randrange(len(content))
+    at = chance.randrange(len(content))
+    size = chance.choice((1, 8, 64))
     content[at : at + size] = content[source : source + size]
 
 
@@ -119,7 +124,7 @@ def _endless() -> list[Any]:
 
 
 def _bomb() -> list[Any]:
-    """A little that stands for two to the power of forty numbers."""
+    """A few bytes that expand to two to the power of forty numbers."""
     value: list[Any] = [0.0]
     for _ in range(40):
         value = [value, value]
@@ -142,7 +147,8 @@ def _changed(value: Any, chance: Random, strange: tuple[Any, ...], depth: int = 
             return {k: v for k, v in value.items() if k != key}
         return {**value, key: _changed(value[key], chance, strange, depth + 1)}
     if isinstance(value, list | tuple) and len(value):
-        at, items = chance.randrange(len(value)), [*value]
+        at = chance.randrange(len(value))
+        items = [*value]
         items[at] = _changed(items[at], chance, strange, depth + 1)
         return type(value)(items)
     return _strange(value, chance, strange)

@@ -20,7 +20,7 @@ WORDS = ("well", "it", "was", "fine", "später", "日本")
 
 
 def read_dataset(path: Path) -> Dataset:
-    """What lies at a path, read anew."""
+    """The data set at a path, read without the cache of `open_dataset`."""
     return as_dataset(read(path))
 
 

@@ -1,128 +1,168 @@
-"""What an unpickler may be asked to do: the opcodes of a pickle, followed to the end without executing them.
+"""A scan of the opcodes of a pickle, from the first to the last, without executing them.
 
-A few bytes can ask the C unpickler for gigabytes (a huge memo index) or overflow its stack (hashing deeply nested
-tuples). Pickles that do are refused before it starts.
+A few bytes can make the C unpickler allocate gigabytes (a huge memo index) or overflow its stack (hashing deeply nested
+tuples). Such pickles are refused before it starts.
 """
 
 import mmap
 import pickletools
 import re
+from dataclasses import dataclass
 from typing import BinaryIO
 
 
 class RefusedError(Exception):
-    """The pickle asks for something that plain data never needs."""
+    """The pickle does something that plain data never needs."""
 
 
 class DamagedError(Exception):
-    """The bytes are no complete pickle."""
+    """The file is no complete pickle."""
 
 
-_UNNEEDED = {"PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4", "NEXT_BUFFER", "READONLY_BUFFER"}
-_LOOKED_AT = {
+# References to objects outside of the file, which no array needs.
+_FORBIDDEN = {"PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4", "NEXT_BUFFER", "READONLY_BUFFER"}
+# Opcodes whose argument or number is checked.
+_CHECKED = {
     "STOP", "FRAME", "PUT", "LONG_BINPUT", "GLOBAL", "INST", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_SET",
     "LONG", "LONG1", "LONG4",
 }  # fmt: skip
 _OPCODES = {ord(op.code): op for op in pickletools.opcodes}
-_SIZES = {code: op.arg.n if op.arg else 0 for code, op in _OPCODES.items()}  # of the argument; negative: see _skip
+_SIZES = {
+    code: op.arg.n if op.arg else 0 for code, op in _OPCODES.items()
+}  # bytes of the argument; negative: see `_skip`
 
-_NESTED_TUPLES = 50_000
-"""How many tuples may be built that could hold other tuples; a C stack of 8 MB bears hashing twice that depth."""
+# Largest number of tuples that could contain other tuples. A C stack of 8 MB suffices to hash twice that depth.
+_MAX_NESTED_TUPLES = 50_000
 
-_SETS = 10_000
-"""How many sets may be built: one byte makes one, and it takes two hundred."""
+# Largest number of sets: one byte of a pickle creates one, which takes 200 bytes of memory.
+_MAX_SETS = 10_000
 
-_LONGS = 10_000
-"""How many integers beyond 32 bits: they can be made to have the same hash, and a dict of many such takes hours."""
+# Largest number of integers beyond 32 bits: they can all have the same hash, and a dict of many such takes hours.
+_MAX_LONGS = 10_000
 
 
 def _pattern() -> re.Pattern[bytes]:
-    """Matches a run of opcodes that need no look: those of fixed size, and tuples that surely hold no other tuple."""
+    """A pattern for runs of opcodes that need no check, so that the scan of a large file takes one match per run.
 
-    def codes(size: int) -> bytes:
-        free = (c for c, op in _OPCODES.items() if _SIZES[c] == size and op.name not in _UNNEEDED | _LOOKED_AT)
-        return b"[" + b"".join(b"\\x%02x" % c for c in free) + b"]"
-
+    These are unchecked opcodes of known size, and tuples that cannot contain another tuple.
+    """
+    # Tuples of one to three small integers, such as shapes and the state of dtypes.
     integer = rb"(?:K.|M..|J....)"
     shapes = b"|".join(integer + b"{%d}" % n + code for n, code in ((1, rb"\x85"), (2, rb"\x86"), (3, rb"\x87")))
-    arguments = rb"[t\x85-\x87](?=(?:\x94|q.|r....)?[Rb])"  # consumed at once, by a stand-in that checks them
-    fixed = b"|".join(codes(n) + b".{%d}" % n for n in sorted({n for n in _SIZES.values() if n >= 0}))
-    line = codes(pickletools.UP_TO_NEWLINE) + rb"[^\n]*+\n"
+    # Arguments and states, memoised or not: they are consumed at once, by a stand-in that checks them.
+    arguments = rb"[t\x85-\x87](?=(?:\x94|q.|r....)?[Rb])"
+    sizes = sorted({size for size in _SIZES.values() if size >= 0})
+    fixed = b"|".join(_unchecked_opcodes(size) + b".{%d}" % size for size in sizes)
+    line = _unchecked_opcodes(pickletools.UP_TO_NEWLINE) + rb"[^\n]*+\n"
+    # Possessive quantifiers: backtracking could take quadratic time.
     return re.compile(b"(?:%b)*+" % b"|".join((shapes, arguments, fixed, line)), re.DOTALL)
+
+
+def _unchecked_opcodes(size: int) -> bytes:
+    """A character class of the opcodes that need no check and have an argument of this size."""
+    codes = []
+    for code, op in _OPCODES.items():
+        if _SIZES[code] == size and op.name not in _FORBIDDEN | _CHECKED:
+            codes.append(b"\\x%02x" % code)
+    return b"[" + b"".join(codes) + b"]"
 
 
 _RUN = _pattern()
 
 
-def walk_file(file: BinaryIO) -> None:
-    """Follows the opcodes of a pickle to the last one; the file is left at its start.
+def scan_file(file: BinaryIO) -> None:
+    """Scan the opcodes of a pickle up to the last one, and leave the file at its start.
 
     Raises:
-        DamagedError: There is no last one.
-        RefusedError: An opcode is of no use for plain data, or would cost more than the file is long.
+        DamagedError: The pickle has no last opcode, or bytes that are no opcode.
+        RefusedError: An opcode is never needed for plain data, or would take more memory than the file is large.
     """
     start = file.read(4)
     file.seek(0)
     if not start:
         raise DamagedError("it is empty")
-    if start == b"PK\x03\x04":  # what torch.save and np.savez write
+    if start == b"PK\x03\x04":  # the start of a zip archive, as torch.save and np.savez write it
         raise DamagedError("it is a zip archive")
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        _walk(content)
+        _scan(content)
 
 
-def _walk(content: mmap.mmap) -> None:
-    at, tuples, sets, longs = 0, 0, 0, 0
+def _scan(content: mmap.mmap) -> None:
+    position = 0
+    counts = _Counts()
     while True:
-        run = _RUN.match(content, at)
-        at = run.end() if run else at
-        if at >= len(content):
-            raise DamagedError("it breaks off")
-        op = _OPCODES.get(content[at])
+        run = _RUN.match(content, position)
+        if run:
+            position = run.end()
+        if position >= len(content):
+            raise DamagedError("it ends too early")
+        op = _OPCODES.get(content[position])
         if op is None:
-            raise DamagedError(f"byte {at} is no instruction of a pickle")
-        if op.name in _UNNEEDED:
+            raise DamagedError(f"byte {position} is no instruction of a pickle")
+        if op.name in _FORBIDDEN:
             raise RefusedError(f"uses the instruction {op.name}")
         if op.name == "STOP":
             return
-        end = _skip(content, at)
-        _check_cost(op.name, content[at + 1 : end] if op.name in _LOOKED_AT else b"", len(content))
-        tuples += op.name.startswith("TUPLE")
-        sets += op.name == "EMPTY_SET"
-        longs += op.name.startswith("LONG") and op.name != "LONG_BINPUT"
-        if tuples > _NESTED_TUPLES:
-            raise RefusedError(f"nests more than {_NESTED_TUPLES} tuples")
-        if sets > _SETS:
-            raise RefusedError(f"makes more than {_SETS} sets")
-        if longs > _LONGS:
-            raise RefusedError(f"holds more than {_LONGS} integers beyond 32 bits outside of arrays")
-        at = end
+        end = _skip(content, position)
+        if op.name in _CHECKED:
+            _check_cost(op.name, content[position + 1 : end], len(content))
+            counts.add(op.name)
+        position = end
 
 
-def _skip(content: mmap.mmap, at: int) -> int:
-    """Where the opcode after the one at `at` begins."""
-    op, size = _OPCODES[content[at]], _SIZES[content[at]]
+@dataclass
+class _Counts:
+    """Numbers of opcodes that are cheap one by one and expensive together."""
+
+    tuples: int = 0
+    sets: int = 0
+    longs: int = 0
+
+    def add(self, name: str) -> None:
+        """Count an opcode, and refuse the pickle if there are too many of its kind."""
+        if name.startswith("TUPLE"):
+            self.tuples += 1
+        elif name == "EMPTY_SET":
+            self.sets += 1
+        elif name.startswith("LONG") and name != "LONG_BINPUT":
+            self.longs += 1
+        if self.tuples > _MAX_NESTED_TUPLES:
+            raise RefusedError(f"nests more than {_MAX_NESTED_TUPLES} tuples")
+        if self.sets > _MAX_SETS:
+            raise RefusedError(f"creates more than {_MAX_SETS} sets")
+        if self.longs > _MAX_LONGS:
+            raise RefusedError(f"holds more than {_MAX_LONGS} integers beyond 32 bits outside of arrays")
+
+
+def _skip(content: mmap.mmap, position: int) -> int:
+    """The position of the opcode after the one at `position`."""
+    op = _OPCODES[content[position]]
+    size = _SIZES[content[position]]
+    argument = position + 1
     if size == pickletools.UP_TO_NEWLINE:
-        end = content.find(b"\n", at + 1) + 1
+        end = content.find(b"\n", argument) + 1
         if op.name in ("GLOBAL", "INST") and end:  # module and name, a line each
             end = content.find(b"\n", end) + 1
-        end = end or len(content) + 1
+        end = end or len(content) + 1  # no newline: beyond the end
     elif size >= 0:
-        end = at + 1 + size
-    else:  # a length comes first, in 1, 4 or 8 bytes
+        end = argument + size
+    else:  # the argument starts with its length, in 1, 4 or 8 bytes
         width = {pickletools.TAKEN_FROM_ARGUMENT1: 1, pickletools.TAKEN_FROM_ARGUMENT8U: 8}.get(size, 4)
-        start = at + 1 + width
-        end = start + int.from_bytes(content[at + 1 : start], "little", signed=size == pickletools.TAKEN_FROM_ARGUMENT4)
+        start = argument + width
+        is_signed = size == pickletools.TAKEN_FROM_ARGUMENT4
+        end = start + int.from_bytes(content[argument:start], "little", signed=is_signed)
         if end < start:
-            raise DamagedError(f"byte {at} tells a negative length")
+            raise DamagedError(f"byte {position} has a negative length")
     if end > len(content):
-        raise DamagedError("it breaks off")
+        raise DamagedError("it ends too early")
     return end
 
 
-def _check_cost(name: str, argument: bytes, limit: int) -> None:
-    """Refuses a memo index or a frame that no file of `limit` bytes needs: memory is reserved for it at once."""
-    if name == "FRAME" and int.from_bytes(argument, "little") > limit:
-        raise DamagedError("it breaks off")
-    if "PUT" in name and (int(argument) if name == "PUT" else int.from_bytes(argument, "little")) > limit:
-        raise RefusedError("asks for more memory than the file is long")
+def _check_cost(name: str, argument: bytes, file_bytes: int) -> None:
+    """Refuse a memo index or a frame that exceeds the file: the unpickler reserves memory for it at once."""
+    if name == "FRAME" and int.from_bytes(argument, "little") > file_bytes:
+        raise DamagedError("it ends too early")
+    if "PUT" in name:
+        index = int(argument) if name == "PUT" else int.from_bytes(argument, "little")  # PUT is decimal text
+        if index > file_bytes:
+            raise RefusedError("needs more memory than the file is large")

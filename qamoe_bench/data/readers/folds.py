@@ -1,7 +1,7 @@
-"""Which video belongs to which split: the standard folds of CMU-MultimodalSDK.
+"""The assignment of videos to splits: the standard folds of CMU-MultimodalSDK.
 
-Those of CMU-MOSI are here. Those of other data sets are read from a file beside the sequences: the SDK's own
-`..._std_folds.py`, whose lists are read and which is never executed, or a JSON file of
+Those of CMU-MOSI are built in. Those of other data sets are read from a file in the folder of the sequences: either the
+SDK's own `..._std_folds.py`, which is parsed and never executed, or a JSON file of
 `{"train": [...], "valid": [...], "test": [...]}`.
 """
 
@@ -10,13 +10,15 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from qamoe_bench.data.dataset import SPLITS
 from qamoe_bench.errors import BenchError
 
-LARGEST = 2**22
-"""Bytes of a file of folds; that of CMU-MOSEI has some fifty thousand."""
+# Largest size of a file of folds in bytes; that of CMU-MOSEI has about 50,000.
+_MAX_FILE_BYTES = 2**22
 
+# Source: `standard_folds` of CMU-MOSI in CMU-MultimodalSDK.
 MOSI: Mapping[str, Sequence[str]] = {
     "train": """
         2iD-tVS8NPw 8d-gEyoeBzc Qr1Ca94K55A Ci-AH39fi3Y 8qrpnFRGt2A Bfr499ggo-0 QN9ZIUWUXsY 9T9Hf74oK10
@@ -41,17 +43,22 @@ MOSI: Mapping[str, Sequence[str]] = {
 
 
 def folds_of(folder: Path, videos: Iterable[str]) -> Mapping[str, Sequence[str]]:
-    """The videos of each split, as a file in the folder says, else the standard ones.
+    """The videos of each split, from a file in the folder if there is one, otherwise the standard folds of CMU-MOSI.
+
+    Args:
+        folder: The folder of the sequences.
+        videos: Names of the videos that have labels.
 
     Raises:
-        BenchError: for a file that holds no folds, or videos that no fold is known for.
+        BenchError: The file contains no folds, or there is no file and the videos are not those of CMU-MOSI.
     """
     files = sorted(p for p in folder.iterdir() if "fold" in p.name.lower() and p.suffix in (".py", ".json"))
     if len(files) > 1:
         raise BenchError(f"{folder}: expected one file of folds, got {files[0].name} and {files[1].name}; remove one")
     if files:
         return _folds_in(files[0])
-    if {*videos} & {v for fold in MOSI.values() for v in fold}:
+    mosi_videos = set().union(*MOSI.values())
+    if mosi_videos.intersection(videos):
         return MOSI
     raise BenchError(
         f"{folder}: expected videos of CMU-MOSI or a file of folds, got neither; put the ..._std_folds.py of "
@@ -60,32 +67,47 @@ def folds_of(folder: Path, videos: Iterable[str]) -> Mapping[str, Sequence[str]]
 
 
 def _folds_in(path: Path) -> Mapping[str, Sequence[str]]:
+    """The folds in a file."""
     try:
-        if not path.is_file() or path.stat().st_size > LARGEST:
-            raise ValueError
-        text = path.read_text(encoding="utf-8")
-        found = json.loads(text) if path.suffix == ".json" else {name: _python_list(text, name) for name in SPLITS}
+        folds = _parsed(path)
     except OSError as error:
-        raise BenchError(f"{path}: expected a readable file, got {error.strerror}; check who may read it") from error
-    except (ValueError, RecursionError):
-        found = None
-    if not (isinstance(found, dict) and all(_is_names(found.get(name)) for name in SPLITS)):
+        raise BenchError(f"{path}: expected a readable file, got {error.strerror}; check its permissions") from error
+    except (ValueError, RecursionError):  # no JSON, no UTF-8, or nested too deep
+        folds = None
+    if not (isinstance(folds, dict) and all(_is_names(folds.get(name)) for name in SPLITS)):
         raise BenchError(
             f"{path}: expected lists of video names for train, valid and test, got something else; take the SDK's "
             'file, or write {"train": [...], "valid": [...], "test": [...]}'
         )
-    splits_of = Counter(v for name in SPLITS for v in {*found[name]})
-    if splits_of.total() > len(splits_of):
-        video = splits_of.most_common(1)[0][0]
+
+    # A video in two splits would leak its speaker from train to test.
+    splits_of = Counter[str]()
+    for name in SPLITS:
+        splits_of.update(set(folds[name]))
+    video, splits = splits_of.most_common(1)[0]
+    if splits > 1:
         raise BenchError(f"{path}: expected each video in one split, got {video[:40]!r} in two; remove it from one")
-    return {name: found[name] for name in SPLITS}
+    return {name: folds[name] for name in SPLITS}
+
+
+def _parsed(path: Path) -> Any:
+    """The content of a file of folds, of any type if it is JSON."""
+    if not path.is_file() or path.stat().st_size > _MAX_FILE_BYTES:
+        raise ValueError(f"{path} is no file of folds")
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".json":
+        return json.loads(text)
+    return {name: _python_list(text, name) for name in SPLITS}
 
 
 def _python_list(text: str, name: str) -> list[str] | None:
-    """The strings of `standard_<name>_fold = [...]`, without executing anything."""
-    match = re.search(rf"\bstandard_{name}_fold\s*=\s*\[([^\]]*)\]", text)
-    return [a or b for a, b in re.findall(r"'([^'\n]*)'|\"([^\"\n]*)\"", match[1])] if match else None
+    """The strings of `standard_<name>_fold = [...]` in Python source, without executing it."""
+    assignment = re.search(rf"\bstandard_{name}_fold\s*=\s*\[([^\]]*)\]", text)
+    if assignment is None:
+        return None
+    strings = re.findall(r"'([^'\n]*)'|\"([^\"\n]*)\"", assignment[1])
+    return [single or double for single, double in strings]
 
 
 def _is_names(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
+    return isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)

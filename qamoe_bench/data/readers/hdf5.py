@@ -1,13 +1,14 @@
-"""Reading HDF5 files without trust.
+"""Safe reading of untrusted HDF5 files.
 
-A file of a few bytes can point to other files (external links, external storage, virtual data sets), ask for a filter
-that the library would load from disk, declare arrays of any size, or compress a gigabyte of zeros into a kilobyte.
-Nothing of that is followed: an array is read if it lies in the file itself, has numbers or text of fixed width, and is
-in proportion to the file.
+A small HDF5 file can refer to other files (external links, external storage, virtual data sets), request a filter that
+the library loads from disk, declare arrays of any size, or compress a gigabyte of zeros into a kilobyte. All of this is
+refused: an array is read only if it is stored in the file itself, has numbers or text of fixed width, and is not much
+larger than the file.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,32 +21,41 @@ if TYPE_CHECKING:
     import h5py
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
-FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32"}
-MOST_INFLATION = 100
-"""How many times larger than the file an array may be; gzip makes ten of one from features with many zeros."""
+"""The first bytes of every HDF5 file."""
+
+# Numbers that the HDF5 library assigns to its own filters; any other would be loaded as a plugin.
+_FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32"}
+
+# How many times larger than the file an array may be; gzip compresses features with many zeros to a tenth.
+_MAX_EXPANSION = 100
+
+# Names of members that an error message lists.
+_MAX_LISTED = 5
 
 
 @contextmanager
 def opened(path: Path) -> Iterator["Group"]:
-    """The root of a file, while it is open.
+    """Open a file as a context manager that gives its root group.
 
     Raises:
-        BenchError: It cannot be read or trusted, or h5py is not installed.
+        BenchError: The file cannot be read, is not safe to read, or h5py is not installed.
     """
     try:
         import h5py
     except ImportError as error:
         raise BenchError(f"{path}: HDF5 files need h5py; pip install 'qamoe-bench[data]'") from error
-    with _refusing(path), h5py.File(path, "r") as file:
+    with _one_line_errors(path), h5py.File(path, "r") as file:
         yield Group(path, file, path.stat().st_size)
 
 
 @contextmanager
-def _refusing(path: Path) -> Iterator[None]:
+def _one_line_errors(path: Path) -> Iterator[None]:
+    """Turn errors of the library about a damaged file into a `BenchError` of one printable line."""
     try:
         yield
     except BenchError:
         raise
+    # h5py raises all of these, depending on the part of the file that is damaged.
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, MemoryError) as error:
         reason = ascii(" ".join(str(error).split()))[1:-1][:120] or type(error).__name__
         raise BenchError(
@@ -54,57 +64,89 @@ def _refusing(path: Path) -> Iterator[None]:
 
 
 class Group:
-    """A group of a file."""
+    """A group of an open file.
+
+    Args:
+        path: The file, for error messages.
+        group: The group of h5py.
+        size: Size of the file in bytes.
+    """
 
     def __init__(self, path: Path, group: "h5py.Group", size: int) -> None:
-        self._path, self._group, self._size = path, group, size
+        self._path = path
+        self._group = group
+        self._size = size
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._group)
 
     def group(self, name: str) -> "Group":
-        """The group of this name."""
+        """The group with this name.
+
+        Raises:
+            BenchError: There is none in the file itself.
+        """
         import h5py
 
-        found = self._member(name)
-        if not isinstance(found, h5py.Group):
-            raise self._wrong(name, "a group", type(found).__name__)
-        return Group(self._path, found, self._size)
+        member = self._member(name)
+        if not isinstance(member, h5py.Group):
+            raise self._wrong(name, "a group", type(member).__name__)
+        return Group(self._path, member, self._size)
 
     def array(self, name: str, kinds: str) -> NDArray[Any]:
-        """The whole array of this name, whose dtype is of one of these kinds (NumPy's letters)."""
+        """The array with this name.
+
+        Args:
+            name: Name in this group.
+            kinds: Allowed kinds of its type, as the letters of `numpy.dtype.kind`.
+
+        Raises:
+            BenchError: There is none in the file itself, or it is not safe to read.
+        """
         import h5py
 
-        found = self._member(name)
-        if not isinstance(found, h5py.Dataset):
-            raise self._wrong(name, "an array", type(found).__name__)
-        self._check(name, found, kinds)
-        return np.asarray(found[()])
+        member = self._member(name)
+        if not isinstance(member, h5py.Dataset):
+            raise self._wrong(name, "an array", type(member).__name__)
+        self._check_storage(name, member)
+        self._check_type(name, member, kinds)
+        self._check_size(name, member)
+        return np.asarray(member[()])
 
     def _member(self, name: str) -> Any:
+        """The member with this name, unless it is a link to somewhere else."""
         import h5py
 
         if name not in self._group:
-            near = ", ".join(repr(n[:40]) for n, _ in zip(self._group, range(5), strict=False)) or "nothing"
-            raise self._wrong(name, "it to be there", f"only {near}")
-        link = self._group.get(name, getlink=True)
+            names = [repr(other[:40]) for other in islice(self._group, _MAX_LISTED)]
+            raise self._wrong(name, "a member of this name", f"only {', '.join(names) or 'an empty group'}")
+        link = self._group.get(name, getlink=True)  # does not follow it
         if not isinstance(link, h5py.HardLink):
-            raise self._wrong(name, "something in the file itself", f"a link to elsewhere ({type(link).__name__})")
+            raise self._wrong(name, "a member in the file itself", f"a link to elsewhere ({type(link).__name__})")
         return self._group[name]
 
-    def _check(self, name: str, found: "h5py.Dataset", kinds: str) -> None:
-        if found.is_virtual or found.external:
-            raise self._wrong(name, "an array in the file itself", "one whose values lie in other files")
-        if found.dtype.kind not in kinds or found.dtype.hasobject or found.shape is None:
-            raise self._wrong(name, "numbers" if "f" in kinds else "text of fixed width", f"dtype {found.dtype!s:.40}")
-        properties = found.id.get_create_plist()
+    def _check_storage(self, name: str, array: "h5py.Dataset") -> None:
+        """Refuse an array that is stored elsewhere or needs a plugin to be read."""
+        if array.is_virtual or array.external:
+            raise self._wrong(name, "an array in the file itself", "one whose values are in other files")
+        properties = array.id.get_create_plist()
         filters = {properties.get_filter(i)[0] for i in range(properties.get_nfilters())}
-        if filters - FILTERS.keys():
-            raise self._wrong(name, f"no filters but {', '.join(FILTERS.values())}", f"number {min(filters)}")
-        if found.size * found.dtype.itemsize > MOST_INFLATION * self._size:
-            raise self._wrong(name, "an array in proportion to the file", f"shape {found.shape!s:.60}")
-        if found.chunks and np.prod(found.chunks, dtype=float) * found.dtype.itemsize > MOST_INFLATION * self._size:
-            raise self._wrong(name, "chunks in proportion to the file", f"chunks {found.chunks!s:.60}")
+        if filters - _FILTERS.keys():
+            raise self._wrong(name, f"no filters but {', '.join(_FILTERS.values())}", f"number {min(filters)}")
+
+    def _check_type(self, name: str, array: "h5py.Dataset", kinds: str) -> None:
+        """Refuse an array of other kinds of values."""
+        if array.dtype.kind not in kinds or array.dtype.hasobject or array.shape is None:
+            expected = "numbers" if "f" in kinds else "text of fixed width"
+            raise self._wrong(name, expected, f"dtype {array.dtype!s:.40}")
+
+    def _check_size(self, name: str, array: "h5py.Dataset") -> None:
+        """Refuse an array that is much larger than the file; reading any value allocates its whole chunk."""
+        most = _MAX_EXPANSION * self._size  # bytes
+        if array.size * array.dtype.itemsize > most:
+            raise self._wrong(name, "an array in proportion to the file", f"shape {array.shape!s:.60}")
+        if array.chunks and np.prod(array.chunks, dtype=float) * array.dtype.itemsize > most:
+            raise self._wrong(name, "chunks in proportion to the file", f"chunks {array.chunks!s:.60}")
 
     def _wrong(self, name: str, expected: str, got: str) -> BenchError:
         where = f"{self._group.name}/{name}".replace("//", "/")

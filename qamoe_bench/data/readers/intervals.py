@@ -1,4 +1,4 @@
-"""Values over intervals of time, and their means over other intervals."""
+"""Values over time intervals, and their means over other intervals."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Track:
-    """Values over intervals, in order of their start.
+    """Values over n intervals, sorted by their start.
 
     Attributes:
-        values: One row per interval.
-        start: Start of each interval, rising.
-        end: End of each interval.
-        order: Which row of the file each one is.
+        values: One row per interval [n, D].
+        start: Start of each interval [n], ascending, in seconds.
+        end: End of each interval [n], in seconds.
+        order: Row of each interval in the file [n].
     """
 
     values: NDArray[Any]
@@ -24,8 +24,13 @@ class Track:
     order: NDArray[np.int64]
 
     @staticmethod
-    def of(values: NDArray[Any], intervals: NDArray[np.float64]) -> "Track":
-        """Rows in the order of a file; times that are no numbers count as 0."""
+    def sorted_by_start(values: NDArray[Any], intervals: NDArray[np.float64]) -> "Track":
+        """A track from the rows of a file.
+
+        Args:
+            values: One row per interval [n, D].
+            intervals: Start and end of each [n, 2], in seconds; times that are not finite count as 0.
+        """
         times = np.where(np.isfinite(intervals), intervals, 0.0)
         order = np.argsort(times[:, 0], kind="stable")
         return Track(values[order], times[order, 0], times[order, 1], order)
@@ -34,35 +39,45 @@ class Track:
         return len(self.values)
 
     def rows(self, rows: NDArray[np.bool_] | slice) -> "Track":
-        """Some of the intervals."""
+        """A track of some of the intervals."""
         return Track(self.values[rows], self.start[rows], self.end[rows], self.order[rows])
 
     def text(self) -> list[str]:
-        """The values as text, of which there is one per interval."""
+        """The first column of the values as text."""
         cells = self.values[:, 0].tolist()
-        return [c.decode("utf-8", "replace") if isinstance(c, bytes) else str(c) for c in cells]
+        return [cell.decode("utf-8", "replace") if isinstance(cell, bytes) else str(cell) for cell in cells]
 
     def overlapping(self, others: "Track") -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """For each of other intervals the first of these that overlaps it and the one after the last."""
-        reached = np.maximum.accumulate(self.end)  # ends rise with the starts but for odd intervals
-        first = np.searchsorted(reached, others.start, "right")
+        """The rows of this track that overlap each interval of another track.
+
+        Returns:
+            The first overlapping row and the one after the last, for each of the other intervals; both are equal if
+            nothing overlaps.
+        """
+        # Intervals of the same track may be nested; the running maximum of the ends is sorted nevertheless.
+        latest_end = np.maximum.accumulate(self.end)
+        first = np.searchsorted(latest_end, others.start, "right")
         last = np.searchsorted(self.start, others.end, "left")
         return first, np.maximum(first, last)
 
     def overlaps(self, others: "Track") -> int:
-        """How many pairs of these and other intervals overlap."""
+        """The number of pairs of an interval of this track and one of another that overlap."""
         first, last = self.overlapping(others)
         return int((last - first).sum())
 
     def means(self, others: "Track") -> NDArray[np.float32]:
-        """The mean over all that overlaps each of other intervals; zero where nothing does.
+        """The mean of all values that overlap each interval of another track [m, D].
 
-        What is not finite counts as 0.
+        Values that are not finite count as 0, and the mean is 0 where nothing overlaps.
         """
         first, last = self.overlapping(others)
-        end = np.zeros((1, self.values.shape[1]))  # so that an interval may reach to the last row
         finite = np.where(np.isfinite(self.values), self.values, 0.0)
-        sums = np.add.reduceat(np.concatenate([finite, end]), np.stack([first, last], 1).reshape(-1), axis=0)[::2]
-        sums[first == last] = 0.0  # where reduceat gives the row itself
+        # `reduceat` needs indices below the number of rows, but `last` may be one after the last row.
+        sentinel = np.zeros((1, self.values.shape[1]))
+        bounds = np.stack([first, last], 1).reshape(-1)  # first, last, first, last, ...
+        sums = np.add.reduceat(np.concatenate([finite, sentinel]), bounds, axis=0)  # (2m, D)
+        sums = sums[::2]  # drops the sums from `last` to the next `first`
+        sums[first == last] = 0.0  # for an empty range `reduceat` returns the row itself
+        counts = np.maximum(last - first, 1)  # (m,)
         with np.errstate(over="ignore"):
-            return np.asarray(sums / np.maximum(last - first, 1)[:, None], np.float32)
+            return np.asarray(sums / counts[:, None], np.float32)

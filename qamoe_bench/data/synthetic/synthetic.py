@@ -1,6 +1,6 @@
-"""The embedded data set: synthetic, with a known law, so that the best possible prediction is known too.
+"""The embedded data set: synthetic, with a known distribution, so that the best possible prediction is known too.
 
-The label s lies on the 31 points -3.0, -2.8, ..., 3.0, with
+The label s takes the 31 values -3.0, -2.8, ..., 3.0, with
 
     p(s) ∝ .48 exp(-½((s + 1.4)/.95)²)/.95 + .52 exp(-½((s - 1.5)/.85)²)/.85 + .02
 
@@ -9,9 +9,9 @@ Given s, frame t of a modality is
     x_t = V φ(s) + U z + b V ζ + τ e_t
 
     V     D × 2, orthonormal columns: the directions that carry sentiment
-    φ     what the modality shows of s
+    φ     the part of s that the modality shows
     U z   D × 4 standard normal entries times z ~ N(0, I): nuisance (a speaker, a room), not orthogonal to V
-    b V ζ ζ ~ N(0, I): the modality's own view of the sentiment, wrong by b
+    b V ζ ζ ~ N(0, I): the error of the modality's view of the sentiment, of size b
     τ e_t e_t ~ N(0, I): scatter of frames; τ is the sample's reliability in that modality
 
 z, ζ and τ are drawn once per sample and modality, e_t per frame, all independently. τ is .5, 1 or 2 with probability
@@ -22,9 +22,9 @@ z, ζ and τ are drawn once per sample and modality, e_t per frame, all independ
     audio     16    8 to 24       .20    (.11 lin, .45 int)
     vision    16    8 to 24       .20    (.17 tanh 2s, 0)
 
-where the number of frames is uniform. Text thus says most about the sign, audio most about the intensity, vision only
-the sign; each alone reaches a correlation of about .72, .37 and .37, all together .82. U and V were drawn once and are
-part of the law; a seed draws samples.
+where the number of frames is uniform. Text is thus the most informative about the sign, audio about the intensity, and
+vision shows only the sign. The optimal predictor of each reaches a correlation of about .72, .37 and .37, that of all
+.82. U and V were drawn once and belong to the law, that is, to the distribution of samples; a seed draws samples of it.
 """
 
 import hashlib
@@ -46,22 +46,28 @@ SIZES: Mapping[str, int] = {"train": 1284, "valid": 229, "test": 686}
 """Samples per split, as in MOSI."""
 
 GEOMETRY = 80
-"""Which draw of V and U is the law's: one of a hundred was chosen for views about as informative as intended."""
+"""Seed of V and U: the one of a hundred whose views are about as informative as intended."""
 
-VERSION = 1
-"""Goes up whenever the same law, seed and sizes would give other samples."""
+DRAW_VERSION = 1
+"""Incremented whenever the same law, seed and sizes would give other samples."""
+
+# Decimals of the law's numbers that enter the digest; the last bits of floating-point results depend on the machine.
+_DIGEST_DECIMALS = 6
+
+# Columns of U.
+_NUISANCE_DIRECTIONS = 4
 
 
 @dataclass(frozen=True)
 class View:
-    """How one modality shows the label.
+    """The dependence of one modality on the label.
 
     Attributes:
         signal: φ(s), a row per point of the label grid.
         directions: V, with orthonormal columns.
         nuisance: U.
         wobble: b, the standard deviation of the modality's own view along each column of V.
-        frames: Fewest and most frames of a sample, both included.
+        frames: Smallest and largest number of frames of a sample, both inclusive.
     """
 
     signal: Float[NDArray[np.float64], "S A"]
@@ -72,20 +78,21 @@ class View:
 
     @property
     def channel(self) -> Channel:
-        """Mean and covariance of all but the scatter of frames: V φ(s) and U Uᵀ + b² V Vᵀ."""
-        u, v = self.nuisance, self.directions
+        """Mean and covariance without the scatter of frames: V φ(s) and U Uᵀ + b² V Vᵀ."""
+        u = self.nuisance
+        v = self.directions
         return Channel(self.signal @ v.T, u @ u.T + self.wobble**2 * (v @ v.T))
 
 
 @dataclass(frozen=True)
 class Law:
-    """All that determines the distribution of samples.
+    """The distribution of samples.
 
     Attributes:
-        grid: The labels that occur, rising.
+        grid: The possible labels, ascending.
         prior: Their probabilities.
-        views: Per modality, how it shows the label.
-        scatter: The values that τ can take.
+        views: The dependence of each modality on the label.
+        scatter: The possible values of τ.
         scatter_prior: Their probabilities.
     """
 
@@ -97,44 +104,53 @@ class Law:
 
     @cached_property
     def numbers(self) -> dict[str, object]:
-        """Every number of the law, rounded so that the last bits of a machine's arithmetic do not show."""
+        """Every number of the law as JSON can store it, rounded so that it is the same on every machine."""
+        views: dict[str, list[object]] = {}
+        for m, view in self.views.items():
+            arrays = [_rounded(view.signal), _rounded(view.directions), _rounded(view.nuisance)]
+            views[m] = [*arrays, view.wobble, view.frames]
         return {
             "grid": _rounded(self.grid),
             "prior": _rounded(self.prior),
             "scatter": self.scatter,
             "scatter_prior": self.scatter_prior,
-            "views": {
-                m: [_rounded(v.signal), _rounded(v.directions), _rounded(v.nuisance), v.wobble, v.frames]
-                for m, v in self.views.items()
-            },
+            "views": views,
         }
 
 
 def synthetic(seed: int = 2026) -> Dataset:
     """The embedded data set with its oracle; another seed gives other samples of the same law."""
-    return draw(standard_law(), SIZES, seed)
+    return draw_dataset(standard_law(), SIZES, seed)
 
 
-def draw(law: Law, sizes: Mapping[str, int], seed: int) -> Dataset:
-    """Samples of a law, with its oracle, for the number of samples that `sizes` gives to train, valid and test.
+def draw_dataset(law: Law, sizes: Mapping[str, int], seed: int) -> Dataset:
+    """Draw a data set of a law, with its oracle.
 
     Every quantity has its own random stream, so a larger split begins with the samples of a smaller one. The digest is
-    that of the law, the seed and the sizes, since the last bit of a sample may differ between machines.
+    that of the law, the seed and the sizes, because the last bit of a sample may differ between machines.
+
+    Args:
+        law: The distribution of samples.
+        sizes: Number of samples of train, valid and test.
+        seed: Seed of the samples.
 
     Raises:
-        BenchError: for a split of fewer than 2 samples.
+        BenchError: A split has fewer than 2 samples.
     """
-    drawn = {name: _draw_split(law, name, size, seed) for name, size in sizes.items()}
-    reliability = {name: tau for name, (_, tau) in drawn.items()}
-    meaning = {"version": VERSION, "seed": seed, "sizes": dict(sizes), "law": law.numbers}
+    splits = {}
+    reliability = {}
+    for name, size in sizes.items():
+        splits[name], reliability[name] = _draw_split(law, name, size, seed)
+    identity = {"version": DRAW_VERSION, "seed": seed, "sizes": dict(sizes), "law": law.numbers}
     dataset = Dataset(
         name="synthetic",
-        splits={name: split for name, (split, _) in drawn.items()},
-        digest=hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest(),
+        splits=splits,
+        digest=hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest(),
         label_range=(float(law.grid[0]), float(law.grid[-1])),
         reliability=reliability,
     )
     channels = {m: view.channel for m, view in law.views.items()}
+    # σ_ref is estimated on the training split, so the data set comes first.
     reference = {m: std.double().numpy() for m, std in dataset.spec.feature_std.items()}
     return replace(dataset, oracle=BayesOracle(law.grid, law.prior, channels, reliability, reference))
 
@@ -144,8 +160,10 @@ def standard_law() -> Law:
     grid = np.round(np.linspace(-3.0, 3.0, 31), 1)
     density = 0.48 * _bell(grid, -1.4, 0.95) + 0.52 * _bell(grid, 1.5, 0.85) + 0.02
     prior = density / density.sum()
-    lin, intensity, none = _standardised(grid, prior), _standardised(np.abs(grid), prior), np.zeros_like(grid)
-    text = np.stack([0.42 * lin, none], axis=1)
+    lin = _standardised(grid, prior)  # (S,)
+    intensity = _standardised(np.abs(grid), prior)
+    none = np.zeros_like(grid)
+    text = np.stack([0.42 * lin, none], axis=1)  # φ, (S, 2)
     audio = np.stack([0.11 * lin, 0.45 * intensity], axis=1)
     vision = np.stack([0.17 * np.tanh(2 * grid), none], axis=1)
     views = {
@@ -157,10 +175,12 @@ def standard_law() -> Law:
 
 
 def _bell(s: NDArray[np.float64], centre: float, width: float) -> NDArray[np.float64]:
+    """A Gaussian density up to a constant factor."""
     return np.asarray(np.exp(-0.5 * ((s - centre) / width) ** 2) / width)
 
 
 def _standardised(value: NDArray[np.float64], prior: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values of mean 0 and variance 1 under the prior."""
     centred = value - prior @ value
     return np.asarray(centred / np.sqrt(prior @ centred**2))
 
@@ -168,20 +188,21 @@ def _standardised(value: NDArray[np.float64], prior: NDArray[np.float64]) -> NDA
 def _standard_view(
     modality: str, signal: NDArray[np.float64], width: int, wobble: float, frames: tuple[int, int]
 ) -> View:
-    """A view whose V and U are always the same for a modality and a width."""
+    """A view whose V and U are determined by the modality and its width."""
     first, second = stream("synthetic law", GEOMETRY, modality, "directions").standard_normal((2, width))
-    # By hand, since the sign of a library's factors depends on the machine.
+    # Gram-Schmidt instead of a QR decomposition, whose signs depend on the machine.
     first /= np.sqrt(first @ first)
     second -= (first @ second) * first
     second /= np.sqrt(second @ second)
-    nuisance = stream("synthetic law", GEOMETRY, modality, "nuisance").standard_normal((width, 4))
+    nuisance = stream("synthetic law", GEOMETRY, modality, "nuisance").standard_normal((width, _NUISANCE_DIRECTIONS))
     return View(signal, np.stack([first, second], axis=1), nuisance, wobble, frames)
 
 
 def _draw_split(law: Law, name: str, size: int, seed: int) -> tuple[Split, dict[str, NDArray[np.float64]]]:
-    """A split, and per modality τ of its samples."""
+    """A split, and τ of its samples by modality."""
+    # Indices of the grid, (N,)
     label = stream("synthetic", seed, name, "label").choice(len(law.grid), size, p=law.prior)
-    features, lengths, scatter = {}, {}, {}
+    features, lengths, scatter = {}, {}, {}  # by modality
     for modality, view in law.views.items():
         tau = stream("synthetic", seed, name, modality, "scatter").choice(law.scatter, size, p=law.scatter_prior)
         count = stream("synthetic", seed, name, modality, "length").integers(*view.frames, size, endpoint=True)
@@ -200,19 +221,21 @@ def _draw_frames(
     count: NDArray[np.int64],
     words: tuple[int | str, ...],
 ) -> Float[NDArray[np.float32], "N T D"]:
-    """Frames of one modality for labels given by their place on the grid, zero from frame `count` on."""
-    (width, aspects), longest = view.directions.shape, view.frames[1]
+    """Frames of one modality, zero from frame `count` on; `label` are indices of the grid, `words` name the streams."""
+    width, aspects = view.directions.shape
+    longest = view.frames[1]
     zeta = stream("synthetic", *words, "wobble").standard_normal((len(label), aspects))
     z = stream("synthetic", *words, "nuisance").standard_normal((len(label), view.nuisance.shape[1]))
-    still = (view.signal[label] + view.wobble * zeta) @ view.directions.T + z @ view.nuisance.T
-    frames = stream("synthetic", *words, "frames").standard_normal((len(label), longest, width))
+    # V (φ(s) + b ζ) + U z, the same for all frames of a sample, (N, D)
+    constant = (view.signal[label] + view.wobble * zeta) @ view.directions.T + z @ view.nuisance.T
+    frames = stream("synthetic", *words, "frames").standard_normal((len(label), longest, width))  # (N, T, D)
     frames *= tau[:, None, None]
-    frames += still[:, None, :]
-    frames[np.arange(longest) >= count[:, None]] = 0.0
+    frames += constant[:, None, :]
+    frames[np.arange(longest) >= count[:, None]] = 0.0  # padding
     return frames.astype(np.float32)
 
 
 def _rounded(values: NDArray[np.float64]) -> list[object]:
-    """As nested lists to six decimals, without negative zeros."""
-    rounded: list[object] = (np.round(values, 6) + 0.0).tolist()
+    """Values as nested lists, rounded and without negative zeros."""
+    rounded: list[object] = (np.round(values, _DIGEST_DECIMALS) + 0.0).tolist()
     return rounded

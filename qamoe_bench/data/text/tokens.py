@@ -1,4 +1,7 @@
-"""Raw text as token ids, so that the language model that reads them is trained with the rest of a model."""
+"""Raw text as token ids, for models that fine-tune a language model together with their other parameters.
+
+Dimension legend: N samples, L tokens stored in the file, T tokens kept.
+"""
 
 import hashlib
 from dataclasses import replace
@@ -13,39 +16,45 @@ from qamoe_bench.data.dataset import Dataset, Split
 from qamoe_bench.data.text.language_model import LanguageModel
 from qamoe_bench.errors import BenchError
 
-TOKENS = 50
-"""Length of a text, [CLS] and [SEP] included, as in MMSA's files; what is longer loses its end."""
+MAX_TOKENS = 50
+"""Largest length of a text, [CLS] and [SEP] included, as in MMSA's files; longer texts are truncated."""
 
 
-def with_token_ids(data: Dataset, language: LanguageModel, longest: int = TOKENS) -> Dataset:
-    """The data set with the tokens of its raw text in place of text features.
+def with_token_ids(data: Dataset, language: LanguageModel, longest: int = MAX_TOKENS) -> Dataset:
+    """The data set with the token ids of its raw text in place of text features.
 
-    A lost token becomes [UNK], as in TFR-Net and LNLN.
+    Corruptions replace a missing token by [UNK], as in TFR-Net and LNLN.
+
+    Args:
+        data: The data set; see `tokenise` for the text that it must have.
+        language: The language model whose vocabulary is used.
+        longest: Largest number of tokens of a text.
 
     Raises:
-        BenchError: where the data hold no raw text.
+        BenchError: The data have neither raw text nor token ids of this vocabulary.
     """
     tokenizer = language.tokenizer()
-    splits, cut = {}, 0
+    splits = {}
+    truncated = 0
     for name, split in data.splits.items():
         ids, lengths, longer = tokenise(split, data.name, tokenizer, longest)
+        # Ids are stored as features of width 1, in float like all features; float32 is exact up to 2^24.
         splits[name] = replace(
             split,
             features={**split.features, "text": ids.float()[..., None]},
             lengths={**split.lengths, "text": lengths},
         )
-        cut += longer
-    words = repr((data.digest, language.digest, longest))
-    note = (
-        f"text: token ids of {language.name}, at most {longest} a sample; {cut} samples were longer and lost their end."
-    )
+        truncated += longer
+    # The tokens are a function of these, so they need not be hashed themselves.
+    identity = repr((data.digest, language.digest, longest))
+    note = f"text: token ids of {language.name}, at most {longest} per sample; {truncated} samples were truncated."
     return replace(
         data,
         name=f"{data.name}+{language.name}",
         splits=splits,
-        digest=hashlib.sha256(words.encode()).hexdigest(),
+        digest=hashlib.sha256(identity.encode()).hexdigest(),
         notes=(*data.notes, note),
-        oracle=None,
+        oracle=None,  # its distribution is that of features
         token_ids={"text": tokenizer.unk_token_id},
         pretrained={"text": str(language.folder)},
     )
@@ -54,44 +63,60 @@ def with_token_ids(data: Dataset, language: LanguageModel, longest: int = TOKENS
 def tokenise(
     split: Split, name: str, tokenizer: Any, longest: int
 ) -> tuple[Int[Tensor, "N T"], Int[Tensor, " N"], int]:
-    """Token ids padded with 0, their number, and how many texts were cut; [CLS] and [SEP] are always there.
+    """Token ids of a split, from its raw text or, if there is none, from the ids in the file.
 
-    Those of the raw text, or else the ids that the data hold, where they can be of this vocabulary.
+    Args:
+        split: The split.
+        name: Name of the data set, for error messages.
+        tokenizer: Tokenizer of transformers.
+        longest: Largest number of tokens of a text, T; [CLS] and [SEP] are kept when a text is truncated.
+
+    Returns:
+        Token ids padded with 0, the number of tokens of each sample, and the number of truncated samples.
 
     Raises:
-        BenchError: where there is neither.
+        BenchError: The split has neither raw text nor token ids, or ids of another vocabulary.
     """
-    rows = _of_words(split, tokenizer) or _of_ids(split, name, tokenizer)
+    rows = _tokenised_text(split, tokenizer) or _stored_ids(split, name, tokenizer)
     if not rows:
         raise BenchError(
             f"data {name!r}: expected raw text, a 'raw_text' of each sample, or token ids, a 'text_bert', got neither; "
             "an encoder needs the words"
         )
     ids = np.zeros((len(split), longest), np.int64)
-    for place, row in zip(ids, rows, strict=True):
-        kept = row if len(row) <= longest else [*row[: longest - 1], row[-1]]
-        place[: len(kept)] = kept
+    for padded, row in zip(ids, rows, strict=True):
+        kept = row if len(row) <= longest else [*row[: longest - 1], row[-1]]  # ends with [SEP]
+        padded[: len(kept)] = kept
     lengths = [min(len(row), longest) for row in rows]
     return torch.from_numpy(ids), torch.tensor(lengths), sum(len(row) > longest for row in rows)
 
 
-def _of_words(split: Split, tokenizer: Any) -> list[list[int]]:
+def _tokenised_text(split: Split, tokenizer: Any) -> list[list[int]]:
+    """Token ids of each transcript; empty if there are none."""
     if not split.raw_text:
         return []
-    found: list[list[int]] = tokenizer(list(split.raw_text), return_attention_mask=False)["input_ids"]
-    return found
+    rows: list[list[int]] = tokenizer(list(split.raw_text), return_attention_mask=False)["input_ids"]
+    return rows
 
 
-def _of_ids(split: Split, name: str, tokenizer: Any) -> list[list[int]]:
-    """The first row of `text_bert` up to the end of the second, its mask; ids of another vocabulary are refused."""
+def _stored_ids(split: Split, name: str, tokenizer: Any) -> list[list[int]]:
+    """Token ids of each sample in the file, without padding; empty if there are none.
+
+    Raises:
+        BenchError: They cannot be of this vocabulary.
+    """
     if split.tokens is None:
         return []
-    ids, lengths = split.tokens[:, 0], split.tokens[:, 1].sum(1)
+    ids = split.tokens[:, 0]  # (N, L)
+    lengths = split.tokens[:, 1].sum(1)  # of the attention mask, (N,)
     rows: list[list[int]] = [row[:n] for row, n in zip(ids.tolist(), lengths.tolist(), strict=True)]
-    ends = (tokenizer.cls_token_id, tokenizer.sep_token_id)
-    if any(not row or (row[0], row[-1]) != ends for row in rows) or int(ids.max()) >= len(tokenizer):
+    # The file does not say which tokenizer made them; its special tokens are the best evidence.
+    first = tokenizer.cls_token_id
+    last = tokenizer.sep_token_id
+    fits = all(row and (row[0], row[-1]) == (first, last) for row in rows) and int(ids.max()) < len(tokenizer)
+    if not fits:
         raise BenchError(
-            f"data {name!r}: expected token ids of this encoder's vocabulary, from {ends[0]} to {ends[1]}, got others; "
+            f"data {name!r}: expected token ids of this encoder's vocabulary, from {first} to {last}, got others; "
             "use the encoder that they were made for, or data with raw text"
         )
     return rows
