@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from qamoe_bench.analysis.analyse import Analysis, analyse
+from qamoe_bench.analysis.analyse import Analysis, analyse_section
 from qamoe_bench.analysis.scores import Scores
 from qamoe_bench.analysis.section import sections
 from qamoe_bench.errors import BenchError, unknown_name
@@ -83,7 +83,7 @@ class Evidence:
         # Numbers of several data sets or definitions must not mix in one exhibit.
         if len(matches) > 1:
             raise BenchError(f"{self.root}: expected one data set and one definition of {protocol}, got {len(matches)}")
-        return analyse(matches[0], DIALECTS["mmsa"], metrics)  # the dialect of the published tables
+        return analyse_section(matches[0], DIALECTS["mmsa"], metrics)  # the dialect of the published tables
 
 
 @dataclass(frozen=True)

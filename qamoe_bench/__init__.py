@@ -37,11 +37,12 @@ Names are imported on first use: `import qamoe_bench` loads neither torch nor ma
 # Type checkers take this name as true. Importing it from `typing` would take most of the time of this module.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from qamoe_bench.api.data import corrupt, load_data, load_protocol
+    from qamoe_bench.api.data import corrupt, load_data
     from qamoe_bench.api.models import evaluate, load_model
     from qamoe_bench.api.results import analyse, compare, plot_curve
     from qamoe_bench.contract import Batch, DataSpec, Output
     from qamoe_bench.errors import BenchError
+    from qamoe_bench.protocol.parse import load_protocol
     from qamoe_bench.protocol.spec import Protocol
     from qamoe_bench.store.store import Store
 
@@ -77,7 +78,7 @@ _MODULES = {
     "evaluate": "api.models",
     "load_data": "api.data",
     "load_model": "api.models",
-    "load_protocol": "api.data",
+    "load_protocol": "protocol.parse",
     "plot_curve": "api.results",
 }
 

@@ -55,7 +55,9 @@ class Analysis:
     experts: Mapping[str, Mapping[str, float]]
 
 
-def analyse(section: Section, dialect: Dialect, metrics: Sequence[str], like: Analysis | None = None) -> Analysis:
+def analyse_section(
+    section: Section, dialect: Dialect, metrics: Sequence[str], like: Analysis | None = None
+) -> Analysis:
     """Analyse a section; its cached columns are released afterwards.
 
     Args:

@@ -5,12 +5,12 @@ from __future__ import annotations  # keeps the signatures that help() shows sho
 from pathlib import Path
 
 from qamoe_bench.contract import Batch
-from qamoe_bench.corruption import apply
+from qamoe_bench.corruption.apply import apply_condition
 from qamoe_bench.corruption.draws import CommonDraws
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.errors import unknown_name
-from qamoe_bench.protocol import parse
+from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.protocol.spec import Condition, Protocol
 from qamoe_bench.run.planner import check_tokens
 
@@ -34,27 +34,6 @@ def load_data(name_or_path: str | Path = "synthetic") -> Dataset:
         {'train': 1284, 'valid': 229, 'test': 686}
     """
     return open_dataset(str(name_or_path))  # cached: loading the same data twice returns the same object
-
-
-def load_protocol(name_or_path: str | Path) -> Protocol:
-    """Load a protocol: a named list of conditions.
-
-    Args:
-        name_or_path: A name that `qamoe-bench ls protocols` lists, or the path of a TOML file.
-
-    Returns:
-        The protocol; `conditions` lists its conditions in order.
-
-    Raises:
-        BenchError: If the name is unknown, the file is unreadable, or a key in it is unknown, missing or
-            contradictory.
-
-    Example:
-        >>> protocol = qamoe_bench.load_protocol("random-missing")
-        >>> [condition.name for condition in protocol.conditions][:3]
-        ['eta=0', 'eta=0.1', 'eta=0.2']
-    """
-    return parse.load_protocol(str(name_or_path))
 
 
 def corrupt(
@@ -97,7 +76,7 @@ def corrupt(
     samples = dataset.splits[split].batch().rows(everything)  # features become float32 here
     # The same streams of random numbers as in `evaluation.sweep.TestSet`, which only knows the test split.
     draws = CommonDraws(seed, dataset.splits[split].ids, samples, draw).rows(everything)
-    return apply.corrupt(samples, chosen, draws, dataset.reference).batch
+    return apply_condition(samples, chosen, draws, dataset.reference).batch
 
 
 def _find_condition(data: Dataset, protocol: Protocol | str, name: str) -> Condition:

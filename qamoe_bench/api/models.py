@@ -12,11 +12,12 @@ import pandas as pd
 import torch
 from torch import nn
 
-from qamoe_bench.api.data import load_data, load_protocol
+from qamoe_bench.api.data import load_data
 from qamoe_bench.api.evaluation import Evaluation
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.evaluation.sweep import sweep_model
 from qamoe_bench.evaluation.test_set import TestSet
+from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.protocol.spec import Protocol
 from qamoe_bench.registry import find_model
 from qamoe_bench.run.planner import check_tokens, find_device

@@ -21,7 +21,7 @@ from qamoe_bench.protocol.spec import Condition, Step
 CorruptionFunction = Callable[[Corrupted, Step, Draws, Reference], Corrupted]
 
 
-def corrupt(batch: Batch, condition: Condition, draws: Draws, reference: Reference) -> Corrupted:
+def apply_condition(batch: Batch, condition: Condition, draws: Draws, reference: Reference) -> Corrupted:
     """Apply the steps of a condition in order; lengths and padding do not change.
 
     Args:

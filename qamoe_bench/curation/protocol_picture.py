@@ -6,7 +6,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from qamoe_bench.corruption.state import Corrupted
-from qamoe_bench.evaluation.sweep import BATCH_SIZE, TestSet
+from qamoe_bench.evaluation.sweep import BATCH_SIZE
+from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.figures.protocol_plot import Picture, Strip
 from qamoe_bench.protocol.spec import Condition, Protocol
 from qamoe_bench.vocabulary import axis_symbol

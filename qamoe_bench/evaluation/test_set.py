@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import torch
 
-from qamoe_bench.corruption.apply import corrupt
+from qamoe_bench.corruption.apply import apply_condition
 from qamoe_bench.corruption.draws import CommonDraws
 from qamoe_bench.corruption.state import Corrupted
 from qamoe_bench.data.dataset import Dataset
@@ -44,4 +44,4 @@ class TestSet:
 
     def corrupted(self, condition: Condition, rows: slice = slice(None), draw: int = 0) -> Corrupted:
         """Some samples under a condition, with one of the seed's independent draws."""
-        return corrupt(self.clean.rows(rows), condition, self._draws(draw).rows(rows), self.reference)
+        return apply_condition(self.clean.rows(rows), condition, self._draws(draw).rows(rows), self.reference)

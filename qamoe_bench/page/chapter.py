@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from qamoe_bench.analysis.analyse import Analysis, analyse
+from qamoe_bench.analysis.analyse import Analysis, analyse_section
 from qamoe_bench.analysis.comparisons import ranking
 from qamoe_bench.analysis.quality_curves import quality_curves
 from qamoe_bench.analysis.scores import Scores, score
@@ -24,7 +24,7 @@ from qamoe_bench.page.leaderboard import LeaderboardEntry, leaderboard_entries
 from qamoe_bench.page.left_out import reasons_left_out
 from qamoe_bench.page.marks import Look
 from qamoe_bench.page.modalities import modality_figure
-from qamoe_bench.page.quality import quality_figures
+from qamoe_bench.page.quality import quality_charts
 from qamoe_bench.page.samples import hard_samples
 from qamoe_bench.page.significance import significance_figure
 from qamoe_bench.report.audit_tables import corruption_table, intervention_table, model_table, uncertainty_table
@@ -150,7 +150,7 @@ def _analyses(section: Section, requested: Dialect, metrics: Sequence[str]) -> I
     """
     first: Analysis | None = None
     for dialect in applicable_dialects(section, requested, metrics):
-        analysis = analyse(section, dialect, shown_metrics(dialect, metrics), first)
+        analysis = analyse_section(section, dialect, shown_metrics(dialect, metrics), first)
         first = first or analysis
         yield analysis
 
@@ -226,7 +226,7 @@ def _figures(analysis: Analysis, look: Look, cache: _MetricCache) -> Iterator[Fi
 
 
 def _common_figures(analysis: Analysis, look: Look) -> Iterator[Figure]:
-    yield from quality_figures(analysis, quality_curves(analysis.section), look)
+    yield from quality_charts(analysis, quality_curves(analysis.section), look)
     if analysis.uncertainty:
         yield calibration_figure(analysis, look)
 

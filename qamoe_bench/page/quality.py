@@ -16,7 +16,7 @@ from qamoe_bench.report.table import shown
 FOLLOWS = -0.3
 
 
-def quality_figures(
+def quality_charts(
     analysis: Analysis, curves: Mapping[tuple[str, str], QualityCurve], look: Look
 ) -> list[Figure]:  # fmt: skip
     """One figure per modality.

@@ -42,17 +42,30 @@ def protocol_names() -> tuple[str, ...]:
     return tuple(sorted(p.name.removesuffix(".toml") for p in _folder().iterdir() if p.name.endswith(".toml")))
 
 
-def load_protocol(name_or_path: str) -> Protocol:
-    """A protocol that comes with the package, by name, or a user's own, by the path of its TOML file.
+def load_protocol(name_or_path: str | Path) -> Protocol:
+    """Load a protocol: a named list of conditions.
+
+    Args:
+        name_or_path: A name that `qamoe-bench ls protocols` lists, or the path of a TOML file.
+
+    Returns:
+        The protocol; `conditions` lists its conditions in order.
 
     Raises:
-        BenchError: for an unknown name, an unreadable file, or any key that is unknown, missing or contradictory.
+        BenchError: If the name is unknown, the file is unreadable, or a key in it is unknown, missing or
+            contradictory.
+
+    Example:
+        >>> protocol = qamoe_bench.load_protocol("random-missing")
+        >>> [condition.name for condition in protocol.conditions][:3]
+        ['eta=0', 'eta=0.1', 'eta=0.2']
     """
-    if name_or_path in protocol_names():
-        return parse_protocol(name_or_path, (_folder() / f"{name_or_path}.toml").read_text(encoding="utf-8"))
-    path = Path(name_or_path)
+    name = str(name_or_path)
+    if name in protocol_names():
+        return parse_protocol(name, (_folder() / f"{name}.toml").read_text(encoding="utf-8"))
+    path = Path(name)
     if path.suffix != ".toml":
-        raise unknown_name("protocol", name_or_path, protocol_names())
+        raise unknown_name("protocol", name, protocol_names())
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

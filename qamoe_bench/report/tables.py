@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from qamoe_bench.analysis.analyse import Analysis, analyse
+from qamoe_bench.analysis.analyse import Analysis, analyse_section
 from qamoe_bench.analysis.parallel import map_in_order
 from qamoe_bench.analysis.section import sections
 from qamoe_bench.errors import unknown_name
@@ -51,7 +51,7 @@ def analyses(cells: Iterable[StoredCell], dialect: Dialect, metrics: Sequence[st
     An analysis can take up to 100 MB: keep only what you render from it, and drop it before you take the next one.
     """
     names = shown_metrics(dialect, metrics)
-    return map_in_order(lambda section: analyse(section, dialect, names), sections(cells))
+    return map_in_order(lambda section: analyse_section(section, dialect, names), sections(cells))
 
 
 def chapters(

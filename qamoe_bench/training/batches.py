@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from qamoe_bench.contract import Batch, TrainingBatch, concatenate
-from qamoe_bench.corruption.apply import corrupt
+from qamoe_bench.corruption.apply import apply_condition
 from qamoe_bench.corruption.draws import CommonDraws, FreshDraws
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.protocol.spec import Condition, Level
@@ -58,7 +58,7 @@ class CorruptedBatches:
         for rows in torch.split(order, self._config.batch_size):
             clean = self._train.rows(rows)
             condition = self._exposure.draw(clean.size, self._levels, self._config)
-            corrupted = corrupt(clean, condition, FreshDraws(clean, self._generator), self._reference)
+            corrupted = apply_condition(clean, condition, FreshDraws(clean, self._generator), self._reference)
             yield TrainingBatch(
                 corrupted.batch.features,
                 corrupted.batch.lengths,
@@ -97,7 +97,7 @@ class CorruptedBatches:
             for start in range(0, clean.size, VALIDATION_BATCH):
                 rows = slice(start, start + VALIDATION_BATCH)
                 of_rows = _condition_of(condition, rows)
-                corrupted = corrupt(clean.rows(rows), of_rows, draws.rows(rows), self._reference)
+                corrupted = apply_condition(clean.rows(rows), of_rows, draws.rows(rows), self._reference)
                 yield ValidationBatch(corrupted.batch, target[rows])
 
 

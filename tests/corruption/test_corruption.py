@@ -11,7 +11,7 @@ from tinydata import make_split
 from torch import Tensor
 
 from qamoe_bench.contract import Batch, Reference
-from qamoe_bench.corruption.apply import corrupt
+from qamoe_bench.corruption.apply import apply_condition
 from qamoe_bench.corruption.draws import CommonDraws, FreshDraws
 from qamoe_bench.corruption.frames import FRAME
 from qamoe_bench.corruption.modalities import PRESENCE
@@ -36,7 +36,7 @@ NOISE = load_protocol("quality-degradation")
 def at(seed: int = 1, **levels: float) -> Corrupted:
     """The whole split at a point of the protocol `mixed`; `lambda` is spelt `lam`."""
     point = {"lambda": levels.get("lam", 0.0), "eta": levels.get("eta", 0.0)}
-    return corrupt(
+    return apply_condition(
         CLEAN,
         Condition("c", point, MIXED.steps(point)),
         CommonDraws(seed, SPLIT.ids, CLEAN).rows(slice(None)),
@@ -91,7 +91,7 @@ def test_without_keep_one_rate_one_takes_everything() -> None:
     head = 'schema = 1\ntitle = "t"\nsource = "s"\ndefinition = "d"\n'
     step = '[[corruption]]\nkind = "modality-missing"\nrate = 1.0\nkeep_one = false\n'
     (condition,) = parse_protocol("p", head + step).conditions
-    corrupted = corrupt(CLEAN, condition, CommonDraws(1, SPLIT.ids, CLEAN).rows(slice(None)), REFERENCE)
+    corrupted = apply_condition(CLEAN, condition, CommonDraws(1, SPLIT.ids, CLEAN).rows(slice(None)), REFERENCE)
     assert not present(corrupted).any()
     assert all((corrupted.missing(m) == 1).all() for m in CLEAN.modalities)
 
@@ -101,7 +101,7 @@ def test_a_modality_that_the_data_lacks_is_not_the_one_that_is_kept() -> None:
     batch = Batch({**CLEAN.features, "text": torch.zeros_like(CLEAN.features["text"])}, lengths)
     (step,) = MISSING.steps({"eta": 1.0})
     draws = CommonDraws(1, SPLIT.ids, batch).rows(slice(None))
-    corrupted = corrupt(batch, Condition("c", {}, (step,)), draws, REFERENCE)
+    corrupted = apply_condition(batch, Condition("c", {}, (step,)), draws, REFERENCE)
     assert (present(corrupted)[1:].sum(0) == 1).all()
 
 
@@ -110,7 +110,7 @@ def test_missing_rates_and_the_kept_modality_follow_their_definition() -> None:
     split = make_split("many", 6000)
     clean = split.batch()
     draws = CommonDraws(5, split.ids, clean).rows(slice(None))
-    corrupted = corrupt(clean, MISSING.conditions[-1], draws, REFERENCE)
+    corrupted = apply_condition(clean, MISSING.conditions[-1], draws, REFERENCE)
     rates = [float((corrupted.missing(m) == 1).float().mean()) for m in clean.modalities]
     assert rates == pytest.approx([0.7 - 0.7**3 / 3] * 3, abs=0.02)  # 3 standard errors
     alone = present(corrupted)[:, present(corrupted).sum(0) == 1].float().mean(1)
@@ -121,7 +121,7 @@ def test_noise_has_the_stated_size_and_differs_between_frames_and_dimensions() -
     split = make_split("noise", 4000)
     clean = split.batch()
     draws = CommonDraws(5, split.ids, clean).rows(slice(None))
-    corrupted = corrupt(clean, NOISE.conditions[5], draws, REFERENCE)
+    corrupted = apply_condition(clean, NOISE.conditions[5], draws, REFERENCE)
     mask = clean.mask("audio")
     noise = (corrupted.batch.features["audio"] - clean.features["audio"])[mask]
     np.testing.assert_allclose(noise.std(0), 0.5 * STD["audio"], rtol=0.03)
@@ -149,7 +149,9 @@ def test_batch_size_and_order_change_nothing(size: int) -> None:
     draws = CommonDraws(1, SPLIT.ids, CLEAN)
     point = {"lambda": 0.4, "eta": 0.4}
     for rows in torch.split(order, size):
-        part = corrupt(CLEAN.rows(rows), Condition("c", point, MIXED.steps(point)), draws.rows(rows), REFERENCE).batch
+        part = apply_condition(
+            CLEAN.rows(rows), Condition("c", point, MIXED.steps(point)), draws.rows(rows), REFERENCE
+        ).batch
         for m in CLEAN.modalities:
             assert torch.equal(part.features[m], whole.features[m][rows])
 
@@ -160,7 +162,9 @@ def test_other_samples_and_further_padding_change_nothing() -> None:
     padded = Batch({m: torch.nn.functional.pad(x, (0, 0, 0, 3)) for m, x in alone.features.items()}, alone.lengths)
     point = {"lambda": 0.5, "eta": 0.3}
     condition = Condition("c", point, MIXED.steps(point))
-    result = corrupt(padded, condition, CommonDraws(1, SPLIT.ids[few], padded).rows(slice(None)), REFERENCE).batch
+    result = apply_condition(
+        padded, condition, CommonDraws(1, SPLIT.ids[few], padded).rows(slice(None)), REFERENCE
+    ).batch
     whole = at(lam=0.5, eta=0.3).batch
     for m in CLEAN.modalities:
         assert torch.equal(result.features[m][:, :-3], whole.features[m][few])
@@ -170,7 +174,7 @@ def test_one_level_per_sample_gives_each_sample_its_own() -> None:
     levels = np.linspace(0, 1, 60, dtype=np.float32)
     point = {"lambda": levels, "eta": np.zeros(60, np.float32)}
     draws = CommonDraws(1, SPLIT.ids, CLEAN).rows(slice(None))
-    result = corrupt(CLEAN, Condition("c", {}, MIXED.steps(point)), draws, REFERENCE)
+    result = apply_condition(CLEAN, Condition("c", {}, MIXED.steps(point)), draws, REFERENCE)
     for i in (0, 30, 59):
         alone = at(lam=float(levels[i]))
         for m in CLEAN.modalities:
@@ -195,7 +199,7 @@ def test_lost_tokens_become_the_unknown_id_and_the_ends_stay() -> None:
     for name in ("frame-missing", "random-missing", "token-substitution"):
         steps = load_protocol(name).steps({"eta": 1.0, "lambda": 1.0})
         keep_none = tuple(replace(s, options={**s.options, "keep_one": False}) for s in steps)
-        result = corrupt(batch, Condition("c", {}, keep_none), draws, reference).batch.features["text"][..., 0]
+        result = apply_condition(batch, Condition("c", {}, keep_none), draws, reference).batch.features["text"][..., 0]
         new = 55 if name == "token-substitution" else 100
         assert result.tolist() == [[101, new, new, 102, 0], [101, new, 102, 0, 0]], name
 
@@ -207,7 +211,7 @@ def test_what_is_gone_stays_gone_whatever_comes_after() -> None:
         (condition,) = parse_protocol(
             "p", f'{head}{lose}[[corruption]]\nkind = "{kind}"\n{parameter} = 0.7\n'
         ).conditions
-        result = corrupt(CLEAN, condition, CommonDraws(1, SPLIT.ids, CLEAN).rows(slice(None)), REFERENCE)
+        result = apply_condition(CLEAN, condition, CommonDraws(1, SPLIT.ids, CLEAN).rows(slice(None)), REFERENCE)
         for m in CLEAN.modalities:
             assert (result.batch.features[m][result.erased[m]] == 0).all()
             assert 0.3 < result.missing(m).mean().item() < 0.7
@@ -217,7 +221,7 @@ def test_lost_frames_move_along_with_a_shift() -> None:
     head = 'schema = 1\ntitle = "t"\nsource = "s"\ndefinition = "d"\n'
     lose = '[[corruption]]\nkind = "frame-missing"\nrate = 0.5\n'
     (condition,) = parse_protocol("p", f'{head}{lose}[[corruption]]\nkind = "temporal-shift"\nrate = 0.4\n').conditions
-    result = corrupt(CLEAN, condition, CommonDraws(1, SPLIT.ids, CLEAN).rows(slice(None)), REFERENCE)
+    result = apply_condition(CLEAN, condition, CommonDraws(1, SPLIT.ids, CLEAN).rows(slice(None)), REFERENCE)
     for m in CLEAN.modalities:
         zero = (result.batch.features[m] == 0).all(-1) & CLEAN.mask(m)
         assert torch.equal(zero, result.erased[m])

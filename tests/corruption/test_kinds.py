@@ -14,7 +14,7 @@ from torch import Tensor
 
 from qamoe_bench.contract import Batch, Reference
 from qamoe_bench.corruption import draws as draws_module
-from qamoe_bench.corruption.apply import APPLY, corrupt
+from qamoe_bench.corruption.apply import APPLY, apply_condition
 from qamoe_bench.corruption.draws import CommonDraws, Draws, FreshDraws
 from qamoe_bench.corruption.state import Corrupted
 from qamoe_bench.protocol.kinds import CORRUPTION_KINDS, CorruptionKind
@@ -86,7 +86,7 @@ def step_of(kind: str, level: Level, **options: bool) -> Step:
 
 
 def run(batch: Batch, draws: Draws, *steps: Step, reference: Reference = REFERENCE) -> Corrupted:
-    return corrupt(batch, Condition("c", {}, steps), draws, reference)
+    return apply_condition(batch, Condition("c", {}, steps), draws, reference)
 
 
 @functools.cache

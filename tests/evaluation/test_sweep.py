@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from qamoe_bench.contract import Batch, Output
-from qamoe_bench.corruption.apply import corrupt
+from qamoe_bench.corruption.apply import apply_condition
 from qamoe_bench.corruption.state import Corrupted
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.synthetic.synthetic import draw_dataset, standard_law
@@ -79,7 +79,7 @@ def test_speed_is_that_of_the_models_own_passes_and_of_most_batches(
 
     def slowly(*arguments: Any) -> Corrupted:
         clock.now += 1000
-        return corrupt(*arguments)
+        return apply_condition(*arguments)
 
     monkeypatch.setattr("qamoe_bench.evaluation.test_set.corrupt", slowly)
     monkeypatch.setattr("qamoe_bench.evaluation.clock.time", clock)

@@ -21,7 +21,7 @@ from scipy import stats
 from tinydata import make_dataset, make_split
 
 from qamoe_bench.contract import Batch
-from qamoe_bench.corruption.apply import corrupt
+from qamoe_bench.corruption.apply import apply_condition
 from qamoe_bench.corruption.draws import CommonDraws
 from qamoe_bench.corruption.state import Corrupted
 from qamoe_bench.data.dataset import Dataset, Split
@@ -341,7 +341,7 @@ def incomplete_split(samples: int, *, lacking: bool) -> Split:
 def corrupted_by_package(split: Split, condition: Condition) -> Corrupted:
     clean = split.batch()
     draws = CommonDraws(SEED, split.ids, clean, DRAW)
-    return corrupt(clean, condition, draws.rows(slice(None)), dataset().reference)
+    return apply_condition(clean, condition, draws.rows(slice(None)), dataset().reference)
 
 
 def point_of(protocol: str, condition: Condition) -> Point:
@@ -457,7 +457,7 @@ def package_patterns(protocol: str) -> Mapping[float, Patterns]:
     for seed in range(SEEDS):
         draws = CommonDraws(seed, split.ids, clean)  # kept, so that every rate uses the same
         for condition in load_protocol(protocol).conditions:
-            batch = corrupt(clean, condition, draws.rows(slice(None)), dataset().reference).batch
+            batch = apply_condition(clean, condition, draws.rows(slice(None)), dataset().reference).batch
             result.setdefault(condition.levels["eta"], Counter()).update(patterns_of(batch))
     return result
 
