@@ -34,7 +34,8 @@ OnlyModels = Annotated[
     typer.Option(
         "--model",
         metavar="NAME",
-        help="Only these models, in addition to late-fusion, mean and oracle; * matches any text. Repeatable.",
+        help="Only these models or groups such as @paper, in addition to late-fusion, mean and oracle; * matches any "
+        "text. Repeatable.",
     ),
 ]
 

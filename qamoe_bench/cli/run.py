@@ -27,7 +27,9 @@ Protocols = Annotated[list[str], typer.Option("--protocol", help="Name, or path 
 Models = Annotated[
     list[str],
     typer.Option(
-        "--model", help="Name or package.module:build, then optionally :variant,field=value. Repeatable. Default: all."
+        "--model",
+        help="Name, group (@quick, @paper, @all) or package.module:build, then optionally :variant,field=value. "
+        "Repeatable. Default: all.",
     ),
 ]
 Checkpoint = Annotated[

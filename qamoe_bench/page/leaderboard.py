@@ -10,9 +10,9 @@ from qamoe_bench.report.metric_tables import value_with_interval
 from qamoe_bench.report.table import shown
 
 UNKNOWN = float("nan")  # key of a cell without a number
-# Metric of the column `reach %`
+# Metric of the column `gap %`
 REACHED = "mae"
-OTHER_COLUMNS = ("reach %", "parameters", "time, µs", "seeds")
+OTHER_COLUMNS = ("gap %", "parameters", "time, µs", "seeds")
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _other_cells(analysis: Analysis, index: int) -> tuple[LeaderboardCell, ...]:
     seeds = len(row.seeds)
     # A size or time of 0 is unknown.
     return (
-        _reach_cell(analysis, index),
+        _gap_cell(analysis, index),
         LeaderboardCell(f"{size:,.0f}" if size else "–", key=size or UNKNOWN),
         LeaderboardCell(f"{time:.3g}" if time else "–", key=time or UNKNOWN),
         LeaderboardCell(str(seeds), key=seeds),
@@ -143,7 +143,7 @@ def _metric_cell(analysis: Analysis, index: int, metric: Metric) -> LeaderboardC
     )
 
 
-def _reach_cell(analysis: Analysis, index: int) -> LeaderboardCell:
+def _gap_cell(analysis: Analysis, index: int) -> LeaderboardCell:
     summary = analysis.summaries.get(REACHED, {}).get("reached")
     # Missing without an oracle, or if MAE is not among the metrics.
     value = float(summary.estimate().value[index]) if summary else UNKNOWN
