@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import ModuleSpec
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -47,14 +47,15 @@ class Closure:
     @property
     def versions(self) -> dict[str, str]:
         """Versions of the distributions that the installed packages come from, by name of the distribution."""
-        # One distribution may hold several packages, and a namespace package may be spread over several distributions.
-        names = {name for package in self.installed for name in _distributions().get(package, ())}
-        return {name: _version(name) for name in sorted(names)}
+        versions: dict[str, str] = {}
+        for package in sorted(self.installed):
+            versions |= _versions_of(package)
+        return versions
 
     @property
     def uncovered(self) -> tuple[str, ...]:
         """Code that neither the digest nor the versions cover, a phrase each."""
-        unknown = sorted(package for package in self.installed if package not in _distributions())
+        unknown = sorted(package for package in self.installed if not _versions_of(package))
         return (*self.dynamic, *(f"package {package} is installed without a version" for package in unknown))
 
     @property
@@ -118,7 +119,8 @@ def _spec(module: str) -> ModuleSpec | None:
         return loaded.__spec__
     try:
         return find_spec(module)
-    except (ImportError, ValueError, AttributeError):
+    except Exception:
+        # Looking for a submodule imports its package, whose code may raise anything; then the module cannot be used.
         return None
 
 
@@ -204,11 +206,13 @@ def _represent(imported: Import, tokens: Mapping[str, str]) -> str:
 
 
 @cache
-def _version(distribution: str) -> str:
-    return version(distribution)
-
-
-# The environment does not change while a process runs, and these look-ups read many files.
+def _versions_of(package: str) -> Mapping[str, str]:
+    """Versions of the distributions that a package comes from, by name; empty where there is no metadata."""
+    try:
+        # Most distributions are named like their package, and the map of all packages takes half a second to make.
+        return {package: version(package)}
+    except PackageNotFoundError:
+        return {name: version(name) for name in _distributions().get(package, ())}
 
 
 @cache
@@ -225,4 +229,6 @@ def _standard_library() -> frozenset[Path]:
 def _installations() -> frozenset[Path]:
     """Folders that distributions are installed into, for all users or for this one."""
     folders = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *site.getsitepackages()]
-    return frozenset(Path(folder).resolve() for folder in [*folders, site.getusersitepackages()])
+    # An environment may use the packages of another one, whose folder is then on the path.
+    borrowed = [folder for folder in sys.path if Path(folder).name in ("site-packages", "dist-packages")]
+    return frozenset(Path(folder).resolve() for folder in [*folders, site.getusersitepackages(), *borrowed])

@@ -6,15 +6,12 @@ meaning of the imported module in their place. Renaming a file is therefore no c
 """
 
 import ast
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 DYNAMIC = frozenset({"import_module", "__import__", "exec", "eval", "spec_from_file_location", "run_path"})
 """Functions that may load code whose name is not written in the source."""
-TYPING_ONLY = frozenset({"TYPE_CHECKING", "typing.TYPE_CHECKING"})
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class Meaning:
     @property
     def is_empty(self) -> bool:
         """Whether it contains no code at all, like the `__init__.py` of most packages."""
-        return not self.imports and self.pieces == (_EMPTY,)
+        return not self.imports and self.pieces == ("",)
 
 
 def meaning_of(path: Path, module: str) -> Meaning:
@@ -76,91 +73,102 @@ def _parse(path: Path, module: str, modified_ns: int, size: int) -> Meaning:
         # A compiled extension, or source of another Python version.
         return Meaning((content.hex(),), (), ())
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    canonical = _Canonical(package)
-    text = ast.dump(canonical.visit(tree))
-    pieces, imports = _split(text, canonical.imports)
-    return Meaning(pieces, imports, tuple(canonical.dynamic))
+    writer = _Writer(tree, package)
+    return writer.meaning()
 
 
-def _split(text: str, imports: Sequence[Import]) -> tuple[tuple[str, ...], tuple[Import, ...]]:
-    """Cut the text at the placeholders, which hold the index of their import."""
-    parts = _PLACEHOLDER.split(text)
-    return tuple(parts[::2]), tuple(imports[int(index)] for index in parts[1::2])
+class _Writer:
+    """Writes a syntax tree as canonical text, without what carries no meaning, and cuts it at imported modules."""
 
-
-_EMPTY = ast.dump(ast.Module(body=[], type_ignores=[]))
-# A character of Unicode's private use area, which does not occur in programs.
-_MARK = "\ue000"
-# `ast.dump` prints the character as an escape sequence.
-_PLACEHOLDER = re.compile(r"\\ue000(\d+)\\ue000")
-
-
-class _Canonical(ast.NodeTransformer):
-    """Removes what carries no meaning and replaces imported modules, and names bound to them, by placeholders."""
-
-    def __init__(self, package: str) -> None:
+    def __init__(self, tree: ast.Module, package: str) -> None:
+        self._tree = tree
         self._package = package
-        self._bound: dict[str, Import] = {}  # by name in this file, which is dotted after `import a.b`
-        self._has_dotted = False
-        self.imports: list[Import] = []
-        self.dynamic: list[int] = []
-
-    def visit_Module(self, node: ast.Module) -> ast.AST:
-        # A function may use a name above the line that imports it, so all imports are collected first.
-        for inner in ast.walk(node):
-            if isinstance(inner, ast.Import):
-                self._bound |= {alias.asname or alias.name: Import(alias.name) for alias in inner.names}
-            elif isinstance(inner, ast.ImportFrom):
-                origin = self._origin(inner)
-                self._bound |= {alias.asname or alias.name: Import(origin, alias.name) for alias in inner.names}
+        self._bound = self._bindings()
         self._has_dotted = any("." in name for name in self._bound)
-        return self.generic_visit(node)
+        self._text: list[str] = []  # of the current piece
+        self._pieces: list[str] = []
+        self._imports: list[Import] = []
+        self._dynamic: list[int] = []
 
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        # A string as a statement is a docstring or a comment.
-        if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            return None
-        return self.generic_visit(node)
+    def meaning(self) -> Meaning:
+        """The meaning of the tree."""
+        for statement in self._tree.body:
+            self._write(statement)
+        self._pieces.append("".join(self._text))
+        return Meaning(tuple(self._pieces), tuple(self._imports), tuple(self._dynamic))
 
-    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
-        # Imports for the type checker only do not run; their `else` branch does.
-        if ast.unparse(node.test) not in TYPING_ONLY:
-            return self.generic_visit(node)
-        kept = [self.visit(statement) for statement in node.orelse]
-        return [statement for statement in kept if statement is not None]
+    def _bindings(self) -> dict[str, Import]:
+        """What the imported names of the file mean, by name, which is dotted after `import a.b`."""
+        # A function may use a name above the line that imports it, so all imports are collected before writing.
+        bound: dict[str, Import] = {}
+        for node in ast.walk(self._tree):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [alias.asname or alias.name for alias in node.names]
+                bound |= dict(zip(names, self._imported(node), strict=True))
+        return bound
 
-    def visit_Import(self, node: ast.Import) -> ast.AST:
-        return self._statement([Import(alias.name) for alias in node.names])
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
+    def _imported(self, node: ast.Import | ast.ImportFrom) -> list[Import]:
+        if isinstance(node, ast.Import):
+            return [Import(alias.name) for alias in node.names]
         origin = self._origin(node)
-        return self._statement([Import(origin, alias.name) for alias in node.names])
+        return [Import(origin, alias.name) for alias in node.names]
 
-    def visit_Name(self, node: ast.Name) -> ast.AST:
-        if node.id not in self._bound:
-            return node
-        return ast.Name(id=self._placeholder(self._bound[node.id]), ctx=node.ctx)
+    def _write(self, value: object) -> None:
+        """Write a node, a list of nodes, or a plain value."""
+        if isinstance(value, ast.AST):
+            if not self._write_special(value):
+                self._write_node(value)
+        elif isinstance(value, list):
+            self._text.append("[")
+            for item in value:
+                self._write(item)
+            self._text.append("]")
+        else:
+            self._text.append(f"{value!r},")
 
-    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        dotted = ast.unparse(node) if self._has_dotted else ""
-        if dotted in self._bound:
-            return ast.Name(id=self._placeholder(self._bound[dotted]), ctx=node.ctx)
-        return self.generic_visit(node)
+    def _write_node(self, node: ast.AST) -> None:
+        self._text.append(f"{type(node).__name__}(")
+        for field in node._fields:
+            self._write(getattr(node, field, None))
+        self._text.append(")")
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        function = ast.unparse(node.func).rpartition(".")[2]
+    def _write_special(self, node: ast.AST) -> bool:
+        """Write a node that is not written as it is; whether it was one."""
+        match node:
+            case ast.Expr(value=ast.Constant(value=str())):
+                # A string as a statement is a docstring or a comment.
+                return True
+            case ast.If() if _is_typing_only(node.test):
+                # Imports for the type checker do not run; the `else` branch does.
+                self._write(node.orelse)
+                return True
+            case ast.Import() | ast.ImportFrom():
+                # Without the bound names, whose meaning is written wherever they are used.
+                for imported in self._imported(node):
+                    self._cut(imported)
+                return True
+            case ast.Name() if node.id in self._bound:
+                self._cut(self._bound[node.id])
+                return True
+            case ast.Attribute() if self._has_dotted and ast.unparse(node) in self._bound:
+                self._cut(self._bound[ast.unparse(node)])
+                return True
+            case ast.Call():
+                self._note_dynamic(node)
+        return False
+
+    def _cut(self, imported: Import) -> None:
+        """End the piece where an imported module is used."""
+        self._pieces.append("".join(self._text))
+        self._text.clear()
+        self._imports.append(imported)
+
+    def _note_dynamic(self, call: ast.Call) -> None:
+        function = call.func
+        name = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
         # Without arguments, `model.eval()` is a method of torch and not the builtin.
-        if function in DYNAMIC and node.args:
-            self.dynamic.append(node.lineno)
-        return self.generic_visit(node)
-
-    def _placeholder(self, imported: Import) -> str:
-        self.imports.append(imported)
-        return f"{_MARK}{len(self.imports) - 1}{_MARK}"
-
-    def _statement(self, imported: Sequence[Import]) -> ast.Import:
-        """An import statement without the bound names, which placeholders replace wherever they are used."""
-        return ast.Import(names=[ast.alias(name=self._placeholder(one)) for one in imported])
+        if name in DYNAMIC and call.args:
+            self._dynamic.append(call.lineno)
 
     def _origin(self, node: ast.ImportFrom) -> str:
         """Absolute name of the module that is imported from."""
@@ -170,3 +178,8 @@ class _Canonical(ast.NodeTransformer):
         # One dot is the package of the file, and each further dot the package that contains it.
         above = parts[: len(parts) - node.level + 1]
         return ".".join([*above, *filter(None, [node.module])])
+
+
+def _is_typing_only(test: ast.expr) -> bool:
+    name = test.id if isinstance(test, ast.Name) else getattr(test, "attr", "")
+    return name == "TYPE_CHECKING"
