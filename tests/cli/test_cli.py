@@ -39,7 +39,7 @@ def test_run_prints_tables_on_stdout_and_messages_on_stderr(store: Path) -> None
         "random-missing on tiny",
         "late-fusion",
         "qa-moe",
-        "dialect mmsa",
+        "dialect: mmsa",
         "spectrum",
         "modalities missing %",
     ):
@@ -62,7 +62,7 @@ def test_report_as_markdown_in_another_dialect_into_a_file(store: Path, tmp_path
     done = bench("report", "--format", "markdown", "--dialect", "mai", "--output", str(tmp_path / "r.md"), cwd=store)
     assert (done.returncode, done.stdout) == (0, "")
     text = (tmp_path / "r.md").read_text(encoding="utf-8")
-    assert "metric dialect mai" in text
+    assert "metric dialect: mai" in text
     assert "| model | η=0 | 0.1 |" in text
     assert all(text.count(f"**{metric}") == 4 for metric in ("acc2_non0", "acc7", "mae", "corr"))  # two protocols
 

@@ -131,7 +131,7 @@ def test_an_incomplete_folder_is_refused_with_the_names_of_missing_files(
     for path in language.folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "model.safetensors").write_bytes(b"damaged")
-    with pytest.raises(BenchError, match=r"expected weights that fit its config.json, got what cannot be read"):
+    with pytest.raises(BenchError, match=r"expected weights that fit its config.json, got unreadable ones"):
         TokenStates(str(find_language_model(str(tmp_path)).folder))
     (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
     with pytest.raises(BenchError, match=r"expected \*.safetensors in"):

@@ -197,7 +197,7 @@ def test_matched_trains_one_specialist_per_condition_and_reports_what_one_checkp
     courses = matched.facts.training["specialists"]
     assert list(courses) == ["eta=0", "eta=0.4", "eta=0.8"]
     assert len({tuple(course["valid_mae"]) for course in courses.values()}) == 3
-    gap = titled(report_of(store, "mae"), "mae: spectrum minus matched")
+    gap = titled(report_of(store, "mae"), "mae: single checkpoint (spectrum) minus specialists (matched)")
     (section,) = sections(cells)
     of = dict(zip((r.regime for r in section.rows), score(section, DIALECTS["mmsa"], "mae").values, strict=True))
     expected = (of["spectrum"] - of["matched"])[:, 1].mean()
@@ -215,9 +215,11 @@ def test_a_metric_that_is_undefined_for_a_model_in_both_regimes_is_shown_so(
     store = Store(tmp_path / "r")
     run_plan(plan(request(write_pickle(), models=("mean",), regimes=("spectrum", "matched"))), store, jobs=1)
     chapter = report_of(store)
-    gaps = {t.title: t.rows[0][1:] for t in chapter.tables if t.title.endswith("spectrum minus matched")}
-    assert set(gaps["corr: spectrum minus matched"]) == {"–"}  # a constant has no correlation, and no difference of two
-    assert set(gaps["mae: spectrum minus matched"]) == {"+0.000"}
+    gaps = {t.title: t.rows[0][1:] for t in chapter.tables if t.title.endswith("specialists (matched)")}
+    assert set(gaps["corr: single checkpoint (spectrum) minus specialists (matched)"]) == {
+        "–"
+    }  # a constant has no correlation, and no difference of two
+    assert set(gaps["mae: single checkpoint (spectrum) minus specialists (matched)"]) == {"+0.000"}
 
 
 def test_weights_that_a_user_brings_are_evaluated_and_not_trained(
@@ -253,7 +255,7 @@ def test_settings_after_a_name_make_separate_rows_and_trainings(
     use = by_model["qa-moe:k=1"].facts.experts["eta=0"]["text"]
     assert sum(use["load"]) == pytest.approx(1)
     assert sum(by_model["qa-moe"].facts.experts["eta=0"]["text"]["load"]) == pytest.approx(3)
-    experts = titled(report_of(store), "How many experts")
+    experts = titled(report_of(store), "Effective number of experts")
     assert 1 <= float(experts.rows[2][1]) <= 8
 
 
@@ -268,7 +270,7 @@ def test_settings_of_the_evaluation_share_a_training_and_the_report_says_what_th
         c.predictions["prediction"] for c in sorted(store.cells(), key=lambda c: c.cell.model) if c.cell.seed == 1
     )
     assert 0 < (one - other).abs().max() < 0.1
-    table = titled(report_of(store, "mae"), "What do settings of the evaluation change?")
+    table = titled(report_of(store, "mae"), "Effect of evaluation settings")
     assert [row[0] for row in table.rows] == ["late-fusion:bfloat16"]
     assert abs(float(table.rows[0][1].removesuffix(" ≈"))) < 0.05
     assert float(table.rows[0][2]) > 0
@@ -291,7 +293,7 @@ def test_a_mistake_in_settings_is_found_before_any_work(write_pickle: Callable[.
 def test_differences_are_paired_with_the_control_and_the_gain_lies_between_mean_and_oracle(tmp_path: Path) -> None:
     store = Store(tmp_path)
     run_plan(plan(request("synthetic", models=("mean", "late-fusion", "text-only"), seeds=(1,))), store, jobs=1)
-    table = titled(report_of(store, "mae"), "mae over the whole sweep")
+    table = titled(report_of(store, "mae"), "mae: summary over all levels")
     rows = {row[0]: dict(zip(table.header, row, strict=True)) for row in table.rows}
     errors = {c.cell.model: (c.predictions["prediction"] - c.predictions["target"]).abs() for c in store.cells()}
     expected = errors["text-only"].mean() - errors["late-fusion"].mean()
@@ -299,8 +301,8 @@ def test_differences_are_paired_with_the_control_and_the_gain_lies_between_mean_
     low, high = map(float, rows["text-only"]["interval"].split(" … "))
     assert low < expected < high
     assert rows["late-fusion"]["Δ"] == "–"
-    assert (rows["mean"]["reach %"], rows["oracle"]["reach %"]) == ("0.0", "100.0")
-    assert 0 < float(rows["late-fusion"]["reach %"]) < 100
+    assert (rows["mean"]["gap %"], rows["oracle"]["gap %"]) == ("0.0", "100.0")
+    assert 0 < float(rows["late-fusion"]["gap %"]) < 100
     assert rows["mean"]["rank"] == "3"
     assert rows["oracle"]["rank"] == ""
 

@@ -111,7 +111,7 @@ def test_rates_rise_over_the_warm_up_and_fall_along_a_cosine(folder: Path) -> No
 
 def test_mistakes_are_told_before_any_work(words: Path, folder: Path, tmp_path: Path) -> None:
     request = Request(("random-missing",), ("qa-moe",), str(words), seeds=(1,), fine_tune="no-such-model")
-    with pytest.raises(BenchError, match="encoder 'no-such-model': expected a folder, or a model that is on this"):
+    with pytest.raises(BenchError, match="encoder 'no-such-model': expected a folder or a model on this"):
         plan(request)
     with pytest.raises(BenchError, match="computes with features, and text of 'words\\+tiny-bert' holds token ids"):
         plan(replace(request, fine_tune=str(folder), protocols=("msa-robustness",)))
