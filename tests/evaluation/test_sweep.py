@@ -81,7 +81,7 @@ def test_speed_is_that_of_the_models_own_passes_and_of_most_batches(
         clock.now += 1000
         return apply_condition(*arguments)
 
-    monkeypatch.setattr("qamoe_bench.evaluation.test_set.corrupt", slowly)
+    monkeypatch.setattr("qamoe_bench.evaluation.test_set.apply_condition", slowly)
     monkeypatch.setattr("qamoe_bench.evaluation.clock.time", clock)
     sweep = sweep_model(Timed(clock), TestSet(tiny, 1, CPU), protocol, batch_size=3)  # of 20 samples, so the last are 2
     assert sweep.seconds_per_sample == 1
