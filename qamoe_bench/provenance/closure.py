@@ -14,13 +14,12 @@ import sysconfig
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
+from qamoe_bench.provenance.location import source_of, spec_of
 from qamoe_bench.provenance.meaning import Import, Meaning, meaning_of
 
 PACKAGE = "qamoe_bench"
@@ -100,33 +99,9 @@ def closure_of(roots: Iterable[str]) -> Closure:
     return Closure(sources, frozenset(installed), tuple(dynamic))
 
 
-def source_of(module: str) -> Path | None:
-    """The file of a module, which need not have been imported.
-
-    None if there is no such module, or if it has no file, like the built-in modules of Python.
-    """
-    spec = _spec(module)
-    if spec is None or not spec.has_location or not spec.origin:
-        return None
-    path = Path(spec.origin)
-    return path if path.is_file() else None
-
-
-def _spec(module: str) -> ModuleSpec | None:
-    # An imported module takes precedence: a script may have changed sys.path only while it imported it.
-    loaded = sys.modules.get(module)
-    if loaded is not None and loaded.__spec__ is not None:
-        return loaded.__spec__
-    try:
-        return find_spec(module)
-    except Exception:
-        # Looking for a submodule imports its package, whose code may raise anything; then the module cannot be used.
-        return None
-
-
 def _origin(package: str) -> Origin:
     """Origin of a top-level package or module."""
-    spec = _spec(package)
+    spec = spec_of(package)
     if spec is None:
         return "standard"
     path = source_of(package)

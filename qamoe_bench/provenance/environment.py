@@ -1,25 +1,15 @@
-"""The environment of a run: versions, machine, commit and the digest of the code that determines its numbers."""
+"""The environment of a run: versions, machine, commit and memory."""
 
 import os
 import platform
 import subprocess
 import sys
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from qamoe_bench import __version__
-from qamoe_bench.provenance.closure import closure_of
 
 PACKAGE = Path(__file__).parent.parent
-
-ENGINE = (
-    "qamoe_bench.training.loop",
-    "qamoe_bench.evaluation.sweep",
-    "qamoe_bench.training.building",
-    "qamoe_bench.data.open",
-)
-"""Modules that turn a data file and a model into predictions; with all that they import, they determine numbers."""
 
 
 def versions() -> dict[str, str]:
@@ -80,9 +70,3 @@ def _git(*arguments: str) -> str:
     # Without optional locks, a git that is killed leaves no lock file.
     command = ["git", "--no-optional-locks", "-C", str(PACKAGE.parent), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-
-
-@cache
-def engine_digest() -> str:
-    """Digest of all code between a data file and a stored prediction, except the model (see `ModelRef.code`)."""
-    return closure_of(ENGINE).digest

@@ -6,7 +6,7 @@ A store may hold results of models that are not installed any more; such models 
 from collections.abc import Mapping
 
 from qamoe_bench.errors import BenchError
-from qamoe_bench.provenance.closure import source_of
+from qamoe_bench.provenance.location import source_of
 from qamoe_bench.registry.card import ModelCard
 from qamoe_bench.registry.models import model_refs
 

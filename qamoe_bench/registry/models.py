@@ -8,13 +8,16 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qamoe_bench.errors import BenchError, unknown_name
-from qamoe_bench.provenance.closure import Closure, closure_of, source_of
+from qamoe_bench.provenance.location import source_of
 from qamoe_bench.registry.card import ModelCard, read_card
 from qamoe_bench.registry.declarations import declarations_of
 from qamoe_bench.registry.settings import Variants, parse_settings, without_evaluation
+
+if TYPE_CHECKING:
+    from qamoe_bench.provenance.closure import Closure
 
 ENTRY_POINTS = "qamoe_bench.models"
 """The group of entry points that packages register their models in."""
@@ -63,8 +66,11 @@ class ModelRef:
             )
         return path
 
-    def code(self) -> Closure:
+    def code(self) -> "Closure":
         """All the code that the model runs, after importing it; see `qamoe_bench.provenance.closure`."""
+        # Imported here, because most commands only read names.
+        from qamoe_bench.provenance.closure import closure_of
+
         self.builder()
         return closure_of([self.module])
 

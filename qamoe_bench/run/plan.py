@@ -13,7 +13,8 @@ from typing import Any
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.evaluation.sweep import EvalConfig
 from qamoe_bench.protocol.spec import Condition, Protocol
-from qamoe_bench.provenance.environment import engine_digest, versions
+from qamoe_bench.provenance.engine import engine_digest
+from qamoe_bench.provenance.environment import versions
 from qamoe_bench.registry import ModelRef
 from qamoe_bench.store.cell import ORACLE, Cell, digest_of
 from qamoe_bench.training.config import TrainConfig

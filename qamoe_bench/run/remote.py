@@ -19,7 +19,8 @@ import torch
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.errors import BenchError
 from qamoe_bench.progress import ignore_progress
-from qamoe_bench.provenance.environment import engine_digest, versions
+from qamoe_bench.provenance.engine import engine_digest
+from qamoe_bench.provenance.environment import versions
 from qamoe_bench.run.plan import Job, engine_content, weights_digest
 from qamoe_bench.run.worker import Outcome, run_job
 from qamoe_bench.store.store import Store

@@ -12,7 +12,7 @@ import pytest
 
 import qamoe_bench
 from qamoe_bench.provenance.closure import Closure, closure_of
-from qamoe_bench.provenance.environment import ENGINE
+from qamoe_bench.provenance.engine import ENGINE
 from qamoe_bench.registry import ModelRef
 
 PACKAGE = Path(qamoe_bench.__file__).parent
@@ -185,7 +185,7 @@ def test_a_file_that_cannot_be_parsed_counts_by_its_bytes(folder: Path) -> None:
     assert code_of().digest != before.digest
 
 
-ENGINE_DIGEST = "from qamoe_bench.provenance.environment import engine_digest; print(engine_digest())"
+ENGINE_DIGEST = "from qamoe_bench.provenance.engine import engine_digest; print(engine_digest())"
 
 
 def engine_digest_of(folder: Path) -> str:

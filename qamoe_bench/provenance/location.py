@@ -1,0 +1,31 @@
+"""Where the source of a module lies."""
+
+import sys
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from pathlib import Path
+
+
+def source_of(module: str) -> Path | None:
+    """The file of a module, which need not have been imported.
+
+    None if there is no such module, or if it has no file, like the built-in modules of Python.
+    """
+    spec = spec_of(module)
+    if spec is None or not spec.has_location or not spec.origin:
+        return None
+    path = Path(spec.origin)
+    return path if path.is_file() else None
+
+
+def spec_of(module: str) -> ModuleSpec | None:
+    """How Python finds a module; None if it finds none."""
+    # An imported module takes precedence: a script may have changed sys.path only while it imported it.
+    loaded = sys.modules.get(module)
+    if loaded is not None and loaded.__spec__ is not None:
+        return loaded.__spec__
+    try:
+        return find_spec(module)
+    except Exception:
+        # Looking for a submodule imports its package, whose code may raise anything; then the module cannot be used.
+        return None
