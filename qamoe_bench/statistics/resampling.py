@@ -18,7 +18,7 @@ RESAMPLES = 1000
 
 
 @lru_cache(maxsize=4)
-def sample_weights(samples: int, resamples: int = RESAMPLES) -> Float[NDArray[np.float32], "R N"]:
+def sample_weights(samples: int, resamples: int = RESAMPLES) -> Float[NDArray[np.float64], "R N"]:
     """How often each of N samples occurs in N draws with replacement, (R, N); the same at every call.
 
     Everything that is compared uses the same resamples, so differences between models are paired.
@@ -27,31 +27,32 @@ def sample_weights(samples: int, resamples: int = RESAMPLES) -> Float[NDArray[np
     # One bincount over all resamples: those of resample r are counted from r·N on.
     rows = np.arange(resamples)[:, None] * samples
     counts = np.bincount((drawn + rows).ravel(), minlength=resamples * samples)
-    return counts.reshape(resamples, samples).astype(np.float32)
+    return counts.reshape(resamples, samples).astype(np.float64)
 
 
 def resampled(
-    definition: Definition, prediction: Array, label: Labels, weights: Float[NDArray[np.float32], "R N"]
+    definition: Definition, prediction: Array, label: Labels, weights: Float[NDArray[np.float64], "R N"]
 ) -> Array:
     """A metric of every resample, (R, ...), from predictions (..., N) and labels (N)."""
     return resampled_terms(definition, definition.terms(prediction, label), weights)
 
 
 def resampled_terms(
-    definition: Definition, terms: Sequence[NDArray[Any]], weights: Float[NDArray[np.float32], "R N"]
+    definition: Definition, terms: Sequence[NDArray[Any]], weights: Float[NDArray[np.float64], "R N"]
 ) -> Array:
     """A metric of every resample, (R, ...), from the terms of its definition.
 
-    The product is in single precision: its error is a thousand times smaller than the Monte Carlo error of the
-    bootstrap. The resamples of one value are contiguous in memory, since most reductions are over resamples.
+    The product is in double precision: the order of summation differs between machines and numbers of threads, and in
+    single precision the difference would be seen in figures. The resamples of one value are contiguous in memory,
+    since most reductions are over resamples.
     """
     sums = [_sums(term, weights) for term in terms]
     values = np.asarray(definition.value(*sums))  # (..., R)
     return np.moveaxis(values, -1, 0)  # (R, ...), a view
 
 
-def _sums(term: NDArray[Any], weights: Float[NDArray[np.float32], "R N"]) -> Float[NDArray[np.float64], "... R"]:
+def _sums(term: NDArray[Any], weights: Float[NDArray[np.float64], "R N"]) -> Float[NDArray[np.float64], "... R"]:
     """Sums over the samples of every resample."""
-    flat = term.reshape(-1, term.shape[-1]).astype(np.float32)  # (X, N)
-    sums = (flat @ weights.T).astype(np.float64)  # (X, R)
+    flat = term.reshape(-1, term.shape[-1]).astype(np.float64)  # (X, N)
+    sums = flat @ weights.T  # (X, R)
     return sums.reshape(*term.shape[:-1], len(weights))
