@@ -67,8 +67,7 @@ def cost_quality(analysis: Analysis, scores: Scores, costs: Mapping[str, float])
     points = {}
     for i, row in enumerate(analysis.section.rows):
         if np.isfinite(estimate.value[i]) and row.name in costs and row.model != MEAN:
-            # Rounded, because the last bits depend on the number of threads, and equal results give equal bytes.
-            value, lower, upper = (round(float(scale * x[i]), 9) for x in (estimate.value, low, high))
+            value, lower, upper = (float(scale * x[i]) for x in (estimate.value, low, high))
             points[row.name] = CostQuality(costs[row.name], value, lower, upper)
     return points
 
