@@ -23,6 +23,7 @@ from qamoe_bench.registry import (
     palette_places,
 )
 from qamoe_bench.registry.card import STYLES
+from qamoe_bench.registry.declarations import declarations_of
 from qamoe_bench.run.presets import PRESETS
 
 PACKAGE = Path(qamoe_bench.__file__).parent
@@ -225,3 +226,21 @@ def test_no_file_outside_the_models_knows_a_built_in_model_by_name(path: Path) -
 def test_a_model_knows_no_other_model_by_name(path: Path) -> None:
     own = {name for name, ref in model_refs().items() if ref.source() == path}
     assert names_in(path) <= own
+
+
+@pytest.mark.parametrize(
+    ("source", "value"),
+    [
+        ("CARD = 1\n\n\nclass A:\n    pass\n", 1),
+        ("class A:\n    pass\n\n\nCARD: int = 2\n", 2),
+        ('"""Doc\n\nclass A: of a text\n"""\nCARD = 3\n', 3),
+        ('"""Doc\n\ndef f(x) in a text\n"""\n\n\n@final\nclass A:\n    CARD = 4\n', None),
+        ("", None),
+    ],
+)
+def test_declarations_are_read_wherever_a_module_assigns_them(source: str, value: int | None, tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(source)
+    declared = declarations_of(path).value_of("CARD")
+    assert (None if declared is None else ast.literal_eval(declared)) == value
+    assert declarations_of(path).docstring.startswith("Doc") == ('"""' in source)

@@ -80,7 +80,7 @@ class ModelRef:
 
     def variants(self) -> Variants:
         """The module's named settings, read without importing it."""
-        expression = declarations_of(self.source()).assigned.get("VARIANTS")
+        expression = declarations_of(self.source()).value_of("VARIANTS")
         if expression is None:
             return {}
         try:
@@ -96,7 +96,7 @@ class ModelRef:
 
     def card(self) -> ModelCard:
         """The module's card, read without importing it."""
-        return read_card(declarations_of(self.source()).assigned.get("CARD"), self.module)
+        return read_card(declarations_of(self.source()).value_of("CARD"), self.module)
 
     def builder(self) -> Callable[..., Any]:
         """Import the module and get the builder, `build(spec, **settings) -> torch.nn.Module`."""
