@@ -104,7 +104,7 @@ def assert_equal_to_reference(dialect: str, prediction: Vector, label: Vector, t
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_metrics_equal_scikit_learn_and_scipy_on_random_cases(dialect: str) -> None:
     random = np.random.default_rng(7)
-    for _ in range(1000):
+    for _ in range(1000 if dialect == "mmsa" else 300):  # the others differ from it in a few metrics only
         size = int(random.integers(5, 40))
         label = np.round(random.uniform(-3, 3, size) * 5) / 5
         prediction = np.round(random.normal(label, random.uniform(0.01, 3)) * 4) / 4  # many exact halves
