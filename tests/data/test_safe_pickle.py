@@ -5,7 +5,7 @@ import random
 import struct
 import sys
 import tracemalloc
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict, deque
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,26 @@ def state(shape: bytes, described: bytes, content: bytes) -> bytes:
     return b"(K\x01" + shape + described + b"\x89" + content + b"tb"
 
 
+def record(field: str, offset: int) -> bytes:
+    """A dtype of one field `a` in items of 8 bytes; the field has no type if its code is empty."""
+    described = dtype(field) + b"K" + bytes([offset]) + b"\x86" if field else b"N"
+    fields = b"}" + text("a") + described + b"s"
+    return (
+        name("numpy", "dtype")
+        + text("V8")
+        + b"\x89\x88\x87R(K\x03"
+        + text("|")
+        + b"N"
+        + (text("a") + b"\x85" + fields + b"K\x08K\x01K\x10tb")
+    )
+
+
+def masked(code: str, content: bytes, mask: bytes) -> bytes:
+    """A masked array of one item."""
+    made = name("numpy.ma.core", "_mareconstruct") + b"(" + name("numpy.ma", "MaskedArray") + name("numpy", "ndarray")
+    return made + b"K\x00\x85C\x01btR(K\x01K\x01\x85" + dtype(code) + b"\x89" + content + mask + b"Ntb"
+
+
 def program(body: bytes) -> bytes:
     return b"\x80\x04" + body + b"."
 
@@ -125,6 +145,44 @@ def test_nested_lists_come_back_when_long(tmp_path: Path) -> None:
     content = np.outer(np.arange(300.0), np.arange(100.0)).tolist()
     for protocol in PROTOCOLS:
         assert load(tmp_path, pickle.dumps(content, protocol)) == content
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_containers_of_research_code_come_back_as_plain_ones(protocol: int, tmp_path: Path) -> None:
+    counted: defaultdict[str, list[int]] = defaultdict(list, {"a": [1]})
+    assert load(tmp_path, pickle.dumps((counted, deque([1, 2], maxlen=5), deque()), protocol)) == (
+        {"a": [1]},
+        [1, 2],
+        [],
+    )
+    # A dict with attributes, as EasyDict and its kin pickle it.
+    made = program(name("easydict", "EasyDict") + b")\x81" + text("a") + b"K\x02s}" + text("a") + b"K\x03sb")
+    assert load(tmp_path, made) == {"a": 2}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_masked_and_record_and_text_arrays_come_back(protocol: int, tmp_path: Path) -> None:
+    values = np.ma.masked_array([[1.0, 2.0], [3.0, 4.0]], mask=[[False, True], [False, False]])
+    for array in (values, values.T):  # the transposed one is stored in Fortran's order
+        np.testing.assert_array_equal(load(tmp_path, pickle.dumps(array, protocol)), array.filled(np.nan))
+    whole = np.ma.masked_array([1, 2], mask=False)
+    np.testing.assert_array_equal(load(tmp_path, pickle.dumps(whole, protocol)), [1, 2])
+    assert "no missing value" in refusal(
+        tmp_path, pickle.dumps(np.ma.masked_array([1, 2], mask=[True, False]), protocol)
+    )
+    clips = np.array([("v1", 1.5), ("ü2", 2.5)], [("video", "U4"), ("start", "f8")])
+    assert load(tmp_path, pickle.dumps(clips, protocol)).tolist() == clips.tolist()
+    words = np.array(["a", "longer than sixteen bytes"], np.dtypes.StringDType())
+    assert load(tmp_path, pickle.dumps(words, protocol)).tolist() == words.tolist()
+
+
+def test_what_happened_to_a_file_is_said(tmp_path: Path) -> None:
+    content = pickle.dumps({"train": [1.5] * 40, "test": "x" * 100}, 0)
+    assert load(tmp_path, content)["train"] == [1.5] * 40
+    assert "copy it again as binary" in refusal(tmp_path, content.replace(b"\n", b"\r\n"))
+    assert "store their objects as one dict" in refusal(tmp_path, pickle.dumps([1], 4) * 2)
+    half = pickle.dumps(np.ones(500), 4)[:2000]
+    assert "at byte 2000" in refusal(tmp_path, half)
 
 
 def test_array_is_read_only_when_loaded(tmp_path: Path) -> None:
@@ -230,7 +288,19 @@ TRICKS = {
     + b"tR",
     "object_scalar": name("numpy._core.multiarray", "scalar") + dtype("O8", "|") + b"C\x08AAAAAAAA\x86R",
     "list_shorter_than_shape": EMPTY + state(b"M\xe8\x03\x85", dtype("O8", "|", 63), b"]K\x01a"),
-    "structured_dtype": name("numpy", "dtype") + text("V8") + b"\x89\x88\x87R",
+    "raw_memory": EMPTY + state(b"K\x01\x85", dtype("V8"), b"C\x08AAAAAAAA"),
+    "field_beyond_the_item": EMPTY + state(b"K\x01\x85", record("f8", 1), b"C\x08AAAAAAAA"),
+    "field_of_objects": EMPTY + state(b"K\x01\x85", record("O8", 0), b"C\x08AAAAAAAA"),
+    "field_of_fields": EMPTY + state(b"K\x01\x85", record("V8", 0), b"C\x08AAAAAAAA"),
+    "field_with_impossible_character": EMPTY + state(b"K\x01\x85", record("U2", 0), b"C\x08AAAA\xff\xff\xff\xff"),
+    "field_without_type": EMPTY + state(b"K\x01\x85", record("", 0), b"C\x08AAAAAAAA"),
+    "mask_of_another_size": masked("f8", b"C\x08AAAAAAAA", b"C\x02\x00\x01"),
+    "masked_text": masked("U2", b"C\x08A\x00\x00\x00A\x00\x00\x00", b"C\x01\x01"),
+    "masked_objects": masked("O8", b"C\x08AAAAAAAA", b"C\x01\x01"),
+    "called_default": name("builtins", "list") + b"]\x85R",
+    "large_attribute_dict": name("easydict", "EasyDict") + b"]\x85R",
+    "queue_of_something": name("collections", "deque") + b"]K\x01a\x85R",
+    "defaults_of_something": name("collections", "defaultdict") + b"K\x01\x85R",
     "fields": name("numpy", "dtype")
     + text("f8")
     + b"\x89\x88\x87R(K\x03"

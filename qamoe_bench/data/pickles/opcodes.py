@@ -16,7 +16,15 @@ class RefusedError(Exception):
 
 
 class DamagedError(Exception):
-    """The file is no complete pickle."""
+    """The file is no complete pickle.
+
+    Attributes:
+        remedy: What helps.
+    """
+
+    def __init__(self, reason: str, remedy: str = "choose another file or fetch this one again") -> None:
+        super().__init__(reason)
+        self.remedy = remedy
 
 
 # References to objects outside of the file, which no array needs.
@@ -30,6 +38,13 @@ _OPCODES = {ord(op.code): op for op in pickletools.opcodes}
 _SIZES = {
     code: op.arg.n if op.arg else 0 for code, op in _OPCODES.items()
 }  # bytes of the argument; negative: see `_skip`
+
+# The first opcode of every pickle but those of protocols 0 and 1.
+_PROTO = b"\x80"
+
+# A file of so many line feeds in so many bytes, each after a carriage return, was copied as text.
+_MIN_LINES = 8
+_LINE_END_BYTES = 1 << 20
 
 # Largest number of tuples that could contain other tuples. A C stack of 8 MB suffices to hash twice that depth.
 _MAX_NESTED_TUPLES = 50_000
@@ -81,13 +96,26 @@ def scan_file(file: BinaryIO) -> None:
     file.seek(0)
     if not start:
         raise DamagedError("it is empty")
-    if start == b"PK\x03\x04":  # the start of a zip archive, as torch.save and np.savez write it
-        raise DamagedError("it is a zip archive")
+    if start == b"PK\x03\x04":  # whose bytes are misunderstood as references to other files
+        raise DamagedError("it is a zip archive", "unpack it and give the file inside")
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        _scan(content)
+        _check_line_ends(content)
+        end = _scan(content)
+        if content[end : end + 1] == _PROTO:
+            raise DamagedError("it holds several pickles one after the other", "store their objects as one dict")
 
 
-def _scan(content: mmap.mmap) -> None:
+def _check_line_ends(content: mmap.mmap) -> None:
+    """Refuse a file that was copied as text, which put a carriage return before every line feed."""
+    start = content[:_LINE_END_BYTES]
+    lines = start.count(b"\n")
+    if lines >= _MIN_LINES and lines == start.count(b"\r\n"):
+        remedy = "copy it again as binary (for git, '*.pkl -text' in .gitattributes)"
+        raise DamagedError("its line ends were changed to those of Windows, as if it were text", remedy)
+
+
+def _scan(content: mmap.mmap) -> int:
+    """Scan up to the last opcode, and give the position after it."""
     position = 0
     counts = _Counts()
     while True:
@@ -95,14 +123,14 @@ def _scan(content: mmap.mmap) -> None:
         if run:
             position = run.end()
         if position >= len(content):
-            raise DamagedError("it ends too early")
+            raise DamagedError(f"it ends too early, at byte {len(content)}")
         op = _OPCODES.get(content[position])
         if op is None:
             raise DamagedError(f"byte {position} is no instruction of a pickle")
         if op.name in _FORBIDDEN:
             raise RefusedError(f"uses the instruction {op.name}")
         if op.name == "STOP":
-            return
+            return position + 1
         end = _skip(content, position)
         if op.name in _CHECKED:
             _check_cost(op.name, content[position + 1 : end], len(content))
@@ -154,14 +182,14 @@ def _skip(content: mmap.mmap, position: int) -> int:
         if end < start:
             raise DamagedError(f"byte {position} has a negative length")
     if end > len(content):
-        raise DamagedError("it ends too early")
+        raise DamagedError(f"it ends too early, at byte {len(content)}")
     return end
 
 
 def _check_cost(name: str, argument: bytes, file_bytes: int) -> None:
     """Refuse a memo index or a frame that exceeds the file: the unpickler reserves memory for it at once."""
     if name == "FRAME" and int.from_bytes(argument, "little") > file_bytes:
-        raise DamagedError("it ends too early")
+        raise DamagedError(f"it ends too early, at byte {file_bytes}")
     if "PUT" in name:
         index = int(argument) if name == "PUT" else int.from_bytes(argument, "little")  # PUT is decimal text
         if index > file_bytes:

@@ -45,10 +45,15 @@ def load(path: Path) -> object:
             f"{path}: expected a pickle of arrays, lists, dicts, text and numbers only, got one that {error}; nothing "
             "was executed; if you trust its source, save its content again as plain NumPy arrays"
         ) from error
-    except Exception as error:  # a hostile or damaged pickle can raise anything
+    except MemoryError as error:
         raise BenchError(
-            f"{path}: expected a complete pickle, got something else or a damaged one ({_reason(error)}); choose "
-            "another file or fetch this one again"
+            f"{path}: needs more memory than there is (the file has {path.stat().st_size / 1e9:.1f} GB); read it on a "
+            "machine with more, and write it as a folder there with 'qamoe-bench data convert'"
+        ) from error
+    except Exception as error:  # a hostile or damaged pickle can raise anything
+        damage = error if isinstance(error, DamagedError) else DamagedError(_reason(error))
+        raise BenchError(
+            f"{path}: expected a complete pickle, got something else or a damaged one ({damage}); {damage.remedy}"
         ) from error
 
 
@@ -59,10 +64,8 @@ def _kind_of_path(path: Path) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """The message of an error, in one short line of printable characters."""
-    # The name of the class explains errors of the unpickler, but not our own.
-    text = f"{type(error).__name__}: {error}" if not isinstance(error, DamagedError) else str(error)
-    return printable(text, 120)
+    """The name and message of an error of the unpickler, in one short line of printable characters."""
+    return printable(f"{type(error).__name__}: {error}", 120)
 
 
 class _Unpickler(pickle.Unpickler):
