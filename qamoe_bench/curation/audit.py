@@ -15,7 +15,7 @@ from qamoe_bench.curation.audit_warnings import warnings_about
 from qamoe_bench.data.dataset import SAMPLES_AT_ONCE, Dataset
 from qamoe_bench.data.features import front_votes, margins
 from qamoe_bench.data.known import known_file
-from qamoe_bench.data.names import stored_names
+from qamoe_bench.data.names import are_row_numbers, stored_names
 from qamoe_bench.data.open import as_dataset, format_of, read
 from qamoe_bench.data.source import RawSplit, Source
 from qamoe_bench.vocabulary import MODALITIES
@@ -149,7 +149,8 @@ def _ids(splits: Sequence[RawSplit], stored_ids: Sequence[object], data: Dataset
         if value is None:
             return None
         ids[split.name] = stored_names(split, value, len(data.splits[split.name]))
-    return ids
+    # Splits that number their samples from zero share no sample.
+    return None if all(are_row_numbers(names) for names in ids.values()) else ids
 
 
 # Features.

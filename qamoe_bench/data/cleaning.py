@@ -13,6 +13,7 @@ from qamoe_bench.data.dataset import SPLITS, Dataset, Split
 from qamoe_bench.data.digest import content_digest
 from qamoe_bench.data.features import ModalityPart, front_votes, take_part
 from qamoe_bench.data.names import sample_names, sample_transcripts
+from qamoe_bench.data.readers.splits import named
 from qamoe_bench.data.source import BERT_TOKENS, LABELS, RawSplit, Source
 from qamoe_bench.vocabulary import MODALITIES
 
@@ -41,6 +42,7 @@ def cleaned(source: Source, name: str) -> Dataset:
     transcripts = {split.name: sample_transcripts(split, len(labels[split.name])) for split in raw}
     tokens = {split.name: _tokens(split, len(labels[split.name])) for split in raw}
     features, lengths = _features(raw, labels, tokens, notes)
+    notes += _unread(raw)
 
     splits = {}
     for split in SPLITS:
@@ -54,6 +56,12 @@ def cleaned(source: Source, name: str) -> Dataset:
         )
     label_range = _label_range(labels.values())
     return Dataset(name, splits, content_digest(splits, label_range), label_range, tuple(notes))
+
+
+def _unread(raw: Sequence[RawSplit]) -> list[str]:
+    """A note on the keys of a file that nothing was read from."""
+    keys = dict.fromkeys(split.file_key(key) if isinstance(key, str) else key for split in raw for key in split.content)
+    return [f"Not read: {named(keys)}."] if keys else []
 
 
 def _as_tensor(tokens: NDArray[np.int32] | None) -> torch.Tensor | None:
@@ -146,6 +154,14 @@ def _repair_padding(modality: str, parts: Sequence[ModalityPart]) -> list[str]:
         notes.append(
             f"{modality}: {total} values were not finite ({low} -inf, {high} +inf, {nan} NaN) and were set to 0."
         )
+
+    too_long = sum(part.cut_lengths for part in parts)
+    if too_long:
+        notes.append(
+            f"{modality}: {too_long} stored lengths exceed the {parts[0].frames.shape[1]} frames and were cut."
+        )
+    if all(part.whole for part in parts):
+        notes.append(f"{modality}: all values are whole numbers; make sure that they are features.")
 
     # The splits of a file are padded alike, so all samples vote on the side together.
     if sum(front_votes(part.filled, part.stored_lengths) for part in parts) > 0:

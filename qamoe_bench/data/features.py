@@ -9,9 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qamoe_bench.data.readers.numbers import is_whole
 from qamoe_bench.data.source import RawSplit
 
 Frames = NDArray[np.floating[Any]]
+
+# No recording has so many frames.
+_MAX_LENGTH = 2**40
 
 
 @dataclass
@@ -23,12 +27,16 @@ class ModalityPart:
         filled: Whether a frame of the file has any value other than zero [N, T].
         stored_lengths: Number of valid frames [N]; None if the file does not store it.
         not_finite: How many values were -inf, +inf and NaN, in this order [3].
+        cut_lengths: How many stored lengths exceed the frames, and count as all frames.
+        whole: Whether all values are whole numbers, which features seldom are.
     """
 
     frames: Frames
     filled: NDArray[np.bool_]
     stored_lengths: NDArray[np.int64] | None
     not_finite: NDArray[np.int64]
+    cut_lengths: int
+    whole: bool
 
     def lengths(self) -> NDArray[np.int64]:
         """Number of valid frames [N] of features that are padded at the back."""
@@ -121,7 +129,12 @@ def take_part(split: RawSplit, modality: str, count: int, tokens: NDArray[np.int
     # Before values that are not finite become zero, so that such frames still count as filled.
     filled: NDArray[np.bool_] = np.any(frames, axis=2)  # (N, T)
     not_finite = _zero_not_finite(frames)
-    return ModalityPart(frames, filled, _stored_lengths(split, modality, filled, tokens), not_finite)
+    lengths = _stored_lengths(split, modality, filled, tokens)
+    if lengths is None:
+        return ModalityPart(frames, filled, None, not_finite, 0, is_whole(frames))
+    # Extraction scripts cut the frames and keep the lengths before the cut.
+    too_long = int((lengths > filled.shape[1]).sum())
+    return ModalityPart(frames, filled, np.minimum(lengths, filled.shape[1]), not_finite, too_long, is_whole(frames))
 
 
 def _zero_not_finite(frames: Frames) -> NDArray[np.int64]:
@@ -148,11 +161,12 @@ def _stored_lengths(
     if stored.size != count:
         raise split.wrong(key, "one length per sample", f"shape {stored.shape}")
     stored = stored.reshape(-1)  # (N,)
-    is_valid = (stored >= 0) & (stored <= frames) & (stored == np.floor(stored))  # false for NaN
+    is_valid = (stored >= 0) & (stored < _MAX_LENGTH) & (stored == np.floor(stored))  # false for NaN
     bad = np.flatnonzero(~is_valid)
     if len(bad):
         expected = f"whole lengths from 0 to {frames}, the frames of {modality!r}"
-        raise split.wrong(key, expected, f"{stored[bad[0]]} in row {bad[0]} ({len(bad)} such in all)")
+        got = f"{stored[bad[0]]} in row {bad[0]} ({len(bad)} such in all)"
+        raise split.wrong(key, expected, got, f"remove {split.file_key(key)!r}, so that padding with zeros decides")
     return stored.astype(np.int64)
 
 

@@ -1,6 +1,7 @@
 """Sample names and transcripts, as text that can be stored and displayed."""
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import islice
 
 import numpy as np
@@ -9,6 +10,9 @@ from qamoe_bench.data.source import LABELS, RawSplit, kind_of
 
 # An id may consist of several parts, such as video, start and end; more are ignored.
 _MAX_ID_PARTS = 8
+
+# An integer that is larger names nothing.
+_MAX_ID = 2**63
 
 # Separates the parts of an id, as in MMSA's files.
 _ID_SEPARATOR = "$_$"
@@ -20,9 +24,13 @@ def sample_names(split: RawSplit, count: int, notes: list[str]) -> tuple[str, ..
     Removes the ids from the content of the split, and adds a note if some of them were repeated.
 
     Raises:
-        BenchError: The ids are no names, or not as many as there are samples.
+        BenchError: There are not as many ids as samples.
     """
-    names = stored_names(split, split.content.pop("id", None), count)
+    stored = split.content.pop("id", None)
+    names = stored_names(split, stored, count)
+    unnamed = sum(not _name(item) for item in stored) if isinstance(stored, list | tuple | np.ndarray) else 0
+    if unnamed:
+        notes.append(f"{split.name}: {unnamed} samples have no id and were named after their rows.")
     unique = _unique(names)
     changed = sum(a != b for a, b in zip(names, unique, strict=True))
     if changed:
@@ -31,12 +39,22 @@ def sample_names(split: RawSplit, count: int, notes: list[str]) -> tuple[str, ..
 
 
 def stored_names(split: RawSplit, value: object, count: int) -> list[str]:
-    """The names as they are stored in the file, repetitions included; row numbers if `value` is None."""
+    """The names as they are stored in the file, repetitions included; row numbers if `value` is None.
+
+    A sample without an id is named after its row too.
+    """
     if value is None:
         return [str(n) for n in range(count)]
-    names = [_name(split, row) for row in _rows(split, "id", value, count)]
+    names = []
+    for row, item in enumerate(_rows(split, "id", value, count)):
+        names.append(_name(item) or str(row))
     _check_size(split, "id", names)
     return names
+
+
+def are_row_numbers(names: Sequence[str]) -> bool:
+    """Whether ids are only numbers of rows, which say nothing about who or what a sample is."""
+    return list(names) == [str(row) for row in range(len(names))]
 
 
 def sample_transcripts(split: RawSplit, count: int) -> tuple[str, ...]:
@@ -68,23 +86,29 @@ def _rows(split: RawSplit, key: str, value: object, count: int) -> list[object]:
     return list(value)
 
 
-def _name(split: RawSplit, row: object) -> str:
-    """An id as text; its parts, such as video and segment, are joined as in MMSA's files."""
-    if isinstance(row, int | np.integer):
-        # Python refuses to print integers of thousands of digits, and no id needs them.
-        if abs(int(row)) < 2**63:
-            return str(row)
-        raise split.wrong("id", "names as text", "a number of more than 63 bits", "store a str per sample")
-    if isinstance(row, np.ndarray):
-        parts = row.reshape(-1)[:_MAX_ID_PARTS].tolist()
-    elif isinstance(row, list | tuple):
-        parts = list(islice(row, _MAX_ID_PARTS))
+def _name(item: object) -> str:
+    """An id of any type as text; its parts, such as video and segment, are joined as in MMSA's files."""
+    if isinstance(item, np.void):  # a record, such as (video, start, end)
+        item = item.item()
+    if isinstance(item, np.ndarray):
+        parts: list[object] = item.reshape(-1)[:_MAX_ID_PARTS].tolist()
+    elif isinstance(item, list | tuple):
+        parts = list(islice(item, _MAX_ID_PARTS))
     else:
-        parts = [row]
-    texts = [_text(part) for part in parts if isinstance(part, str | bytes)]
-    if not parts or len(texts) < len(parts):
-        raise split.wrong("id", "names as text", f"one of type {kind_of(row)}", "store a str per sample")
-    return _ID_SEPARATOR.join(texts)
+        parts = [item]
+    return _ID_SEPARATOR.join(_part(part) for part in parts)
+
+
+def _part(value: object) -> str:
+    """One part of an id as text; empty if it is nothing that can name a sample."""
+    if isinstance(value, str | bytes):
+        return _text(value).strip()
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else str(value)
+    # Python refuses to print integers of thousands of digits, and no id needs them.
+    return str(value) if isinstance(value, int) and abs(value) < _MAX_ID else ""
 
 
 def _text(value: str | bytes) -> str:

@@ -3,49 +3,46 @@
 The format of a file is recognised by its content, never by its name.
 """
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
 from qamoe_bench.data.cleaning import cleaned
+from qamoe_bench.data.contents import Contents, contents_of
 from qamoe_bench.data.dataset import Dataset
+from qamoe_bench.data.file_kinds import HDF5, START_BYTES, check_is_data
 from qamoe_bench.data.folder import folder
 from qamoe_bench.data.folder.manifest import FORMAT as FOLDER_FORMAT
 from qamoe_bench.data.folder.manifest import MANIFEST
 from qamoe_bench.data.known import KNOWN, known_file
-from qamoe_bench.data.pickles import safe_pickle
-from qamoe_bench.data.readers import csd, hdf5, mag, mmsa, multibench
+from qamoe_bench.data.readers import arrays, csd, samples, several_files
 from qamoe_bench.data.source import Source
 from qamoe_bench.data.synthetic.synthetic import synthetic
 from qamoe_bench.data.text.language_model import find_language_model
 from qamoe_bench.data.text.tokens import with_token_ids
+from qamoe_bench.data.unpacking import unpacked
 from qamoe_bench.errors import BenchError
 
 
-class PickleLayout(Protocol):
-    """The interface of a reader module for pickles; its functions take the unpickled content.
+class Layout(Protocol):
+    """The interface of a reader module for the objects in a file."""
 
-    Attributes:
-        FORMAT: Name of the layout.
-    """
-
-    FORMAT: str
-
-    def matches(self, content: object) -> bool:
-        """Whether the content is in this layout."""
+    def matches(self, value: object) -> bool:
+        """Whether the objects are in this layout."""
         ...
 
-    def read(self, path: Path, content: object) -> Source:
-        """The splits of a file with this content.
+    def read(self, contents: Contents) -> Source:
+        """The splits of a file with these contents.
 
         Raises:
-            BenchError: The content is not in this layout.
+            BenchError: The contents are not in this layout.
         """
         ...
 
 
-# The first layout that matches is used, and `mmsa` matches everything, so it comes last.
-PICKLE_LAYOUTS: tuple[PickleLayout, ...] = (multibench, mag, mmsa)
+# The first layout that matches is used, and `arrays` matches everything, so it comes last.
+LAYOUTS: tuple[Layout, ...] = (samples, arrays)
 
 
 @lru_cache(maxsize=1)  # a worker process evaluates many cells of the same data set
@@ -86,14 +83,34 @@ def read(path: Path) -> Source | Dataset:
         if not path.is_file():
             raise _no_such_file(path)
         with path.open("rb") as file:
-            start = file.read(len(hdf5.MAGIC))
+            start = file.read(START_BYTES)
+        with unpacked(path, start) as inner:
+            return _renamed(_read_file(inner), path)
     except OSError as error:
         raise BenchError(f"{path}: expected a readable file, got {error.strerror}; check its permissions") from error
-    if start == hdf5.MAGIC:
+
+
+def _read_file(path: Path) -> Source:
+    """The content of a file that is not compressed."""
+    with path.open("rb") as file:
+        start = file.read(START_BYTES)
+    check_is_data(path, start)
+    if start.startswith(HDF5):
         raise BenchError(f"{path}: expected all sequences of a data set, got one; give the folder with the .csd files")
-    content = safe_pickle.load(path)
-    layout = next(layout for layout in PICKLE_LAYOUTS if layout.matches(content))
-    return layout.read(path, content)
+    return in_layout(contents_of(path))
+
+
+def in_layout(contents: Contents) -> Source:
+    """The splits in the objects of a file, in the first layout that matches."""
+    layout = next(layout for layout in LAYOUTS if layout.matches(contents.value))
+    source = layout.read(contents)
+    return replace(source, notes=(*contents.notes, *source.notes))
+
+
+def _renamed(source: Source, path: Path) -> Source:
+    """The same source under the path that the user gave, which is another one if the file was compressed."""
+    splits = [replace(split, path=path) for split in source.splits]
+    return replace(source, path=path, splits=tuple(splits))
 
 
 def _no_such_file(path: Path) -> BenchError:
@@ -110,6 +127,14 @@ def _read_folder(path: Path) -> Source | Dataset:
         return folder.read(path)
     if next(path.glob("*.csd"), None):
         return csd.read(path)
+    files = several_files.files_in(path)
+    by_split = several_files.split_files(path)
+    if by_split:
+        return in_layout(several_files.joined_splits(path, by_split))
+    if len(files) == 1:
+        return _renamed(in_layout(several_files.read_objects(files[0])), path)
+    if files:
+        return several_files.joined_modalities(path, files)
     raise BenchError(
         f"{path}: expected a folder written by 'qamoe-bench data convert' or a folder of .csd files, got another; "
         "give the path of a data file"

@@ -22,8 +22,8 @@ from qamoe_bench.vocabulary import MODALITIES
 
 LABELS = "regression_labels"
 BERT_TOKENS = "text_bert"
-_KEYS = (*MODALITIES, *(f"{m}_lengths" for m in MODALITIES), BERT_TOKENS, LABELS, "id", "raw_text")
-"""Keys that are read; all others are ignored."""
+KEYS = (*MODALITIES, *(f"{m}_lengths" for m in MODALITIES), BERT_TOKENS, LABELS, "id", "raw_text")
+"""Keys that are read; all others are named in a note."""
 
 # Lists may be nested as [N][T][D]; numbers lie one level below.
 _MAX_NESTING = 4
@@ -51,7 +51,7 @@ class RawSplit:
     content: dict[object, object]
     size: int
     remedy: str
-    file_keys: Mapping[str, str] = field(default_factory=dict)
+    file_keys: dict[str, str] = field(default_factory=dict)
 
     def wrong(self, key: str, expected: str, got: str, remedy: str = "") -> BenchError:
         """The one-line error for a key of this split."""
@@ -147,27 +147,6 @@ def text_keys(content: Mapping[object, object]) -> list[str]:
 def quoted_keys(content: Mapping[object, object]) -> str:
     """These keys as a quoted list, for an error message."""
     return ", ".join(repr(name) for name in text_keys(content)) or "no names"
-
-
-def check_keys(split: RawSplit) -> None:
-    """Check the keys of a split, because a misspelt optional key would silently be ignored.
-
-    Raises:
-        BenchError: Labels or all features are missing, or a key differs from one of `_KEYS` by a few letters.
-    """
-    content = split.content
-    if LABELS not in content:
-        remedy = rename_hint(LABELS, content, split.remedy)
-        raise split.wrong(LABELS, "labels", quoted_keys(content), remedy)
-    if not any(m in content for m in MODALITIES):
-        remedy = rename_hint("text", content, split.remedy)
-        raise split.wrong("text", "at least one of text, audio and vision", quoted_keys(content), remedy)
-
-    absent = [key for key in _KEYS if key not in content]
-    for key in text_keys(content):
-        similar = get_close_matches(key.lower(), absent, n=1, cutoff=0.8)
-        if similar and key not in _KEYS:
-            raise split.wrong(similar[0], "this name", repr(key), f"rename it to {similar[0]!r}, or to something else")
 
 
 def rename_hint(wanted: str, content: Mapping[object, object], remedy: str) -> str:

@@ -115,7 +115,6 @@ PICKLES: Mapping[str, Make] = {
         write_mmsa, set_all("audio", lambda n: [[1.0], *[bomb()] * (n - 1)])
     ),
     "one long text again and again": changed(write_mmsa, set_all("raw_text", lambda n: [LONG] * n)),
-    "an id of ten thousand digits": changed(write_mmsa, set_all("id", lambda n: [10**10_000] * n)),
     "labels beyond a float": changed(write_mmsa, set_all("regression_labels", lambda n: [10**400, *[0.5] * (n - 1)])),
     "labels that are not finite": changed(write_mmsa, set_all("regression_labels", lambda n: [np.nan] * n)),
     "words that are numbers": changed(write_mmsa, set_all("raw_text", lambda n: [1] * n)),

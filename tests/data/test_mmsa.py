@@ -337,13 +337,8 @@ WRONG: dict[str, tuple[Change, str, str]] = {
     "label_infinite": (with_label(-np.inf), "regression_labels", "got -inf"),
     "labels_wide": (setting("regression_labels", lambda n: np.zeros((n, 7))), "regression_labels", "shape (5, 7)"),
     "labels_text": (setting("regression_labels", lambda n: ["0"] * n), "regression_labels", "expected numbers"),
-    "labels_renamed": (
-        lambda part: part.update(regression_label=part.pop("regression_labels")),
-        "regression_labels",
-        "rename 'regression_label' to 'regression_labels'",
-    ),
-    "text_misspelt": (lambda part: part.update(Text=part.pop("text")), "text", "rename it to 'text'"),
-    "lengths_misspelt": (setting("audio_len", lambda n: [1] * n), "audio_lengths", "rename it to 'audio_lengths'"),
+    "text_misspelt": (lambda part: part.update(Textt=part.pop("text")), "text", "rename it to 'text'"),
+    "lengths_misspelt": (setting("audio_lenghts", lambda n: [1] * n), "audio_lengths", "rename it to 'audio_lengths'"),
     "no_features": (
         lambda part: [part.pop(m) for m in ("text", "audio", "vision")],
         "text",
@@ -360,10 +355,13 @@ WRONG: dict[str, tuple[Change, str, str]] = {
     "no_frames": (setting("audio", lambda n: np.ones((n, 0, 2))), "audio", "got shape (5, 0, 2)"),
     "features_short": (short("vision"), "vision", "expected 5 samples as in 'regression_labels', got 4"),
     "ids_short": (short("id"), "id", "got 4"),
-    "ids_numbers": (setting("id", lambda n: [0.5] * n), "id", "one of type float"),
     "ids_scalar": (setting("id", lambda n: "abcde"), "id", "got str"),
     "lengths_short": (setting("text_lengths", lambda n: [1] * (n - 1)), "text_lengths", "expected 5 samples"),
-    "lengths_long": (setting("text_lengths", lambda n: [7] * n), "text_lengths", "from 0 to 6, the frames of 'text'"),
+    "lengths_broken": (
+        setting("text_lengths", lambda n: [1.5] * n),
+        "text_lengths",
+        "from 0 to 6, the frames of 'text'",
+    ),
     "lengths_negative": (
         setting("text_lengths", lambda n: [-1] * n),
         "text_lengths",
@@ -406,8 +404,14 @@ def test_file_is_read_when_splits_have_other_numbers_of_frames(tmp_path: Path) -
 
 
 def test_file_is_refused_when_a_split_is_missing(tmp_path: Path) -> None:
-    message = refusal(dump(tmp_path, {"train": split(3), "validation": split(3), "test": split(3)}))
-    assert "expected a split 'valid', got 'train', 'validation', 'test'; rename 'validation' to 'valid'" in message
+    message = refusal(dump(tmp_path, {"train": split(3), "test": split(3)}))
+    assert "expected a split 'valid', got 'train', 'test'; move all samples of about every tenth video" in message
+    assert "add the split 'train'" in refusal(dump(tmp_path, {"valid": split(3), "test": split(3)}))
+    assert "put it beside the others as train.pkl" in refusal(dump(tmp_path, split(3)))
+    folds = {f"fold{n}": {"train": split(3), "test": split(3)} for n in range(5)}
+    assert "several data sets or folds" in refusal(dump(tmp_path, folds))
+    twice = {"train": split(3), "dev": split(3), "val": split(3), "test": split(3)}
+    assert "got 'dev' and 'val'; rename the one that is meant to 'valid'" in refusal(dump(tmp_path, twice))
 
 
 @pytest.mark.parametrize("content", [[1, 2], np.ones(3), {"train": [1], "valid": [], "test": []}, {b"train": {}}, {}])
