@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 from qamoe_bench.data.file_kinds import ZIP
 from qamoe_bench.errors import BenchError
@@ -51,10 +50,10 @@ def unpacked(path: Path, start: bytes) -> Iterator[Path]:
         with _one_line_errors(path):
             if opener is not None:
                 with opener(path) as content:
-                    _copy(path, content, inner)
+                    _copy(path, content.read, inner)
             elif member is not None:
                 with zipfile.ZipFile(path) as archive, archive.open(member) as content:
-                    _copy(path, content, inner)
+                    _copy(path, content.read, inner)
         try:
             yield inner
         except BenchError as error:  # which names a file that the user has never seen
@@ -85,11 +84,11 @@ def is_torch_archive(names: list[str]) -> bool:
     return any(PurePosixPath(name).name == "data.pkl" for name in names)
 
 
-def _copy(path: Path, content: IO[bytes] | BufferedIOBase, target: Path) -> None:
+def _copy(path: Path, read: Callable[[int], bytes], target: Path) -> None:
     """Write the content of a compressed file, and stop if it is out of all proportion."""
     most = _MAX_EXPANSION * path.stat().st_size
     with target.open("wb") as file:
-        while block := content.read(_BLOCK_BYTES):
+        while block := read(_BLOCK_BYTES):
             if file.tell() + len(block) > most:
                 raise BenchError(
                     f"{path}: expected a compressed data file, got one that grows to more than {_MAX_EXPANSION} times "

@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from dataformats import FORMATS, read_dataset
+from layouts import LAYOUTS
 
 from qamoe_bench.curation.audit import audit
 from qamoe_bench.curation.convert import write
@@ -136,6 +137,9 @@ def main() -> int:
         for name, make in FORMATS.items():
             (Path(folder) / name).mkdir()
             seeds[name] = make(Path(folder) / name)
+        for name, make_pair in LAYOUTS.items():
+            (Path(folder) / name).mkdir()
+            seeds[name], _ = make_pair(Path(folder) / name)
         return fuzz(seeds, Path(folder), options.seconds, options.seed)
 
 
