@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from qamoe_bench.data.file_kinds import ZIP
+from qamoe_bench.data.memory import check_memory
 from qamoe_bench.data.pickles import safe_pickle
 from qamoe_bench.data.unpacking import is_torch_archive
 from qamoe_bench.errors import BenchError
@@ -45,6 +46,7 @@ def contents_of(path: Path) -> Contents:
     with path.open("rb") as file:
         start = file.read(len(ZIP))
     size = path.stat().st_size
+    check_memory(path, size)
     if start != ZIP:
         return Contents(path, size, safe_pickle.load(path))
     with zipfile.ZipFile(path) as archive:

@@ -16,6 +16,7 @@ from qamoe_bench.data.folder import folder
 from qamoe_bench.data.folder.manifest import FORMAT as FOLDER_FORMAT
 from qamoe_bench.data.folder.manifest import MANIFEST
 from qamoe_bench.data.known import KNOWN, known_file
+from qamoe_bench.data.memory import too_little_memory
 from qamoe_bench.data.readers import arrays, csd, samples, several_files
 from qamoe_bench.data.source import Source
 from qamoe_bench.data.synthetic.synthetic import synthetic
@@ -62,8 +63,17 @@ def open_dataset(name_or_path: str, fine_tune: str = "") -> Dataset:
 
 
 def as_dataset(content: Source | Dataset) -> Dataset:
-    """The content of a file as a clean data set; a folder of our own format is one already."""
-    return content if isinstance(content, Dataset) else cleaned(content, _name(content.path))
+    """The content of a file as a clean data set; a folder of our own format is one already.
+
+    Raises:
+        BenchError: The content cannot be repaired, or does not fit into memory.
+    """
+    if isinstance(content, Dataset):
+        return content
+    try:
+        return cleaned(content, _name(content.path))
+    except MemoryError as error:
+        raise too_little_memory(content.path, content.splits[0].size) from error
 
 
 def format_of(content: Source | Dataset) -> str:

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from layouts import LAYOUTS, plain
 
+from qamoe_bench.data.memory import available_bytes
 from qamoe_bench.errors import BenchError
 from qamoe_bench.store.store import Store
 
@@ -236,3 +237,12 @@ def test_files_of_torch_hold_tensors_only(tmp_path: Path) -> None:
     torch.save(content, tmp_path / "bomb.pt")
     assert "ordinary tensors" in refusal(tmp_path / "bomb.pt")
     assert pickle.loads(dump(tmp_path / "good.pkl", plain()).read_bytes())  # the advice
+
+
+def test_a_file_that_does_not_fit_is_refused_with_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = dump(tmp_path / "large.pkl", plain())
+    assert available_bytes() is not None  # on Linux, where tests run
+    monkeypatch.setattr("qamoe_bench.data.memory._SMALL_BYTES", 0)
+    read_dataset(path)
+    monkeypatch.setattr("qamoe_bench.data.memory.available_bytes", lambda: 1.0)
+    assert "GB of free memory to read it, got 0.0 GB; read it once on a larger machine" in refusal(path)

@@ -13,6 +13,7 @@ Memory stays in proportion to the size of the file.
 import pickle
 from pathlib import Path
 
+from qamoe_bench.data.memory import too_little_memory
 from qamoe_bench.data.pickles.names import ALLOWED, printable
 from qamoe_bench.data.pickles.opcodes import DamagedError, RefusedError, scan_file
 from qamoe_bench.errors import BenchError
@@ -46,10 +47,7 @@ def load(path: Path) -> object:
             "was executed; if you trust its source, save its content again as plain NumPy arrays"
         ) from error
     except MemoryError as error:
-        raise BenchError(
-            f"{path}: needs more memory than there is (the file has {path.stat().st_size / 1e9:.1f} GB); read it on a "
-            "machine with more, and write it as a folder there with 'qamoe-bench data convert'"
-        ) from error
+        raise too_little_memory(path, path.stat().st_size) from error
     except Exception as error:  # a hostile or damaged pickle can raise anything
         damage = error if isinstance(error, DamagedError) else DamagedError(_reason(error))
         raise BenchError(
