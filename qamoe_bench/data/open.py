@@ -17,7 +17,7 @@ from qamoe_bench.data.folder.manifest import FORMAT as FOLDER_FORMAT
 from qamoe_bench.data.folder.manifest import MANIFEST
 from qamoe_bench.data.known import KNOWN, known_file
 from qamoe_bench.data.memory import too_little_memory
-from qamoe_bench.data.readers import arrays, csd, samples, several_files
+from qamoe_bench.data.readers import arrays, csd, sample_tuples, several_files
 from qamoe_bench.data.source import Source
 from qamoe_bench.data.synthetic.synthetic import synthetic
 from qamoe_bench.data.text.language_model import find_language_model
@@ -43,7 +43,7 @@ class Layout(Protocol):
 
 
 # The first layout that matches is used, and `arrays` matches everything, so it comes last.
-LAYOUTS: tuple[Layout, ...] = (samples, arrays)
+LAYOUTS: tuple[Layout, ...] = (sample_tuples, arrays)
 
 
 @lru_cache(maxsize=1)  # a worker process evaluates many cells of the same data set

@@ -23,7 +23,7 @@ def mutate(source: Path, target: Path, chance: Random) -> Path:
     path = target / source.name
     if source.is_file():
         shutil.copy(source, path)
-        (_objects if chance.random() < 0.5 else _bytes)(path, chance)
+        (_objects if _is_pickle(path) and chance.random() < 0.5 else _bytes)(path, chance)
         return path
     shutil.copytree(source, path)
     file = chance.choice(sorted(path.iterdir()))
@@ -35,6 +35,8 @@ def mutate(source: Path, target: Path, chance: Random) -> Path:
             content = _changed(content, chance, PLAIN)
         with suppress(ValueError, RecursionError, TypeError, UnicodeEncodeError):
             file.write_text(json.dumps(content, default=str), encoding="utf-8")
+    elif _is_pickle(file) and chance.random() < 0.5:
+        _objects(file, chance)
     elif chance.random() < 0.1:
         file.unlink()
     else:
@@ -42,6 +44,11 @@ def mutate(source: Path, target: Path, chance: Random) -> Path:
     if chance.random() < 0.7:
         _vouch(path, file)
     return path
+
+
+def _is_pickle(path: Path) -> bool:
+    """Whether it is a pickle that is not compressed."""
+    return path.read_bytes()[:1] == pickle.PROTO
 
 
 def _vouch(folder: Path, file: Path) -> None:

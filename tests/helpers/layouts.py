@@ -143,7 +143,7 @@ def low_rank_fusion(folder: Path) -> Pair:
     )
 
 
-def multibench(folder: Path) -> Pair:
+def multibench_vectors(folder: Path) -> Pair:
     """MultiBench's pickles: labels [N, 1, 1], padding at the front, numbers as ids."""
 
     def numbered(part: dict[str, Any], axes: tuple[int, ...]) -> None:
@@ -320,7 +320,7 @@ LAYOUTS: Mapping[str, Callable[[Path], Pair]] = {
     make.__name__: make
     for make in (
         mmsa_fet, torch_file, data_pre, without_lengths, with_emotions, with_a_fourth_split, other_names,
-        low_rank_fusion, multibench, factorized, unpadded, gzipped, zipped, misa, mmim, unimse, cenet,
+        low_rank_fusion, multibench_vectors, factorized, unpadded, gzipped, zipped, misa, mmim, unimse, cenet,
         vectors_by_split, file_per_modality,
     )
 }  # fmt: skip

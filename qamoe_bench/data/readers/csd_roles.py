@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from qamoe_bench.data.readers.samples import NO_TEXT_FEATURES
+from qamoe_bench.data.readers.sample_tuples import NO_TEXT_FEATURES
 from qamoe_bench.errors import BenchError
 from qamoe_bench.vocabulary import MODALITIES
 
