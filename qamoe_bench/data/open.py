@@ -90,7 +90,7 @@ def read(path: Path) -> Source | Dataset:
     except OSError as error:
         raise BenchError(f"{path}: expected a readable file, got {error.strerror}; check its permissions") from error
     if start == hdf5.MAGIC:
-        raise BenchError(f"{path}: expected all sequences of a data set, got one; give the folder with the .csd files")
+        return csd.read_file(path)
     content = safe_pickle.load(path)
     layout = next(layout for layout in PICKLE_LAYOUTS if layout.matches(content))
     return layout.read(path, content)

@@ -42,16 +42,17 @@ MOSI: Mapping[str, Sequence[str]] = {
 }
 
 
-def folds_of(folder: Path, videos: Iterable[str]) -> Mapping[str, Sequence[str]]:
+def folds_of(path: Path, videos: Iterable[str]) -> Mapping[str, Sequence[str]]:
     """The videos of each split, from a file in the folder if there is one, otherwise the standard folds of CMU-MOSI.
 
     Args:
-        folder: The folder of the sequences.
+        path: The folder of the sequences, or their file, in whose folder the file of folds may lie.
         videos: Names of the videos that have labels.
 
     Raises:
         BenchError: The file contains no folds, or there is no file and the videos are not those of CMU-MOSI.
     """
+    folder = path if path.is_dir() else path.parent
     files = sorted(p for p in folder.iterdir() if "fold" in p.name.lower() and p.suffix in (".py", ".json"))
     if len(files) > 1:
         raise BenchError(f"{folder}: expected one file of folds, got {files[0].name} and {files[1].name}; remove one")
@@ -61,8 +62,9 @@ def folds_of(folder: Path, videos: Iterable[str]) -> Mapping[str, Sequence[str]]
     if mosi_videos.intersection(videos):
         return MOSI
     raise BenchError(
-        f"{folder}: expected videos of CMU-MOSI or a file of folds, got neither; put the ..._std_folds.py of "
-        "CMU-MultimodalSDK, or a folds.json of lists named train, valid and test, into the folder"
+        f"{path}: expected videos of CMU-MOSI or a file of folds, got neither; put the ..._std_folds.py of "
+        'CMU-MultimodalSDK, or a folds.json of {"train": [video, ...], "valid": [...], "test": [...]}, into '
+        f"{'the' if path.is_dir() else 'its'} folder"
     )
 
 
