@@ -14,7 +14,7 @@ from qamoe_bench.data.folder.manifest import FORMAT as FOLDER_FORMAT
 from qamoe_bench.data.folder.manifest import MANIFEST
 from qamoe_bench.data.known import KNOWN, known_file
 from qamoe_bench.data.pickles import safe_pickle
-from qamoe_bench.data.readers import csd, hdf5, mag, mmsa, multibench
+from qamoe_bench.data.readers import csd, hdf5, mag, mmsa, multibench, shared_folders, utterances
 from qamoe_bench.data.source import Source
 from qamoe_bench.data.synthetic.synthetic import synthetic
 from qamoe_bench.data.text.language_model import find_language_model
@@ -45,7 +45,7 @@ class PickleLayout(Protocol):
 
 
 # The first layout that matches is used, and `mmsa` matches everything, so it comes last.
-PICKLE_LAYOUTS: tuple[PickleLayout, ...] = (multibench, mag, mmsa)
+PICKLE_LAYOUTS: tuple[PickleLayout, ...] = (utterances, multibench, mag, mmsa)
 
 
 @lru_cache(maxsize=1)  # a worker process evaluates many cells of the same data set
@@ -91,6 +91,8 @@ def read(path: Path) -> Source | Dataset:
         raise BenchError(f"{path}: expected a readable file, got {error.strerror}; check its permissions") from error
     if start == hdf5.MAGIC:
         return csd.read_file(path)
+    if utterances.is_label_archive(path):
+        return utterances.read(path)
     content = safe_pickle.load(path)
     layout = next(layout for layout in PICKLE_LAYOUTS if layout.matches(content))
     return layout.read(path, content)
@@ -108,12 +110,7 @@ def _no_such_file(path: Path) -> BenchError:
 def _read_folder(path: Path) -> Source | Dataset:
     if (path / MANIFEST).exists():
         return folder.read(path)
-    if next(path.glob("*.csd"), None):
-        return csd.read(path)
-    raise BenchError(
-        f"{path}: expected a folder written by 'qamoe-bench data convert' or a folder of .csd files, got another; "
-        "give the path of a data file"
-    )
+    return shared_folders.read(path)
 
 
 def _name(path: Path) -> str:

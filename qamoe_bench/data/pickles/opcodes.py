@@ -84,10 +84,16 @@ def scan_file(file: BinaryIO) -> None:
     if start == b"PK\x03\x04":  # the start of a zip archive, as torch.save and np.savez write it
         raise DamagedError("it is a zip archive")
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        _scan(content)
+        scan(content)
 
 
-def _scan(content: mmap.mmap) -> None:
+def scan(content: mmap.mmap | bytes) -> None:
+    """Scan the opcodes of a pickle in memory up to the last one.
+
+    Raises:
+        DamagedError: The pickle has no last opcode, or bytes that are no opcode.
+        RefusedError: An opcode is never needed for plain data, or would take more memory than the pickle is large.
+    """
     position = 0
     counts = _Counts()
     while True:
@@ -134,7 +140,7 @@ class _Counts:
             raise RefusedError(f"holds more than {_MAX_LONGS} integers beyond 32 bits outside of arrays")
 
 
-def _skip(content: mmap.mmap, position: int) -> int:
+def _skip(content: mmap.mmap | bytes, position: int) -> int:
     """The position of the opcode after the one at `position`."""
     op = _OPCODES[content[position]]
     size = _SIZES[content[position]]

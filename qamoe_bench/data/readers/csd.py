@@ -38,7 +38,8 @@ def read(folder: Path) -> Source:
     Raises:
         BenchError: A file cannot be read or is not safe to read, or a required one is missing.
     """
-    paths = sorted(folder.glob(f"*{SUFFIX}"))
+    # Systems leave hidden files behind that have the name of a sequence.
+    paths = sorted(path for path in folder.glob(f"*{SUFFIX}") if not path.name.startswith("."))
     with ExitStack() as stack:
         # All files stay open, since every video is read from each of them in turn.
         roots = {}

@@ -58,9 +58,7 @@ def roles_of(path: Path, roots: Mapping[str, str], remedies: RoleRemedies) -> tu
     for role, names in candidates.items():
         best = _preferred(role, {name: normalised(f"{name} {roots[name]}") for name in names})
         if len(best) > 1:
-            raise BenchError(
-                f"{path}: expected one sequence for {role}, got {_printable(best)}; {remedies.several}"
-            )
+            raise BenchError(f"{path}: expected one sequence for {role}, got {_printable(best)}; {remedies.several}")
         if best:
             chosen[role] = best[0]
     _check_roles(path, chosen, roots, remedies.missing)

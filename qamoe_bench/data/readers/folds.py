@@ -58,13 +58,14 @@ def folds_of(path: Path, videos: Iterable[str]) -> Mapping[str, Sequence[str]]:
         raise BenchError(f"{folder}: expected one file of folds, got {files[0].name} and {files[1].name}; remove one")
     if files:
         return _folds_in(files[0])
-    mosi_videos = set().union(*MOSI.values())
-    if mosi_videos.intersection(videos):
+    names = set(videos)
+    if names.intersection(set().union(*MOSI.values())):
         return MOSI
+    quoted = ascii(min(names, default=""))[:40]
     raise BenchError(
-        f"{path}: expected videos of CMU-MOSI or a file of folds, got neither; put the ..._std_folds.py of "
-        'CMU-MultimodalSDK, or a folds.json of {"train": [video, ...], "valid": [...], "test": [...]}, into '
-        f"{'the' if path.is_dir() else 'its'} folder"
+        f"{path}: expected videos of CMU-MOSI or a file of folds, got others, such as {quoted}, and no such file; "
+        'put the ..._std_folds.py of CMU-MultimodalSDK, or a folds.json of {"train": [video, ...], "valid": [...], '
+        f'"test": [...]}}, into {"the" if path.is_dir() else "its"} folder'
     )
 
 

@@ -5,7 +5,6 @@ overlap it. Segments are named `video[n]`, as in the SDK after alignment. Pauses
 and so are segments without any word. A segment lacks a modality if no frame of it overlaps with its words.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -58,8 +57,8 @@ class _WordReader:
     def __init__(self, sequences: Sequences) -> None:
         self._sequences = sequences
         self._entries = {role: entries_by_video(arrays.entries) for role, arrays in sequences.roles.items()}
-        self._seconds = Counter[str]()  # last end of every video that has labels, summed by role
-        self._label_seconds = Counter[str]()  # the same of the labels of these videos
+        self._seconds: dict[str, float] = dict.fromkeys(sequences.roles, 0.0)  # summed last ends of videos, by role
+        self._label_seconds = dict(self._seconds)  # the same of the labels of these videos
         self._lacking: dict[str, list[str]] = {}  # videos by role
         self._label_columns = 1
         self._without_words = 0
@@ -83,11 +82,12 @@ class _WordReader:
         width = sum(frames.shape[1] for frames in aligned.values())
 
         first_words, last_words = reference.overlapping(labels)  # one entry per segment
+        # Before the segments are collected: they may overlap, so that a word counts many times.
+        samples.reserve(int((last_words - first_words).sum()) * max(1, width), video)
         for row, (first, last) in enumerate(zip(first_words, last_words, strict=True)):
             if first == last:
                 self._without_words += 1
                 continue
-            samples.reserve(int(last - first) * width, video)  # segments may overlap, so a word can count many times
             frames = {m: x[first:last] for m, x in aligned.items() if covered[m][first:last].any()}
             name = f"{video}[{labels.order[row]}]"
             # Of several columns the first is the sentiment; the others are emotions.
@@ -146,7 +146,7 @@ class _WordReader:
         notes = []
         for role, videos in self._lacking.items():
             quoted = ascii(videos[0])[1:-1][:40]
-            notes.append(f"{role}: {self._sequences.names[role]} lacks {len(videos)} videos, such as {quoted}.")
+            notes.append(f"{role}: videos that {self._sequences.names[role]} lacks: {len(videos)}, such as {quoted}.")
         if self._label_columns > 1:
             notes.append(f"labels: of {self._label_columns} columns the first, sentiment, was taken.")
         if self._without_words:
