@@ -91,7 +91,7 @@ class _WordReader:
             frames = {m: x[first:last] for m, x in aligned.items() if covered[m][first:last].any()}
             name = f"{video}[{labels.order[row]}]"
             # Of several columns the first is the sentiment; the others are emotions.
-            samples.add(name, float(labels.values[row, 0]), " ".join(words[first:last]), frames)
+            samples.add(name, float(labels.values[row, 0]), " ".join(filter(None, words[first:last])), frames)
 
     def _tracks(self, video: str) -> dict[str, Track]:
         """The tracks of a video by role; a role is absent if its sequence lacks the video."""
