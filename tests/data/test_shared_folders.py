@@ -325,6 +325,39 @@ def test_standard_folds_of_mosi_are_known_and_others_are_asked_for(tmp_path: Pat
     read_dataset(other)
 
 
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("folds.json", '\ufeff{"train": ["a", "b"], "val": ["d"], "test": ["f"]}'),
+        ("std_folds.json", '{"train": ["a", "b"], "dev": ["d"], "test": ["f"]}'),
+        ("tiny_split.py", "train_fold = ['a', 'b']\nvalid_fold = ['d']\ntest_fold = ['f']"),
+    ],
+)
+def test_folds_are_read_from_every_usual_kind_of_file(file: str, text: str, tmp_path: Path) -> None:
+    place = write_csd(tmp_path)
+    (place / "cmu_tiny_std_folds.py").unlink()
+    (place / file).write_text(text, encoding="utf-8")
+    assert [len(read_dataset(place).splits[name]) for name in SPLITS] == [8, 4, 4]
+
+
+def test_the_kind_of_values_decides_between_words_and_vectors(tmp_path: Path) -> None:
+    path = write_multibench_hdf5(tmp_path)
+    expected = read_dataset(path)
+    with h5py.File(path, "a") as opened:
+        opened.move("words", "strings")
+        opened.move("text", "words")
+        opened.move("strings", "text")
+    assert read_dataset(path).digest == expected.digest
+    assert read_dataset(path).splits["test"].raw_text == expected.splits["test"].raw_text
+
+
+def test_a_file_of_arrays_alone_is_no_data_set(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "comparE.h5", "w") as opened:
+        opened["Ses01F_impro01_F000"] = np.ones((9, 130))
+    line = refusal(tmp_path / "comparE.h5")
+    assert "expected a group for each sequence of a data set, got arrays such as Ses01F_impro01_F000" in line
+
+
 # Folders of features by utterance.
 
 
@@ -420,7 +453,7 @@ def test_emotions_of_merbench_are_refused(tmp_path: Path) -> None:
     corpora = {
         f"{name}_corpus": np.array({f"{name}1": {"emo": 1, "val": -10}}, object) for name in ("train", "val", "test")
     }
-    np.savez(place / "label.npz", **corpora)
+    np.savez(place / "label.npz", allow_pickle=True, **corpora)
     with pytest.raises(BenchError, match=r"got -10 for all utterances, which have emotion classes only"):
         read_dataset(place)
 
@@ -428,7 +461,7 @@ def test_emotions_of_merbench_are_refused(tmp_path: Path) -> None:
 class Evil:
     """Executes a command when it is unpickled by Python itself."""
 
-    def __reduce__(self) -> object:
+    def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, ("executed",)
 
 
@@ -503,6 +536,13 @@ FOLDERS = {
     "something else": (("notes.txt", "videos/a.mp4", ".hidden"), "got notes.txt, videos/; give the path"),
     "many files": (tuple(f"{n}.txt" for n in range(20)), "and 12 more; give the path"),
 }  # fmt: skip
+
+
+def test_the_folder_that_was_meant_is_named(tmp_path: Path) -> None:
+    sequences = write_csd(tmp_path)
+    assert f"got sequences/; give the folder {sequences}" in refusal(tmp_path)
+    place = write_gcnet(tmp_path / "dataset")
+    assert f"give the folder {place}" in refusal(place / "features")
 
 
 @pytest.mark.parametrize("kind", FOLDERS)

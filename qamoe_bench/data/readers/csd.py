@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from qamoe_bench.data.readers.csd_roles import RoleRemedies, roles_of
+from qamoe_bench.data.readers.csd_roles import RoleRemedies, role_notes, roles_of
 from qamoe_bench.data.readers.folds import folds_of
 from qamoe_bench.data.readers.hdf5 import Group, opened
 from qamoe_bench.data.readers.segments import are_segments, read_segments, videos_of
-from qamoe_bench.data.readers.sequences import EntryArrays, Sequences
+from qamoe_bench.data.readers.sequences import EntryArrays, Sequences, has_text
 from qamoe_bench.data.readers.word_alignment import read_by_words
 from qamoe_bench.data.source import Source
 from qamoe_bench.errors import BenchError
@@ -67,6 +67,13 @@ def read_file(path: Path) -> Source:
     """
     with opened(path) as file:
         names = [name for name in file if file.is_group(name)]
+        if not names:
+            first = next(iter(file), "")
+            got = f"arrays such as {ascii(first)[1:-1]:.40}" if first else "an empty file"
+            raise BenchError(
+                f"{path}: expected a group for each sequence of a data set, got {got}; give a file or folder that has "
+                "labels and all modalities"
+            )
         if len(names) == 1 and "data" in file.group(names[0]):
             raise BenchError(
                 f"{path}: expected all sequences of a data set, got {ascii(names[0])[:40]} alone; give the folder "
@@ -84,7 +91,8 @@ def _read_groups(
     path: Path, size: int, roots: Mapping[str, str], groups: Mapping[str, Group], remedies: RoleRemedies
 ) -> Source:
     """The splits of sequences in open files."""
-    names, notes = roles_of(path, roots, remedies)
+    names = _by_kind_of_values(roles_of(path, roots, remedies), groups)
+    notes = role_notes(names, roots)
     roles = {role: EntryArrays(groups[name], is_text=role == "words") for role, name in names.items()}
     sequences = Sequences(path, size, roles, names)
     segmented = are_segments(sequences)
@@ -95,3 +103,14 @@ def _read_groups(
         notes.append(f"{len(outside)} of {len(videos)} videos are in no fold and were left out.")
     splits, more = (read_segments if segmented else read_by_words)(sequences, folds)
     return Source(FORMAT, path, tuple(splits), (*notes, *more))
+
+
+def _by_kind_of_values(names: Mapping[str, str], groups: Mapping[str, Group]) -> dict[str, str]:
+    """The same roles, with text for words and numbers for text features, whatever their names are."""
+    by_kind = {role: name for role, name in names.items() if role not in ("words", "text")}
+    misnamed: dict[str, str] = {}
+    for role in ("words", "text"):
+        if role in names:
+            kind = "words" if has_text(groups[names[role]]) else "text"
+            (by_kind if kind == role else misnamed)[kind] = names[role]
+    return {**misnamed, **by_kind}

@@ -35,7 +35,7 @@ class RoleRemedies:
     several: str
 
 
-def roles_of(path: Path, roots: Mapping[str, str], remedies: RoleRemedies) -> tuple[dict[str, str], list[str]]:
+def roles_of(path: Path, roots: Mapping[str, str], remedies: RoleRemedies) -> dict[str, str]:
     """Assign sequences to roles.
 
     Args:
@@ -44,7 +44,7 @@ def roles_of(path: Path, roots: Mapping[str, str], remedies: RoleRemedies) -> tu
         remedies: The last part of error messages.
 
     Returns:
-        The sequence of each role, by its key in `roots`, and notes on the assignment, one sentence each.
+        The sequence of each role, by its key in `roots`.
 
     Raises:
         BenchError: There are no labels of sentiment, no words, no features, or several sequences for one role.
@@ -62,7 +62,7 @@ def roles_of(path: Path, roots: Mapping[str, str], remedies: RoleRemedies) -> tu
         if best:
             chosen[role] = best[0]
     _check_roles(path, chosen, roots, remedies.missing)
-    return chosen, _notes(chosen, roots)
+    return chosen
 
 
 def _role(name: str, root: str) -> str | None:
@@ -100,12 +100,18 @@ def _check_roles(path: Path, chosen: Mapping[str, str], roots: Mapping[str, str]
         raise BenchError(f"{path}: expected {missing}, got {_printable(roots)}; {remedy}")
 
 
-def _notes(chosen: Mapping[str, str], roots: Mapping[str, str]) -> list[str]:
+def role_notes(chosen: Mapping[str, str], roots: Mapping[str, str]) -> list[str]:
+    """A sentence on each sequence: for what it was read, or why it was not.
+
+    Args:
+        chosen: The sequence of each role.
+        roots: All sequences, as for `roles_of`.
+    """
     notes = [f"{role}: read from {name}." for role, name in chosen.items()]
     for name in roots:
         if name not in chosen.values():
-            role = _role(name, roots[name])
-            reason = f"was not read, since {chosen[role]} was" if role else "has no known role and was left out"
+            other = chosen.get(_role(name, roots[name]) or "")
+            reason = f"was not read, since {other} was" if other else "has no known role and was left out"
             notes.append(f"{name} {reason}.")
     if "text" not in chosen:
         notes.append(NO_TEXT_FEATURES)

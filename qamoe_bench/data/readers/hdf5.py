@@ -139,6 +139,14 @@ class Group:
         with _one_line_errors(self._path):
             return np.asarray(array[()])
 
+    def is_text(self, name: str) -> bool:
+        """Whether the array with this name holds text of any kind, and no numbers.
+
+        Raises:
+            BenchError: There is no such array in the file itself, or it is not safe to read.
+        """
+        return self._stored(name).dtype.kind in "SUO"
+
     def texts(self, name: str) -> list[str]:
         """The first column of the array of text with this name, [n] or [n, D].
 

@@ -44,6 +44,18 @@ def entries_by_video(entries: Iterable[str]) -> dict[str, list[str]]:
     return {video: [entry for _, entry in sorted(parts)] for video, parts in numbered.items()}
 
 
+def has_text(group: Group) -> bool:
+    """Whether the features of a sequence are text, by its first entry.
+
+    Args:
+        group: The group that has the entries as members.
+    """
+    entry = next(iter(group), None)
+    if entry is None:
+        return False
+    return group.group(entry).is_text("features") if group.is_group(entry) else group.is_text(entry)
+
+
 class EntryArrays:
     """One sequence: its arrays by entry.
 

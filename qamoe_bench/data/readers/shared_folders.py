@@ -109,9 +109,20 @@ def _entries(path: Path) -> Iterator[str]:
 def _unknown(path: Path, files: list[Path]) -> BenchError:
     """The error for a folder in no known layout, with what it contains."""
     listed = [ascii(file.name)[1:-1][:_MAX_LETTERS] + ("/" if file.is_dir() else "") for file in files[:_MAX_LISTED]]
+    meant = _meant(path, files)
+    remedy = f"give the folder {meant}" if meant else "give the path of a data file"
     more = f" and {len(files) - _MAX_LISTED} more" if len(files) > _MAX_LISTED else ""
     return BenchError(
         f"{path}: expected a folder written by 'qamoe-bench data convert', a folder of .csd files, or one with "
-        f"features/<extractor>/<utterance>.npy and labels, got {', '.join(listed) or 'an empty one'}{more}; "
-        "give the path of a data file"
+        f"features/<extractor>/<utterance>.npy and labels, got {', '.join(listed) or 'an empty one'}{more}; {remedy}"
     )
+
+
+def _meant(path: Path, files: list[Path]) -> Path | None:
+    """A folder in a known layout that holds this one or is in it."""
+    if path.name == utterances.FEATURES and utterances.is_folder_of_utterances(path.parent):
+        return path.parent
+    for file in files[:_MAX_LISTED]:
+        if file.is_dir() and (any(file.glob(f"*{csd.SUFFIX}")) or utterances.is_folder_of_utterances(file)):
+            return file
+    return None
