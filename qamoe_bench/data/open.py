@@ -6,10 +6,9 @@ The format of a file is recognised by its content, never by its name.
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
 
 from qamoe_bench.data.cleaning import cleaned
-from qamoe_bench.data.contents import Contents, contents_of
+from qamoe_bench.data.contents import contents_of
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.file_kinds import HDF5, START_BYTES, check_is_data
 from qamoe_bench.data.folder import folder
@@ -17,33 +16,14 @@ from qamoe_bench.data.folder.manifest import FORMAT as FOLDER_FORMAT
 from qamoe_bench.data.folder.manifest import MANIFEST
 from qamoe_bench.data.known import KNOWN, known_file
 from qamoe_bench.data.memory import too_little_memory
-from qamoe_bench.data.readers import arrays, csd, sample_tuples, several_files
+from qamoe_bench.data.readers import csd, shared_folders, utterances
+from qamoe_bench.data.readers.layouts import in_layout
 from qamoe_bench.data.source import Source
 from qamoe_bench.data.synthetic.synthetic import synthetic
 from qamoe_bench.data.text.language_model import find_language_model
 from qamoe_bench.data.text.tokens import with_token_ids
 from qamoe_bench.data.unpacking import unpacked
 from qamoe_bench.errors import BenchError
-
-
-class Layout(Protocol):
-    """The interface of a reader module for the objects in a file."""
-
-    def matches(self, value: object) -> bool:
-        """Whether the objects are in this layout."""
-        ...
-
-    def read(self, contents: Contents) -> Source:
-        """The splits of a file with these contents.
-
-        Raises:
-            BenchError: The contents are not in this layout.
-        """
-        ...
-
-
-# The first layout that matches is used, and `arrays` matches everything, so it comes last.
-LAYOUTS: tuple[Layout, ...] = (sample_tuples, arrays)
 
 
 @lru_cache(maxsize=1)  # a worker process evaluates many cells of the same data set
@@ -98,6 +78,8 @@ def read(path: Path) -> Source | Dataset:
             return _renamed(_read_file(inner), path)
     except OSError as error:
         raise BenchError(f"{path}: expected a readable file, got {error.strerror}; check its permissions") from error
+    except MemoryError as error:
+        raise too_little_memory(path, path.stat().st_size) from error
 
 
 def _read_file(path: Path) -> Source:
@@ -106,15 +88,13 @@ def _read_file(path: Path) -> Source:
         start = file.read(START_BYTES)
     check_is_data(path, start)
     if start.startswith(HDF5):
-        raise BenchError(f"{path}: expected all sequences of a data set, got one; give the folder with the .csd files")
-    return in_layout(contents_of(path))
-
-
-def in_layout(contents: Contents) -> Source:
-    """The splits in the objects of a file, in the first layout that matches."""
-    layout = next(layout for layout in LAYOUTS if layout.matches(contents.value))
-    source = layout.read(contents)
-    return replace(source, notes=(*contents.notes, *source.notes))
+        return csd.read_file(path)
+    if utterances.is_label_archive(path):
+        raise utterances.labels_alone(path)
+    contents = contents_of(path)
+    if utterances.matches(contents.value):
+        raise utterances.labels_alone(path)
+    return in_layout(contents)
 
 
 def _renamed(source: Source, path: Path) -> Source:
@@ -135,20 +115,7 @@ def _no_such_file(path: Path) -> BenchError:
 def _read_folder(path: Path) -> Source | Dataset:
     if (path / MANIFEST).exists():
         return folder.read(path)
-    if next(path.glob("*.csd"), None):
-        return csd.read(path)
-    files = several_files.files_in(path)
-    by_split = several_files.split_files(path)
-    if by_split:
-        return in_layout(several_files.joined_splits(path, by_split))
-    if len(files) == 1:
-        return _renamed(in_layout(several_files.read_objects(files[0])), path)
-    if files:
-        return several_files.joined_modalities(path, files)
-    raise BenchError(
-        f"{path}: expected a folder written by 'qamoe-bench data convert' or a folder of .csd files, got another; "
-        "give the path of a data file"
-    )
+    return shared_folders.read(path)
 
 
 def _name(path: Path) -> str:

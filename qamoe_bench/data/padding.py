@@ -35,5 +35,6 @@ def padded(split: RawSplit, key: str, sequences: Sequence[NDArray[np.float32]]) 
         raise split.wrong(key, "sequences of comparable lengths", got, "cut the longest ones")
     array = np.zeros((len(sequences), longest, width), np.float32)  # (N, T, D)
     for row, frames in zip(array, sequences, strict=True):
-        row[: len(frames)] = frames
+        if len(frames):  # one without frames may have another width
+            row[: len(frames)] = frames
     return array

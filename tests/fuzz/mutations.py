@@ -22,13 +22,14 @@ def mutate(source: Path, target: Path, chance: Random) -> Path:
     """A broken copy of a file or folder in an empty folder."""
     path = target / source.name
     if source.is_file():
-        shutil.copy(source, path)
-        (_objects if _is_pickle(path) and chance.random() < 0.5 else _bytes)(path, chance)
+        # HDF5 files need the folds next to them.
+        shutil.copytree(source.parent, target, dirs_exist_ok=True)
+        _mutate_file(path, chance)
         return path
     shutil.copytree(source, path)
-    file = chance.choice(sorted(path.iterdir()))
-    if file.suffix == ".csd" and chance.random() < 0.6:
-        _hdf5(file, chance)
+    file = chance.choice([p for p in sorted(path.rglob("*")) if p.is_file()])
+    if file.suffix in OBJECTS:
+        _mutate_file(file, chance)
     elif file.suffix == ".json" and chance.random() < 0.6:
         content = json.loads(file.read_text(encoding="utf-8"))
         for _ in range(chance.randint(1, 3)):
@@ -49,6 +50,23 @@ def mutate(source: Path, target: Path, chance: Random) -> Path:
 def _is_pickle(path: Path) -> bool:
     """Whether it is a pickle that is not compressed."""
     return path.read_bytes()[:1] == pickle.PROTO
+
+
+OBJECTS = (".pkl", ".npz", ".csd", ".hdf5")
+
+
+def _mutate_file(path: Path, chance: Random) -> None:
+    """Something in a file that holds objects, or some of its bytes, replaced."""
+    if chance.random() > 0.6:
+        _bytes(path, chance)
+    elif path.suffix == ".npz":
+        _archive(path, chance)
+    elif path.suffix in (".csd", ".hdf5"):
+        _hdf5(path, chance)
+    elif _is_pickle(path):
+        _objects(path, chance)
+    else:
+        _bytes(path, chance)
 
 
 def _vouch(folder: Path, file: Path) -> None:
@@ -121,6 +139,18 @@ def _objects(path: Path, chance: Random) -> None:
         content = _changed(content, chance, STRANGE)
     with suppress(ValueError, RecursionError, TypeError):
         path.write_bytes(pickle.dumps(content, chance.randrange(2, 6)))
+
+
+def _archive(path: Path, chance: Random) -> None:
+    """An archive with something in one of its members replaced."""
+    with np.load(path, allow_pickle=True) as archive:  # our own seed
+        members = {name: archive[name] for name in archive.files}
+    name = chance.choice([*members])
+    changed = _changed(members[name].item(), chance, STRANGE)
+    members[name] = np.array(None, object)
+    members[name][()] = changed
+    with suppress(ValueError, RecursionError, TypeError):
+        np.savez(path, allow_pickle=True, **members)
 
 
 def _endless() -> list[Any]:

@@ -148,7 +148,126 @@ def write_converted(folder: Path) -> Path:
     return folder / "converted"
 
 
+def write_word_aligned(folder: Path) -> Path:
+    """The sequences of `write_csd` as the SDK deploys them after alignment to words, with the labels as they were."""
+    raw = write_csd(folder)
+    place = folder / "word_aligned"
+    raw.rename(place)
+    words = csd_video("a")["words"][1]
+    for file, root in SEQUENCES.items():
+        if root == "Opinion Segment Labels":
+            continue
+        with h5py.File(place / file, "w") as opened:
+            for video in "abcdefgz":
+                values, times = csd_video(video)[root]
+                for n, (start, end) in enumerate(words):
+                    rows = (times[:, 1] > start) & (times[:, 0] < end)
+                    at = opened.create_group(f"{root}/data/{video}[{n}]")
+                    at["features"] = values[rows]
+                    at["intervals"] = times[rows]
+    return place
+
+
+SEGMENTED = {"text": "glove_vectors", "audio": "COAVAREP", "vision": "FACET 4.2"}
+
+
+def write_final_aligned(folder: Path) -> Path:
+    """The tiny data set as the SDK deploys it after alignment to segments: a video of one segment for each sample."""
+    place = folder / "final_aligned"
+    place.mkdir()
+    for m, root in (*SEGMENTED.items(), ("labels", "All Labels")):
+        with h5py.File(place / f"{root}.csd", "w") as opened:
+            opened.create_group(f"{root}/metadata")["root name"] = [json.dumps(root)]
+            for split in make_dataset().splits.values():
+                for row, name in enumerate(split.ids):
+                    values = _sample_values(split, m, row)
+                    at = opened.create_group(f"{root}/data/{name}[0]")
+                    at["features"] = values
+                    at["intervals"] = np.stack([np.arange(len(values)), np.arange(1, len(values) + 1)], 1) / 2.0
+    write_folds(place)
+    return place
+
+
+def _sample_values(split: Split, key: str, row: int) -> NDArray[np.float32]:
+    """Valid frames [T, D] of a modality of one sample, or its sentiment and six emotions [1, 7]."""
+    if key == "labels":
+        return np.array([[float(split.target[row]), 0, 1, 2, 3, 0, 1]], np.float32)
+    return split.features[key][row, : int(split.lengths[key][row])].numpy()
+
+
+def write_folds(folder: Path) -> None:
+    """The samples of the tiny data set by split, as a file of folds."""
+    folds = {name: list(split.ids) for name, split in make_dataset().splits.items()}
+    (folder / "folds.json").write_text(json.dumps(folds), encoding="utf-8")
+
+
+def write_multibench_hdf5(folder: Path) -> Path:
+    """The tiny data set as MultiBench's one HDF5 file, with words of variable length and labels of one column."""
+    place = folder / "raw"
+    place.mkdir()
+    with h5py.File(place / "tiny.hdf5", "w") as opened:
+        for split in make_dataset().splits.values():
+            for row, name in enumerate(split.ids):
+                for m in split.modalities:
+                    opened[f"{m}/{name}_3/features"] = _sample_values(split, m, row)
+                opened[f"labels/{name}_3/features"] = _sample_values(split, "labels", row)[:, :1]
+                words = [[WORDS[i]] for i in range(int(split.lengths["text"][row]))]
+                opened.create_dataset(f"words/{name}_3/features", data=words, dtype=h5py.string_dtype())
+    write_folds(place)
+    return place / "tiny.hdf5"
+
+
+EXTRACTORS = {"text": "deberta-large-4-FRA", "audio": "chinese-hubert-large-FRA", "vision": "resnet50face_FRA"}
+
+
+def write_features(folder: Path) -> Path:
+    """The features of the tiny data set by utterance: frames in one file, or for vision in a file for each frame."""
+    place = folder / "utterances"
+    for split in make_dataset().splits.values():
+        for m, extractor in EXTRACTORS.items():
+            (place / "features" / extractor).mkdir(parents=True, exist_ok=True)
+            for row, name in enumerate(split.ids):
+                frames = _sample_values(split, m, row)
+                path = place / "features" / extractor / name
+                if m == "vision":
+                    path.mkdir()
+                    for n, frame in enumerate(frames):
+                        np.save(path / f"{n:03}.npy", frame)
+                else:
+                    np.save(path.with_suffix(".npy"), frames)
+    return place
+
+
+def write_gcnet(folder: Path) -> Path:
+    """Features by utterance with the labels of GCNet: seven parts, the first four by video."""
+    place = write_features(folder)
+    parts: list[Any] = [{}, {}, {}, {}]
+    folds = []
+    for name, split in make_dataset().splits.items():
+        # A video of four utterances; sets have no order, so videos are read in that of their names.
+        for start in range(0, len(split), 4):
+            rows = range(start, start + 4)
+            values = ([split.ids[r] for r in rows], split.target[start : start + 4].tolist(), [""] * 4)
+            for part, value in zip(parts, (*values, np.array([WORDS[r % 6] for r in rows])), strict=True):
+                part[f"{name}{start:02}"] = value
+        folds.append({f"{name}{start:02}" for start in range(0, len(split), 4)})
+    dump(place / "TINY_features_raw_2way.pkl", [*parts, *folds])
+    return place
+
+
+def write_merbench(folder: Path) -> Path:
+    """Features by utterance with the labels of MERBench: an archive of a dict for each split."""
+    place = write_features(folder)
+    corpora = {}
+    for name, split in make_dataset().splits.items():
+        labels = {sample: {"emo": 0, "val": float(split.target[row])} for row, sample in enumerate(split.ids)}
+        corpora[f"{name.replace('valid', 'val')}_corpus"] = np.array(labels, object)
+    np.savez_compressed(place / "label.npz", allow_pickle=True, **corpora)
+    return place
+
+
 FORMATS: Mapping[str, Callable[[Path], Path]] = {
     "mmsa": write_mmsa, "sims": write_sims, "multibench": write_multibench, "mag": write_mag, "csd": write_csd,
-    "folder": write_converted,
+    "word_aligned": write_word_aligned, "final_aligned": write_final_aligned, "multibench_hdf5": write_multibench_hdf5,
+    "gcnet": write_gcnet, "merbench": write_merbench, "folder": write_converted,
 }  # fmt: skip

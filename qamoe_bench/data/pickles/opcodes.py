@@ -100,7 +100,7 @@ def scan_file(file: BinaryIO) -> None:
         raise DamagedError("it is a zip archive", "unpack it and give the file inside")
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         _check_line_ends(content)
-        end = _scan(content)
+        end = scan(content)
         if content[end : end + 1] == _PROTO:
             raise DamagedError("it holds several pickles one after the other", "store their objects as one dict")
 
@@ -114,8 +114,13 @@ def _check_line_ends(content: mmap.mmap) -> None:
         raise DamagedError("its line ends were changed to those of Windows, as if it were text", remedy)
 
 
-def _scan(content: mmap.mmap) -> int:
-    """Scan up to the last opcode, and give the position after it."""
+def scan(content: mmap.mmap | bytes) -> int:
+    """Scan the opcodes of a pickle in memory up to the last one, and give the position after it.
+
+    Raises:
+        DamagedError: The pickle has no last opcode, or bytes that are no opcode.
+        RefusedError: An opcode is never needed for plain data, or would take more memory than the pickle is large.
+    """
     position = 0
     counts = _Counts()
     while True:
@@ -162,7 +167,7 @@ class _Counts:
             raise RefusedError(f"holds more than {_MAX_LONGS} integers beyond 32 bits outside of arrays")
 
 
-def _skip(content: mmap.mmap, position: int) -> int:
+def _skip(content: mmap.mmap | bytes, position: int) -> int:
     """The position of the opcode after the one at `position`."""
     op = _OPCODES[content[position]]
     size = _SIZES[content[position]]

@@ -10,12 +10,14 @@ A pickle is a program for the unpickler. Three checks restrict it to building ar
 Memory stays in proportion to the size of the file.
 """
 
+import io
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from qamoe_bench.data.memory import too_little_memory
 from qamoe_bench.data.pickles.names import ALLOWED, printable
-from qamoe_bench.data.pickles.opcodes import DamagedError, RefusedError, scan_file
+from qamoe_bench.data.pickles.opcodes import DamagedError, RefusedError, scan, scan_file
 from qamoe_bench.errors import BenchError
 
 
@@ -28,30 +30,50 @@ def load(path: Path) -> object:
     Raises:
         BenchError: The file cannot be read, is no complete pickle, or refers to anything else. Nothing was executed.
     """
-    try:
+    with _one_line_errors(str(path)):
         if not path.is_file():
             raise BenchError(f"{path}: expected a pickle file, got {_kind_of_path(path)}; check the path")
         with path.open("rb") as file:
             scan_file(file)
             # Python 2 wrote array bytes as strings; latin1 maps every byte to the character of the same number.
             return _Unpickler(file, encoding="latin1").load()
-    except BenchError:
+
+
+def load_bytes(content: bytes, where: str) -> object:
+    """The object in a pickle that is a part of a file; see `load`.
+
+    Args:
+        content: The pickle.
+        where: The file and the part of it, for error messages.
+
+    Raises:
+        BenchError: The content is no complete pickle, or refers to anything else. Nothing was executed.
+    """
+    with _one_line_errors(where):
+        scan(content)
+        return _Unpickler(io.BytesIO(content), encoding="latin1").load()
+
+
+@contextmanager
+def _one_line_errors(where: str) -> Iterator[None]:
+    """Turn whatever a hostile or damaged pickle raises into a `BenchError` of one printable line."""
+    try:
+        yield
+    except (BenchError, MemoryError):
         raise
     except OSError as error:
         raise BenchError(
-            f"{path}: expected a readable file, got {error.strerror}; check the path and its permissions"
+            f"{where}: expected a readable file, got {error.strerror}; check the path and its permissions"
         ) from error
     except RefusedError as error:
         raise BenchError(
-            f"{path}: expected a pickle of arrays, lists, dicts, text and numbers only, got one that {error}; nothing "
+            f"{where}: expected a pickle of arrays, lists, dicts, text and numbers only, got one that {error}; nothing "
             "was executed; if you trust its source, save its content again as plain NumPy arrays"
         ) from error
-    except MemoryError as error:
-        raise too_little_memory(path, path.stat().st_size) from error
     except Exception as error:  # a hostile or damaged pickle can raise anything
         damage = error if isinstance(error, DamagedError) else DamagedError(_reason(error))
         raise BenchError(
-            f"{path}: expected a complete pickle, got something else or a damaged one ({damage}); {damage.remedy}"
+            f"{where}: expected a complete pickle, got something else or a damaged one ({damage}); {damage.remedy}"
         ) from error
 
 

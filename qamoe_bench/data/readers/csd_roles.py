@@ -1,82 +1,123 @@
-"""The role of each `.csd` file in a folder: labels, words, or features of a modality."""
+"""The role of each sequence of CMU-MultimodalSDK: labels, words, or features of a modality."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from qamoe_bench.data.readers.extractors import modality_of, normalised
 from qamoe_bench.data.readers.sample_tuples import NO_TEXT_FEATURES
 from qamoe_bench.errors import BenchError
 from qamoe_bench.vocabulary import MODALITIES
 
-ROLES: Mapping[str, tuple[str, ...]] = {
-    "labels": ("label",),
-    "text": ("wordvector", "glove", "bert"),
-    "words": ("timestampedwords", "words"),
-    "audio": ("covarep", "opensmile", "acoustic", "audio"),
-    "vision": ("facet", "openface", "visual", "video"),
+PREFERRED: Mapping[str, tuple[str, ...]] = {
+    "labels": ("sentiment", "opinion"),
+    "words": ("timestampedwords",),
+    "text": ("wordvector", "glove"),
+    "audio": ("covarep",),
+    "vision": ("facet",),
 }
-"""Parts of names by which the sequence of a role is recognised, the most preferred first."""
+"""The roles, with parts of names that decide between several sequences for one, the most preferred first."""
 
-# Letters of a list of file names in an error message.
+# Letters of a list of names in an error message.
 _MAX_LISTED_LETTERS = 200
 
 
-def roles_of(folder: Path, roots: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Assign the files of a folder to roles.
+@dataclass(frozen=True)
+class RoleRemedies:
+    """Advice for an assignment that fails, which depends on the kind of file.
+
+    Attributes:
+        missing: Advice if a sequence is missing.
+        several: Advice if there are several sequences for one role.
+    """
+
+    missing: str
+    several: str
+
+
+def roles_of(path: Path, roots: Mapping[str, str], remedies: RoleRemedies) -> dict[str, str]:
+    """Assign sequences to roles.
 
     Args:
-        folder: The folder, for error messages.
-        roots: Name of the sequence in each file, by the name of the file.
+        path: The file or folder of the sequences, for error messages.
+        roots: The sequence's own name, by the name of its file; in a file of several, its own name twice.
+        remedies: The last part of error messages.
 
     Returns:
-        The file of each role, and notes on the assignment, one sentence each.
+        The sequence of each role, by its key in `roots`.
 
     Raises:
-        BenchError: There are no labels, no words or no features.
+        BenchError: There are no labels of sentiment, no words, no features, or several sequences for one role.
     """
-    # Both names count, since files are often renamed.
-    unassigned = {file: _normalised(f"{file} {root}") for file, root in roots.items()}
-    chosen = _take_roles(unassigned)
-    _check_roles(folder, chosen, ", ".join(roots)[:_MAX_LISTED_LETTERS])
-
-    notes = [f"{role}: read from {file}." for role, file in chosen.items()]
-    notes += [f"{file} has no known role and was left out." for file in unassigned]
-    if "text" not in chosen:
-        notes.append(NO_TEXT_FEATURES)
-    return chosen, notes
-
-
-def _take_roles(unassigned: dict[str, str]) -> dict[str, str]:
-    """The file of each role; removes it from the normalised names, so that no file has two roles."""
+    candidates: dict[str, list[str]] = {role: [] for role in PREFERRED}
+    for name, root in roots.items():
+        role = _role(name, root)
+        if role is not None:
+            candidates[role].append(name)
     chosen = {}
-    for role, parts in ROLES.items():
-        file = _first_match(unassigned, parts)
-        if file is not None:
-            chosen[role] = file
-            del unassigned[file]
+    for role, names in candidates.items():
+        best = _preferred(role, {name: normalised(f"{name} {roots[name]}") for name in names})
+        if len(best) > 1:
+            raise BenchError(f"{path}: expected one sequence for {role}, got {_printable(best)}; {remedies.several}")
+        if best:
+            chosen[role] = best[0]
+    _check_roles(path, chosen, roots, remedies.missing)
     return chosen
 
 
-def _normalised(name: str) -> str:
-    return name.lower().replace("_", "").replace(" ", "")
+def _role(name: str, root: str) -> str | None:
+    """The role that the names of a sequence name."""
+    both = normalised(f"{name} {root}")
+    if "label" in both or "sentiment" in both or "opinion" in both:
+        return None if _is_emotions(name) or _is_emotions(root) else "labels"
+    if ("word" in both or "transcript" in both or "rawtext" in both) and "vec" not in both and "embed" not in both:
+        return "words"
+    # A file name such as `CMU_MOSEI_VisualFacet42.csd` and its root `FACET 4.2` name the same modality.
+    return modality_of(both)
 
 
-def _first_match(names: Mapping[str, str], parts: tuple[str, ...]) -> str | None:
-    """The first file whose normalised name contains the most preferred part."""
-    for part in parts:
-        for file, name in names.items():
-            if part in name:
-                return file
-    return None
+def _is_emotions(name: str) -> bool:
+    return "emotion" in normalised(name) and "sentiment" not in normalised(name)
 
 
-def _check_roles(folder: Path, chosen: Mapping[str, str], files: str) -> None:
-    """Refuse a folder that is not enough for a data set."""
+def _preferred(role: str, names: Mapping[str, str]) -> list[str]:
+    """Those of several sequences, given by normalised names, that have the most preferred part in their names."""
+    for part in PREFERRED[role]:
+        best = [key for key, name in names.items() if part in name]
+        if best:
+            return best
+    return list(names)
+
+
+def _check_roles(path: Path, chosen: Mapping[str, str], roots: Mapping[str, str], remedy: str) -> None:
+    """Refuse what is not enough for a data set."""
     missing = None
     if "labels" not in chosen:
-        missing = "labels"
-    elif "text" not in chosen and "words" not in chosen:
-        missing = "words or word vectors"  # segments are sequences of words
+        missing = "a sequence of sentiment labels"
+    elif not any(m in chosen for m in MODALITIES):
+        missing = "features of text, audio or vision"
     if missing:
-        raise BenchError(f"{folder}: expected a sequence of {missing}, got {files}; put that .csd file there too")
-    if not any(m in chosen for m in MODALITIES):
-        raise BenchError(f"{folder}: expected features of text, audio or vision, got {files}; add some")
+        raise BenchError(f"{path}: expected {missing}, got {_printable(roots)}; {remedy}")
+
+
+def role_notes(chosen: Mapping[str, str], roots: Mapping[str, str]) -> list[str]:
+    """A sentence on each sequence: for what it was read, or why it was not.
+
+    Args:
+        chosen: The sequence of each role.
+        roots: All sequences, as for `roles_of`.
+    """
+    notes = [f"{role}: read from {name}." for role, name in chosen.items()]
+    for name in roots:
+        if name not in chosen.values():
+            other = chosen.get(_role(name, roots[name]) or "")
+            reason = f"was not read, since {other} was" if other else "has no known role and was left out"
+            notes.append(f"{name} {reason}.")
+    if "text" not in chosen:
+        notes.append(NO_TEXT_FEATURES)
+    return notes
+
+
+def _printable(names: Iterable[str]) -> str:
+    """Names of a hostile file as a short list of printable characters."""
+    return ascii(", ".join(names))[1:-1][:_MAX_LISTED_LETTERS]

@@ -42,28 +42,37 @@ MOSI: Mapping[str, Sequence[str]] = {
 }
 
 
-def folds_of(folder: Path, videos: Iterable[str]) -> Mapping[str, Sequence[str]]:
+def folds_of(path: Path, videos: Iterable[str]) -> Mapping[str, Sequence[str]]:
     """The videos of each split, from a file in the folder if there is one, otherwise the standard folds of CMU-MOSI.
 
     Args:
-        folder: The folder of the sequences.
+        path: The folder of the sequences, or their file, in whose folder the file of folds may lie.
         videos: Names of the videos that have labels.
 
     Raises:
         BenchError: The file contains no folds, or there is no file and the videos are not those of CMU-MOSI.
     """
-    files = sorted(p for p in folder.iterdir() if "fold" in p.name.lower() and p.suffix in (".py", ".json"))
+    folder = path if path.is_dir() else path.parent
+    files = sorted(p for p in folder.iterdir() if _is_file_of_folds(p))
     if len(files) > 1:
         raise BenchError(f"{folder}: expected one file of folds, got {files[0].name} and {files[1].name}; remove one")
     if files:
         return _folds_in(files[0])
-    mosi_videos = set().union(*MOSI.values())
-    if mosi_videos.intersection(videos):
+    names = set(videos)
+    if names.intersection(set().union(*MOSI.values())):
         return MOSI
+    quoted = ascii(min(names, default=""))[:40]
     raise BenchError(
-        f"{folder}: expected videos of CMU-MOSI or a file of folds, got neither; put the ..._std_folds.py of "
-        "CMU-MultimodalSDK, or a folds.json of lists named train, valid and test, into the folder"
+        f"{path}: expected videos of CMU-MOSI or a file of folds, got others, such as {quoted}, and no such file; "
+        'put the ..._std_folds.py of CMU-MultimodalSDK, or a folds.json of {"train": [video, ...], "valid": [...], '
+        f'"test": [...]}}, into {"the" if path.is_dir() else "its"} folder'
     )
+
+
+def _is_file_of_folds(path: Path) -> bool:
+    """Whether a file is called like one, such as the SDK's `cmu_mosei_std_folds.py` or MultiBench's `mosi_split.py`."""
+    name = path.stem.lower()
+    return path.suffix in (".py", ".json") and not name.startswith(".") and ("fold" in name or name.endswith("_split"))
 
 
 def _folds_in(path: Path) -> Mapping[str, Sequence[str]]:
@@ -94,15 +103,19 @@ def _parsed(path: Path) -> Any:
     """The content of a file of folds, of any type if it is JSON."""
     if not path.is_file() or path.stat().st_size > _MAX_FILE_BYTES:
         raise ValueError(f"{path} is no file of folds")
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8-sig")
     if path.suffix == ".json":
-        return json.loads(text)
+        folds = json.loads(text)
+        for other_name in ("val", "dev"):
+            if isinstance(folds, dict) and other_name in folds:
+                folds.setdefault("valid", folds[other_name])
+        return folds
     return {name: _python_list(text, name) for name in SPLITS}
 
 
 def _python_list(text: str, name: str) -> list[str] | None:
     """The strings of `standard_<name>_fold = [...]` in Python source, without executing it."""
-    assignment = re.search(rf"\bstandard_{name}_fold\s*=\s*\[([^\]]*)\]", text)
+    assignment = re.search(rf"\b(?:standard_)?{name}_fold\s*=\s*\[([^\]]*)\]", text)
     if assignment is None:
         return None
     strings = re.findall(r"'([^'\n]*)'|\"([^\"\n]*)\"", assignment[1])

@@ -2,8 +2,8 @@
 
 A small HDF5 file can refer to other files (external links, external storage, virtual data sets), request a filter that
 the library loads from disk, declare arrays of any size, or compress a gigabyte of zeros into a kilobyte. All of this is
-refused: an array is read only if it is stored in the file itself, has numbers or text of fixed width, and is not much
-larger than the file.
+refused: an array is read only if it is stored in the file itself, has numbers or text, and is not much larger than the
+file. Text of variable length is read a few rows at a time, since many rows may refer to the same long text.
 """
 
 from collections.abc import Iterator
@@ -32,6 +32,12 @@ _MAX_EXPANSION = 100
 # Names of members that an error message lists.
 _MAX_LISTED = 5
 
+# Bytes that one read of text of variable length may need, if every row refers to a text as long as the file.
+_TEXT_BUDGET = 2**26
+
+# What a file starts with that is no HDF5 file, and what it is then.
+_OTHER_STARTS = {b"<": "a web page", b"version https://git-lfs": "a pointer of Git LFS", b"PK\x03\x04": "a zip archive"}
+
 
 @contextmanager
 def opened(path: Path) -> Iterator["Group"]:
@@ -44,7 +50,10 @@ def opened(path: Path) -> Iterator["Group"]:
         import h5py
     except ImportError as error:
         raise BenchError(f"{path}: HDF5 files need h5py; pip install 'qamoe-bench[data]'") from error
-    with _one_line_errors(path), h5py.File(path, "r") as file:
+    with _one_line_errors(path):
+        file = h5py.File(path, "r")
+    # Errors are attributed to files by `Group`: here they could be those of another file that is open as well.
+    with file:
         yield Group(path, file, path.stat().st_size)
 
 
@@ -58,9 +67,18 @@ def _one_line_errors(path: Path) -> Iterator[None]:
     # h5py raises all of these, depending on the part of the file that is damaged.
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, MemoryError) as error:
         reason = ascii(" ".join(str(error).split()))[1:-1][:120] or type(error).__name__
-        raise BenchError(
-            f"{path}: expected a complete HDF5 file, got a damaged one or something else ({reason}); fetch it again"
-        ) from error
+        got = _other_kind(path) or f"a damaged one or something else ({reason})"
+        raise BenchError(f"{path}: expected a complete HDF5 file, got {got}; fetch it again") from error
+
+
+def _other_kind(path: Path) -> str:
+    """What a file is that cannot be HDF5 by its first bytes; empty if they do not tell."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(64).lstrip()
+    except OSError:
+        return ""
+    return next((kind for prefix, kind in _OTHER_STARTS.items() if start.startswith(prefix)), "")
 
 
 class Group:
@@ -78,7 +96,23 @@ class Group:
         self._size = size
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._group)
+        with _one_line_errors(self._path):
+            names = list(self._group)
+        return iter(names)
+
+    def __contains__(self, name: str) -> bool:
+        with _one_line_errors(self._path):
+            return name in self._group
+
+    def is_group(self, name: str) -> bool:
+        """Whether the member with this name is a group.
+
+        Raises:
+            BenchError: There is no such member in the file itself.
+        """
+        import h5py
+
+        return isinstance(self._member(name), h5py.Group)
 
     def group(self, name: str) -> "Group":
         """The group with this name.
@@ -90,65 +124,104 @@ class Group:
 
         member = self._member(name)
         if not isinstance(member, h5py.Group):
-            raise self._wrong(name, "a group", type(member).__name__)
+            raise self.wrong(name, "a group", type(member).__name__)
         return Group(self._path, member, self._size)
 
-    def array(self, name: str, kinds: str) -> NDArray[Any]:
-        """The array with this name.
+    def array(self, name: str) -> NDArray[Any]:
+        """The array of numbers with this name.
 
-        Args:
-            name: Name in this group.
-            kinds: Allowed kinds of its type, as the letters of `numpy.dtype.kind`.
+        Raises:
+            BenchError: There is none in the file itself, or it is not safe to read.
+        """
+        array = self._stored(name)
+        if array.dtype.kind not in "fiu" or array.shape is None:
+            raise self.wrong(name, "numbers", f"dtype {array.dtype!s:.40}")
+        with _one_line_errors(self._path):
+            return np.asarray(array[()])
+
+    def is_text(self, name: str) -> bool:
+        """Whether the array with this name holds text of any kind, and no numbers.
+
+        Raises:
+            BenchError: There is no such array in the file itself, or it is not safe to read.
+        """
+        return self._stored(name).dtype.kind in "SUO"
+
+    def texts(self, name: str) -> list[str]:
+        """The first column of the array of text with this name, [n] or [n, D].
 
         Raises:
             BenchError: There is none in the file itself, or it is not safe to read.
         """
         import h5py
 
+        array = self._stored(name)
+        is_fixed = array.dtype.kind in "SU" and not array.dtype.hasobject
+        is_variable = array.dtype.kind == "O" and h5py.check_string_dtype(array.dtype) is not None
+        if not (is_fixed or is_variable) or array.shape is None or array.ndim not in (1, 2) or 0 in array.shape:
+            raise self.wrong(name, "text", f"dtype {array.dtype!s:.40} in shape {array.shape!s:.60}")
+        with _one_line_errors(self._path):
+            return self._read_texts(name, array, len(array) if is_fixed else max(1, _TEXT_BUDGET // self._size))
+
+    def _read_texts(self, name: str, array: "h5py.Dataset", rows: int) -> list[str]:
+        """The first column as text, read some rows at a time."""
+        texts: list[str] = []
+        letters = 0
+        for start in range(0, len(array), rows):
+            part = array[start : start + rows]
+            cells = part.reshape(len(part), -1)[:, 0].tolist()
+            letters += sum(map(len, cells))
+            if letters > _MAX_EXPANSION * self._size:
+                raise self.wrong(name, "texts in proportion to the file", "the same long text many times")
+            texts += [cell.decode("utf-8", "replace") if isinstance(cell, bytes) else str(cell) for cell in cells]
+        return texts
+
+    def _stored(self, name: str) -> "h5py.Dataset":
+        """The array with this name, if it is stored in the file and in proportion to it."""
+        import h5py
+
         member = self._member(name)
-        if not isinstance(member, h5py.Dataset):
-            raise self._wrong(name, "an array", type(member).__name__)
-        self._check_storage(name, member)
-        self._check_type(name, member, kinds)
-        self._check_size(name, member)
-        return np.asarray(member[()])
+        with _one_line_errors(self._path):
+            if not isinstance(member, h5py.Dataset):
+                raise self.wrong(name, "an array", type(member).__name__)
+            self._check_storage(name, member)
+            self._check_size(name, member)
+            return member
 
     def _member(self, name: str) -> Any:
         """The member with this name, unless it is a link to somewhere else."""
         import h5py
 
-        if name not in self._group:
-            names = [repr(other[:40]) for other in islice(self._group, _MAX_LISTED)]
-            raise self._wrong(name, "a member of this name", f"only {', '.join(names) or 'an empty group'}")
-        link = self._group.get(name, getlink=True)  # does not follow it
-        if not isinstance(link, h5py.HardLink):
-            raise self._wrong(name, "a member in the file itself", f"a link to elsewhere ({type(link).__name__})")
-        return self._group[name]
+        with _one_line_errors(self._path):
+            if name not in self._group:
+                names = [repr(other[:40]) for other in islice(self._group, _MAX_LISTED)]
+                raise self.wrong(name, "a member of this name", f"only {', '.join(names) or 'an empty group'}")
+            link = self._group.get(name, getlink=True)  # does not follow it
+            if not isinstance(link, h5py.HardLink):
+                raise self.wrong(name, "a member in the file itself", f"a link to elsewhere ({type(link).__name__})")
+            return self._group[name]
 
     def _check_storage(self, name: str, array: "h5py.Dataset") -> None:
         """Refuse an array that is stored elsewhere or needs a plugin to be read."""
         if array.is_virtual or array.external:
-            raise self._wrong(name, "an array in the file itself", "one whose values are in other files")
+            raise self.wrong(name, "an array in the file itself", "one whose values are in other files")
         properties = array.id.get_create_plist()
         filters = {properties.get_filter(i)[0] for i in range(properties.get_nfilters())}
         if filters - _FILTERS.keys():
-            raise self._wrong(name, f"no filters but {', '.join(_FILTERS.values())}", f"number {min(filters)}")
-
-    def _check_type(self, name: str, array: "h5py.Dataset", kinds: str) -> None:
-        """Refuse an array of other kinds of values."""
-        if array.dtype.kind not in kinds or array.dtype.hasobject or array.shape is None:
-            expected = "numbers" if "f" in kinds else "text of fixed width"
-            raise self._wrong(name, expected, f"dtype {array.dtype!s:.40}")
+            raise self.wrong(name, f"no filters but {', '.join(_FILTERS.values())}", f"number {min(filters)}")
 
     def _check_size(self, name: str, array: "h5py.Dataset") -> None:
         """Refuse an array that is much larger than the file; reading any value allocates its whole chunk."""
         most = _MAX_EXPANSION * self._size  # bytes
+        if array.shape is None:  # an empty data space
+            return
         if array.size * array.dtype.itemsize > most:
-            raise self._wrong(name, "an array in proportion to the file", f"shape {array.shape!s:.60}")
+            raise self.wrong(name, "an array in proportion to the file", f"shape {array.shape!s:.60}")
         if array.chunks and np.prod(array.chunks, dtype=float) * array.dtype.itemsize > most:
-            raise self._wrong(name, "chunks in proportion to the file", f"chunks {array.chunks!s:.60}")
+            raise self.wrong(name, "chunks in proportion to the file", f"chunks {array.chunks!s:.60}")
 
-    def _wrong(self, name: str, expected: str, got: str) -> BenchError:
+    def wrong(self, name: str, expected: str, got: str) -> BenchError:
+        """The one-line error for a member of this group."""
         where = f"{self._group.name}/{name}".replace("//", "/")
         return BenchError(
             f"{self._path}: {ascii(where)[1:-1]:.80}: expected {expected}, got {got}; fetch the file again"

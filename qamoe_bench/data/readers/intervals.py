@@ -43,9 +43,8 @@ class Track:
         return Track(self.values[rows], self.start[rows], self.end[rows], self.order[rows])
 
     def text(self) -> list[str]:
-        """The first column of the values as text."""
-        cells = self.values[:, 0].tolist()
-        return [cell.decode("utf-8", "replace") if isinstance(cell, bytes) else str(cell) for cell in cells]
+        """The first column of the values, which are text."""
+        return [str(cell) for cell in self.values[:, 0]]
 
     def overlapping(self, others: "Track") -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The rows of this track that overlap each interval of another track.

@@ -209,6 +209,8 @@ def _rows_by_id(split: RawSplit, other: RawSplit) -> np.ndarray[tuple[int], np.d
         raise other.wrong("id", "different ids", "the same id several times", "make them unique in both files")
     rows = {name: row for row, name in enumerate(theirs)}
     places = np.array([rows.get(name, -1) for name in ours])
+    if not theirs or not ours:
+        raise other.wrong("id", "ids of samples", "none", "store the ids of the samples under 'id'")
     if (places < 0).all():
         got = f"{theirs[0]!r:.40} and {ours[0]!r:.40}"
         raise other.wrong("id", "ids as in the file with labels", got, "write the ids of both files alike")
