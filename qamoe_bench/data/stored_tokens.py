@@ -47,7 +47,8 @@ def take_tokens(raw: Sequence[RawSplit], counts: Mapping[str, int], notes: list[
         if array.shape[1] != _ROWS:
             array = array.transpose(0, 2, 1)  # (N, L, 3) to (N, 3, L)
             _note_once(notes, f"{BERT_TOKENS}: shape [N, L, 3] was turned to [N, 3, L].")
-        arrays[split.name] = np.ascontiguousarray(array, np.int32)
+        # The copy is needed, since arrays of the file are read-only.
+        arrays[split.name] = np.array(array, np.int32, order="C")
     return arrays
 
 
