@@ -2,7 +2,8 @@
 
 ŷ = W_y · dropout(GELU(W_f u_t)), late fusion of a single modality, trained on mean absolute error. The gain of a model
 over this row comes from audio and vision; where text is missing, this row shows the value of a constant prediction.
-Without text in the data it learns one constant. Not from a paper; the design is ours.
+On data without text it learns one constant; on data whose text has no features yet it is refused. Not from a paper; the
+design is ours.
 """
 
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ MODALITY = "text"
 CARD = {
     "groups": ("quick",),
     "style": 4,
+    "requires": ("text",),
 }
 
 

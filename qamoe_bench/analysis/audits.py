@@ -161,7 +161,7 @@ def _intervention_effect(
     values = []
     resampled = []
     for own in scores:
-        definition = dialect.definitions[own.metric.name]
+        definition = dialect.on_scale(section.label).definitions[own.metric.name]
         changed = definition(prediction.astype(np.float64), section.label).mean(1)  # (S, C)
         values.append((changed - own.values[index, seeds]).mean(-1))  # (S)
         change = resample(prediction, section, definition) - own.resampled[:, index, seeds]  # (R, S, C)

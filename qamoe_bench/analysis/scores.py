@@ -51,7 +51,7 @@ class Scores:
 
 def score(section: Section, dialect: Dialect, metric: str) -> Scores:
     """One metric of every row."""
-    definition = dialect.definitions[metric]
+    definition = dialect.on_scale(section.label).definitions[metric]
     weights = sample_weights(section.samples)
     shape = (len(section.rows), len(section.seeds), len(section.conditions))
     values = np.full(shape, np.nan)

@@ -64,7 +64,7 @@ def sensitivity(section: Section, dialect: Dialect, metric: str) -> Sensitivity 
     without = [_pairs_without(modality, sets, pairs) for modality in modalities]
     if not any(without) or not from_full:
         return None
-    definition = dialect.definitions[metric]
+    definition = dialect.on_scale(section.label).definitions[metric]
     losses = [_losses(section, row, definition, metric, available, pairs) for row in section.rows]
     sign = METRICS[metric].sign
     values = sign * np.stack([v for v, _ in losses], axis=-2)  # (S, M, X)

@@ -9,31 +9,41 @@ from qamoe_bench.corruption.apply import apply_condition
 from qamoe_bench.corruption.draws import CommonDraws
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.open import open_dataset
+from qamoe_bench.data.options import ReadingOptions
 from qamoe_bench.errors import unknown_name
 from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.protocol.spec import Condition, Protocol
 from qamoe_bench.run.planner import check_tokens
 
 
-def load_data(name_or_path: str | Path = "synthetic") -> Dataset:
+def load_data(
+    name_or_path: str | Path = "synthetic",
+    label_range: tuple[float, float] | None = None,
+    drop_bad_labels: bool = False,
+) -> Dataset:
     """Load a data set with its three splits.
 
     Args:
         name_or_path: `synthetic` for the embedded data, or the path of a file or folder; its format is detected from
             its content.
+        label_range: Lowest and highest value of the annotation scale in the file, such as (1, 7); the labels are then
+            centred. By default -3 to 3, or -1 to 1 if no label is outside.
+        drop_bad_labels: Leave out samples whose label is missing, no number, or outside of the scale.
 
     Returns:
         The data set: `splits` by name, `spec` for building models, and `name`, `digest` and `notes`.
 
     Raises:
-        BenchError: If the path does not exist or cannot be read as a data set.
+        BenchError: If the path does not exist or cannot be read as a data set, or if a range is given for data whose
+            scale is known.
 
     Example:
         >>> data = qamoe_bench.load_data("synthetic")
         >>> {name: len(split) for name, split in data.splits.items()}
         {'train': 1284, 'valid': 229, 'test': 686}
     """
-    return open_dataset(str(name_or_path))  # cached: loading the same data twice returns the same object
+    options = ReadingOptions(label_range, drop_bad_labels)
+    return open_dataset(str(name_or_path), options=options)  # cached: the same data twice are the same object
 
 
 def corrupt(

@@ -47,7 +47,7 @@ class Evaluation:
             >>> round(float(evaluation.scores().loc["eta=0.3", "mae"]), 2)
             1.4
         """
-        definitions = find_dialect(dialect)
+        definitions = find_dialect(dialect).on_scale(self.predictions["target"].to_numpy())
         conditions = []
         rows = []
         # One block per seed, draw and condition; a metric of all samples together would not be the mean of its draws.

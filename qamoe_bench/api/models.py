@@ -20,7 +20,7 @@ from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.protocol.spec import Protocol
 from qamoe_bench.registry import find_model
-from qamoe_bench.run.planner import check_tokens, find_device
+from qamoe_bench.run.planner import check_modalities, check_tokens, find_device
 from qamoe_bench.run.presets import find_preset
 from qamoe_bench.store.cell import GIVEN, Cell, CellFacts
 from qamoe_bench.store.memory import MemoryCell
@@ -49,7 +49,8 @@ def load_model(
         The module, which takes a `Batch` and returns an `Output`.
 
     Raises:
-        BenchError: If a name or a setting is unknown, or if the checkpoint cannot be read or belongs to another model.
+        BenchError: If a name or a setting is unknown, if the checkpoint cannot be read or belongs to another model, or
+            if the model requires text and the data have no features of it.
 
     Example:
         >>> model = qamoe_bench.load_model("late-fusion", "synthetic")
@@ -61,6 +62,7 @@ def load_model(
     # Settings in the name take precedence over those of the preset, as in a run.
     find_preset(preset)  # raises for an unknown name
     settings = {**ref.card().presets.get(preset, {}), **ref.settings}
+    check_modalities(ref, dataset)
     model = build_model(ref.builder(), settings, dataset.spec, seed, ref.name)
     if checkpoint is not None:
         load_weights(model, Path(checkpoint))

@@ -9,7 +9,7 @@ import typer
 
 from qamoe_bench import __version__
 from qamoe_bench.cli.console import log
-from qamoe_bench.cli.options import Device, PrecisionName
+from qamoe_bench.cli.options import Device, DropBadLabels, LabelRange, PrecisionName
 from qamoe_bench.errors import BenchError
 from qamoe_bench.registry import expand_groups, model_refs
 
@@ -48,6 +48,8 @@ def print_costs(
     model: Models = None,
     preset: Preset = "quick",
     data: Data = None,
+    label_range: LabelRange = None,
+    drop_bad_labels: DropBadLabels = False,
     device: Device = "auto",
     precision: PrecisionName = "float32",
     batch: BatchSizes = None,
@@ -61,13 +63,14 @@ def print_costs(
     from qamoe_bench.cost.cost import measure_costs
     from qamoe_bench.cost.setting import make_setting, sizes
     from qamoe_bench.cost.tables import cost_tables
+    from qamoe_bench.data.options import ReadingOptions
     from qamoe_bench.evaluation.precision import find_precision
     from qamoe_bench.report.formats.terminal import print_table, stdout
     from qamoe_bench.run.planner import find_device
 
     torch_device = torch.device(find_device(device))
     arithmetic = find_precision(precision)
-    setting = make_setting(preset, data)
+    setting = make_setting(preset, data, ReadingOptions(label_range, drop_bad_labels))
     batches = sizes(batch, preset)
     # Logs every step: measuring takes minutes, and standard output is for the results.
     measured = measure_costs(_build_models(setting, model or ()), setting, batches, arithmetic, torch_device, log)

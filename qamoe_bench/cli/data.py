@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from qamoe_bench.cli.console import log, print_chapters_as, stderr
-from qamoe_bench.cli.options import PrecisionName
+from qamoe_bench.cli.options import AcceptUnknownTokens, DropBadLabels, LabelRange, PrecisionName
+from qamoe_bench.errors import BenchError
 
 app = typer.Typer(help="Inspect, convert, encode and fetch data files.", no_args_is_help=True)
 
@@ -17,34 +18,43 @@ DataPath = Annotated[Path, typer.Argument(help="A data file or folder in any sup
 @app.command("inspect")
 def inspect_data(
     file: DataPath,
+    label_range: LabelRange = None,
+    drop_bad_labels: DropBadLabels = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs: one object.")] = False,
 ) -> None:
     """Print the content of a data file, the defects that are repaired on reading, and those that are not."""
     log(f"reading {file} ...")
     from qamoe_bench.curation.audit import audit
     from qamoe_bench.curation.audit_tables import audit_chapter
+    from qamoe_bench.data.options import ReadingOptions
 
-    findings = audit(file)
+    findings = audit(file, ReadingOptions(label_range, drop_bad_labels))
     if as_json:
         print(json.dumps(findings.record(), indent=2, ensure_ascii=False))
     else:
         print_chapters_as([audit_chapter(findings)], "terminal", None)
+    if findings.defect:  # every other command refuses the file
+        raise BenchError(findings.defect)
 
 
 @app.command("convert")
 def convert_data(
     file: DataPath,
     folder: Annotated[Path, typer.Argument(help="Folder to write; it must be empty or not exist yet.", metavar="DIR")],
+    label_range: LabelRange = None,
+    drop_bad_labels: DropBadLabels = False,
 ) -> None:
     """Write a data set as a folder of memory-mapped arrays, for data larger than memory."""
     log(f"reading {file} ...")
     from qamoe_bench.curation.convert import blocks_in, check_place, write
     from qamoe_bench.data.open import as_dataset, format_of, read
+    from qamoe_bench.data.options import ReadingOptions
     from qamoe_bench.progress import progress_display
 
     check_place(folder)  # before the data are read, which may take minutes
+    options = ReadingOptions(label_range, drop_bad_labels)
     content = read(file)
-    data = as_dataset(content)
+    data = as_dataset(content, options)
     # Recorded in the folder's manifest; the path itself is left out because it differs between machines.
     source = {"format": format_of(content), "file": file.name}
     with progress_display(stderr, "blocks")(blocks_in(data)) as tick:
@@ -80,6 +90,9 @@ CacheFolder = Annotated[
 def encode_data(
     file: DataPath,
     encoder: Encoder,
+    label_range: LabelRange = None,
+    drop_bad_labels: DropBadLabels = False,
+    accept_unknown_tokens: AcceptUnknownTokens = False,
     output: OutputFolder = None,
     frames: Frames = 50,
     tokens: Tokens = None,
@@ -91,19 +104,24 @@ def encode_data(
     from qamoe_bench.curation.convert import check_place, write
     from qamoe_bench.curation.encode import chunks_in, default_cache, encode_text
     from qamoe_bench.data.open import as_dataset, read
+    from qamoe_bench.data.options import ReadingOptions
     from qamoe_bench.data.text.language_model import find_language_model
     from qamoe_bench.evaluation.precision import find_precision
     from qamoe_bench.progress import progress_display
 
     language = find_language_model(encoder)
     arithmetic = find_precision(precision)
-    data = as_dataset(read(file))
+    data = as_dataset(read(file), ReadingOptions(label_range, drop_bad_labels))
     folder = output or Path(f"{data.name}-{language.name}")
     check_place(folder)  # before hours of encoding
     with progress_display(stderr, "chunks of texts")(chunks_in(data)) as tick:
-        encoded = encode_text(data, language, cache or default_cache(), frames, tokens, arithmetic, tick)
+        encoded = encode_text(
+            data, language, cache or default_cache(), frames, tokens, arithmetic, tick,
+            accept_unknown=accept_unknown_tokens,
+        )  # fmt: skip
     write(encoded, folder, {"file": file.name, "encoder": language.name, "encoder digest": language.digest})
-    log(encoded.notes[-1])  # the note about the encoding itself; earlier ones belong to the file
+    for note in encoded.notes:
+        log(f"note: {note}")
     log(f"wrote {folder}")
 
 

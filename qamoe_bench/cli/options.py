@@ -39,6 +39,27 @@ OnlyModels = Annotated[
     ),
 ]
 
+# How a data file is read; `qamoe_bench.data.options.ReadingOptions` holds these.
+LabelRange = Annotated[
+    tuple[float, float] | None,
+    typer.Option(
+        "--label-range",
+        metavar="LOW HIGH",
+        help="Scale of the file's labels, such as 1 7; they are centred. Default: -3 3, or -1 1 if none is outside.",
+    ),
+]
+DropBadLabels = Annotated[
+    bool,
+    typer.Option("--drop-bad-labels", help="Leave out samples whose label is missing, or outside of the scale."),
+]
+AcceptUnknownTokens = Annotated[
+    bool,
+    typer.Option(
+        "--accept-unknown-tokens",
+        help="Let a language model read token ids of an unknown vocabulary, or texts with many unknown tokens.",
+    ),
+]
+
 # Where and how models compute. The names are checked by the modules that use them, which need torch.
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu or cuda.")]
 PrecisionName = Annotated[

@@ -7,6 +7,7 @@ import typer
 
 from qamoe_bench import __version__
 from qamoe_bench.cli.console import log, print_chapters_as
+from qamoe_bench.cli.options import DropBadLabels, LabelRange
 from qamoe_bench.errors import BenchError
 from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.store.atomic import write_atomic
@@ -25,6 +26,8 @@ def show_protocol(
     data: Annotated[
         str, typer.Option("--data", metavar="PATH", help="`synthetic`, a data file or a folder.")
     ] = "synthetic",
+    label_range: LabelRange = None,
+    drop_bad_labels: DropBadLabels = False,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the corruption.")] = 1111,
     plot: Annotated[
         Path | None,
@@ -43,11 +46,13 @@ def show_protocol(
     from qamoe_bench.curation.protocol_picture import picture
     from qamoe_bench.curation.protocol_tables import protocol_chapter
     from qamoe_bench.data.open import open_dataset
+    from qamoe_bench.data.options import ReadingOptions
     from qamoe_bench.evaluation.test_set import TestSet
     from qamoe_bench.figures.protocol_plot import draw_picture
 
     # The CPU, because the same seed gives the same samples on any device and this set is small.
-    test = TestSet(open_dataset(data), seed, torch.device("cpu"))
+    dataset = open_dataset(data, options=ReadingOptions(label_range, drop_bad_labels))
+    test = TestSet(dataset, seed, torch.device("cpu"))
     effect = protocol_chapter(test, protocol)
     if plot is not None:
         write_atomic(plot, draw_picture(picture(test, protocol)))

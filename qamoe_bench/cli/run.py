@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qamoe_bench import __version__
-from qamoe_bench.cli.console import stderr
-from qamoe_bench.cli.options import DialectName, Results, parse_seeds
+from qamoe_bench.cli.console import log, stderr
+from qamoe_bench.cli.options import (
+    AcceptUnknownTokens,
+    DialectName,
+    DropBadLabels,
+    LabelRange,
+    Results,
+    parse_seeds,
+)
 from qamoe_bench.cli.report import print_report
 from qamoe_bench.metrics.dialects import find_dialect
 from qamoe_bench.store.store import Store
@@ -74,9 +81,12 @@ def run(
     model: Models = [],  # noqa: B006
     checkpoint: Checkpoint = None,
     data: Data = None,
+    label_range: LabelRange = None,
+    drop_bad_labels: DropBadLabels = False,
     seeds: Seeds = "",
     regime: Regimes = [],  # noqa: B006
     fine_tune: FineTune = None,
+    accept_unknown_tokens: AcceptUnknownTokens = False,
     preset: PresetName = None,
     device: Device = None,
     executor: ExecutorName = "",
@@ -106,10 +116,14 @@ def run(
         device=device,
         checkpoint=checkpoint,
         fine_tune=fine_tune,
+        label_range=label_range or (),
+        drop_bad_labels=drop_bad_labels or None,
+        accept_unknown_tokens=accept_unknown_tokens or None,
     )
     requests = load_study(study, options) if study else options.expand()
     plans = plan_all(requests, remote=execution.remote)
     store = Store(results, keeps_index=not dry_run)
+    _print_notes(plans)
     _warn_uncovered(plans)
     if dry_run:
         _print_dry_run(plans, store, execution)
@@ -117,6 +131,14 @@ def run(
     summary = _execute(plans, store, execution)
     _print_summary(plans, summary, store)
     _print_tables(plans, store, dialect)
+
+
+def _print_notes(plans: "Sequence[Plan]") -> None:
+    """Print what reading the data decided, because it bears on every number that follows."""
+    for plan in plans:
+        data = plan.manifest["data"]
+        for note in data["notes"]:
+            log(f"note: data {data['name']}: {note}")
 
 
 def _warn_uncovered(plans: "Sequence[Plan]") -> None:

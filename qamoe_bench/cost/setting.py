@@ -10,6 +10,7 @@ from qamoe_bench.contract import Batch, DataSpec
 from qamoe_bench.cost.paper import TEXT_ENCODER, TextEncoder, paper_batch, paper_spec
 from qamoe_bench.cost.stages import Prefixes
 from qamoe_bench.data.open import open_dataset
+from qamoe_bench.data.options import DEFAULT_READING, ReadingOptions
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.registry import find_model, model_refs
 from qamoe_bench.run.presets import find_preset
@@ -58,12 +59,13 @@ class Setting:
         return {} if name in self.extra else find_model(name).card().stages
 
 
-def make_setting(preset: str, data: str | None) -> Setting:
+def make_setting(preset: str, data: str | None, options: ReadingOptions = DEFAULT_READING) -> Setting:
     """The setting of a preset.
 
     Args:
         preset: Name of the preset; `paper` has data of its own.
         data: Name or path of the data for the other presets; None for the embedded data.
+        options: How a data file is read.
 
     Raises:
         BenchError: If a name is unknown, or data are given with a preset that has its own.
@@ -75,7 +77,7 @@ def make_setting(preset: str, data: str | None) -> Setting:
                 f"--data {data!r}: expected none with --preset paper, which has inputs of its own; drop it"
             )
         return Setting(paper_spec(), paper_batch, preset, {TEXT_ENCODER: TextEncoder})
-    dataset = open_dataset(data or DATA)
+    dataset = open_dataset(data or DATA, options=options)
     samples = dataset.splits[SPLIT].batch()
     return Setting(dataset.spec, lambda size: samples.rows(torch.arange(size) % samples.size), preset)
 

@@ -12,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qamoe_bench.curation.audit_warnings import warnings_about
-from qamoe_bench.data.dataset import SAMPLES_AT_ONCE, Dataset
+from qamoe_bench.data.dataset import SAMPLES_AT_ONCE, SPLITS, Dataset
 from qamoe_bench.data.features import front_votes, margins
 from qamoe_bench.data.known import known_file
+from qamoe_bench.data.labels import stored_labels, take_labels
 from qamoe_bench.data.names import are_row_numbers, stored_names
 from qamoe_bench.data.open import as_dataset, format_of, read
-from qamoe_bench.data.source import RawSplit, Source
+from qamoe_bench.data.options import DEFAULT_READING, ReadingOptions
+from qamoe_bench.data.source import LABELS, RawSplit, Source
+from qamoe_bench.errors import BenchError
 from qamoe_bench.vocabulary import MODALITIES
 
 
@@ -82,13 +85,15 @@ class Audit:
         format: Name of the file format.
         known: Title of the known file with this SHA-256; empty if there is none.
         name: Name of the data set, used in tables.
-        digest: SHA-256 that identifies its content, in hex.
-        label_range: Lowest and highest label of the annotation scale.
+        digest: SHA-256 that identifies its content, in hex; empty with a defect.
+        label_range: Lowest and highest label of the annotation scale; with a defect those of the labels as stored, or
+            None if they are no numbers.
         features: Facts about the features of each split and modality.
-        labels: Facts about the labels of each split.
+        labels: Facts about the labels of each split; with a defect of the labels as stored, or none.
         raw_text: Whether all splits have transcripts.
         notes: Decisions and repairs made by reading, one sentence each.
         warnings: Problems that reading does not repair, with advice, one sentence each.
+        defect: The error with which other commands refuse the labels; empty if they do not.
     """
 
     path: str
@@ -96,59 +101,101 @@ class Audit:
     known: str
     name: str
     digest: str
-    label_range: tuple[float, float]
+    label_range: tuple[float, float] | None
     features: tuple[FeatureFacts, ...]
     labels: tuple[LabelFacts, ...]
     raw_text: bool
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    defect: str
 
     def record(self) -> dict[str, Any]:
         """The same as plain dicts, for JSON."""
         return asdict(self)
 
 
-def audit(path: Path) -> Audit:
+def audit(path: Path, options: ReadingOptions = DEFAULT_READING) -> Audit:
     """Inspect a data file or folder.
 
+    Args:
+        path: The file or folder.
+        options: How it is read.
+
     Raises:
-        BenchError: It cannot be read as a data set.
+        BenchError: It cannot be read as a data set, for other reasons than its labels.
     """
     content = read(path)
     file_format = format_of(content)
+    defect = ""
     if isinstance(content, Source):
         # Cleaning removes what it reads from the source to free its memory, so this is inspected before.
         stored = _stored_features(content)
         stored_ids = [split.content.get("id") for split in content.splits]
-        data = as_dataset(content)
-        ids = _ids(content.splits, stored_ids, data)
+        numbers = [stored_labels(split) for split in content.splits]
+        defect = _label_defect(content, options)
+        data = _without_labels(content, defect) if defect else as_dataset(content, options)
+        ids = _ids(content.splits, stored_ids)
     else:
-        data = content
+        data = as_dataset(content, options)
         stored = _mapped_features(data)
         ids = {name: split.ids for name, split in data.splits.items()}
     known = known_file(path) if path.is_file() else None
+    scale = _range_of(numbers) if defect else data.label_range
+    labels = numbers if defect else [split.target.double().numpy() for split in data.splits.values()]
     return Audit(
         path=str(path),
         format=file_format,
         known=known.title if known else "",
         name=data.name,
-        digest=data.digest,
-        label_range=data.label_range,
+        digest="" if defect else data.digest,
+        label_range=scale,
         features=tuple(_with_lengths(features, data) for features in stored),
-        labels=tuple(_labels(data, name) for name in data.splits),
+        labels=_label_facts(labels, scale),
         raw_text=all(split.raw_text for split in data.splits.values()),
         notes=data.notes,
         warnings=tuple(warnings_about(data, ids)),
+        defect=defect,
     )
 
 
-def _ids(splits: Sequence[RawSplit], stored_ids: Sequence[object], data: Dataset) -> dict[str, Sequence[str]] | None:
+def _label_defect(source: Source, options: ReadingOptions) -> str:
+    """The error with which reading refuses the labels; empty if it does not. Removes nothing from the source."""
+    copies = []
+    for split in source.splits:
+        # Names of samples are part of the message.
+        content: dict[object, object] = {LABELS: split.content[LABELS], "id": split.content.get("id")}
+        copies.append(replace(split, content=content))
+    try:
+        take_labels(copies, options, [])
+    except BenchError as error:
+        return str(error)
+    return ""
+
+
+def _without_labels(source: Source, defect: str) -> Dataset:
+    """The data set with zeros in place of labels that cannot be read, to see whatever else is in the file.
+
+    Raises:
+        BenchError: The defect itself, if the number of samples is unknown, or if there are further defects.
+    """
+    for split in source.splits:
+        value = split.content[LABELS]
+        if not isinstance(value, list | tuple | np.ndarray) or np.ndim(value[:1]) < 1:
+            raise BenchError(defect)
+        split.content[LABELS] = np.zeros(len(value))
+    try:
+        return as_dataset(source)
+    except BenchError as error:
+        raise BenchError(defect) from error
+
+
+def _ids(splits: Sequence[RawSplit], stored_ids: Sequence[object]) -> dict[str, Sequence[str]] | None:
     """Ids of each split as stored, repetitions included; None if a split has none."""
     ids: dict[str, Sequence[str]] = {}
     for split, value in zip(splits, stored_ids, strict=True):
-        if value is None:
+        if not isinstance(value, list | tuple | np.ndarray):  # cleaning accepts only these
             return None
-        ids[split.name] = stored_names(split, value, len(data.splits[split.name]))
+        ids[split.name] = stored_names(split, value, len(value))
     # Splits that number their samples from zero share no sample.
     return None if all(are_row_numbers(names) for names in ids.values()) else ids
 
@@ -282,12 +329,39 @@ def _with_lengths(features: FeatureFacts, data: Dataset) -> FeatureFacts:
 # Labels.
 
 
-def _labels(data: Dataset, name: str) -> LabelFacts:
-    """Facts about the labels of a split."""
-    target = data.splits[name].target.double().numpy()  # (N,)
-    _, high = data.label_range
-    # The classes of Acc-7 on the scale of MOSI, and steps of 0.5 on that of SIMS.
-    points = np.linspace(-high, high, 7 if high > 1 else 5)
-    nearest = np.abs(target[:, None] - points).argmin(1)  # (N,)
-    histogram = {f"{point:g}": int((nearest == i).sum()) for i, point in enumerate(points)}
-    return LabelFacts(name, len(target), float(target.mean()), int((target == 0).sum()), histogram)
+def _range_of(stored: Sequence[NDArray[np.float64] | None]) -> tuple[float, float] | None:
+    """Lowest and highest finite label of all splits; None if a split has no numbers."""
+    finite = [numbers[np.isfinite(numbers)] for numbers in stored if numbers is not None]
+    if len(finite) < len(stored) or not sum(map(len, finite)):
+        return None
+    everything = np.concatenate(finite)
+    return float(everything.min()), float(everything.max())
+
+
+def _label_facts(
+    labels: Sequence[NDArray[np.float64] | None], scale: tuple[float, float] | None
+) -> tuple[LabelFacts, ...]:
+    """Facts about the labels of each split; none if they are no numbers.
+
+    Args:
+        labels: Labels of each split [N]; those that are not finite are not counted in mean and histogram.
+        scale: Lowest and highest label.
+    """
+    if scale is None:
+        return ()
+    points = np.linspace(*scale, _points_of(scale))
+    facts = []
+    for name, numbers in zip(SPLITS, labels, strict=True):
+        assert numbers is not None  # or there would be no scale
+        finite = numbers[np.isfinite(numbers)]
+        nearest = np.abs(finite[:, None] - points).argmin(1)  # (N,)
+        histogram = {f"{point:g}": int((nearest == i).sum()) for i, point in enumerate(points)}
+        mean = float(finite.mean()) if len(finite) else 0.0
+        facts.append(LabelFacts(name, len(numbers), mean, int((finite == 0).sum()), histogram))
+    return tuple(facts)
+
+
+def _points_of(scale: tuple[float, float]) -> int:
+    """Points of the histogram: the whole steps of scales such as 1 to 5 and 1 to 7, centred or not."""
+    width = scale[1] - scale[0]
+    return 5 if width in (1, 2, 4) else 7  # steps of 0.5 on the scale of SIMS

@@ -6,19 +6,28 @@ from qamoe_bench.report.table import Chapter, Table
 
 def audit_chapter(audit: Audit) -> Chapter:
     """All results of an inspection, for a reader."""
-    low, high = audit.label_range
     raw_text = "yes" if audit.raw_text else "no"
     lines = [
         f"format: {audit.format}",
         f"known as: {audit.known or 'none of the files whose hash is published'}",
-        f"labels from {low:g} to {high:g}; raw text: {raw_text}; digest {audit.digest[:12]}",
+        f"{_labels_in_words(audit)}; raw text: {raw_text}; digest {audit.digest[:12] or 'none'}",
+        *([f"error: {audit.defect}"] if audit.defect else ()),
         *(f"reading: {note}" for note in audit.notes),
         *(f"warning: {warning}" for warning in audit.warnings),
     ]
-    if not audit.notes and not audit.warnings:
+    if not audit.notes and not audit.warnings and not audit.defect:
         lines.append("reading repairs nothing, and there are no warnings")
-    tables = (_stored_table(audit), _lengths_table(audit), _labels_table(audit))
-    return Chapter(f"{audit.name} ({audit.path})", tuple(lines), tables)
+    tables = [_stored_table(audit), _lengths_table(audit)]
+    if audit.labels:
+        tables.append(_labels_table(audit))
+    return Chapter(f"{audit.name} ({audit.path})", tuple(lines), tuple(tables))
+
+
+def _labels_in_words(audit: Audit) -> str:
+    if audit.label_range is None:
+        return "labels: not readable"
+    low, high = audit.label_range
+    return f"labels as stored from {low:g} to {high:g}" if audit.defect else f"labels from {low:g} to {high:g}"
 
 
 def _stored_table(audit: Audit) -> Table:

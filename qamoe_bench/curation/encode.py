@@ -13,9 +13,8 @@ import os
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ from torch import Tensor
 from qamoe_bench.contract import Batch
 from qamoe_bench.data.dataset import Dataset, Split
 from qamoe_bench.data.text.language_model import LanguageModel
-from qamoe_bench.data.text.tokens import MAX_TOKENS, tokenise
+from qamoe_bench.data.text.tokens import MAX_TOKENS, TokenisedTexts, tokenise, without_text_notes
 from qamoe_bench.errors import BenchError
 from qamoe_bench.evaluation.precision import Precision, at
 from qamoe_bench.nn.language import TokenStates
@@ -57,6 +56,8 @@ def encode_text(
     tokens: int | None = None,
     precision: Precision = "float32",
     tick: Callable[[int], object] = lambda _: None,
+    *,
+    accept_unknown: bool = False,
 ) -> Dataset:
     """The data set with the model's last hidden states in place of its text features, [CLS] and [SEP] included.
 
@@ -68,14 +69,16 @@ def encode_text(
         tokens: Largest number of tokens that the model reads of a text, L; by default as many as it supports.
         precision: Precision of the model's arithmetic.
         tick: Called with 1 after every chunk.
+        accept_unknown: See `qamoe_bench.data.text.tokens.tokenise`.
 
     Raises:
-        BenchError: There is neither raw text nor token ids, or the cache cannot be written.
+        BenchError: as `tokenise` does, or the cache cannot be written.
     """
     tokenizer = language.tokenizer()  # an unsuitable one is refused before the model is loaded
     encoder = _Encoder(language, cache, precision, frames)
     longest = min(tokens or encoder.positions, encoder.positions)
-    texts = _tokenised(data, tokenizer, longest)
+    tokenised = tokenise(data, tokenizer, language.name, longest, accept_unknown=accept_unknown)
+    texts = tokenised.texts
     # The axis of time is no longer than the longest text of any split.
     frames = min(frames, max(int(text.lengths.max()) for text in texts.values()))
 
@@ -92,29 +95,14 @@ def encode_text(
         name=f"{data.name}-{language.name}",
         splits=splits,
         digest=hashlib.sha256(identity.encode()).hexdigest(),
-        notes=(*data.notes, note),
+        notes=(*without_text_notes(data), *tokenised.notes, note),
         oracle=None,  # its distribution is that of the original features
     )
 
 
-@dataclass(frozen=True)
-class _Texts:
-    """Token ids of a split, padded with 0, and the number of tokens of each text."""
-
-    ids: Int[Tensor, "N L"]
-    lengths: Int[Tensor, " N"]
-
-
-def _tokenised(data: Dataset, tokenizer: Any, longest: int) -> dict[str, _Texts]:
-    """The texts of each split, truncated to a number of tokens."""
-    texts = {}
-    for name, split in data.splits.items():
-        ids, lengths, _ = tokenise(split, data.name, tokenizer, longest)
-        texts[name] = _Texts(ids, lengths)
-    return texts
-
-
-def _with_states(split: Split, encoder: "_Encoder", texts: _Texts, frames: int, tick: Callable[[int], object]) -> Split:
+def _with_states(
+    split: Split, encoder: "_Encoder", texts: TokenisedTexts, frames: int, tick: Callable[[int], object]
+) -> Split:
     """A split with the states of its texts, at most `frames` of each."""
     shape = (len(texts.ids), frames, encoder.width)  # (N, T, W)
     with tempfile.TemporaryFile(dir=encoder.cache) as file:  # the mapping outlives the name of the file

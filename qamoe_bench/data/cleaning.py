@@ -7,55 +7,56 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from qamoe_bench.data.dataset import SPLITS, Dataset, Split
 from qamoe_bench.data.digest import content_digest
 from qamoe_bench.data.features import ModalityPart, front_votes, take_part
+from qamoe_bench.data.labels import take_labels
 from qamoe_bench.data.names import sample_names, sample_transcripts
+from qamoe_bench.data.options import DEFAULT_READING, ReadingOptions
 from qamoe_bench.data.readers.splits import named
-from qamoe_bench.data.source import BERT_TOKENS, LABELS, RawSplit, Source
+from qamoe_bench.data.source import RawSplit, Source
+from qamoe_bench.data.stored_tokens import StoredTokens, take_tokens, text_note
 from qamoe_bench.vocabulary import MODALITIES
 
-# The annotation scale of MOSI and MOSEI, the widest that is supported.
-_MAX_LABEL = 3
-_LABELS_REMEDY = "drop those samples or rescale the labels"
-
-_Labels = Mapping[str, NDArray[np.float32]]
-_Tokens = Mapping[str, NDArray[np.int32] | None]
+_Counts = Mapping[str, int]
+_Tokens = Mapping[str, StoredTokens | None]
 
 
-def cleaned(source: Source, name: str) -> Dataset:
+def cleaned(source: Source, name: str, options: ReadingOptions = DEFAULT_READING) -> Dataset:
     """The data set in a file, with every repair reported in its `notes`.
 
     Args:
         source: Content of the file; its arrays are removed while they are read.
         name: Name of the data set, used in tables.
+        options: The scale of the labels, and what the user accepts.
 
     Raises:
         BenchError: The content cannot be repaired; the message names file, split and key.
     """
     notes = list(source.notes)
     raw = source.splits
-    labels = {split.name: _labels(split) for split in raw}
-    ids = {split.name: sample_names(split, len(labels[split.name]), notes) for split in raw}
-    transcripts = {split.name: sample_transcripts(split, len(labels[split.name])) for split in raw}
-    tokens = {split.name: _tokens(split, len(labels[split.name])) for split in raw}
-    features, lengths = _features(raw, labels, tokens, notes)
+    labels = take_labels(raw, options, notes)
+    counts = {split: len(values) for split, values in labels.values.items()}
+    tokens = take_tokens(raw, counts, notes)
+    notes += text_note(raw, all(array is not None for array in tokens.values()), notes)
+    ids = {split.name: sample_names(split, counts[split.name], notes) for split in raw}
+    transcripts = {split.name: sample_transcripts(split, counts[split.name]) for split in raw}
+    features, lengths = _features(raw, counts, tokens, notes)
     notes += _unread(raw)
 
     splits = {}
     for split in SPLITS:
         splits[split] = Split(
             ids[split],
-            torch.from_numpy(labels[split]),
+            torch.from_numpy(labels.values[split]),
             features[split],
             lengths[split],
             transcripts[split],
             _as_tensor(tokens[split]),
         )
-    label_range = _label_range(labels.values())
-    return Dataset(name, splits, content_digest(splits, label_range), label_range, tuple(notes))
+    digest = content_digest(splits, labels.label_range)
+    return Dataset(name, splits, digest, labels.label_range, tuple(notes))
 
 
 def _unread(raw: Sequence[RawSplit]) -> list[str]:
@@ -64,40 +65,8 @@ def _unread(raw: Sequence[RawSplit]) -> list[str]:
     return [f"Not read: {named(keys)}."] if keys else []
 
 
-def _as_tensor(tokens: NDArray[np.int32] | None) -> torch.Tensor | None:
+def _as_tensor(tokens: StoredTokens | None) -> torch.Tensor | None:
     return None if tokens is None else torch.from_numpy(tokens)
-
-
-# Labels and tokens.
-
-
-def _labels(split: RawSplit) -> NDArray[np.float32]:
-    """Labels [N] of a split."""
-    array = split.numbers(LABELS)
-    if array.size != len(array):
-        raise split.wrong(LABELS, "one label per sample", f"shape {array.shape}", "keep the sentiment column only")
-    labels = array.reshape(-1).astype(np.float64)  # (N,)
-    bad = np.flatnonzero(~(np.abs(labels) <= _MAX_LABEL))  # comparisons with NaN are false, so NaN is bad too
-    if len(bad):
-        got = f"{labels[bad[0]]} in row {bad[0]} ({len(bad)} such in all)"
-        raise split.wrong(LABELS, f"labels from -{_MAX_LABEL} to {_MAX_LABEL}", got, _LABELS_REMEDY)
-    return labels.astype(np.float32)
-
-
-def _label_range(labels: Iterable[NDArray[np.float32]]) -> tuple[float, float]:
-    """The annotation scale: -1 to 1 as in SIMS if no label is outside, otherwise -3 to 3 as in MOSI and MOSEI."""
-    limit = 1.0 if all(np.abs(values).max() <= 1 for values in labels) else float(_MAX_LABEL)
-    return -limit, limit
-
-
-def _tokens(split: RawSplit, count: int) -> NDArray[np.int32] | None:
-    """Token ids, attention mask and segments [N, 3, L]; None if the file has none in this shape."""
-    if split.content.get(BERT_TOKENS) is None:
-        return None
-    tokens = split.numbers(BERT_TOKENS, count)
-    has_three_rows = tokens.ndim == 3 and tokens.shape[1] == 3
-    # Some files store them as float; values beyond int32 are no token ids.
-    return tokens.astype(np.int32) if has_three_rows and bool((np.abs(tokens) < 2**31).all()) else None
 
 
 # Features.
@@ -105,13 +74,13 @@ def _tokens(split: RawSplit, count: int) -> NDArray[np.int32] | None:
 _Tensors = dict[str, dict[str, torch.Tensor]]  # by split, then by modality
 
 
-def _features(raw: Sequence[RawSplit], labels: _Labels, tokens: _Tokens, notes: list[str]) -> tuple[_Tensors, _Tensors]:
+def _features(raw: Sequence[RawSplit], counts: _Counts, tokens: _Tokens, notes: list[str]) -> tuple[_Tensors, _Tensors]:
     """Features [N, T, D] and lengths [N] by split and modality; adds a sentence on each repair to `notes`."""
     features: _Tensors = {split: {} for split in SPLITS}
     lengths: _Tensors = {split: {} for split in SPLITS}
     # One modality at a time, so that the file's arrays of one are freed before those of the next are converted.
     for modality in _modalities(raw):
-        parts = [take_part(split, modality, len(labels[split.name]), tokens[split.name]) for split in raw]
+        parts = [take_part(split, modality, counts[split.name], tokens[split.name]) for split in raw]
         _check_widths(raw, modality, parts)
         notes += _repair_padding(modality, parts)
         for name, part in zip(SPLITS, parts, strict=True):

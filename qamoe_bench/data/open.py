@@ -16,6 +16,7 @@ from qamoe_bench.data.folder.manifest import FORMAT as FOLDER_FORMAT
 from qamoe_bench.data.folder.manifest import MANIFEST
 from qamoe_bench.data.known import KNOWN, known_file
 from qamoe_bench.data.memory import too_little_memory
+from qamoe_bench.data.options import DEFAULT_READING, ReadingOptions
 from qamoe_bench.data.readers import csd, shared_folders, utterances
 from qamoe_bench.data.readers.layouts import in_layout
 from qamoe_bench.data.source import Source
@@ -27,33 +28,44 @@ from qamoe_bench.errors import BenchError
 
 
 @lru_cache(maxsize=1)  # a worker process evaluates many cells of the same data set
-def open_dataset(name_or_path: str, fine_tune: str = "") -> Dataset:
+def open_dataset(name_or_path: str, fine_tune: str = "", options: ReadingOptions = DEFAULT_READING) -> Dataset:
     """Open a data set.
 
     Args:
         name_or_path: `synthetic`, or the path of a data file or folder.
         fine_tune: Name or folder of a language model to fine-tune; its token ids replace the text features.
+        options: How the file is read.
 
     Raises:
         BenchError: The path does not exist or is no data set, or the language model is not on this machine.
     """
     language = find_language_model(fine_tune) if fine_tune else None  # before the data, which may take long to read
-    data = synthetic() if name_or_path == "synthetic" else as_dataset(read(Path(name_or_path)))
-    return with_token_ids(data, language) if language else data
+    content = synthetic() if name_or_path == "synthetic" else read(Path(name_or_path))
+    data = as_dataset(content, options)
+    if language is None:
+        return data
+    return with_token_ids(data, language, accept_unknown=options.accept_unknown_tokens)
 
 
-def as_dataset(content: Source | Dataset) -> Dataset:
-    """The content of a file as a clean data set; a folder of our own format is one already.
+def as_dataset(content: Source | Dataset, options: ReadingOptions = DEFAULT_READING) -> Dataset:
+    """The content of a file as a clean data set; embedded data and a folder of our own format are one already.
 
     Raises:
-        BenchError: The content cannot be repaired, or does not fit into memory.
+        BenchError: The content cannot be repaired or does not fit into memory, or its labels are on a known scale and
+            the options give another.
     """
-    if isinstance(content, Dataset):
-        return content
-    try:
-        return cleaned(content, _name(content.path))
-    except MemoryError as error:
-        raise too_little_memory(content.path, content.splits[0].size) from error
+    if isinstance(content, Source):
+        try:
+            return cleaned(content, _name(content.path), options)
+        except MemoryError as error:
+            raise too_little_memory(content.path, content.splits[0].size) from error
+    if options.label_range not in (None, content.label_range):
+        low, high = content.label_range
+        raise BenchError(
+            f"data {content.name!r}: expected no --label-range, because its labels are known to be from {low:g} to "
+            f"{high:g}, got one; drop the option, or give the original file"
+        )
+    return content
 
 
 def format_of(content: Source | Dataset) -> str:

@@ -74,8 +74,8 @@ class RawSplit:
         Raises:
             BenchError: The value is no array of numbers, or has another number of rows.
         """
-        value = self.content.pop(key)
-        array = self._as_array(key, value)
+        value = self.content[key]
+        array = self.array(key)
         if array.dtype.kind not in "fiu":
             items = {"U": "text", "S": "bytes", "O": "objects"}.get(array.dtype.kind, array.dtype.name)
             raise self.wrong(key, "numbers", f"{kind_of(value)} of {items}")
@@ -85,7 +85,13 @@ class RawSplit:
             raise self.wrong(key, f"{count} samples as in {self.file_key(LABELS)!r}", str(len(array)))
         return array
 
-    def _as_array(self, key: str, value: object) -> NDArray[Any]:
+    def array(self, key: str) -> NDArray[Any]:
+        """Remove a value from the content and return it as an array of any type.
+
+        Raises:
+            BenchError: The value is no array, nor rows of one length.
+        """
+        value = self.content.pop(key)
         # A few bytes can refer to the same list many times; as an array it would fill the memory.
         if not isinstance(value, np.ndarray) and count_leaves(value, _MAX_NESTING) > self.size:
             raise self.wrong(key, "an array", "lists too deep or too repetitive", "store a NumPy array")
@@ -93,6 +99,15 @@ class RawSplit:
             return np.asarray(value)
         except (ValueError, OverflowError, TypeError):
             raise self.wrong(key, "rows of one length", "rows of several lengths", "pad them with zeros") from None
+
+    def keep(self, rows: NDArray[np.int64], count: int) -> None:
+        """Leave some of `count` samples in the content, under every key that has a value for each of them."""
+        for key, value in self.content.items():
+            if isinstance(value, np.ndarray):
+                if value.ndim and len(value) == count:
+                    self.content[key] = value[rows]
+            elif isinstance(value, list | tuple) and len(value) == count:
+                self.content[key] = [value[row] for row in rows]
 
 
 @dataclass(frozen=True)

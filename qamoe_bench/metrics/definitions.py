@@ -65,6 +65,11 @@ def non_zero(label: Labels) -> Bool[NDArray[np.bool_], "... N"]:
     return np.asarray(label != 0)
 
 
+def no_one(label: Labels) -> Bool[NDArray[np.bool_], "... N"]:
+    """No sample counts, which leaves a metric undefined."""
+    return np.zeros(label.shape, bool)
+
+
 # Metrics
 
 

@@ -4,7 +4,7 @@ Publications compute metrics of the same name in different ways, so every table 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from qamoe_bench.metrics.definitions import (
     between,
     clipped,
     mean_absolute_error,
+    no_one,
     non_zero,
     outward,
     pearson,
@@ -38,12 +39,34 @@ class Dialect:
         source: The code that computes metrics in this way, and how it differs from other code.
         definitions: By metric.
         shown: The metrics that tables show unless the user selects others.
+        whole_steps: The metrics whose classes are whole steps from -3 to 3.
     """
 
     name: str
     source: str
     definitions: Mapping[str, Definition]
     shown: tuple[str, ...] = ("acc2_non0", "acc7", "mae", "corr")
+    whole_steps: tuple[str, ...] = ("acc5", "acc7")
+
+    def on_scale(self, label: NDArray[np.floating]) -> "Dialect":
+        """The dialect for labels [N], with metrics undefined whose classes mean nothing on their scale."""
+        if have_whole_steps(label):
+            return self
+        kept = {name: definition for name, definition in self.definitions.items() if name not in self.whole_steps}
+        lost = dict.fromkeys((name for name in self.definitions if name in self.whole_steps), _UNDEFINED)
+        return replace(self, definitions={**kept, **lost})
+
+
+_UNDEFINED = accuracy(above_zero, no_one)
+
+
+def have_whole_steps(label: NDArray[np.floating]) -> bool:
+    """Whether whole steps from -3 to 3 divide labels [N] into classes.
+
+    On a scale of ±50, nearly all labels would be clipped to the outermost classes; on one of ±0.5, all of them would be
+    rounded to 0.
+    """
+    return bool(0.5 < np.abs(label).max() <= 3)
 
 
 MMSA = Dialect(
@@ -103,6 +126,7 @@ SIMS = Dialect(
         "corr": clipped(pearson(), 1),
     },
     shown=("acc2_has0", "acc5", "mae", "corr"),
+    whole_steps=(),
 )
 
 SDK_MOSEI = Dialect(

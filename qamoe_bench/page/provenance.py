@@ -41,9 +41,15 @@ def command(request: Manifest) -> str:
             words += [option, str(value)]
     words += ["--seeds", ",".join(str(seed) for seed in request.get("seeds", ()))]
     # Options that were left at their defaults are not repeated.
-    for key in ("data", "preset", "device", "checkpoint"):
+    for key in ("data", "fine_tune", "preset", "device", "checkpoint"):
         if request.get(key):
-            words += [f"--{key}", str(request[key])]
+            words += [f"--{key.replace('_', '-')}", str(request[key])]
+    reading = request.get("reading", {})
+    if reading.get("label_range"):
+        words += ["--label-range", *(f"{limit:g}" for limit in reading["label_range"])]
+    for key in ("drop_bad_labels", "accept_unknown_tokens"):
+        if reading.get(key):
+            words.append(f"--{key.replace('_', '-')}")
     return shlex.join(words)  # quotes what the shell would interpret
 
 

@@ -9,6 +9,7 @@ A model's module may declare, as a dictionary of literals,
         "stages": {"heads": ("decoder",)},               # a stage of `STAGES`: prefixes of names of submodules
         "style": 2,                                      # a fixed colour and marker, 0 to 7; see the palette
         "role": "control",                               # a role of `ROLES`
+        "requires": ("text",),                           # modalities without which the model has no input
     }
 
 Every key is optional. Nothing else in the benchmark knows a model by its name.
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qamoe_bench.errors import BenchError, unknown_name
+from qamoe_bench.vocabulary import MODALITIES
 
 STAGES = ("text encoder", "other encoders", "fusion", "experts", "heads")
 """Stages of a model that its multiply-adds are split into, in the order in which a sample passes them."""
@@ -42,6 +44,7 @@ class ModelCard:
         stages: Prefixes of names of submodules, by stage.
         style: Index of the fixed style in the palette; None if the model has none.
         role: One of `ROLES`; empty if the model has none.
+        requires: Modalities that the model cannot do without.
     """
 
     groups: tuple[str, ...] = ()
@@ -50,6 +53,7 @@ class ModelCard:
     stages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     style: int | None = None
     role: str = ""
+    requires: tuple[str, ...] = ()
 
 
 def read_card(expression: ast.expr | None, module: str) -> ModelCard:
@@ -118,6 +122,10 @@ def _is_role(value: object) -> bool:
     return value in ROLES
 
 
+def _is_modalities(value: object) -> bool:
+    return isinstance(value, tuple) and all(modality in MODALITIES for modality in value)
+
+
 _CHECKS: Mapping[str, tuple[str, Callable[[object], bool]]] = {
     "groups": (f"a tuple of names other than {EVERY_MODEL!r}", _is_groups),
     "published": ("a dictionary from a method's name to a variant (or an empty string)", _is_published),
@@ -125,5 +133,6 @@ _CHECKS: Mapping[str, tuple[str, Callable[[object], bool]]] = {
     "stages": (f"a dictionary from a stage ({', '.join(STAGES)}) to a tuple of prefixes", _is_stages),
     "style": (f"a whole number from 0 to {STYLES - 1}", _is_style),
     "role": (f"one of {', '.join(ROLES)}", _is_role),
+    "requires": (f"a tuple of modalities ({', '.join(MODALITIES)})", _is_modalities),
 }
 """What each field must be, in words and as a test."""

@@ -10,6 +10,7 @@ from qamoe_bench.analysis.runs import THRESHOLDS, improvement_probabilities, int
 from qamoe_bench.analysis.scores import Scores
 from qamoe_bench.analysis.section import CONTROL, MEAN, Section
 from qamoe_bench.metrics.catalogue import Metric
+from qamoe_bench.metrics.dialects import have_whole_steps
 from qamoe_bench.report.table import Table, counted, fitted, shown, without_empty
 from qamoe_bench.statistics.intervals import Estimate, mean_of_defined
 
@@ -34,7 +35,7 @@ def level_table(analysis: Analysis, scores: Scores) -> Table:
             title=f"{metric.name}{_unit(metric)} ({metric.better} is better): {metric.title}",
             header=("model", *section.levels.labels, "mean"),
             rows=tuple(rows),
-            notes=(*section.levels.notes, *_undefined(scores)),
+            notes=(*section.levels.notes, *_undefined(analysis, scores)),
             reference=oracle_rows(section),
             best=frozenset((int(i), int(k) + 1) for i, k in np.argwhere(is_first)),  # column 0 has the names
             trends=tuple(tuple(map(float, curve)) for curve in levels) if has_curve else (),
@@ -204,9 +205,15 @@ def _unit(metric: Metric) -> str:
     return ", %" if metric.unit == "%" else ""
 
 
-def _undefined(scores: Scores) -> tuple[str, ...]:
+def _undefined(analysis: Analysis, scores: Scores) -> tuple[str, ...]:
     if not scores.undefined:
         return ()
+    label = analysis.section.label
+    if scores.metric.name in analysis.dialect.whole_steps and not have_whole_steps(label):
+        return (
+            f"{scores.metric.name} is undefined: its classes are whole steps from -3 to 3, and these labels go from "
+            f"{label.min():g} to {label.max():g}",
+        )
     return (
         f"{scores.metric.name} is undefined in {scores.undefined} (model, seed, draw, level) combinations; these and "
         "values derived from them are shown as –",

@@ -124,7 +124,7 @@ def _measured(analysis: Analysis, row: Row, condition: str) -> tuple[str, ...]:
     conditions = _conditions(analysis.section, condition)
     values = []
     for metric in PUBLISHED_METRICS.values():
-        definition = analysis.dialect.definitions.get(metric)
+        definition = analysis.dialect.on_scale(analysis.section.label).definitions.get(metric)
         predictions = row.predictions_for(metric)[:, :, conditions].astype(np.float64)  # (S, V, C, N)
         value = (
             float(definition(predictions, analysis.section.label).mean()) if definition else np.nan

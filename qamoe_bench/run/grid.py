@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields, replace
 
+from qamoe_bench.data.options import ReadingOptions
 from qamoe_bench.errors import BenchError
 from qamoe_bench.registry import expand_groups, find_model, model_refs
 from qamoe_bench.run.request import LocatedRequest, Request, error_location
@@ -25,6 +26,9 @@ class Grid:
         device: `auto`, `cpu` or `cuda`.
         checkpoint: Path of the weights of the only model.
         fine_tune: Name or path of a language model.
+        label_range: See `ReadingOptions`, as for the fields below; empty for the scales that files usually have.
+        drop_bad_labels: Whether samples with bad labels are left out.
+        accept_unknown_tokens: Whether a language model may read tokens that it may not know.
     """
 
     protocols: tuple[str, ...] = ()
@@ -37,6 +41,9 @@ class Grid:
     device: str | None = None
     checkpoint: str | None = None
     fine_tune: str | None = None
+    label_range: tuple[float, ...] = ()
+    drop_bad_labels: bool | None = None
+    accept_unknown_tokens: bool | None = None
 
     def overlaid_with(self, other: "Grid") -> "Grid":
         """This grid with each field that `other` gives replaced by the one of `other`."""
@@ -71,7 +78,12 @@ class Grid:
             device=Request.device if self.device is None else self.device,
             checkpoint=self.checkpoint or Request.checkpoint,
             fine_tune=self.fine_tune or Request.fine_tune,
+            reading=self._reading(),
         )
+
+    def _reading(self) -> ReadingOptions:
+        low_and_high = (self.label_range[0], self.label_range[1]) if self.label_range else None
+        return ReadingOptions(low_and_high, bool(self.drop_bad_labels), bool(self.accept_unknown_tokens))
 
     def _check(self) -> None:
         # A study file may give these in its grids, so they can only be checked once all tables are overlaid.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from qamoe_bench.data.dataset import Dataset
+from qamoe_bench.data.options import ReadingOptions
 from qamoe_bench.evaluation.sweep import EvalConfig
 from qamoe_bench.protocol.spec import Condition, Protocol
 from qamoe_bench.provenance.engine import engine_digest
@@ -90,6 +91,7 @@ class Job:
         seed: Of everything random.
         data: Name or path of the data set.
         fine_tune: Language model that is trained with the rest and reads the raw text; empty for none.
+        reading: How the data file is read.
         device: Where to compute.
         cells: Cell and protocol, pair by pair.
         evaluations: Settings of the evaluation by key of a cell, where they are not the defaults.
@@ -100,6 +102,7 @@ class Job:
     seed: int
     data: str
     fine_tune: str
+    reading: ReadingOptions
     device: str
     cells: tuple[tuple[Cell, Protocol], ...]
     evaluations: Mapping[str, EvalConfig] = field(default_factory=dict)

@@ -10,6 +10,7 @@ import torch
 from qamoe_bench.config import configure
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.open import open_dataset
+from qamoe_bench.data.options import ReadingOptions
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.evaluation.sweep import EvalConfig
 from qamoe_bench.protocol.kinds import CORRUPTION_KINDS
@@ -39,10 +40,11 @@ def plan_all(requests: Sequence[LocatedRequest], *, remote: bool = False) -> lis
     Raises:
         BenchError: as `plan` does, with the place in the study file.
     """
-    # With a language model, the same file gives other inputs, so it counts as another data set.
-    by_data: dict[tuple[str, str], list[LocatedRequest]] = {}
+    # With a language model, or read otherwise, the same file gives other samples, so it counts as another data set.
+    by_data: dict[tuple[str, str, ReadingOptions], list[LocatedRequest]] = {}
     for located in requests:
-        by_data.setdefault((located.request.data, located.request.fine_tune), []).append(located)
+        request = located.request
+        by_data.setdefault((request.data, request.fine_tune, request.reading), []).append(located)
     plans = []
     for group in by_data.values():
         parts = [_plan_located(located, remote) for located in group]
@@ -52,7 +54,7 @@ def plan_all(requests: Sequence[LocatedRequest], *, remote: bool = False) -> lis
 
 def _plan_located(located: LocatedRequest, remote: bool) -> Plan:
     with error_location(located.location, "data"):
-        open_dataset(located.request.data, located.request.fine_tune)  # cached, so `plan` does not read it again
+        _open(located.request)  # cached, so `plan` does not read it again
     with error_location(located.location):
         return plan(located.request, remote=remote)
 
@@ -73,7 +75,7 @@ def plan(request: Request, *, remote: bool = False) -> Plan:
     recipes = _make_recipes(request)
     for recipe in recipes:
         recipe.model.builder()  # imports the model; reading the data may take minutes
-    data = open_dataset(request.data, request.fine_tune)
+    data = _open(request)
     for protocol in protocols:
         check_tokens(protocol, data)
     for recipe in recipes:
@@ -81,6 +83,10 @@ def plan(request: Request, *, remote: bool = False) -> Plan:
     engine = engine_content(device, data)
     jobs = _make_jobs(request, data, protocols, recipes, engine)
     return make_plan(jobs, _manifest(request, data, protocols, recipes, engine))
+
+
+def _open(request: Request) -> Dataset:
+    return open_dataset(request.data, request.fine_tune, request.reading)
 
 
 def _load_protocols(request: Request) -> list[Protocol]:
@@ -122,10 +128,31 @@ def _make_recipes(request: Request) -> list[Recipe]:
 
 def _check_recipe(recipe: Recipe, data: Dataset) -> None:
     """Build the model, and load its checkpoint, so that a mistake in them ends the command before any training."""
+    check_modalities(recipe.model, data)
     # Any seed will do: this model is thrown away.
     model = build_model(recipe.model.builder(), recipe.settings, data.spec, 0, recipe.model.name)
     if recipe.checkpoint:
         load_weights(model, Path(recipe.checkpoint))
+
+
+def check_modalities(model: ModelRef, data: Dataset) -> None:
+    """Refuse a model that requires text if the data have words or token ids of it and no features.
+
+    Its row would look like that of a model which reads the text.
+
+    Raises:
+        BenchError: with the commands that make the text readable.
+    """
+    if "text" not in model.card().requires or "text" in data.spec.modalities:
+        return
+    splits = data.splits.values()
+    has_words = any(split.raw_text for split in splits)
+    if has_words or any(split.tokens is not None for split in splits):
+        raise BenchError(
+            f"model {model.name!r}: expected features of text, got {'words' if has_words else 'token ids'} without "
+            f"features in {data.name!r}; give a language model with --fine-tune, which reads them, add features with "
+            "'qamoe-bench data encode', or leave the model out"
+        )
 
 
 def check_tokens(protocol: Protocol, data: Dataset) -> None:
@@ -225,6 +252,7 @@ def _jobs_of_row(
             seed=seed,
             data=_absolute(request.data),
             fine_tune=_absolute(request.fine_tune),
+            reading=request.reading,
             device=device,
             cells=((cell, protocol),),
             evaluations={} if row.evaluation == DEFAULT_EVALUATION else {cell.key: row.evaluation},

@@ -93,7 +93,7 @@ def _check_content(job: Job) -> None:
     if job.device == "cuda" and not torch.cuda.is_available():
         raise BenchError("expected a CUDA device and found none; start workers with GPUs, or run with --device cpu")
     cell, _ = job.cells[0]  # all cells of a job have the same data
-    data = open_dataset(job.data, job.fine_tune)
+    data = open_dataset(job.data, job.fine_tune, job.reading)
     if data.digest != cell.data_digest:
         raise BenchError(f"data {job.data!r} differ from those of the run; copy the same file to every machine")
     if weights_digest(job.recipe, engine_content(job.device, data)) != job.digest:

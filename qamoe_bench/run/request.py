@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from qamoe_bench.data.options import DEFAULT_READING, ReadingOptions
 from qamoe_bench.errors import BenchError
 
 
@@ -21,6 +22,7 @@ class Request:
         device: `auto`, `cpu` or `cuda`.
         checkpoint: Safetensors file with the weights of the only model; empty where the models are trained.
         fine_tune: Language model that is trained with the rest, by folder or name; empty for none.
+        reading: How the data file is read.
     """
 
     protocols: tuple[str, ...]
@@ -32,6 +34,7 @@ class Request:
     device: str = "auto"
     checkpoint: str = ""
     fine_tune: str = ""
+    reading: ReadingOptions = DEFAULT_READING
 
 
 @dataclass(frozen=True)

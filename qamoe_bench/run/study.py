@@ -11,6 +11,9 @@ preset = "quick"
 device = "cpu"
 checkpoint = "weights.safetensors"
 fine_tune = "all-MiniLM-L6-v2"          a language model that is trained with the rest
+label_range = [1, 7]                    lowest and highest value of the labels' scale
+drop_bad_labels = true                  leave out samples whose label is missing or outside of the scale
+accept_unknown_tokens = true            let a language model read tokens that it may not know
 
 [[grid]]                                any number, each the product of its lists; a key here replaces the
 models = ["qa-moe"]                     shared one
@@ -98,6 +101,9 @@ def _read_grid(location: str, table: Mapping[str, object]) -> Grid:
         preset=reader.string("preset", "a name", find_preset),
         device=reader.string("device", "a name", _check_device),
         checkpoint=reader.string("checkpoint", "a path"),
+        label_range=reader.label_range("label_range"),
+        drop_bad_labels=reader.boolean("drop_bad_labels"),
+        accept_unknown_tokens=reader.boolean("accept_unknown_tokens"),
     )
 
 
@@ -143,6 +149,27 @@ class _TableReader:
                     raise _wrong_value(expected, self._table[key])
                 integers.append(item)
         return tuple(integers)
+
+    def label_range(self, key: str) -> tuple[float, ...]:
+        """Two numbers in ascending order; empty where the table lacks the key."""
+        expected = "a list of two numbers in ascending order"
+        numbers = []
+        with error_location(self._location, key):
+            for number in self._items(key, expected):
+                if type(number) not in (int, float):  # `true` is a bool, which Python counts as an int
+                    raise _wrong_value(expected, self._table[key])
+                numbers.append(float(str(number)))
+            if numbers and (len(numbers) != 2 or not numbers[0] < numbers[1]):
+                raise _wrong_value(expected, self._table[key])
+        return tuple(numbers)
+
+    def boolean(self, key: str) -> bool | None:
+        """`true` or `false`; None where the table lacks the key."""
+        value = self._table.get(key)
+        with error_location(self._location, key):
+            if value is not None and not isinstance(value, bool):
+                raise _wrong_value("true or false", value)
+        return value
 
     def _items(self, key: str, expected: str) -> list[object]:
         """The items of a list, which must not be empty; none where the table lacks the key."""

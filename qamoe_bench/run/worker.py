@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from qamoe_bench.data.open import open_dataset
+from qamoe_bench.data.options import ReadingOptions
 from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.evaluation.columns import as_arrow
 from qamoe_bench.evaluation.sweep import sweep_model, sweep_oracle
@@ -109,7 +110,7 @@ def _evaluate_cell(cell: Cell, protocol: Protocol, weights: "_JobWeights") -> No
     job = weights.job
     start = time.perf_counter()
     seconds_before = weights.seconds
-    test = _test_set(job.data, job.fine_tune, job.seed, job.device)
+    test = _test_set(job.data, job.fine_tune, job.reading, job.seed, job.device)
     precision = job.evaluation(cell).precision
     sweep = sweep_model(weights, test, protocol, precision=precision) if job.recipe else sweep_oracle(test, protocol)
     # The sweep trains or loads weights on demand; that time is not part of the evaluation.
@@ -132,8 +133,8 @@ def _evaluate_cell(cell: Cell, protocol: Protocol, weights: "_JobWeights") -> No
 
 
 @lru_cache(maxsize=1)  # jobs come seed by seed, and all models share the draws of a seed
-def _test_set(data: str, fine_tune: str, seed: int, device: str) -> TestSet:
-    return TestSet(open_dataset(data, fine_tune), seed, torch.device(device))
+def _test_set(data: str, fine_tune: str, reading: ReadingOptions, seed: int, device: str) -> TestSet:
+    return TestSet(open_dataset(data, fine_tune, reading), seed, torch.device(device))
 
 
 class _JobWeights:
@@ -182,7 +183,7 @@ class _JobWeights:
         job = self.job
         recipe = job.recipe
         assert recipe is not None
-        data = open_dataset(job.data, job.fine_tune)
+        data = open_dataset(job.data, job.fine_tune, job.reading)
         device = torch.device(job.device)
         model = build_model(recipe.model.builder(), recipe.settings, data.spec, job.seed, recipe.model.name).to(device)
         # Stored weights may come from another run, or from this one before it was interrupted.

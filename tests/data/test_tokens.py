@@ -2,6 +2,7 @@
 
 import pickle
 import socket
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from qamoe_bench.data.open import open_dataset
 from qamoe_bench.data.text.language_model import LanguageModel, find_language_model
 from qamoe_bench.data.text.tokens import with_token_ids
 from qamoe_bench.errors import BenchError
+from qamoe_bench.evaluation.precision import Precision
 from qamoe_bench.nn.language import TokenStates
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data"
@@ -35,7 +37,7 @@ def spoken() -> Dataset:
 
 
 def test_words_become_ids_between_their_ends(spoken: Dataset, language: LanguageModel) -> None:
-    tokenised = with_token_ids(spoken, language, longest=6)
+    tokenised = with_token_ids(spoken, language, longest=6, accept_unknown=True)
     split = tokenised.splits["test"]
     assert split.features["text"].shape == (20, 6, 1)
     assert split.features["text"][1, :, 0].tolist() == [2, 6, 7, 3, 0, 0]  # [CLS] bad film [SEP]
@@ -45,21 +47,21 @@ def test_words_become_ids_between_their_ends(spoken: Dataset, language: Language
     assert (tokenised.token_ids, tokenised.pretrained) == ({"text": UNKNOWN}, {"text": str(language.folder)})
     assert tokenised.name == "tiny+tiny-bert"
     assert tokenised.notes[-1].endswith("28 samples were truncated.")  # 16, 4 and 8
-    assert {spoken.digest, tokenised.digest} != {with_token_ids(spoken, language).digest}
+    assert {spoken.digest, tokenised.digest} != {with_token_ids(spoken, language, accept_unknown=True).digest}
     assert tokenised.splits["test"].features["audio"] is spoken.splits["test"].features["audio"]
 
 
 def test_ids_of_the_data_serve_where_words_are_absent_and_the_vocabulary_can_be_theirs(
     spoken: Dataset, language: LanguageModel
 ) -> None:
-    made = with_token_ids(spoken, language, longest=9)
+    made = with_token_ids(spoken, language, longest=9, accept_unknown=True)
     mute = {}
     for name, split in made.splits.items():
         ids = split.features["text"][..., 0].int()
         mask = (ids > 0).int()
         tokens = torch.stack([ids, mask, 0 * mask], dim=1)
         mute[name] = replace(spoken.splits[name], raw_text=(), tokens=tokens)
-    again = with_token_ids(replace(spoken, splits=mute), language, longest=9)
+    again = with_token_ids(replace(spoken, splits=mute), language, longest=9, accept_unknown=True)
     for name in SPLITS:
         assert again.splits[name].features["text"].equal(made.splits[name].features["text"])
     other = {n: replace(s, tokens=None if s.tokens is None else s.tokens + s.tokens[:, 1:2]) for n, s in mute.items()}
@@ -73,7 +75,7 @@ def test_states_are_those_of_each_text_alone_and_kept_in_a_cache(
     spoken: Dataset, language: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks: list[int] = []
-    encoded = encode_text(spoken, language, tmp_path, frames=5, tick=ticks.append)
+    encoded = encode_text(spoken, language, tmp_path, frames=5, tick=ticks.append, accept_unknown=True)
     assert sum(ticks) == chunks_in(spoken) == 3
     split = encoded.splits["test"]
     model = TokenStates(str(language.folder)).eval()
@@ -86,29 +88,97 @@ def test_states_are_those_of_each_text_alone_and_kept_in_a_cache(
         torch.testing.assert_close(split.features["text"][i, : len(expected)].float(), expected, atol=2e-3, rtol=0)
         assert not split.features["text"][i, len(expected) :].any()
         assert int(split.lengths["text"][i]) == len(expected)
-    other = encode_text(spoken, language, tmp_path, frames=5, tokens=6)
+    other = encode_text(spoken, language, tmp_path, frames=5, tokens=6, accept_unknown=True)
     monkeypatch.setattr(encode._Encoder, "_batches", None)  # encoding again would fail
-    again = encode_text(spoken, language, tmp_path, frames=5)
+    again = encode_text(spoken, language, tmp_path, frames=5, accept_unknown=True)
     assert again.splits["test"].features["text"].equal(split.features["text"])
     assert again.digest == encoded.digest != other.digest
 
 
 def test_a_damaged_or_lost_chunk_is_encoded_again(spoken: Dataset, language: LanguageModel, tmp_path: Path) -> None:
-    encoded = encode_text(spoken, language, tmp_path)
+    encoded = encode_text(spoken, language, tmp_path, accept_unknown=True)
     for path, content in zip(sorted(tmp_path.glob("*.npy")), (b"", b"\x93NUMPY\x01\x00", None), strict=True):
         path.unlink() if content is None else path.write_bytes(content)
-    again = encode_text(spoken, language, tmp_path)
+    again = encode_text(spoken, language, tmp_path, accept_unknown=True)
     for name in SPLITS:
         assert again.splits[name].features["text"].equal(encoded.splits[name].features["text"])
     assert not [p for p in tmp_path.iterdir() if p.suffix != ".npy"]
 
 
 def test_bfloat16_is_near(spoken: Dataset, language: LanguageModel, tmp_path: Path) -> None:
-    exact, coarse = (
-        encode_text(spoken, language, tmp_path, precision=p).splits["test"].features["text"].float()
-        for p in ("float32", "bfloat16")
-    )
+    states = []
+    precisions: tuple[Precision, ...] = ("float32", "bfloat16")
+    for precision in precisions:
+        made = encode_text(spoken, language, tmp_path, precision=precision, accept_unknown=True)
+        states.append(made.splits["test"].features["text"].float())
+    exact, coarse = states
     assert 0 < (exact - coarse).abs().max() < 0.1
+
+
+# Whether the vocabulary is that of the data.
+
+
+def with_texts(data: Dataset, make: Callable[[int], list[str]]) -> Dataset:
+    return replace(data, splits={n: replace(s, raw_text=tuple(make(len(s)))) for n, s in data.splits.items()})
+
+
+def with_unknown(words: int) -> Callable[[int], list[str]]:
+    """Twenty words a text, some of them unknown."""
+    return lambda count: [" ".join(["good"] * (20 - words) + ["xyzzy"] * words)] * count
+
+
+@pytest.mark.parametrize("words", [0, 1])  # up to the limit
+def test_the_share_of_unknown_tokens_is_noted(words: int, language: LanguageModel, tmp_path: Path) -> None:
+    data = with_texts(make_dataset(), with_unknown(words))
+    note = f"text: {5 * words:.1f} % of 1440 tokens are unknown to tiny-bert."
+    assert note in with_token_ids(data, language).notes
+    assert note in encode_text(data, language, tmp_path).notes
+
+
+def test_texts_that_the_encoder_hardly_knows_are_refused_without_consent(
+    language: LanguageModel, tmp_path: Path
+) -> None:
+    data = with_texts(make_dataset(), with_unknown(2))
+    got = "expected texts in the language of 'tiny-bert', got 10.0 % of their tokens unknown to it; "
+    with pytest.raises(BenchError, match=f"{got}.*--accept-unknown-tokens"):
+        with_token_ids(data, language)
+    with pytest.raises(BenchError, match=f"{got}.*--accept-unknown-tokens"):
+        encode_text(data, language, tmp_path)
+    assert with_token_ids(data, language, accept_unknown=True).digest
+    assert encode_text(data, language, tmp_path, accept_unknown=True).digest
+
+
+def stored_ids(data: Dataset, rows: list[list[int]], longest: int = 6) -> Dataset:
+    """The data set with these token ids, one row after the other again and again."""
+    splits = {}
+    for name, split in data.splits.items():
+        tokens = torch.zeros(len(split), 3, longest, dtype=torch.int32)
+        for i in range(len(split)):
+            row = rows[i % len(rows)]
+            tokens[i, 0, : len(row)] = torch.tensor(row)
+            tokens[i, 1, : len(row)] = 1
+        splits[name] = replace(split, tokens=tokens)
+    return replace(data, splits=splits)
+
+
+def test_ids_without_words_are_refused_because_their_vocabulary_is_unknown(language: LanguageModel) -> None:
+    data = stored_ids(make_dataset(), [[2, 5, 7, 3]])
+    message = "expected raw text, to check that the token ids are of 'tiny-bert', got ids alone in 'train'; .*"
+    with pytest.raises(BenchError, match=f"{message}give --accept-unknown-tokens"):
+        with_token_ids(data, language)
+    read = with_token_ids(data, language, accept_unknown=True)
+    assert read.splits["test"].features["text"][0, :5, 0].tolist() == [2, 5, 7, 3, 0]
+    assert "it is not checked that the token ids are of tiny-bert (--accept-unknown-tokens)" in " ".join(read.notes)
+
+
+def test_stored_ids_that_are_not_those_of_the_words_are_noted(language: LanguageModel) -> None:
+    spoken = with_texts(make_dataset(), lambda count: ["good bad film not"] * count)
+    same = [[2, 5, 6, 7, 8, 3], [2, 5, 6, 3]]  # the second was truncated
+    assert not [note for note in with_token_ids(stored_ids(spoken, same), language).notes if "differ" in note]
+    other = with_token_ids(stored_ids(spoken, [same[0], [2, 9, 9, 9, 9, 3]]), language)
+    note = "the token ids in the file differ from those of tiny-bert in 36 of 72 samples; the raw text was read."
+    assert f"text: {note}" in other.notes
+    assert other.splits["test"].features["text"][1, :6, 0].tolist() == same[0]
 
 
 def test_a_model_that_is_not_here_is_one_line_and_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,9 +240,8 @@ def test_encode_writes_a_folder_that_opens(
         split["raw_text"] = sentences(len(split["id"]))
     (tmp_path / "mine.pkl").write_bytes(pickle.dumps(content))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        "sys.argv", ["qamoe-bench", "data", "encode", "mine.pkl", "--encoder", str(language.folder), "--cache", "c"]
-    )
+    words = ["data", "encode", "mine.pkl", "--encoder", str(language.folder), "--cache", "c"]
+    monkeypatch.setattr("sys.argv", ["qamoe-bench", *words, "--accept-unknown-tokens"])
     with pytest.raises(SystemExit) as stop:
         main()
     assert not stop.value.code

@@ -11,6 +11,7 @@ from tinylanguage import save_language_model, sentences
 from torch import nn
 
 from qamoe_bench.data.open import open_dataset
+from qamoe_bench.data.options import ReadingOptions
 from qamoe_bench.errors import BenchError
 from qamoe_bench.nn.language import TokenStates, language_parameters
 from qamoe_bench.run.planner import plan
@@ -24,6 +25,8 @@ from qamoe_bench.training.loop import train
 from qamoe_bench.training.optimiser import make_optimiser, make_schedule
 
 TRAINING = TrainConfig(epochs=2, batch_size=20, selection_window=1, language_rate=1e-3, warm_up=0.5)
+# One word in eight of these texts is unknown to the model.
+CONSENT = ReadingOptions(accept_unknown_tokens=True)
 
 
 @pytest.fixture
@@ -57,7 +60,7 @@ def test_a_sweep_of_fine_tuned_models_is_stored_and_shares_its_trainings(
     store = Store(tmp_path / "r")
     request = Request(
         ("random-missing", "quality-degradation"), ("qa-moe", "c-mib", "text-only"), str(words), seeds=(1,),
-        preset="fine-tune", fine_tune=str(folder),
+        preset="fine-tune", fine_tune=str(folder), reading=CONSENT,
     )  # fmt: skip
     summary = run_plan(plan(request), store, jobs=1)
     assert (summary.trained, summary.evaluated) == (3, 6)
@@ -77,7 +80,7 @@ def test_training_starts_from_the_pretrained_weights_at_a_rate_of_their_own(word
     from qamoe_bench.registry import find_model
     from qamoe_bench.training.building import build_model
 
-    data = open_dataset(str(words), str(folder))
+    data = open_dataset(str(words), str(folder), CONSENT)
     moved = {}
     for rate in (1e-12, 1e-2):
         model = build_model(find_model("qa-moe").builder(), {}, data.spec, 1, "qa-moe")
@@ -110,7 +113,9 @@ def test_rates_rise_over_the_warm_up_and_fall_along_a_cosine(folder: Path) -> No
 
 
 def test_mistakes_are_told_before_any_work(words: Path, folder: Path, tmp_path: Path) -> None:
-    request = Request(("random-missing",), ("qa-moe",), str(words), seeds=(1,), fine_tune="no-such-model")
+    request = Request(
+        ("random-missing",), ("qa-moe",), str(words), seeds=(1,), fine_tune="no-such-model", reading=CONSENT
+    )
     with pytest.raises(BenchError, match="encoder 'no-such-model': expected a folder or a model on this"):
         plan(request)
     with pytest.raises(BenchError, match="computes with features, and text of 'words\\+tiny-bert' holds token ids"):

@@ -30,6 +30,9 @@ REMEDY = "convert the original file again with 'qamoe-bench data convert'"
 _MAX_NAME_LETTERS = 100
 _MAX_NOTE_LETTERS = 500
 
+# Labels are stored in float32; no annotation scale comes near this bound.
+_MAX_LABEL = 10**9
+
 # Largest size of an axis; products of three such sizes do not fit into memory, so they fail the check of the file size.
 _MAX_AXIS = 2**40
 
@@ -111,10 +114,11 @@ class FolderManifest:
 
     @property
     def label_range(self) -> tuple[float, float]:
-        """Lowest and highest label, both from -3 to 3."""
+        """Lowest and highest label, two finite numbers in ascending order."""
         numbers = self._value("label_range", list)
-        if len(numbers) != 2 or not all(type(n) in (int, float) and abs(n) <= 3 for n in numbers):
-            raise self.wrong("2 numbers from -3 to 3 as 'label_range'", f"{numbers!r:.60}")
+        is_range = len(numbers) == 2 and all(type(n) in (int, float) and abs(n) < _MAX_LABEL for n in numbers)
+        if not (is_range and numbers[0] < numbers[1]):
+            raise self.wrong("2 numbers in ascending order as 'label_range'", f"{numbers!r:.60}")
         low, high = numbers
         return float(low), float(high)
 
