@@ -9,13 +9,13 @@ import pytest
 from commandline import Done, bench
 from dataformats import dump
 from numpy.typing import NDArray
-from qamoe_bench.data.readers.sample_tuples import NO_TEXT_FEATURES
 from tinydata import mmsa_content
 from tinylanguage import save_language_model
 
 from qamoe_bench import load_model
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.open import as_dataset, read
+from qamoe_bench.data.readers.sample_tuples import NO_TEXT_FEATURES
 from qamoe_bench.data.stored_tokens import TOKENS_ONLY
 from qamoe_bench.errors import BenchError
 
