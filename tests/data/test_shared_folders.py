@@ -260,7 +260,7 @@ def test_multibench_file_lacks_what_its_groups_lack(tmp_path: Path) -> None:
     assert "test4_3" not in split.ids
     assert split.lengths["audio"][1] == 0
     assert split.lengths["text"][2] == 0
-    assert "1 segments have no label and were left out, such as test3_3." in data.notes
+    assert "1 segments have no label and were left out, such as one of test3." in data.notes
     assert "1 segments have no frames of any modality and were left out." in data.notes
     assert "audio: missing in 1 of 70 samples, which have no frames of it." in data.notes
 
@@ -338,6 +338,16 @@ def test_folds_are_read_from_every_usual_kind_of_file(file: str, text: str, tmp_
     (place / "cmu_tiny_std_folds.py").unlink()
     (place / file).write_text(text, encoding="utf-8")
     assert [len(read_dataset(place).splits[name]) for name in SPLITS] == [8, 4, 4]
+
+
+def test_sequences_may_name_segments_in_both_ways(tmp_path: Path) -> None:
+    path = write_multibench_hdf5(tmp_path)
+    expected = read_dataset(path)
+    with h5py.File(path, "a") as opened:
+        for group in ("words", "vision"):
+            for name in list(opened[group]):
+                opened.move(f"{group}/{name}", f"{group}/{name.removesuffix('_3')}[3]")
+    assert read_dataset(path).digest == expected.digest
 
 
 def test_the_kind_of_values_decides_between_words_and_vectors(tmp_path: Path) -> None:
@@ -543,6 +553,22 @@ def test_the_folder_that_was_meant_is_named(tmp_path: Path) -> None:
     assert f"got sequences/; give the folder {sequences}" in refusal(tmp_path)
     place = write_gcnet(tmp_path / "dataset")
     assert f"give the folder {place}" in refusal(place / "features")
+
+
+def test_folders_of_the_server_of_the_sdk_are_to_be_put_together(tmp_path: Path) -> None:
+    place = write_csd(tmp_path)
+    expected = read_dataset(place).digest
+    for file in ("COVAREP", "Visual_FACET_42"):
+        (place / file).mkdir()
+        (place / f"CMU_TINY_{file}.csd").rename(place / file / "x.csd")
+    (place / "rest").mkdir()
+    for path in place.glob("*.csd"):
+        path.rename(place / "rest" / path.name)
+    assert "put the .csd files of COVAREP/, Visual_FACET_42/, rest/ into one folder" in refusal(place)
+    for folder in ("COVAREP", "Visual_FACET_42", "rest"):
+        for path in (place / folder).iterdir():
+            path.rename(place / f"{folder}_{path.name}")
+    assert read_dataset(place).digest == expected
 
 
 @pytest.mark.parametrize("kind", FOLDERS)

@@ -66,7 +66,7 @@ def read_file(path: Path) -> Source:
         BenchError: The file cannot be read or is not safe to read, or has other content.
     """
     with opened(path) as file:
-        names = [name for name in file if file.is_group(name)]
+        names = [name for name in file if file.child(name) is not None]
         if not names:
             first = next(iter(file), "")
             got = f"arrays such as {ascii(first)[1:-1]:.40}" if first else "an empty file"

@@ -104,15 +104,16 @@ class Group:
         with _one_line_errors(self._path):
             return name in self._group
 
-    def is_group(self, name: str) -> bool:
-        """Whether the member with this name is a group.
+    def child(self, name: str) -> "Group | None":
+        """The group with this name; None if the member is no group.
 
         Raises:
             BenchError: There is no such member in the file itself.
         """
         import h5py
 
-        return isinstance(self._member(name), h5py.Group)
+        member = self._member(name)
+        return Group(self._path, member, self._size) if isinstance(member, h5py.Group) else None
 
     def group(self, name: str) -> "Group":
         """The group with this name.
@@ -120,12 +121,10 @@ class Group:
         Raises:
             BenchError: There is none in the file itself.
         """
-        import h5py
-
-        member = self._member(name)
-        if not isinstance(member, h5py.Group):
-            raise self.wrong(name, "a group", type(member).__name__)
-        return Group(self._path, member, self._size)
+        group = self.child(name)
+        if group is None:
+            raise self.wrong(name, "a group", "an array")
+        return group
 
     def array(self, name: str) -> NDArray[Any]:
         """The array of numbers with this name.
@@ -193,10 +192,10 @@ class Group:
         import h5py
 
         with _one_line_errors(self._path):
-            if name not in self._group:
+            link = self._group.get(name, getlink=True)  # does not follow it
+            if link is None:
                 names = [repr(other[:40]) for other in islice(self._group, _MAX_LISTED)]
                 raise self.wrong(name, "a member of this name", f"only {', '.join(names) or 'an empty group'}")
-            link = self._group.get(name, getlink=True)  # does not follow it
             if not isinstance(link, h5py.HardLink):
                 raise self.wrong(name, "a member in the file itself", f"a link to elsewhere ({type(link).__name__})")
             return self._group[name]

@@ -18,6 +18,8 @@ from qamoe_bench.data.readers.word_alignment import PAUSE
 from qamoe_bench.data.source import RawSplit
 from qamoe_bench.errors import BenchError
 
+_Part = tuple[str, int]  # video, and number of the segment in it
+
 
 def are_segments(sequences: Sequences) -> bool:
     """Whether the labels are entries of segments: numbered, and with one row each."""
@@ -59,10 +61,13 @@ class _SegmentReader:
 
     def __init__(self, sequences: Sequences) -> None:
         self._sequences = sequences
-        self._entries: dict[str, list[tuple[int, str]]] = {}  # of the labels, by video
-        for entry in sequences.roles["labels"].entries:
-            video, number = part_of_video(entry) or (entry, 0)
-            self._entries.setdefault(video, []).append((number, entry))
+        # By video and number, since one sequence may say `video[2]` and another `video_2`.
+        self._entries: dict[str, dict[_Part, str]] = {}
+        for role, arrays in sequences.roles.items():
+            self._entries[role] = {part_of_video(entry) or (entry, -1): entry for entry in arrays.entries}
+        self._numbers: dict[str, list[int]] = {}  # of the labelled segments of each video
+        for video, number in sorted(self._entries["labels"]):
+            self._numbers.setdefault(video, []).append(number)
         self._label_columns = 1
         self._pauses = 0
         self._most_words = 0
@@ -73,24 +78,25 @@ class _SegmentReader:
         split = RawSplit(self._sequences.path, name, {}, self._sequences.size, "fetch the sequences again")
         samples = SampleList(split, self._sequences.modalities)
         for video in dict.fromkeys(fold):  # a fold may name a video twice
-            for _, entry in sorted(self._entries.get(video, [])):
-                self._add_segment(samples, entry)
+            for number in self._numbers.get(video, []):
+                self._add_segment(samples, (video, number))
         return samples
 
-    def _add_segment(self, samples: SampleList, entry: str) -> None:
-        labels = self._values("labels", entry)
+    def _add_segment(self, samples: SampleList, part: _Part) -> None:
+        entry = self._entries["labels"][part]
+        labels = self._values("labels", part)
         if labels is None or len(labels) != 1:
             rows = 0 if labels is None else len(labels)
             raise samples.split.wrong("labels", "one row for each segment", f"{rows} in {entry[:40]!r}")
         self._label_columns = max(self._label_columns, labels.shape[1])
-        words = self._values("words", entry)
+        words = self._values("words", part)
         texts = [] if words is None else [str(word) for word in words[:, 0]]
         spoken = np.array([text != PAUSE for text in texts], bool)  # (n,)
         self._pauses += int((~spoken).sum())
 
         frames = {}
         for modality in samples.frames:
-            values = self._values(modality, entry)
+            values = self._values(modality, part)
             if values is None:
                 continue
             samples.reserve(values.size, entry)
@@ -105,10 +111,10 @@ class _SegmentReader:
         sentence = " ".join(text for text in texts if text != PAUSE)
         samples.add(entry, float(labels[0, 0]), sentence, frames)
 
-    def _values(self, role: str, entry: str) -> NDArray[Any] | None:
-        """The values [n, D] of an entry; None if there is no such sequence, or it lacks the entry."""
-        arrays = self._sequences.roles.get(role)
-        return arrays.values(entry) if arrays is not None and entry in arrays.entries else None
+    def _values(self, role: str, part: _Part) -> NDArray[Any] | None:
+        """The values [n, D] of a segment; None if there is no such sequence, or it lacks the segment."""
+        entry = self._entries.get(role, {}).get(part)
+        return None if entry is None else self._sequences.roles[role].values(entry)
 
     def check_words(self) -> None:
         """Refuse labels of single words, as they are when labels are aligned to words and not to segments."""
@@ -123,11 +129,11 @@ class _SegmentReader:
     def notes(self) -> list[str]:
         """One sentence for each kind of decision."""
         notes = []
-        labelled = self._sequences.roles["labels"].entries
-        others = [self._sequences.roles[m].entries for m in self._sequences.modalities]
-        unlabelled = frozenset().union(*others) - labelled
+        others = set().union(*(self._entries[m] for m in self._sequences.modalities))
+        unlabelled = others - self._entries["labels"].keys()
         if unlabelled:
-            notes.append(f"{len(unlabelled)} segments have no label and were left out, such as {_quoted(unlabelled)}.")
+            quoted = ascii(min(unlabelled)[0])[1:-1][:40]
+            notes.append(f"{len(unlabelled)} segments have no label and were left out, such as one of {quoted}.")
         if self._without_frames:
             notes.append(f"{self._without_frames} segments have no frames of any modality and were left out.")
         if self._label_columns > 1:
@@ -135,8 +141,3 @@ class _SegmentReader:
         if self._pauses:
             notes.append(f"{self._pauses} pauses between words were left out.")
         return notes
-
-
-def _quoted(entries: Iterable[str]) -> str:
-    """The first of some entries as printable text."""
-    return ascii(min(entries))[1:-1][:40]

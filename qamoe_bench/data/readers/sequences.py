@@ -53,7 +53,8 @@ def has_text(group: Group) -> bool:
     entry = next(iter(group), None)
     if entry is None:
         return False
-    return group.group(entry).is_text("features") if group.is_group(entry) else group.is_text(entry)
+    inner = group.child(entry)
+    return group.is_text(entry) if inner is None else inner.is_text("features")
 
 
 class EntryArrays:
@@ -89,8 +90,8 @@ class EntryArrays:
         return Track.sorted_by_start(np.concatenate([part.values for part in parts]), intervals)
 
     def _track(self, entry: str) -> Track:
-        values = self._features(entry)
         group = self._group.group(entry)
+        values = self._array(group, "features")
         intervals = group.array("intervals")
         values = values.reshape(-1, 1) if values.ndim == 1 else values
         if values.ndim != 2 or intervals.shape != (len(values), 2) or 0 in values.shape:
@@ -104,23 +105,18 @@ class EntryArrays:
         Raises:
             BenchError: The array is missing, has another shape or is not safe to read.
         """
-        values = self._features(entry)
+        group = self._group.child(entry)  # the entry may be the array itself
+        values = self._array(self._group, entry) if group is None else self._array(group, "features")
         if values.ndim < 2:
-            is_column = values.dtype == object or self._has_intervals(entry)
+            is_column = self._is_text or (group is not None and "intervals" in group)
             values = values.reshape(-1, 1) if is_column else values.reshape(1, -1)
         if values.ndim != 2 or not values.shape[1]:
             raise self._group.wrong(entry, "features [n, D] or [n]", f"shape {values.shape}")
         return values
 
-    def _features(self, entry: str) -> NDArray[Any]:
-        """The features of an entry, which may be the entry itself."""
-        group, name = (self._group.group(entry), "features") if self._group.is_group(entry) else (self._group, entry)
-        if self._is_text:
-            return np.array(group.texts(name), dtype=object)  # (n,)
-        return group.array(name)
-
-    def _has_intervals(self, entry: str) -> bool:
-        return self._group.is_group(entry) and "intervals" in self._group.group(entry)
+    def _array(self, group: Group, name: str) -> NDArray[Any]:
+        """Numbers, or text [n]."""
+        return np.array(group.texts(name), dtype=object) if self._is_text else group.array(name)
 
 
 @dataclass(frozen=True)

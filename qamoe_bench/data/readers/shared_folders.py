@@ -118,20 +118,22 @@ def _entries(path: Path) -> Iterator[str]:
 def _unknown(path: Path, files: list[Path]) -> BenchError:
     """The error for a folder in no known layout, with what it contains."""
     listed = [ascii(file.name)[1:-1][:_MAX_LETTERS] + ("/" if file.is_dir() else "") for file in files[:_MAX_LISTED]]
-    meant = _meant(path, files)
-    remedy = f"give the folder {meant}" if meant else "give the path of a data file"
     more = f" and {len(files) - _MAX_LISTED} more" if len(files) > _MAX_LISTED else ""
+    got = (", ".join(listed) or "an empty one") + more
     return BenchError(
         f"{path}: expected a folder written by 'qamoe-bench data convert', a folder of .csd files, or one with "
-        f"features/<extractor>/<utterance>.npy and labels, got {', '.join(listed) or 'an empty one'}{more}; {remedy}"
+        f"features/<extractor>/<utterance>.npy and labels, got {got}; {_remedy(path, files)}"
     )
 
 
-def _meant(path: Path, files: list[Path]) -> Path | None:
-    """A folder in a known layout that holds this one or is in it."""
+def _remedy(path: Path, files: list[Path]) -> str:
+    """Advice for a folder in no known layout: the folder that was probably meant, if it holds this one or is in it."""
     if path.name == utterances.FEATURES and utterances.is_folder_of_utterances(path.parent):
-        return path.parent
-    for file in files[:_MAX_LISTED]:
-        if file.is_dir() and (any(file.glob(f"*{csd.SUFFIX}")) or utterances.is_folder_of_utterances(file)):
-            return file
-    return None
+        return f"give the folder {path.parent}"
+    folders = [file for file in files if file.is_dir()][:_MAX_LISTED]
+    with_sequences = [folder for folder in folders if any(folder.glob(f"*{csd.SUFFIX}"))]
+    if len(with_sequences) > 1:  # the SDK's server has folders language, acoustic, visual and labels
+        names = ", ".join(ascii(folder.name)[1:-1][:_MAX_LETTERS] + "/" for folder in with_sequences)
+        return f"put the .csd files of {names} into one folder, or give the path of one of these if it has all"
+    known = with_sequences or [folder for folder in folders if utterances.is_folder_of_utterances(folder)]
+    return f"give the folder {known[0]}" if known else "give the path of a data file"
