@@ -3,6 +3,7 @@
 The format of a file is recognised by its content, never by its name.
 """
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +18,7 @@ from qamoe_bench.data.options import DEFAULT_READING, ReadingOptions
 from qamoe_bench.data.pickles import safe_pickle
 from qamoe_bench.data.readers import csd, hdf5, mag, mmsa, multibench
 from qamoe_bench.data.source import Source
+from qamoe_bench.data.stored_tokens import stated_token_model
 from qamoe_bench.data.synthetic.synthetic import synthetic
 from qamoe_bench.data.text.language_model import find_language_model
 from qamoe_bench.data.text.tokens import with_token_ids
@@ -110,7 +112,7 @@ def read(path: Path) -> Source | Dataset:
         raise BenchError(f"{path}: expected all sequences of a data set, got one; give the folder with the .csd files")
     content = safe_pickle.load(path)
     layout = next(layout for layout in PICKLE_LAYOUTS if layout.matches(content))
-    return layout.read(path, content)
+    return replace(layout.read(path, content), token_model=stated_token_model(content))
 
 
 def _no_such_file(path: Path) -> BenchError:
