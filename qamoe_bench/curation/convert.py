@@ -68,6 +68,7 @@ def write(data: Dataset, folder: Path, source: Mapping[str, Any], tick: BlockCal
             "source": dict(source),
             "label_range": list(data.label_range),
             "token_ids": dict(data.token_ids),
+            "token_model": data.token_model,
             "notes": list(data.notes),
             "splits": splits,
         }

@@ -56,7 +56,7 @@ def cleaned(source: Source, name: str, options: ReadingOptions = DEFAULT_READING
             _as_tensor(tokens[split]),
         )
     digest = content_digest(splits, labels.label_range)
-    return Dataset(name, splits, digest, labels.label_range, tuple(notes))
+    return Dataset(name, splits, digest, labels.label_range, tuple(notes), token_model=source.token_model)
 
 
 def _unread(raw: Sequence[RawSplit]) -> list[str]:

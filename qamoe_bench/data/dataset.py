@@ -101,6 +101,7 @@ class Dataset:
         oracle: The Bayes-optimal predictor; None if the distribution is unknown.
         token_ids: Modalities that hold token ids instead of features; see `DataSpec`.
         pretrained: Folders of language models for these; see `DataSpec`.
+        token_model: Language model that made the `tokens` of the splits, as the file names it; empty if unknown.
 
     Raises:
         BenchError: A split has fewer than 2 samples.
@@ -115,6 +116,7 @@ class Dataset:
     oracle: Oracle | None = None
     token_ids: Mapping[str, int] = field(default_factory=dict)
     pretrained: Mapping[str, str] = field(default_factory=dict)
+    token_model: str = ""
 
     def __post_init__(self) -> None:
         for name in SPLITS:

@@ -181,7 +181,9 @@ def _is_all_labels(numbers: Values) -> bool:
     if numbers.ndim != 2 or numbers.shape[1] != _ALL_LABELS_COLUMNS:
         return False
     emotions = numbers[:, 1:]
-    return bool((numbers[:, 0] < 0).any() and ((emotions >= 0) & (emotions <= _STRONGEST_EMOTION)).all())
+    # Missing emotions (NaN) compare as false, and are no objection.
+    is_other = (emotions < 0) | (emotions > _STRONGEST_EMOTION)
+    return bool((numbers[:, 0] < 0).any() and not is_other.any())
 
 
 def _several_columns(first: _Column, everything: Values) -> BenchError:

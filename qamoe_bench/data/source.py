@@ -119,12 +119,14 @@ class Source:
         path: Path of the file or folder.
         splits: Train, valid and test.
         notes: Decisions of the reader, one sentence each.
+        token_model: Language model that made the token ids, as the file names it; empty if it does not.
     """
 
     format: str
     path: Path
     splits: tuple[RawSplit, ...]
     notes: tuple[str, ...] = ()
+    token_model: str = ""
 
 
 def kind_of(value: object) -> str:

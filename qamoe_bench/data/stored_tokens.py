@@ -16,6 +16,9 @@ StoredTokens = NDArray[np.int32]
 
 TOKENS_ONLY = "text: there are token ids and no features of them; 'data encode' adds some, --fine-tune reads them."
 
+# Letters of a model's name that are kept of an untrusted file.
+_MAX_MODEL_LETTERS = 100
+
 # Token ids, attention mask and segments.
 _ROWS = 3
 
@@ -86,6 +89,20 @@ def _unusable(array: NDArray[Any]) -> str:
     if not bool(np.isin(mask, (0, 1)).all()):
         return "an attention mask of other values than 0 and 1"
     return ""
+
+
+def stated_token_model(content: object) -> str:
+    """The language model that a pickle names for its token ids, as MMSA-FET's `config` does; empty if it names none."""
+    for key in ("config", "text"):
+        content = content.get(key) if isinstance(content, dict) else None
+    model = content.get("pretrained") if isinstance(content, dict) else None
+    return model[:_MAX_MODEL_LETTERS] if isinstance(model, str) and model.isprintable() else ""
+
+
+def is_same_model(stated: str, name: str) -> bool:
+    """Whether a stated model, by name or folder, is the one with this name: `models/bert_base_x` is `bert-base-x`."""
+    last_part = stated.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    return last_part.lower().replace("_", "-") == name.lower().replace("_", "-")
 
 
 def text_note(raw: Sequence[RawSplit], has_tokens: bool, notes: Sequence[str]) -> list[str]:

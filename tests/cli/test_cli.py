@@ -121,7 +121,7 @@ def nan_label(labels: Any) -> Any:
 BAD_CONTENT: dict[str, tuple[Callable[[Content], object], str]] = {
     "wrong key": (lambda c: c["train"].update(txt=c["train"].pop("text")), "txt"),
     "no labels": (lambda c: c["test"].pop("regression_labels"), "regression_labels"),
-    "NaN label": (spoil("regression_labels", nan_label), "nan in row 3"),
+    "NaN label": (spoil("regression_labels", nan_label), "nan in test 'test3'"),
     "lengths disagree": (spoil("text_lengths", lambda n: n[:-1]), "text_lengths"),
     "length beyond the frames": (spoil("audio_lengths", lambda n: n + 100), "audio_lengths"),
     "empty split": (lambda c: c.update(valid={k: v[:0] for k, v in c["valid"].items()}), "valid"),

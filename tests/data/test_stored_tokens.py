@@ -16,7 +16,7 @@ from qamoe_bench import load_model
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.open import as_dataset, read
 from qamoe_bench.data.readers.sample_tuples import NO_TEXT_FEATURES
-from qamoe_bench.data.stored_tokens import TOKENS_ONLY
+from qamoe_bench.data.stored_tokens import TOKENS_ONLY, stated_token_model
 from qamoe_bench.errors import BenchError
 
 Bench = Callable[..., Done]
@@ -158,6 +158,35 @@ def test_ids_alone_need_consent_on_every_way(tmp_path: Path, run: Bench, monkeyp
         done = run(*way, "--accept-unknown-tokens")
         assert done.code == 0, done.err
         assert "it is not checked that the token ids are of tiny-bert" in done.err
+
+
+@pytest.mark.parametrize("stated", ["tiny-bert", "models/Tiny_BERT/", "someone/tiny-bert"])
+@pytest.mark.parametrize("converted", [False, True])
+def test_ids_are_read_where_the_file_says_that_they_are_of_the_encoder(
+    stated: str, converted: bool, tmp_path: Path, run: Bench
+) -> None:
+    language = save_language_model(tmp_path / "tiny-bert")
+    content: dict[str, Any] = mmsa_content()
+    for part in content.values():
+        part["text_bert"] = rows(len(part["id"]))
+    options = ("run", "--protocol", "clean", "--model", "mean", "--fine-tune", language, "--dry-run", "--data")
+    for model, code in ((stated, 0), ("bert-base-chinese", 2)):
+        config = {"text": {"model": "bert", "pretrained": model}, "audio": {}}
+        path = dump(tmp_path / f"{code}.pkl", {**content, "config": config})
+        if converted:
+            assert run("data", "convert", path, tmp_path / f"folder{code}").code == 0
+            path = tmp_path / f"folder{code}"
+        done = run(*options, path)
+        assert done.code == code, done.err
+        said = {0: "the token ids are of tiny-bert, as the file says", 2: "the file says are of 'bert-base-chinese'; "}
+        assert said[code] in done.err
+
+
+@pytest.mark.parametrize(
+    "config", [None, "bert", {"text": None}, {"text": {"pretrained": 3}}, {"text": {"model": "x"}}]
+)
+def test_a_configuration_without_a_model_says_nothing(config: object) -> None:
+    assert stated_token_model({"train": {}, "config": config}) == ""
 
 
 def test_data_without_any_text_are_no_mistake(tmp_path: Path, run: Bench) -> None:

@@ -81,7 +81,10 @@ class _Reader:
         if digest != self._manifest.digest:
             raise self._manifest.wrong("the digest of this content", "another")
         notes = self._manifest.notes
-        return Dataset(self._manifest.name, splits, digest, label_range, notes, token_ids=token_ids)
+        token_model = self._manifest.token_model
+        return Dataset(
+            self._manifest.name, splits, digest, label_range, notes, token_ids=token_ids, token_model=token_model
+        )
 
     def _check_splits(self, splits: dict[str, Split], label_range: tuple[float, float]) -> None:
         """Refuse splits that do not fit together, and labels outside of the scale."""

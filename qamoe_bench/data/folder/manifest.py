@@ -4,6 +4,7 @@ format, schema          FORMAT and a version; later versions are refused
 name, digest            name and digest of the data set
 label_range             lowest and highest label
 token_ids               modalities that hold token ids, see `DataSpec`
+token_model             language model that made the stored tokens; optional
 notes                   notes of the data set
 splits.<split>.arrays   dtype, shape and sha256 of each array, by key
 splits.<split>.texts    SHA-256 of each list of strings, by key
@@ -129,6 +130,11 @@ class FolderManifest:
         if not all(m in MODALITIES and type(n) is int for m, n in token_ids.items()):
             raise self.wrong("token ids by modality", f"{token_ids!r:.60}")
         return token_ids
+
+    @property
+    def token_model(self) -> str:
+        """Language model that made the stored tokens; empty if the manifest names none."""
+        return str(self._content.get("token_model", ""))[:_MAX_NAME_LETTERS]
 
     def split(self, name: str) -> "SplitManifest":
         """The part about one split."""

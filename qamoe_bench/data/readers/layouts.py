@@ -6,6 +6,7 @@ from typing import Protocol
 from qamoe_bench.data.contents import Contents
 from qamoe_bench.data.readers import arrays, sample_tuples
 from qamoe_bench.data.source import Source
+from qamoe_bench.data.stored_tokens import stated_token_model
 
 
 class Layout(Protocol):
@@ -36,4 +37,5 @@ def in_layout(contents: Contents) -> Source:
     """
     layout = next(layout for layout in LAYOUTS if layout.matches(contents.value))
     source = layout.read(contents)
-    return replace(source, notes=(*contents.notes, *source.notes))
+    model = stated_token_model(contents.value)
+    return replace(source, notes=(*contents.notes, *source.notes), token_model=model)

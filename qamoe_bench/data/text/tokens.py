@@ -15,7 +15,7 @@ from torch import Tensor
 
 from qamoe_bench.data.dataset import Dataset, Split
 from qamoe_bench.data.readers.sample_tuples import NO_TEXT_FEATURES
-from qamoe_bench.data.stored_tokens import TOKENS_ONLY
+from qamoe_bench.data.stored_tokens import TOKENS_ONLY, is_same_model
 from qamoe_bench.data.text.language_model import LanguageModel
 from qamoe_bench.errors import BenchError
 
@@ -163,10 +163,14 @@ def _unchecked_ids(data: Dataset, encoder: str, *, accept_unknown: bool) -> list
     mute = [name for name, split in data.splits.items() if not split.raw_text]
     if not mute:
         return []
+    if is_same_model(data.token_model, encoder):
+        return [f"text: the token ids are of {encoder}, as the file says."]
     if not accept_unknown:
+        stated = f" that the file says are of {data.token_model!r}" if data.token_model else ""
         raise BenchError(
             f"data {data.name!r}: expected raw text, to check that the token ids are of {encoder!r}, got ids alone in "
-            f"{mute[0]!r}; add 'raw_text', or give {CONSENT} if the ids were made with the vocabulary of this encoder"
+            f"{mute[0]!r}{stated}; add 'raw_text', or give {CONSENT} if the ids were made with the vocabulary of this "
+            "encoder"
         )
     return [f"text: without raw text, it is not checked that the token ids are of {encoder} ({CONSENT})."]
 
