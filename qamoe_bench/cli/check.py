@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qamoe_bench.cli.console import name_ignored
 from qamoe_bench.cli.options import DialectName, Metrics, Results, parse_seeds
 from qamoe_bench.store.atomic import write_atomic
+from qamoe_bench.store.store import Store
 
 if TYPE_CHECKING:
     from qamoe_bench.analysis.check.check import Verdict
@@ -66,6 +68,8 @@ def check_results(
     """Compare results with a reference; exit status 1 if anything is significantly worse, missing or changed."""
     from qamoe_bench.api.results import compare
 
+    for store in (reference, results):
+        name_ignored(Store(store))
     verdict = compare(
         reference,
         results,

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from qamoe_bench.store.atomic import write_atomic
+from qamoe_bench.store.store import Store
 
 if TYPE_CHECKING:
     from qamoe_bench.report.table import Chapter
 
+SHOWN_FILES = 3
+"""Files that a note lists by name."""
 stderr = Console(stderr=True)
 """Console for progress and messages, so that standard output holds results only."""
 
@@ -19,6 +22,15 @@ stderr = Console(stderr=True)
 def log(message: str) -> None:
     """Print a message to standard error as it is: no markup, no colours, and no added line breaks."""
     stderr.print(message, highlight=False, markup=False, soft_wrap=True)
+
+
+def name_ignored(store: Store) -> None:
+    """Log the files of a store that look like cells and do not count, such as copies that a cloud made."""
+    ignored = store.ignored()
+    if ignored:
+        names = ", ".join(str(path) for path in ignored[:SHOWN_FILES])
+        more = f" and {len(ignored) - SHOWN_FILES} more" if len(ignored) > SHOWN_FILES else ""
+        log(f"note: ignored {names}{more}: not named as the store names cells, so copies count once; remove them")
 
 
 def print_or_write(text: str, output: Path | None) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from qamoe_bench.cli.console import log
+from qamoe_bench.cli.console import log, name_ignored
 from qamoe_bench.cli.options import Results
 from qamoe_bench.errors import unknown_name
 from qamoe_bench.metrics.catalogue import METRICS
@@ -97,6 +97,7 @@ def _metrics() -> list[Entry]:
 
 
 def _runs(store: Store) -> list[Entry]:
+    name_ignored(store)
     finished = store.finished()
     entries = []
     for run in store.manifests():

@@ -26,7 +26,7 @@ from qamoe_bench.evaluation.sweep import sweep_model, sweep_oracle
 from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.progress import Advance
 from qamoe_bench.protocol.spec import Condition, Protocol
-from qamoe_bench.provenance.environment import peak_memory_mib
+from qamoe_bench.provenance.environment import peak_memory_mib, utc_now
 from qamoe_bench.run.pending import pending_cells
 from qamoe_bench.run.plan import Job
 from qamoe_bench.store.cell import Cell, CellFacts
@@ -127,6 +127,7 @@ def _evaluate_cell(cell: Cell, protocol: Protocol, weights: "_JobWeights") -> No
         device=job.device,
         seconds_per_condition=seconds / len(protocol.conditions) / protocol.draws,
         peak_memory_mib=peak_memory_mib(),
+        finished=utc_now(),
     )
     weights.store.write_cell(weights.run_id, cell, facts, as_arrow(sweep.columns))
 
