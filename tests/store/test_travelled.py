@@ -208,7 +208,7 @@ def test_a_store_that_may_not_be_written_is_reported_and_a_run_into_it_is_one_li
 
 
 @pytest.fixture
-def _lagging_listings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _lagging_listings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Listings of folders that show neither files nor folders of the last minute."""
     scan = os.scandir
 
