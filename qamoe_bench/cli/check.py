@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qamoe_bench.cli.characters import ERRORS, showable_table
 from qamoe_bench.cli.console import name_ignored
 from qamoe_bench.cli.options import DialectName, Metrics, Results, parse_seeds
 from qamoe_bench.store.atomic import write_atomic
@@ -94,7 +95,7 @@ def _print_verdict(verdict: "Verdict") -> None:
 
     table = verdict_table(verdict)
     if table is not None:  # None if nothing moved
-        print_table(table, stdout())
+        print_table(showable_table(table), stdout())
     print(summary(verdict))
     for note in verdict.notes:
         print(f"note: {note}")
@@ -106,4 +107,4 @@ def _print_verdict(verdict: "Verdict") -> None:
 def _write_junit(verdict: "Verdict", path: Path) -> None:
     from qamoe_bench.report.verdict import junit
 
-    write_atomic(path, junit(verdict).encode())
+    write_atomic(path, junit(verdict).encode(errors=ERRORS))

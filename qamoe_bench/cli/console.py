@@ -1,5 +1,6 @@
 """Output of commands: results on standard output or in files, everything else on standard error."""
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from qamoe_bench.cli.characters import ERRORS, showable_chapter, shows_everything
 from qamoe_bench.store.atomic import write_atomic
 from qamoe_bench.store.store import Store
 
@@ -42,8 +44,26 @@ def print_or_write(text: str, output: Path | None) -> None:
     if output is None:
         print(text, end="")  # every format ends with a line break
         return
-    write_atomic(output, text.encode())
+    write_atomic(output, text.encode(errors=ERRORS))
     log(f"wrote {output}")
+
+
+def print_document_or_write(text: str, output: Path | None) -> None:
+    """As `print_or_write`, for documents that are in UTF-8 whatever the encoding of standard output is.
+
+    Raises:
+        BenchError: If the file cannot be written.
+    """
+    if output is not None or shows_everything(sys.stdout):
+        print_or_write(text, output)
+        return
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode(errors=ERRORS))
+
+
+def print_json(content: object) -> None:
+    """Print JSON; characters that standard output cannot show become escapes, which programs read back."""
+    print(json.dumps(content, indent=2, ensure_ascii=not shows_everything(sys.stdout)))
 
 
 def print_chapters_as(chapters: "Sequence[Chapter]", format: str, output: Path | None) -> None:
@@ -61,6 +81,8 @@ def print_chapters_as(chapters: "Sequence[Chapter]", format: str, output: Path |
         # Rich tables: styled, and split into pieces that fit the width of the terminal.
         from qamoe_bench.report.formats.terminal import print_chapters, stdout
 
-        print_chapters(chapters, stdout())
+        print_chapters([showable_chapter(chapter) for chapter in chapters], stdout())
+    elif output is None:
+        print_or_write(OF_CHAPTERS[format]([showable_chapter(chapter) for chapter in chapters]), None)
     else:
         print_or_write(OF_CHAPTERS[format](chapters), output)

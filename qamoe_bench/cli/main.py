@@ -3,6 +3,7 @@
 0 success; 1 a failed run, or a regression in a check; 2 a user's mistake; 130 an interrupted run.
 """
 
+import os
 import sys
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 
 from qamoe_bench import __version__
 from qamoe_bench.cli import check, cost, data, figures, ls, protocol, report, run
+from qamoe_bench.cli.characters import prepare_streams
 from qamoe_bench.cli.console import stderr
 from qamoe_bench.errors import BenchError, RunFailed
 
@@ -23,6 +25,9 @@ app = typer.Typer(
 
 def main() -> None:
     """Run a command; an error of the user prints one line and exits with 2, a failed run with 1."""
+    prepare_streams()
+    if os.environ.get("COLUMNS", "").isdigit() and not int(os.environ["COLUMNS"]):
+        del os.environ["COLUMNS"]  # some build machines report no columns; then the terminal itself is asked
     sys.path.insert(0, "")  # `--model package.module:build` may be in the current folder
     try:
         app()

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from qamoe_bench.cli.console import name_ignored, print_chapters_as, print_or_write
+from qamoe_bench.cli.console import name_ignored, print_chapters_as, print_document_or_write
 from qamoe_bench.cli.options import DialectName, Metrics, OnlyModels, OnlyProtocols, Results
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.metrics.dialects import find_dialect
@@ -106,7 +106,7 @@ def print_report(
     # An iterator: a large store has more analyses than fit into memory at once.
     sections = analyses(cells, find_dialect(dialect), metrics)
     if format in OF_RECORDS:
-        print_or_write(OF_RECORDS[format](sections), output)
+        print_document_or_write(OF_RECORDS[format](sections), output)
     else:
         tables = chapters(sections, manifests, against_published=against_published)
         print_chapters_as(tables, format, output)
@@ -141,4 +141,4 @@ def _write_page(
         raise BenchError(
             f"--format html needs {error.name}, which is not installed; run: pip install 'qamoe-bench[page]'"
         ) from error
-    print_or_write(page(cells, store.manifests(), find_dialect(dialect), metrics, texts), output)
+    print_document_or_write(page(cells, store.manifests(), find_dialect(dialect), metrics, texts), output)
