@@ -4,6 +4,7 @@
 """
 
 import os
+import shutil
 import sys
 from typing import Annotated
 
@@ -14,6 +15,9 @@ from qamoe_bench.cli import check, cost, data, figures, ls, protocol, report, ru
 from qamoe_bench.cli.characters import prepare_streams
 from qamoe_bench.cli.console import stderr
 from qamoe_bench.errors import BenchError, RunFailed
+
+NARROW = 80
+"""Columns from which on help is shown in boxes."""
 
 app = typer.Typer(
     help="Train multimodal sentiment models, evaluate them with missing and noisy modalities, and compare them.",
@@ -28,6 +32,8 @@ def main() -> None:
     prepare_streams()
     if os.environ.get("COLUMNS", "").isdigit() and not int(os.environ["COLUMNS"]):
         del os.environ["COLUMNS"]  # some build machines report no columns; then the terminal itself is asked
+    if shutil.get_terminal_size().columns < NARROW:
+        app.rich_markup_mode = None  # plain help wraps its lines, and boxes shorten the names of options
     sys.path.insert(0, "")  # `--model package.module:build` may be in the current folder
     try:
         app()

@@ -42,8 +42,9 @@ def print_chapters(chapters: Sequence[Chapter], console: Console) -> None:
 
 def print_table(table: Table, console: Console) -> None:
     """Print one table, split into parts if it does not fit."""
-    for part in fit(table, max(console.width, MIN_FITTED_WIDTH)):
-        _at_least(console, sum(column_widths(part)) + len(part.header)).print(_table(part))
+    # rich puts a blank before each column, as `fit` expects, and one more at the right edge.
+    for part in fit(table, max(console.width, MIN_FITTED_WIDTH) - 1):
+        _at_least(console, sum(column_widths(part)) + len(part.header) + 1).print(_table(part))
 
 
 def print_rows(rows: Sequence[Mapping[str, object]]) -> None:
