@@ -17,6 +17,7 @@ BASELINES = PACKAGE.parent / "baselines" / "qamoe_baselines"
 # From the ground up. A room is a folder or a single module of the package; it imports only from rooms of lower tiers.
 TIERS: tuple[tuple[str, ...], ...] = (
     ("errors", "seeding", "vocabulary", "provenance", "progress"),
+    ("documents",),
     ("contract", "config", "registry", "protocol", "metrics"),
     ("nn", "corruption", "store", "statistics"),
     ("models", "data", "analysis"),
@@ -30,8 +31,8 @@ LOOSE = 10
 """The most modules that may lie at the top of the package and in no room."""
 
 TORCH_FREE = (
-    "errors", "seeding", "vocabulary", "provenance", "progress", "config", "registry", "protocol", "metrics", "store",
-    "statistics", "analysis", "report", "figures", "page", "cli",
+    "errors", "seeding", "vocabulary", "provenance", "progress", "documents", "config", "registry", "protocol",
+    "metrics", "store", "statistics", "analysis", "report", "figures", "page", "cli",
 )  # fmt: skip
 CONTRACT = ("contract", "config", "nn", "errors", "vocabulary")
 """What a model may import, built-in or not."""

@@ -19,6 +19,7 @@ from qamoe_bench.evaluation.sweep import sweep_model
 from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.protocol.spec import Protocol
+from qamoe_bench.provenance.environment import utc_now
 from qamoe_bench.registry import find_model
 from qamoe_bench.run.planner import check_modalities, check_tokens, find_device
 from qamoe_bench.run.presets import find_preset
@@ -130,6 +131,7 @@ def _evaluate_seed(model: nn.Module, data: Dataset, protocol: Protocol, cell: Ce
         encodings_asked=sweep.encodings_asked,
         encodings_computed=sweep.encodings_computed,
         device=device.type,
+        finished=utc_now(),
     )
     return MemoryCell.from_columns(cell, facts, sweep.columns)
 

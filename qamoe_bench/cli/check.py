@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qamoe_bench.cli.characters import ERRORS, showable_table
+from qamoe_bench.cli.console import name_ignored
 from qamoe_bench.cli.options import DialectName, Metrics, Results, parse_seeds
 from qamoe_bench.store.atomic import write_atomic
+from qamoe_bench.store.store import Store
 
 if TYPE_CHECKING:
     from qamoe_bench.analysis.check.check import Verdict
@@ -66,6 +69,8 @@ def check_results(
     """Compare results with a reference; exit status 1 if anything is significantly worse, missing or changed."""
     from qamoe_bench.api.results import compare
 
+    for store in (reference, results):
+        name_ignored(Store(store))
     verdict = compare(
         reference,
         results,
@@ -90,7 +95,7 @@ def _print_verdict(verdict: "Verdict") -> None:
 
     table = verdict_table(verdict)
     if table is not None:  # None if nothing moved
-        print_table(table, stdout())
+        print_table(showable_table(table), stdout())
     print(summary(verdict))
     for note in verdict.notes:
         print(f"note: {note}")
@@ -102,4 +107,4 @@ def _print_verdict(verdict: "Verdict") -> None:
 def _write_junit(verdict: "Verdict", path: Path) -> None:
     from qamoe_bench.report.verdict import junit
 
-    write_atomic(path, junit(verdict).encode())
+    write_atomic(path, junit(verdict).encode(errors=ERRORS))

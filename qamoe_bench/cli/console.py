@@ -1,5 +1,6 @@
 """Output of commands: results on standard output or in files, everything else on standard error."""
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,11 +8,15 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from qamoe_bench.cli.characters import ERRORS, showable_chapter, shows_everything
 from qamoe_bench.store.atomic import write_atomic
+from qamoe_bench.store.store import Store
 
 if TYPE_CHECKING:
     from qamoe_bench.report.table import Chapter
 
+SHOWN_FILES = 3
+"""Files that a note lists by name."""
 stderr = Console(stderr=True)
 """Console for progress and messages, so that standard output holds results only."""
 
@@ -19,6 +24,15 @@ stderr = Console(stderr=True)
 def log(message: str) -> None:
     """Print a message to standard error as it is: no markup, no colours, and no added line breaks."""
     stderr.print(message, highlight=False, markup=False, soft_wrap=True)
+
+
+def name_ignored(store: Store) -> None:
+    """Log the files of a store that look like cells and do not count, such as copies that a cloud made."""
+    ignored = store.ignored()
+    if ignored:
+        names = ", ".join(str(path) for path in ignored[:SHOWN_FILES])
+        more = f" and {len(ignored) - SHOWN_FILES} more" if len(ignored) > SHOWN_FILES else ""
+        log(f"note: ignored {names}{more}: not named as the store names cells, so copies count once; remove them")
 
 
 def print_or_write(text: str, output: Path | None) -> None:
@@ -30,8 +44,26 @@ def print_or_write(text: str, output: Path | None) -> None:
     if output is None:
         print(text, end="")  # every format ends with a line break
         return
-    write_atomic(output, text.encode())
+    write_atomic(output, text.encode(errors=ERRORS))
     log(f"wrote {output}")
+
+
+def print_document_or_write(text: str, output: Path | None) -> None:
+    """As `print_or_write`, for documents that are in UTF-8 whatever the encoding of standard output is.
+
+    Raises:
+        BenchError: If the file cannot be written.
+    """
+    if output is not None or shows_everything(sys.stdout):
+        print_or_write(text, output)
+        return
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode(errors=ERRORS))
+
+
+def print_json(content: object) -> None:
+    """Print JSON; characters that standard output cannot show become escapes, which programs read back."""
+    print(json.dumps(content, indent=2, ensure_ascii=not shows_everything(sys.stdout)))
 
 
 def print_chapters_as(chapters: "Sequence[Chapter]", format: str, output: Path | None) -> None:
@@ -49,6 +81,8 @@ def print_chapters_as(chapters: "Sequence[Chapter]", format: str, output: Path |
         # Rich tables: styled, and split into pieces that fit the width of the terminal.
         from qamoe_bench.report.formats.terminal import print_chapters, stdout
 
-        print_chapters(chapters, stdout())
+        print_chapters([showable_chapter(chapter) for chapter in chapters], stdout())
+    elif output is None:
+        print_or_write(OF_CHAPTERS[format]([showable_chapter(chapter) for chapter in chapters]), None)
     else:
         print_or_write(OF_CHAPTERS[format](chapters), output)

@@ -1,6 +1,5 @@
 """`qamoe-bench cost`: parameters, multiply-adds, time and memory of models; nothing is trained."""
 
-import json
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qamoe_bench import __version__
-from qamoe_bench.cli.console import log
+from qamoe_bench.cli.characters import showable_table
+from qamoe_bench.cli.console import log, print_json
 from qamoe_bench.cli.options import Device, DropBadLabels, LabelRange, PrecisionName
 from qamoe_bench.errors import BenchError
 from qamoe_bench.registry import expand_groups, model_refs
@@ -75,10 +75,10 @@ def print_costs(
     # Logs every step: measuring takes minutes, and standard output is for the results.
     measured = measure_costs(_build_models(setting, model or ()), setting, batches, arithmetic, torch_device, log)
     if as_json:
-        print(json.dumps([c.record() for c in measured], indent=2, ensure_ascii=False))
+        print_json([c.record() for c in measured])
         return
     for table in cost_tables(measured, preset):
-        print_table(table, stdout())
+        print_table(showable_table(table), stdout())
 
 
 def _build_models(setting: "Setting", names: Sequence[str]) -> "dict[str, nn.Module]":

@@ -1,12 +1,11 @@
 """`qamoe-bench data`: inspect, convert, encode and fetch data files."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from qamoe_bench.cli.console import log, print_chapters_as, stderr
+from qamoe_bench.cli.console import log, print_chapters_as, print_json, stderr
 from qamoe_bench.cli.options import AcceptUnknownTokens, DropBadLabels, LabelRange, PrecisionName
 from qamoe_bench.errors import BenchError
 
@@ -30,7 +29,7 @@ def inspect_data(
 
     findings = audit(file, ReadingOptions(label_range, drop_bad_labels))
     if as_json:
-        print(json.dumps(findings.record(), indent=2, ensure_ascii=False))
+        print_json(findings.record())
     else:
         print_chapters_as([audit_chapter(findings)], "terminal", None)
     if findings.defect:  # every other command refuses the file

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from qamoe_bench.cli.console import name_ignored
 from qamoe_bench.cli.options import DialectName, Metrics, OnlyModels, OnlyProtocols, Results
 from qamoe_bench.errors import BenchError
 from qamoe_bench.metrics.dialects import find_dialect
@@ -62,6 +63,7 @@ def draw_figures(
     choice = Choice(kind or (), width or ["one"], type or ["png"], multiply_adds)
     definitions = find_dialect(dialect)
     store = Store(results)
+    name_ignored(store)
     cells = select(store.require_cells(), protocol or (), model or ())
     drawn = 0
     # Both are iterators: one analysis is drawn and released before the next is computed.
@@ -78,7 +80,8 @@ def draw_figures(
 def _read_multiply_adds(path: Path) -> Mapping[str, float]:
     """Multiply-adds per sample in billions (G), by model."""
     try:
-        records = json.loads(path.read_text(encoding="utf-8"))
+        # From bytes, because shells of Windows redirect output in UTF-16 or with a byte-order mark.
+        records = json.loads(path.read_bytes())
         return {record["model"]: float(record["gmacs"]) for record in records}
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BenchError(f"--costs {path}: expected the output of 'qamoe-bench cost --json', got {error!r}") from error

@@ -1,13 +1,12 @@
 """`qamoe-bench ls`: the names of models, protocols, data sets, metrics and runs. Nothing here needs torch."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from qamoe_bench.cli.console import log
+from qamoe_bench.cli.console import log, name_ignored, print_json
 from qamoe_bench.cli.options import Results
 from qamoe_bench.errors import unknown_name
 from qamoe_bench.metrics.catalogue import METRICS
@@ -40,7 +39,7 @@ def list_names(
         raise unknown_name("list", kind, listings)
     entries = listings[kind]()
     if as_json:
-        print(json.dumps(entries, indent=2, ensure_ascii=False))
+        print_json(entries)
     elif entries:
         from qamoe_bench.report.formats.terminal import print_rows
 
@@ -97,6 +96,7 @@ def _metrics() -> list[Entry]:
 
 
 def _runs(store: Store) -> list[Entry]:
+    name_ignored(store)
     finished = store.finished()
     entries = []
     for run in store.manifests():

@@ -3,6 +3,8 @@
 0 success; 1 a failed run, or a regression in a check; 2 a user's mistake; 130 an interrupted run.
 """
 
+import os
+import shutil
 import sys
 from typing import Annotated
 
@@ -10,8 +12,12 @@ import typer
 
 from qamoe_bench import __version__
 from qamoe_bench.cli import check, cost, data, figures, ls, protocol, report, run
+from qamoe_bench.cli.characters import prepare_streams
 from qamoe_bench.cli.console import stderr
 from qamoe_bench.errors import BenchError, RunFailed
+
+NARROW = 80
+"""Columns from which on help is shown in boxes."""
 
 app = typer.Typer(
     help="Train multimodal sentiment models, evaluate them with missing and noisy modalities, and compare them.",
@@ -23,6 +29,11 @@ app = typer.Typer(
 
 def main() -> None:
     """Run a command; an error of the user prints one line and exits with 2, a failed run with 1."""
+    prepare_streams()
+    if os.environ.get("COLUMNS", "").isdigit() and not int(os.environ["COLUMNS"]):
+        del os.environ["COLUMNS"]  # some build machines report no columns; then the terminal itself is asked
+    if shutil.get_terminal_size().columns < NARROW:
+        app.rich_markup_mode = None  # plain help wraps its lines, and boxes shorten the names of options
     sys.path.insert(0, "")  # `--model package.module:build` may be in the current folder
     try:
         app()

@@ -1,13 +1,13 @@
 """`qamoe-bench report`: tables, records or a page from stored results. Nothing here needs torch."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from qamoe_bench.cli.console import print_chapters_as, print_or_write
+from qamoe_bench.cli.console import name_ignored, print_chapters_as, print_document_or_write
 from qamoe_bench.cli.options import DialectName, Metrics, OnlyModels, OnlyProtocols, Results
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.metrics.dialects import find_dialect
@@ -63,6 +63,7 @@ def report(
 
     check_format(format, of_tables=overview)
     store = Store(results)
+    name_ignored(store)
     cells = select(store.require_cells(), protocol or (), model or ())
     metrics = metric or ()
     if texts is not None and format != PAGE:
@@ -72,11 +73,11 @@ def report(
     elif format == PAGE:
         _write_page(store, dialect, metrics, output, cells, texts)
     else:
-        print_report(store, dialect, metrics, format, output, cells, against_published=bool(against))
+        print_report(store.manifests(), dialect, metrics, format, output, cells, against_published=bool(against))
 
 
 def print_report(
-    store: Store,
+    manifests: Sequence[Mapping[str, Any]],
     dialect: str,
     metrics: Sequence[str],
     format: str,
@@ -88,7 +89,7 @@ def print_report(
     """Print or write the report of some cells, as tables or as records.
 
     Args:
-        store: The store of the cells, whose manifests describe their protocols.
+        manifests: Manifests of the runs of the cells, which describe their protocols.
         dialect: Name of the metric dialect.
         metrics: Metrics to show; empty for the main metrics of the dialect.
         format: A format of tables or of records.
@@ -105,9 +106,9 @@ def print_report(
     # An iterator: a large store has more analyses than fit into memory at once.
     sections = analyses(cells, find_dialect(dialect), metrics)
     if format in OF_RECORDS:
-        print_or_write(OF_RECORDS[format](sections), output)
+        print_document_or_write(OF_RECORDS[format](sections), output)
     else:
-        tables = chapters(sections, store.manifests(), against_published=against_published)
+        tables = chapters(sections, manifests, against_published=against_published)
         print_chapters_as(tables, format, output)
 
 
@@ -140,4 +141,4 @@ def _write_page(
         raise BenchError(
             f"--format html needs {error.name}, which is not installed; run: pip install 'qamoe-bench[page]'"
         ) from error
-    print_or_write(page(cells, store.manifests(), find_dialect(dialect), metrics, texts), output)
+    print_document_or_write(page(cells, store.manifests(), find_dialect(dialect), metrics, texts), output)

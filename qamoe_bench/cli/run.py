@@ -180,9 +180,11 @@ def _print_summary(plans: "Sequence[Plan]", summary: "RunSummary", store: Store)
 
 def _print_tables(plans: "Sequence[Plan]", store: Store, dialect: str) -> None:
     """Print the report of the cells of these plans, whichever run stored them."""
-    keys = {cell.key for plan in plans for cell in plan.cells}
-    cells = [stored for stored in store.cells() if stored.cell.key in keys]
-    print_report(store, dialect, [], "terminal", None, cells)
+    # By name: a folder on a network may not list yet what a worker has written, nor may all of it be readable.
+    distinct = {cell.key: cell for plan in plans for cell in plan.cells}
+    cells = [stored for stored in map(store.read_cell, distinct.values()) if stored is not None]
+    manifests = store.manifests(plan.run_id for plan in plans)
+    print_report(manifests, dialect, [], "terminal", None, sorted(cells, key=lambda stored: stored.path))
 
 
 def _print_dry_run(plans: "Sequence[Plan]", store: Store, execution: "Execution") -> None:

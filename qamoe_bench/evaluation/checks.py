@@ -1,27 +1,40 @@
-"""Checks of what a model returns in evaluation."""
+"""Checks of what a model returns, with the remedy for the usual mistakes of models that were written for other code."""
+
+from collections.abc import Mapping
 
 import torch
+from torch import Tensor
 
 from qamoe_bench.contract import Output
 from qamoe_bench.errors import RunFailed
-from qamoe_bench.protocol.spec import Condition
+
+SHOWN_PARTS = 3
+"""Entries of a mapping or sequence that a message describes."""
 
 
-def check_output(output: object, size: int, condition: Condition) -> Output:
+def check_output(output: object, size: int, where: str) -> Output:
     """The output of a model for `size` samples, if it is valid.
+
+    Args:
+        output: What the model returned.
+        size: Number of samples.
+        where: When it did so, as an adverbial phrase for the message.
 
     Raises:
         RunFailed: when it is not an `Output`, or its predictions have another shape or are not finite.
     """
     if not isinstance(output, Output):
-        raise RunFailed(f"the model returned {type(output).__name__}: expected a qamoe_bench.contract.Output")
-    if output.prediction.shape != (size,):
         raise RunFailed(
-            f"the model predicted a tensor of shape {tuple(output.prediction.shape)} for {size} samples: "
-            f"expected ({size},)"
+            f"the model returned {described(output)} {where}: expected a qamoe_bench.contract.Output; "
+            f"{_remedy(output, size)}"
         )
-    if not output.prediction.isfinite().all():
-        raise RunFailed(f"the model's predictions are not finite at condition {condition.name!r}")
+    _check_shapes(output, size)
+    finite = output.prediction.isfinite()
+    if not finite.all():
+        raise RunFailed(
+            f"the model's predictions are not finite {where} ({int((~finite).sum())} of {size} samples); a missing "
+            "modality is all zeros, so do not divide by its sum, its norm or a number of frames that may be 0"
+        )
     return output
 
 
@@ -38,3 +51,67 @@ def check_same_prediction(two_stage: Output, forward: Output) -> None:
             "fuse(encode_modality(...)) and the forward pass predict differently for the same batch: expected equal "
             "predictions; see qamoe_bench.contract.TwoStage"
         )
+
+
+def described(value: object) -> str:
+    """A value in a few words: shapes of tensors, and the first parts of mappings and sequences."""
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    if value is None:
+        return "None"
+    name = type(value).__name__
+    if isinstance(value, Mapping):
+        parts = [f"{key!r}: {described(part)}" for key, part in list(value.items())[:SHOWN_PARTS]]
+    elif isinstance(value, list | tuple):
+        parts = [described(part) for part in value[:SHOWN_PARTS]]
+    else:
+        return f"an object of type {name}"
+    return f"a {name} of {len(value)} ({', '.join(parts)})"
+
+
+def _check_shapes(output: Output, size: int) -> None:
+    """Check that every value that is stored has one number per sample."""
+    for name, value in output.columns().items():
+        if isinstance(value, Tensor) and value.shape == (size,):
+            continue
+        is_prediction = name == "prediction"
+        subject = "the model predicted" if is_prediction else f"the model's {name} is"
+        samples = "1 sample" if size == 1 else f"{size} samples"
+        advice = _advice(name, value, size) if is_prediction else "give one number per sample, such as x[:, 0]"
+        raise RunFailed(f"{subject} {described(value)} for {samples}: expected ({size},); {advice}")
+
+
+def _remedy(output: object, size: int) -> str:
+    """What to return instead of something that is no `Output`."""
+    if isinstance(output, Tensor):
+        return _advice("prediction", output, size)
+    parts: list[tuple[object, object]] = []
+    if isinstance(output, Mapping):
+        parts = list(output.items())
+    elif isinstance(output, list | tuple):
+        parts = list(enumerate(output))
+    for key, part in parts:
+        # Ported models return their prediction among other tensors; the first that fits is shown as an example.
+        if isinstance(part, Tensor) and part.numel() == size:
+            return _advice(f"result[{key!r}]", part, size)
+    return f"return Output(prediction), where prediction is a tensor of shape ({size},)"
+
+
+def _advice(name: str, value: object, size: int) -> str:
+    """How to make one number per sample of a prediction that has this name, if its shape shows how."""
+    shape = tuple(value.shape) if isinstance(value, Tensor) else None
+    if shape == (size,):
+        expression = name
+    elif shape == (size, 1):
+        expression = f"{name}[:, 0]"
+    elif isinstance(value, Tensor) and value.numel() == size:
+        # Also for a single sample, from which `squeeze()` drops the dimension of the batch.
+        expression = f"{name}.reshape(-1)"
+    elif shape is not None and len(shape) == 2 and shape[0] == size:
+        return (
+            f"give one value per sample in label units: a last layer of width 1 and Output({name}[:, 0]), or, for "
+            f"scores of {shape[1]} classes, Output({name}.softmax(1) @ labels) with the label of each class"
+        )
+    else:
+        return f"return one value per sample, a tensor of shape ({size},)"
+    return f"return Output({expression})"

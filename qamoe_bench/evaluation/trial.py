@@ -55,7 +55,8 @@ class Trial:
         """The checked output of a prediction for some rows."""
         # A model that samples in evaluation draws the same numbers at every call, with whatever quality scores.
         with seeded("sweep", *self.words, rows.start):
-            return check_output(predict(*arguments), len(self.test.ids[rows]), self.condition)
+            where = f"at condition {self.condition.name!r}"
+            return check_output(predict(*arguments), len(self.test.ids[rows]), where)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ keep_one = true             options of the kind
 """
 
 import itertools
-import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
@@ -28,6 +27,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from qamoe_bench.documents import parse_toml, read_toml
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.protocol.kinds import CORRUPTION_KINDS, CorruptionKind
 from qamoe_bench.protocol.spec import SCHEMA, Protocol
@@ -62,15 +62,11 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
     """
     name = str(name_or_path)
     if name in protocol_names():
-        return parse_protocol(name, (_folder() / f"{name}.toml").read_text(encoding="utf-8"))
+        return parse_protocol(name, (_folder() / f"{name}.toml").read_bytes())
     path = Path(name)
     if path.suffix != ".toml":
         raise unknown_name("protocol", name, protocol_names())
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BenchError(f"protocol file {path}: cannot be read ({error}); give the path of a TOML file") from error
-    return parse_protocol(path.stem, text)
+    return _as_protocol(path.stem, read_toml(path, f"protocol file {path}"))
 
 
 def _folder() -> Traversable:
@@ -80,13 +76,17 @@ def _folder() -> Traversable:
     return installed if installed.is_dir() else Path(str(package)).parent / "protocols"
 
 
-def parse_protocol(name: str, text: str) -> Protocol:
-    """A protocol from the text of its file; see the module docstring for the format."""
-    where = f"protocol {name!r}"
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise BenchError(f"{where}: not valid TOML ({error}); correct that line") from error
+def parse_protocol(name: str, content: str | bytes) -> Protocol:
+    """A protocol from the content of its file; see the module docstring for the format."""
+    return _as_protocol(name, parse_toml(content.encode() if isinstance(content, str) else content, _place(name)))
+
+
+def _place(name: str) -> str:
+    return f"protocol {name!r}"
+
+
+def _as_protocol(name: str, table: Mapping[str, Any]) -> Protocol:
+    where = _place(name)
     _check_keys(where, table, {"schema", "title", "source", "definition", "draws", "axes", "points", "corruption"})
     if table.get("schema") != SCHEMA:
         raise BenchError(f"{where}: expected 'schema = {SCHEMA}', got {table.get('schema')!r}; see protocols/README.md")

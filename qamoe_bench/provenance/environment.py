@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -44,6 +45,11 @@ def peak_memory_mib() -> float:
         return 0.0
     unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def utc_now() -> str:
+    """The time in UTC as ISO 8601 with milliseconds; later times sort after earlier ones as text."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _processor() -> str:

@@ -61,7 +61,7 @@ def declarations_of(path: Path) -> Declarations:
 @lru_cache(maxsize=256)
 def _read(path: Path, modified: int, size: int) -> Declarations:
     """Keyed by time and size of the file too, so that an edited file is read again."""
-    return Declarations(path.read_text(encoding="utf-8"))
+    return Declarations(path.read_text(encoding="utf-8-sig"))  # Windows editors write a byte-order mark
 
 
 def _assigned(tree: ast.Module) -> dict[str, ast.expr]:

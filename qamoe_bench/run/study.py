@@ -23,11 +23,12 @@ Without a grid, the shared keys form the only one. Relative paths start from the
 line. Cells that several grids request are computed once.
 """
 
-import tomllib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 
+from qamoe_bench.documents import read_toml
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.registry import expand_groups, find_model
@@ -67,12 +68,7 @@ def load_study(path: Path, changes: Grid) -> list[LocatedRequest]:
 
 def _load_table(path: Path) -> dict[str, object]:
     """The file as a table, without its `schema`."""
-    try:
-        table: dict[str, object] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise BenchError(f"study {path}: cannot be read ({error}); give the path of a TOML file") from error
-    except tomllib.TOMLDecodeError as error:
-        raise BenchError(f"study {path}: not valid TOML ({error}); mend that line") from error
+    table: dict[str, object] = read_toml(path, f"study {path}")
     schema = table.pop("schema", None)
     if schema != SCHEMA:
         raise BenchError(
@@ -94,7 +90,7 @@ def _read_grid(location: str, table: Mapping[str, object]) -> Grid:
         protocols=reader.strings("protocols", "a list of names or paths", load_protocol),
         models=reader.strings("models", "a list of names or groups", _check_model),
         configs=reader.strings("configs", 'a list of settings such as "k=2,width=32"'),
-        data=reader.strings("data", "a list of names or paths"),
+        data=tuple(map(_as_path, reader.strings("data", "a list of names or paths"))),
         seeds=reader.integers("seeds", "a list of whole numbers"),
         regimes=reader.strings("regimes", "a list of names", _check_regime),
         fine_tune=reader.string("fine_tune", "a name or path"),
@@ -183,6 +179,11 @@ class _TableReader:
 
 def _wrong_value(expected: str, value: object) -> BenchError:
     return BenchError(f"expected {expected}, got {value!r}")
+
+
+def _as_path(text: str) -> str:
+    """A path of a study file as this system spells it, which differs where file names are not in UTF-8 (locale C)."""
+    return os.fsdecode(text.encode(errors="surrogatepass"))
 
 
 def _check_model(name: str) -> None:

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, is_dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ from qamoe_bench.evaluation.sweep import sweep_model, sweep_oracle
 from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.progress import Advance
 from qamoe_bench.protocol.spec import Condition, Protocol
-from qamoe_bench.provenance.environment import peak_memory_mib
+from qamoe_bench.provenance.environment import peak_memory_mib, utc_now
+from qamoe_bench.run.first_batch import try_first_batch
 from qamoe_bench.run.pending import pending_cells
 from qamoe_bench.run.plan import Job
 from qamoe_bench.store.cell import Cell, CellFacts
@@ -78,13 +79,16 @@ def run_job(job: Job, store: Store, run_id: str, advance: Advance) -> Outcome:
 
 
 def failure_of(cell: Cell, error: Exception, machine: str = "") -> Failure:
-    """The record of a cell that failed with an exception; of a `RunFailed` it keeps the message only."""
+    """The record of a cell that failed with an exception; of a `RunFailed` without a cause, the message only."""
+    trace = "".join(traceback.format_exception(error))
+    if isinstance(error, RunFailed) and error.__cause__ is not None:
+        return Failure(cell, str(error), machine, trace)
     if isinstance(error, RunFailed):
         return Failure(cell, str(error), machine)
     # The first line only: the reason is shown in a list, and the traceback has the rest.
     summary = f"{type(error).__name__}: {error}".strip().partition("\n")[0]
     reason = f"out of memory ({summary})" if _is_out_of_memory(error) else summary
-    return Failure(cell, reason, machine, "".join(traceback.format_exception(error)))
+    return Failure(cell, reason, machine, trace)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -128,6 +132,7 @@ def _evaluate_cell(cell: Cell, protocol: Protocol, weights: "_JobWeights") -> No
         device=job.device,
         seconds_per_condition=seconds / len(protocol.conditions) / protocol.draws,
         peak_memory_mib=peak_memory_mib(),
+        finished=utc_now(),
     )
     weights.store.write_cell(weights.run_id, cell, facts, as_arrow(sweep.columns))
 
@@ -185,15 +190,16 @@ class _JobWeights:
         assert recipe is not None
         data = open_dataset(job.data, job.fine_tune, job.reading)
         device = torch.device(job.device)
-        model = build_model(recipe.model.builder(), recipe.settings, data.spec, job.seed, recipe.model.name).to(device)
+        build = partial(build_model, recipe.model.builder(), recipe.settings, data.spec, job.seed, recipe.model.name)
+        model = build().to(device)
         # Stored weights may come from another run, or from this one before it was interrupted.
         checkpoint = Path(recipe.checkpoint) if recipe.checkpoint else self.store.find_checkpoint(key)
         if checkpoint is not None:
             return model, load_weights(model, checkpoint)
+        exposure = recipe.exposure(condition)
         try:
-            trained = train(
-                model, data, recipe.exposure(condition), job.seed, recipe.training, device, lambda: self._advance(1)
-            )
+            try_first_batch(build, data, exposure, job.seed, recipe.training, device)
+            trained = train(model, data, exposure, job.seed, recipe.training, device, lambda: self._advance(1))
         except Exception as error:
             # Kept as text: an exception would keep the tensors of its frames in memory.
             self._failed[key] = failure_of(job.cells[0][0], error).reason

@@ -10,7 +10,7 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from qamoe_bench.errors import BenchError
+from qamoe_bench.store.access import cannot_write
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -30,19 +30,14 @@ def write_atomic(path: Path, content: bytes) -> None:
         raise cannot_write(path, error) from error
 
 
-def cannot_write(path: Path, error: OSError) -> BenchError:
-    """The error for a path that cannot be written, with the reason that the system gives."""
-    reason = error.strerror or str(error)
-    return BenchError(f"cannot write {path} ({reason}); free space, or name a place that can be written to")
-
-
 def remove_abandoned(folder: Path) -> None:
     """Remove the temporary files below a folder whose writers on this machine no longer run."""
     for temporary in folder.rglob(".*.tmp"):
         # The added dots guarantee five parts for any name. A host name with dots never matches: its files are kept.
         *_, host, pid, _, _ = ("." * 4 + temporary.name).rsplit(".", 4)
         if host == socket.gethostname() and pid.isdigit() and not is_alive(int(pid)):
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # of another user, in a folder that people share
+                temporary.unlink(missing_ok=True)
 
 
 def is_alive(pid: int) -> bool:
@@ -57,7 +52,8 @@ def is_alive(pid: int) -> bool:
 
 
 def _write_and_rename(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex}.tmp")
+    # Without the name of the file, which may be as long as the file system allows already.
+    temporary = path.with_name(f".{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("xb") as file:
             file.write(content)

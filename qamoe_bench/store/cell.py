@@ -20,8 +20,19 @@ ORACLE = "oracle"
 GIVEN = "given"
 """Regime of weights that the user supplied."""
 
-READABLE_LENGTH = 120
-"""Longest readable part of a file name, in characters; most file systems refuse names of more than 255 bytes."""
+READABLE_LENGTH = 110
+"""Longest readable part of a file name, in bytes. Encrypted file systems such as eCryptfs refuse names of more than 143
+bytes, most others of more than 255; the key and the ending take 29."""
+
+CELL_FILE = re.compile(r"[^.].*-(?P<key>[0-9a-f]{20})\.(parquet|json)", re.DOTALL)
+"""Matches names of files of a cell. It matches neither hidden files nor the names that file managers and clouds give to
+copies, such as `x (1).parquet`, `x copy.parquet` and `x-PC's conflicted copy.parquet`."""
+
+
+def key_in(file_name: str) -> str:
+    """The key in the name of a file of a cell; empty for any other name."""
+    match = CELL_FILE.fullmatch(file_name)
+    return match["key"] if match else ""
 
 
 def digest_of(content: object) -> str:
@@ -67,11 +78,14 @@ class Cell:
 
     @property
     def file_name(self) -> str:
-        """Name of the cell's file: a readable prefix of at most `READABLE_LENGTH` characters, then the key."""
+        """Name of the cell's file: a readable prefix of at most `READABLE_LENGTH` bytes, then the key."""
         parts = (self.protocol, self.model, self.regime, str(self.seed))
         # Names of models hold colons, slashes and commas, which some file systems refuse.
         readable = "-".join(re.sub(r"[^\w.]+", "_", part) for part in parts if part)
-        return f"{readable[:READABLE_LENGTH]}-{self.key}.parquet"
+        # Cut in bytes, because a Chinese character has three; a character that was cut through is dropped.
+        # A leading dot would hide the file.
+        prefix = readable.lstrip(".").encode(errors="replace")[:READABLE_LENGTH].decode(errors="ignore")
+        return f"{prefix}-{self.key}.parquet"
 
 
 @dataclass(frozen=True)
@@ -96,6 +110,9 @@ class CellFacts:
         seconds_per_condition: Wall-clock time to evaluate one condition with one draw on the whole test split,
             corruption included; 0 if not measured.
         peak_memory_mib: Peak resident memory of the process until the cell was finished, in MiB; 0 if not measured.
+        finished: Time at which the cell was finished, in UTC as ISO 8601, so that later times sort last; empty if not
+            recorded. No number depends on it. It says which of two versions of a row is the newer, which the times of
+            files do not: a checkout or a copy changes them.
     """
 
     conditions: Sequence[Mapping[str, Any]]
@@ -109,3 +126,4 @@ class CellFacts:
     device: str = ""
     seconds_per_condition: float = 0.0
     peak_memory_mib: float = 0.0
+    finished: str = ""

@@ -3,14 +3,14 @@
 A record is information for people: no result depends on it, and it is removed when the run is repeated.
 """
 
-import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from qamoe_bench.errors import BenchError
 from qamoe_bench.store.atomic import write_atomic
-from qamoe_bench.store.cell import SCHEMA, Cell
-from qamoe_bench.store.store import Store
+from qamoe_bench.store.cell import SCHEMA, Cell, key_in
+from qamoe_bench.store.index import file_names
+from qamoe_bench.store.store import Store, json_bytes
 
 
 @dataclass(frozen=True)
@@ -41,31 +41,22 @@ def write_failures(store: Store, run_id: str, failures: list[Failure]) -> None:
         folder.mkdir(exist_ok=True)  # only runs with failures have this folder
         content = {"schema": SCHEMA, "key": failure.cell.key, **asdict(failure)}
         path = folder / Path(failure.cell.file_name).with_suffix(".json")
-        write_atomic(path, json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
+        write_atomic(path, json_bytes(content))
 
 
 def forget_failures(store: Store, run_id: str) -> None:
     """Remove the records of a run before it is repeated."""
-    for path in failures_folder(store, run_id).glob("*.json"):
-        path.unlink(missing_ok=True)  # another process may repeat the same run
+    folder = failures_folder(store, run_id)
+    for name in file_names(folder, key_in):
+        with suppress(OSError):  # another process may repeat the same run, and the file may be another user's
+            (folder / name).unlink()
 
 
 def failed_keys(store: Store, run_id: str) -> set[str]:
-    """Keys of the cells of a run that have a failure record.
-
-    Raises:
-        BenchError: If a record cannot be read.
-    """
-    return {_read_key(path) for path in failures_folder(store, run_id).glob("*.json")}
+    """Keys of the cells of a run that have a failure record, taken from the names of the files."""
+    return {key_in(name) for name in file_names(failures_folder(store, run_id), key_in)}
 
 
 def failures_folder(store: Store, run_id: str) -> Path:
     """The folder that holds the failure records of a run."""
     return store.runs / run_id / "failures"
-
-
-def _read_key(path: Path) -> str:
-    try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["key"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BenchError(f"failure {path}: cannot be read ({error}); remove it") from error

@@ -8,12 +8,13 @@ nothing is locked.
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from qamoe_bench.store.access import no_permission
 
 REWRITE_AFTER = 64
 """Number of cache misses (files that had to be opened) from which on the index is rewritten."""
@@ -40,7 +41,7 @@ class FileHeader:
 
 def read_headers(
     folder: Path,
-    ending: str,
+    is_wanted: Callable[[str], object],
     index: Path,
     read: Callable[[Path], FileHeader],
     write: Callable[[Path, bytes], None],
@@ -49,12 +50,12 @@ def read_headers(
 
     Args:
         folder: Folder with the files; it need not exist.
-        ending: Only files whose names end with this count.
+        is_wanted: Whether a file of this name counts.
         index: Path of the index.
         read: Reads the header of one file; its exceptions are passed on.
         write: Writes the index, if possible.
     """
-    stamps = _stamps(folder, ending)
+    stamps = _stamps(folder, is_wanted)
     cached = {}
     for name, (stamp, header) in _load(index).items():
         if stamps.get(name) == stamp:  # the file has not changed since
@@ -66,21 +67,31 @@ def read_headers(
     return headers
 
 
-def file_names(folder: Path, ending: str) -> list[str]:
-    """Sorted names of the files with an ending; empty if the folder does not exist."""
+def file_names(folder: Path, is_wanted: Callable[[str], object]) -> list[str]:
+    """Sorted names of the wanted files; empty if the folder does not exist.
+
+    Raises:
+        BenchError: If another user does not let this one read the folder.
+    """
     try:
         with os.scandir(folder) as entries:  # several times faster than Path.glob in large folders
-            return sorted(entry.name for entry in entries if entry.name.endswith(ending))
-    except FileNotFoundError:
+            return sorted(entry.name for entry in entries if is_wanted(entry.name))
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    except PermissionError as error:
+        raise no_permission("results folder", folder) from error
 
 
-def _stamps(folder: Path, ending: str) -> dict[str, Stamp]:
+def _stamps(folder: Path, is_wanted: Callable[[str], object]) -> dict[str, Stamp]:
     stamps = {}
-    for name in file_names(folder, ending):
-        with suppress(FileNotFoundError):  # another process may remove the run meanwhile
+    for name in file_names(folder, is_wanted):
+        try:
             status = (folder / name).stat()
-            stamps[name] = (status.st_size, status.st_mtime_ns, status.st_ino)
+        except FileNotFoundError:  # another process may remove the run meanwhile
+            continue
+        except PermissionError as error:  # a folder that may be listed, and not entered
+            raise no_permission("predictions", folder / name) from error
+        stamps[name] = (status.st_size, status.st_mtime_ns, status.st_ino)
     return stamps
 
 

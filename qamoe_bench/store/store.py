@@ -6,6 +6,9 @@
                   index.parquet                 cache of the metadata of many cells, see `qamoe_bench.store.index`
                   failures/<cell>.json          see `qamoe_bench.store.failures`
 
+Files of other names are not part of a store: what file managers, clouds and version control leave in a folder is not
+read, and copies of a run or of a cell count once.
+
 Nothing is locked. Every file is written under a temporary name and renamed (`qamoe_bench.store.atomic`), and equal keys
 mean equal contents, so two runs that write to one store at most do the same work twice.
 
@@ -13,8 +16,9 @@ Dimension legend: V draws, C conditions, N samples.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -26,8 +30,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from qamoe_bench.errors import BenchError
-from qamoe_bench.store.atomic import cannot_write, remove_abandoned, write_atomic
-from qamoe_bench.store.cell import SCHEMA, Cell, CellFacts
+from qamoe_bench.store.access import cannot_read, cannot_write, no_permission
+from qamoe_bench.store.atomic import remove_abandoned, write_atomic
+from qamoe_bench.store.cell import SCHEMA, Cell, CellFacts, key_in
 from qamoe_bench.store.index import FileHeader, file_names, read_headers
 
 if TYPE_CHECKING:
@@ -60,14 +65,14 @@ class StoredCell:
     @property
     def predictions(self) -> "pd.DataFrame":
         """One row per (draw, condition, sample): conditions in order, samples in the order of the split."""
-        with pq.ParquetFile(self.path, read_dictionary=REPETITIVE_COLUMNS) as file:
+        with _opened(self.path, read_dictionary=REPETITIVE_COLUMNS) as file:
             frame: pd.DataFrame = file.read().to_pandas()
         return frame
 
     @cached_property
     def samples(self) -> tuple[str, ...]:
         """The ids of the N samples, in order."""
-        with pq.ParquetFile(self.path, read_dictionary=REPETITIVE_COLUMNS) as file:
+        with _opened(self.path, read_dictionary=REPETITIVE_COLUMNS) as file:
             ids = file.read(columns=["id"]).column("id").unify_dictionaries().combine_chunks()
         if pa.types.is_dictionary(ids.type):
             return tuple(ids.dictionary.to_pylist())
@@ -79,7 +84,7 @@ class StoredCell:
 
     def columns(self, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Several numeric columns, each (V, C, N), in one pass over the file."""
-        with pq.ParquetFile(self.path) as file:
+        with _opened(self.path) as file:
             table = file.read(columns=list(names), use_threads=False)
             shape = (_draws_in(file.metadata), len(self.facts.conditions), -1)
         arrays = {}
@@ -107,6 +112,7 @@ class Store:
         self.root = Path(root)
         self.runs = self.root / "runs"
         self._keeps_index = keeps_index
+        self._prepared: set[str] = set()  # runs that this process writes to
 
     def prepare(self, run_id: str) -> None:
         """Create the folders of a run, check that they are writable, and remove abandoned temporary files.
@@ -125,6 +131,7 @@ class Store:
         write_atomic(probe, b"")
         probe.unlink(missing_ok=True)
         remove_abandoned(folder)
+        self._prepared.add(run_id)
 
     def write_manifest(self, run_id: str, manifest: Mapping[str, Any]) -> None:
         """Write the manifest of a run, unless it exists.
@@ -135,7 +142,7 @@ class Store:
         path = self.runs / run_id / "run.json"
         if not path.exists():  # the run id is a hash of the cells' keys, so an existing manifest describes the same run
             content = {"schema": SCHEMA, "run": run_id, **manifest}
-            write_atomic(path, json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
+            write_atomic(path, json_bytes(content))
 
     def write_cell(self, run_id: str, cell: Cell, facts: CellFacts, columns: Mapping[str, Any]) -> None:
         """Write a finished cell.
@@ -169,23 +176,40 @@ class Store:
 
     def find_cell(self, cell: Cell) -> Path | None:
         """The file of a finished cell in any run, or None."""
-        return next(self.runs.glob(f"*/predictions/{cell.file_name}"), None)
+        return self._find("predictions", cell.file_name)
+
+    def read_cell(self, cell: Cell) -> StoredCell | None:
+        """A finished cell, looked up by name, or None.
+
+        Unlike `cells`, it does not depend on listings of folders, which lag behind on network file systems.
+
+        Raises:
+            BenchError: If the file cannot be read or is of a newer schema.
+        """
+        path = self.find_cell(cell)
+        return None if path is None else _as_cell(path, _read_header(path))
 
     def find_checkpoint(self, key: str) -> Path | None:
         """The file of trained weights in any run, or None."""
-        return next(self.runs.glob(f"*/checkpoints/{key}.safetensors"), None)
+        return self._find("checkpoints", f"{key}.safetensors")
 
     def checkpoint_path(self, run_id: str, key: str) -> Path:
         """The path at which a run stores trained weights."""
         return self.runs / run_id / "checkpoints" / f"{key}.safetensors"
 
-    def manifests(self) -> list[dict[str, Any]]:
-        """The manifest of every run, in order of run ids; empty if the store does not exist.
+    def manifests(self, run_ids: Iterable[str] | None = None) -> list[dict[str, Any]]:
+        """The manifest of every run, in order of run ids, or of these runs; empty if the store does not exist.
 
         Raises:
             BenchError: If a manifest cannot be read or is of a newer schema.
         """
-        return [_read_manifest(path) for path in sorted(self.runs.glob("*/run.json"))]
+        manifests: dict[str, dict[str, Any]] = {}
+        for run_id in self._run_ids() if run_ids is None else run_ids:
+            path = self.runs / run_id / "run.json"
+            if _exists(path):
+                manifest = _read_manifest(path)
+                manifests.setdefault(manifest.get("run", run_id), manifest)  # once, if a folder was copied
+        return list(manifests.values())
 
     def cells(self) -> list[StoredCell]:
         """Every finished cell of every run; a cell that several runs contain is listed once.
@@ -196,7 +220,7 @@ class Store:
         save = _write_if_possible if self._keeps_index else _do_not_write
         cells = {}
         for folder in self._prediction_folders():
-            headers = read_headers(folder, ".parquet", folder.parent / "index.parquet", _read_header, save)
+            headers = read_headers(folder, _is_cell, folder.parent / "index.parquet", _read_header, save)
             for name, header in headers.items():  # the file name contains the key
                 cells[name] = _as_cell(folder / name, header)
         return list(cells.values())
@@ -216,14 +240,38 @@ class Store:
         """The keys of the finished cells, taken from file names without opening any file."""
         keys = set()
         for folder in self._prediction_folders():
-            for name in file_names(folder, ".parquet"):
-                # Readable parts may contain hyphens; keys never do.
-                _, _, key = name.removesuffix(".parquet").rpartition("-")
-                keys.add(key)
+            keys |= {key_in(name) for name in file_names(folder, _is_cell)}
         return keys
 
+    def ignored(self) -> list[Path]:
+        """Parquet files among the predictions that have no name of a cell, such as copies that a cloud made."""
+        paths = []
+        for folder in self._prediction_folders():
+            paths += [folder / name for name in file_names(folder, _is_misnamed)]
+        return paths
+
     def _prediction_folders(self) -> list[Path]:
-        return sorted(self.runs.glob("*/predictions"))
+        return [self.runs / run_id / "predictions" for run_id in self._run_ids()]
+
+    def _run_ids(self) -> list[str]:
+        """Names of the folders of all runs, sorted."""
+        try:
+            with os.scandir(self.runs) as entries:
+                names = {entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()}
+        except (FileNotFoundError, NotADirectoryError):
+            names = set()
+        except PermissionError as error:
+            raise no_permission("results folder", self.runs) from error
+        # A listing on a network file system may not show a new folder yet.
+        return sorted(names | {run_id for run_id in self._prepared if _exists(self.runs / run_id)})
+
+    def _find(self, part: str, name: str) -> Path | None:
+        """A file of a part of any run, or None; what another user does not let this one see is not there."""
+        for run_id in self._run_ids():
+            path = self.runs / run_id / part / name
+            if os.path.exists(path):  # unlike Path.exists, False without permission  # noqa: PTH110
+                return path
+        return None
 
 
 def _draws_in(metadata: pq.FileMetaData) -> int:
@@ -236,12 +284,49 @@ def _draws_in(metadata: pq.FileMetaData) -> int:
     return 1
 
 
+def json_bytes(content: object) -> bytes:
+    """Readable JSON in UTF-8; parts of names that are no valid text become escapes, which JSON reads back."""
+    return json.dumps(content, indent=2, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
+
+
+def _is_cell(name: str) -> bool:
+    return name.endswith(".parquet") and bool(key_in(name))
+
+
+def _is_misnamed(name: str) -> bool:
+    return name.endswith(".parquet") and not name.startswith(".") and not key_in(name)
+
+
+def _exists(path: Path) -> bool:
+    """Whether a path exists.
+
+    Raises:
+        BenchError: If another user does not let this one look.
+    """
+    try:
+        return path.exists()
+    except PermissionError as error:
+        raise no_permission("results folder", path.parent) from error
+
+
+@contextmanager
+def _opened(path: Path, **options: Any) -> Iterator[pq.ParquetFile]:
+    """A file of predictions; errors while it is read name it."""
+    try:
+        with pq.ParquetFile(path, **options) as file:
+            yield file
+    except (OSError, pa.ArrowException) as error:
+        raise _not_a_cell(path, error) from error
+
+
 def _read_manifest(path: Path) -> dict[str, Any]:
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BenchError(f"run manifest {path}: cannot be read ({error}); remove that run's folder") from error
-    _check_schema(path, manifest.get("schema"))
+        # From bytes, so that a byte-order mark and line ends of Windows are read as well.
+        manifest: dict[str, Any] = json.loads(path.read_bytes())
+        schema = manifest.get("schema")
+    except (OSError, ValueError, AttributeError) as error:  # AttributeError if it is JSON, but no object
+        raise cannot_read("run manifest", path, error, "cannot be read ({reason}); remove that run's folder") from error
+    _check_schema(path, schema)
     return manifest
 
 
@@ -265,7 +350,7 @@ def _as_cell(path: Path, header: FileHeader) -> StoredCell:
 
 
 def _not_a_cell(path: Path, error: Exception) -> BenchError:
-    return BenchError(f"predictions {path}: not a file of this store ({error}); remove it and run again")
+    return cannot_read("predictions", path, error, "not a file of this store ({reason}); remove it and run again")
 
 
 def _write_if_possible(path: Path, content: bytes) -> None:

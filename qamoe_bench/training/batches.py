@@ -5,6 +5,7 @@ Dimension legend: B samples of a batch.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -49,7 +50,6 @@ class CorruptedBatches:
         self._levels = stream("train", seed, "levels")
         self._generator = torch.Generator(device).manual_seed(torch_seed("train", seed, "corruption"))
         self._order = torch.Generator().manual_seed(torch_seed("train", seed, "order"))
-        self._kept = self._joined() if self._valid_bytes() <= KEPT_BYTES else None
 
     def train_batches(self) -> Iterator[TrainingBatch]:
         """One epoch in a new order."""
@@ -70,6 +70,11 @@ class CorruptedBatches:
     def valid_batches(self) -> Iterable[ValidationBatch]:
         """The same samples, corruptions and order at every call."""
         return self._corrupt_validation() if self._kept is None else self._kept
+
+    @cached_property
+    def _kept(self) -> list[ValidationBatch] | None:
+        # Computed at the first validation: a single training step needs none of it.
+        return self._joined() if self._valid_bytes() <= KEPT_BYTES else None
 
     def _copies(self) -> int:
         """How often the validation split is corrupted, each time with other draws."""

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from qamoe_bench.errors import BenchError
+from qamoe_bench.store.access import cannot_read, is_lfs_pointer
 from qamoe_bench.store.atomic import write_atomic
 
 
@@ -35,6 +36,8 @@ def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:
         if not isinstance(training, dict):
             raise ValueError("its metadata is not a JSON object")
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError, RecursionError) as error:
+        if isinstance(error, PermissionError) or is_lfs_pointer(path):
+            raise cannot_read("checkpoint", path, error, "") from error
         # torch lists every mismatched tensor; the last line names one.
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         raise BenchError(

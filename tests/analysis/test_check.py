@@ -1,6 +1,7 @@
 """The gate: significantly worse, missing or changed rows fail; rows that are equal, or equal up to chance, pass."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from commandline import bench
 from fakestore import Answer, noisy, write_store
 from numpy.typing import NDArray
 from typer.testing import CliRunner
@@ -184,6 +186,84 @@ def test_two_versions_in_the_results_are_noted_and_in_a_reference_refused(tmp_pa
     assert any("several versions" in note for note in judged(reference, now).notes)
     with pytest.raises(BenchError, match="two versions of made-up p late-fusion"):
         judged(now, reference)
+
+
+def touched(store: Store, order: int) -> Store:
+    """The store with times of files that rise or fall with their names, or that are equal."""
+    for place, path in enumerate(sorted(store.root.rglob("*"))):
+        os.utime(path, (0, 1e9 + order * place))
+    return store
+
+
+@pytest.mark.parametrize("order", [-1, 0, 1])
+@pytest.mark.parametrize("recorded", [True, False])
+def test_which_version_is_judged_is_the_same_whatever_the_times_of_files(
+    tmp_path: Path, order: int, recorded: bool
+) -> None:
+    reference, now = stores(tmp_path, finished="2026-01-01T00:00:00.000+00:00" if recorded else "")
+    later = "2026-01-02T00:00:00.000+00:00" if recorded else ""
+    write_store(now.root, {"ours": noisy(1.5)}, samples=300, run="a", recipe="beef", finished=later)
+    cells = [c for c in now.cells() if c.cell.model == "ours"]
+    verdict = judged(touched(reference, order), touched(now, order))
+    (note,) = [note for note in verdict.notes if "several versions" in note]
+    if recorded:
+        assert {f.name[2] for f in verdict.regressions} == {"ours"}
+        assert note == "ours under p is stored in several versions, the newest: compared #beef (seed 1, 2, 3)"
+    else:  # an older version of this package recorded no time: the last key of each seed is judged, and it is said
+        last = [max((c for c in cells if c.cell.seed == seed), key=lambda c: c.cell.key) for seed in (1, 2, 3)]
+        assert "so that keys decided" in note
+        for cell in last:
+            assert f"#{cell.cell.recipe[:4]}" in note
+    copy = Store(shutil.copytree(now.root, tmp_path / "copy"))
+    assert judged(reference, copy).findings == verdict.findings
+    assert judged(reference, copy).notes == verdict.notes
+
+
+def test_two_versions_of_a_protocol_are_noted_and_the_newest_is_judged(tmp_path: Path) -> None:
+    reference, now = stores(tmp_path, finished="2026-01-02")
+    write_store(now.root, MODELS, samples=300, run="a", protocol_digest="older", finished="2026-01-01")
+    verdict = judged(reference, now)
+    assert verdict.findings == ()
+    assert len(verdict.notes) == 3
+    with pytest.raises(BenchError, match="two versions of made-up p late-fusion"):
+        judged(now, reference)
+
+
+NOTHING: dict[str, tuple[dict[str, Any], str]] = {
+    "other seeds": ({"seeds": (7, 8)}, "expected seed 1, 2, 3, got 7, 8"),
+    "another protocol": ({"protocol": "q"}, "expected protocol p, got q"),
+    "other data": ({"dataset": "mosi"}, "expected dataset made-up, got mosi"),
+    "another model": ({"models": {"theirs": noisy(1.0)}}, "expected model late-fusion, oracle, ours, got theirs"),
+}
+
+
+@pytest.mark.parametrize("case", NOTHING)
+def test_where_nothing_can_be_compared_it_is_a_mistake_and_no_verdict(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options, words = NOTHING[case]
+    reference = write_store(tmp_path / "ref", MODELS)
+    now = write_store(tmp_path / "now", **{"models": MODELS, **options})
+    line = bench(("check", "--reference", reference.root, "--results", now.root), capsys, monkeypatch).refusal()
+    assert "nothing to compare" in line
+    assert words in line
+
+
+def test_an_empty_store_or_one_named_too_deep_is_a_mistake_with_a_true_remedy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = write_store(tmp_path / "ref", MODELS)
+    (tmp_path / "empty" / "runs").mkdir(parents=True)
+
+    def refusal(reference: Path, results: Path, *more: str) -> str:
+        return bench(("check", "--reference", reference, "--results", results, *more), capsys, monkeypatch).refusal()
+
+    assert "expected results to check" in refusal(store.root, tmp_path / "empty")
+    assert "expected a reference" in refusal(tmp_path / "empty", store.root)
+    assert "got seeds 1, 2, 3; name some of these" in refusal(store.root, store.root, "--seeds", "42")
+    for deeper in ("runs", "runs/made-up"):
+        assert refusal(store.root / deeper, store.root).endswith(f"expected a reference; name {store.root}")
+        assert refusal(store.root, store.root / deeper).endswith(f"expected results to check; name {store.root}")
 
 
 def test_other_versions_of_packages_are_noted(tmp_path: Path) -> None:

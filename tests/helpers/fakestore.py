@@ -31,6 +31,7 @@ def write_store(
     run: str = "made-up",
     training: Mapping[str, Any] = MappingProxyType({}),
     noise: Sequence[float] = (),
+    finished: str = "",
     **changes: Any,
 ) -> Store:
     """Cells of made-up models under one axis `eta`; `changes` are fields of every cell's identity.
@@ -49,7 +50,7 @@ def write_store(
             regime = "" if model == ORACLE else "spectrum"
             cell = Cell(**{**identity, "model": model, "regime": regime, "recipe": f"{index}", "seed": seed, **changes})
             named = [{"name": _name(levels), "levels": levels} for levels in conditions]
-            facts = CellFacts(named, 0 if model == ORACLE else 10 * (index + 1), {}, dict(training))
+            facts = CellFacts(named, 0 if model == ORACLE else 10 * (index + 1), {}, dict(training), finished=finished)
             store.write_cell(run, cell, facts, as_arrow(_columns(predict, label, conditions, seed, index)))
             keys.append(cell.key)
     store.write_manifest(run, {"data": {"name": "synthetic"}, "protocols": {}, "cells": keys})

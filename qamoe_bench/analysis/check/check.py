@@ -2,21 +2,25 @@
 
 A row (model and regime, under a protocol, on a data set) is compared with the row of the same name in the reference, in
 every metric at every level and in the mean; see `qamoe_bench.analysis.check.regressions`. Rows that cannot be compared
-are findings too: missing cells, and protocols or data whose digest changed.
+are findings too: missing cells, and protocols or data whose digest changed. Of several versions of a row one is judged;
+see `qamoe_bench.analysis.check.versions`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from qamoe_bench.analysis.check.findings import Finding, FindingKind, Limits, Name, Pairs
 from qamoe_bench.analysis.check.regressions import changes, slower
+from qamoe_bench.analysis.check.versions import has_versions, newest_by_seed, versions_note, without_recipe
 from qamoe_bench.analysis.selection import select
 from qamoe_bench.errors import BenchError
 from qamoe_bench.metrics.dialects import Dialect
 from qamoe_bench.store.cell import Cell
 from qamoe_bench.store.store import Store, StoredCell
 
+MAX_LISTED = 5
+"""Names or seeds that an error lists."""
 _Sides = tuple[Sequence[StoredCell], Sequence[StoredCell]]  # the cells of a row in the reference and in the results
 
 
@@ -76,12 +80,13 @@ def compare_stores(
         expected: The part of the reference that the results must contain.
 
     Raises:
-        BenchError: when one of the stores is empty, or when the reference holds two versions of one row, or no
-            expected cell.
+        BenchError: when one of the stores is empty, when the reference holds two versions of one row or no expected
+            cell, or when the results hold none of the expected cells.
     """
     old = _expected_cells(reference, expected)
     new = _present_cells(results)
-    newest = {name: _newest(cells) for name, cells in new.items()}
+    _check_overlap(old, new, reference, results)
+    newest = {name: newest_by_seed(cells) for name, cells in new.items()}
     findings, comparable = _match(old, newest)
     metric_findings, numbers = changes(comparable, dialect, metrics, limits)
     findings += metric_findings
@@ -93,21 +98,27 @@ def compare_stores(
         tuple(sorted(findings, key=lambda f: not f.is_regression)),
         tuple(compared),
         numbers,
-        (*_notes(new, comparable), *_version_changes(reference, results)),
+        (*_notes(old, new, newest, comparable), *_version_changes(reference, results)),
     )
 
 
 def _expected_cells(reference: Store, expected: Expected) -> dict[Name, list[StoredCell]]:
     finished = reference.cells()
     if not finished:
+        raise _no_cells(
+            reference, f"a reference; make one with 'qamoe-bench run --protocol NAME --results {reference.root}'"
+        )
+    seeds = sorted({c.cell.seed for c in finished})
+    if expected.seeds and not set(expected.seeds) & set(seeds):
         raise BenchError(
-            f"no finished cells in {reference.runs}: expected a reference; make one with 'qamoe-bench run'"
+            f"reference {reference.root}: expected a cell of seed {_listed(expected.seeds)}, got seeds "
+            f"{_listed(seeds)}; name some of these with --seeds"
         )
     rows = _by_name(expected.of(finished))
     if not rows:
         raise BenchError(f"{reference.runs}: has no cell of such seed, protocol and model together; select fewer")
     for name, cells in rows.items():
-        if len({c.cell.recipe for c in cells}) > 1:
+        if has_versions(cells):
             raise BenchError(
                 f"reference {reference.root}: two versions of {' '.join(name)}; create it again in an empty folder"
             )
@@ -117,8 +128,49 @@ def _expected_cells(reference: Store, expected: Expected) -> dict[Name, list[Sto
 def _present_cells(results: Store) -> dict[Name, list[StoredCell]]:
     rows = _by_name(results.cells())
     if not rows:
-        raise BenchError(f"no finished cells in {results.runs}: expected results to check; run 'qamoe-bench run' first")
+        raise _no_cells(
+            results, f"results to check; run 'qamoe-bench run --protocol NAME --results {results.root}' first"
+        )
     return rows
+
+
+def _no_cells(store: Store, expected: str) -> BenchError:
+    # A store's own `runs` folder, or a run in it, is named more often than an empty store.
+    for place in (store.root.absolute().parent, store.root.absolute().parent.parent):
+        if Store(place).finished():
+            return BenchError(f"no finished cells in {store.runs}: expected {expected.partition(';')[0]}; name {place}")
+    return BenchError(f"no finished cells in {store.runs}: expected {expected}")
+
+
+def _check_overlap(
+    old: Mapping[Name, Sequence[StoredCell]],
+    new: Mapping[Name, Sequence[StoredCell]],
+    reference: Store,
+    results: Store,
+) -> None:
+    """Refuse results without any expected cell: that is another study, or a mistake, and not a regression."""
+    expected = [c.cell for cells in old.values() for c in cells]
+    seeds_by_name = {name: {c.cell.seed for c in cells} for name, cells in new.items()}
+    if any(cell.seed in seeds_by_name.get(_name(cell), ()) for cell in expected):
+        return
+    present = [c.cell for cells in new.values() for c in cells]
+    for field in ("dataset", "protocol", "model", "regime", "seed"):
+        wanted = {getattr(cell, field) for cell in expected}
+        got = {getattr(cell, field) for cell in present}
+        if not wanted & got:
+            difference = f"expected {field} {_listed(sorted(wanted))}, got {_listed(sorted(got))}"
+            break
+    else:
+        difference = f"expected such as {expected[0].label!r}, got such as {present[0].label!r}"
+    raise BenchError(
+        f"nothing to compare: {results.root} has none of the expected cells of {reference.root}: {difference}; run the "
+        "same study with --results, or name another reference"
+    )
+
+
+def _listed(values: Sequence[object]) -> str:
+    shown = [str(value) for value in values[:MAX_LISTED]]
+    return ", ".join([*shown, "..."] if len(values) > MAX_LISTED else shown)
 
 
 def _by_name(cells: Sequence[StoredCell]) -> dict[Name, list[StoredCell]]:
@@ -130,15 +182,6 @@ def _by_name(cells: Sequence[StoredCell]) -> dict[Name, list[StoredCell]]:
 
 def _name(cell: Cell) -> Name:
     return cell.dataset, cell.protocol, cell.model, cell.regime
-
-
-def _newest(cells: Sequence[StoredCell]) -> dict[int, StoredCell]:
-    """The cell of each seed that was written last.
-
-    The recipes are cleared, so that a section makes one row of them even where seeds were run by different code.
-    """
-    ordered = sorted(cells, key=lambda c: c.path.stat().st_mtime_ns)
-    return {c.cell.seed: replace(c, cell=replace(c.cell, recipe="")) for c in ordered}
 
 
 def _match(
@@ -153,7 +196,7 @@ def _match(
         if missing:
             findings.append(Finding("lost", name, detail=f"no cell of seed {', '.join(map(str, missing))}"))
         before = sorted((c for c in cells if c.cell.seed in by_seed), key=lambda c: c.cell.seed)
-        now = [by_seed[c.cell.seed] for c in before]
+        now = [without_recipe(by_seed[c.cell.seed]) for c in before]
         if not before:
             continue
         changed = [*_digest_changes(name, before, now, "data"), *_digest_changes(name, before, now, "protocol")]
@@ -177,11 +220,13 @@ def _digest_changes(
     return []
 
 
-def _notes(new: Mapping[Name, Sequence[StoredCell]], comparable: Sequence[Pairs]) -> tuple[str, ...]:
-    notes = []
-    for name, cells in new.items():
-        if len({c.cell.recipe for c in cells}) > 1:
-            notes.append(f"{name[2]} under {name[1]} is stored in several versions; the newest was compared")
+def _notes(
+    old: Mapping[Name, Sequence[StoredCell]],
+    new: Mapping[Name, Sequence[StoredCell]],
+    newest: Mapping[Name, Mapping[int, StoredCell]],
+    comparable: Sequence[Pairs],
+) -> tuple[str, ...]:
+    notes = [versions_note(name, new[name], newest[name]) for name in old if name in new and has_versions(new[name])]
     seeds = [len(before) for pairs in comparable for before, _ in pairs.values()]
     if 1 in seeds:
         notes.append("one seed: variance between trainings cannot be estimated and may count as a difference")

@@ -1,7 +1,9 @@
-"""Readers of the file layouts in which the field shares features. Start with `mmsa.py`, the shortest.
+"""Readers of the file layouts in which the field shares features. Start with `arrays.py`, the most common.
 
-Every reader has `FORMAT`, the name of its layout, and `read`, which returns a `Source`. Readers of pickles (`mmsa`,
-`multibench`, `mag`) also have `matches`, which recognises the layout by content; `qamoe_bench.data.open` chooses among
-them. `csd.py` reads folders of CMU-MultimodalSDK sequences, with the help of `hdf5.py` (safe HDF5 access), `folds.py`
-(which video belongs to which split) and `intervals.py` (alignment in time).
+Every reader has `read`, which returns a `Source`. `layouts.py` chooses among the layouts of objects in a file: `arrays`
+(dicts of arrays by split) and `sample_tuples` (lists of samples); `keys.py` and `splits.py` know the names that the
+field gives to arrays and splits, and `foreign.py` what is no data set. `shared_folders.py` chooses among folders: a
+file per split or per modality (`several_files.py`), a file per utterance (`utterances.py`), and CMU-MultimodalSDK's
+sequences (`csd.py`), with the help of `hdf5.py` (safe HDF5 access), `folds.py` (which video belongs to which split),
+`segments.py` and `word_alignment.py`.
 """

@@ -97,8 +97,10 @@ def _broken_text(text: str, width: int) -> str:
     unbroken = text.replace("\n", " ")  # an earlier step may have broken it at another width
     if " " not in unbroken:  # most cells are numbers, and wrapping is slow
         return text
+    # An interval breaks before …, since a line that ends with it looks as if it was shortened.
+    unbroken = unbroken.replace("… ", "…\N{NO-BREAK SPACE}")
     lines = textwrap.wrap(unbroken, width, break_long_words=False, break_on_hyphens=False)
-    return "\n".join(lines) or text
+    return "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ") or text
 
 
 def _broken_name(name: str, width: int) -> str:

@@ -9,11 +9,12 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from qamoe_bench.report.formats.fitting import fit
+from qamoe_bench.report.formats.fitting import column_widths, fit
 from qamoe_bench.report.table import WIDEST, Chapter, Table
 
 LIST_WIDTH = 120  # columns of lists in pipes and files, so that programs find one entry per line
 MIN_FITTED_WIDTH = 40  # columns; narrower terminals wrap lines themselves
+GAP = 2  # blanks between the columns of a list
 
 
 def stdout(width: int = WIDEST) -> Console:
@@ -23,6 +24,11 @@ def stdout(width: int = WIDEST) -> Console:
     """
     console = Console()
     return console if console.is_terminal else Console(width=width)
+
+
+def _at_least(console: Console, width: int) -> Console:
+    """The console, or a wider one whose lines the terminal wraps: rich would cut off what does not fit."""
+    return console if console.width >= width else Console(width=width)
 
 
 def print_chapters(chapters: Sequence[Chapter], console: Console) -> None:
@@ -36,19 +42,39 @@ def print_chapters(chapters: Sequence[Chapter], console: Console) -> None:
 
 def print_table(table: Table, console: Console) -> None:
     """Print one table, split into parts if it does not fit."""
-    for part in fit(table, max(console.width, MIN_FITTED_WIDTH)):
-        console.print(_table(part))
+    # rich puts a blank before each column, as `fit` expects, and one more at the right edge.
+    for part in fit(table, max(console.width, MIN_FITTED_WIDTH) - 1):
+        _at_least(console, sum(column_widths(part)) + len(part.header) + 1).print(_table(part))
 
 
 def print_rows(rows: Sequence[Mapping[str, object]]) -> None:
-    """Print records with the same keys, which become the columns, to standard output."""
-    table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0))  # two blanks between columns
+    """Print records with the same keys, which become the columns, to standard output.
+
+    Names stay whole, so that they can be copied. Where not even a word fits beside them, each record has a paragraph.
+    """
+    console = stdout(LIST_WIDTH)
+    if console.width < _narrowest(rows):
+        for row in rows:
+            lines = [f"{name}: {value}" for name, value in row.items()]
+            console.print("\n  ".join(lines), highlight=False, markup=False, soft_wrap=True)
+        return
+    table = RichTable(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
     for index, (name, value) in enumerate(rows[0].items()):
         justify: Literal["left", "right"] = "right" if isinstance(value, int) else "left"
         table.add_column(name, no_wrap=not index, justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*(Text(str(value)) for value in row.values()))
-    stdout(LIST_WIDTH).print(table, highlight=False)
+    console.print(table, highlight=False)
+
+
+def _narrowest(rows: Sequence[Mapping[str, object]]) -> int:
+    """Columns that a list needs with whole names, and with other texts broken at blanks only."""
+    first, *others = rows[0]
+    width = max(len(str(row[first])) for row in rows)
+    for name in others:
+        words = [name, *(word for row in rows for word in str(row[name]).split())]
+        width += GAP + max(map(len, words))
+    return width
 
 
 def _table(table: Table) -> RenderableType:
