@@ -176,6 +176,45 @@ def test_a_video_that_a_sequence_lacks_is_missing_that_modality(tmp_path: Path) 
     assert "vision: missing in 8 of 28 samples, which have no frames of it." in data.notes
 
 
+def test_an_entry_without_rows_is_missing(tmp_path: Path) -> None:
+    place = write_csd(tmp_path)
+    for file, root in ((AUDIO, "COVAREP"), (WORD_FILE, "words"), (LABELS, "Opinion Segment Labels")):
+        with h5py.File(place / file, "a") as opened:
+            video = opened[f"{root}/data/{'a' if root == 'Opinion Segment Labels' else 'f'}"]
+            width = video["features"].shape[1]
+            kind = video["features"].dtype
+            del video["features"], video["intervals"]
+            video["features"] = np.zeros((0, width), kind)
+            video["intervals"] = np.zeros((0, 2))
+    data = read_dataset(place)
+    assert len(data.splits["train"]) == 8
+    assert data.splits["test"].lengths["audio"].tolist() == [0, 0, 0, 0, 2, 2, 2, 2]
+
+    path = write_multibench_hdf5(tmp_path)
+    with h5py.File(path, "a") as opened:
+        del opened["audio/test0_3/features"], opened["vision/test0_3/features"]
+        opened["audio/test0_3/features"] = np.zeros((0, 3))
+        opened["vision/test0_3/features"] = np.zeros(0)
+    lengths = read_dataset(path).splits["test"].lengths
+    assert [int(lengths[m][0]) for m in ("audio", "vision")] == [0, 0]
+
+
+def test_transcripts_do_not_need_a_vector_for_every_pause(tmp_path: Path) -> None:
+    place = write_csd(tmp_path)
+    expected = read_dataset(place)
+    spoken = [i for i in range(12) if i % 3 != 1]
+    with h5py.File(place / "CMU_TINY_TimestampedWordVectors.csd", "a") as opened:
+        for video in "abcdefgz":
+            at = opened[f"glove_vectors/data/{video}"]
+            for key in ("features", "intervals"):
+                kept = at[key][spoken]
+                del at[key]
+                at[key] = kept
+    data = read_dataset(place)
+    assert data.digest == expected.digest
+    assert data.splits["test"].raw_text == expected.splits["test"].raw_text
+
+
 def test_a_segment_without_overlapping_frames_is_missing_that_modality(tmp_path: Path) -> None:
     place = write_csd(tmp_path)
     with h5py.File(place / AUDIO, "a") as opened:

@@ -157,10 +157,12 @@ class Group:
         array = self._stored(name)
         is_fixed = array.dtype.kind in "SU" and not array.dtype.hasobject
         is_variable = array.dtype.kind == "O" and h5py.check_string_dtype(array.dtype) is not None
-        if not (is_fixed or is_variable) or array.shape is None or array.ndim not in (1, 2) or 0 in array.shape:
+        is_column = array.shape is not None and array.ndim in (1, 2) and all(array.shape[1:])
+        if not (is_fixed or is_variable) or not is_column:
             raise self.wrong(name, "text", f"dtype {array.dtype!s:.40} in shape {array.shape!s:.60}")
+        rows = len(array) if is_fixed else _TEXT_BUDGET // self._size
         with _one_line_errors(self._path):
-            return self._read_texts(name, array, len(array) if is_fixed else max(1, _TEXT_BUDGET // self._size))
+            return self._read_texts(name, array, max(1, rows))
 
     def _read_texts(self, name: str, array: "h5py.Dataset", rows: int) -> list[str]:
         """The first column as text, read some rows at a time."""
@@ -168,7 +170,7 @@ class Group:
         letters = 0
         for start in range(0, len(array), rows):
             part = array[start : start + rows]
-            cells = part.reshape(len(part), -1)[:, 0].tolist()
+            cells = (part if part.ndim == 1 else part[:, 0]).tolist()
             letters += sum(map(len, cells))
             if letters > _MAX_EXPANSION * self._size:
                 raise self.wrong(name, "texts in proportion to the file", "the same long text many times")

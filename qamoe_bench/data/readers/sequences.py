@@ -75,7 +75,7 @@ class EntryArrays:
         self.entries = frozenset(group)
 
     def track(self, entries: Sequence[str]) -> Track:
-        """Features [n, D] and intervals of a video, from the entry of it or from those of its parts.
+        """Features [n, D] and intervals of a video, from the entry of it or from those of its parts; n may be 0.
 
         Raises:
             BenchError: An array is missing, has another shape or is not safe to read.
@@ -83,6 +83,7 @@ class EntryArrays:
         parts = [self._track(entry) for entry in entries]
         if len(parts) == 1:
             return parts[0]
+        parts = [part for part in parts if part] or parts[:1]
         widths = {part.values.shape[1] for part in parts}
         if len(widths) > 1:
             raise self._group.wrong(entries[0], "features of one width in all parts of a video", f"{sorted(widths)}")
@@ -94,7 +95,7 @@ class EntryArrays:
         values = self._array(group, "features")
         intervals = group.array("intervals")
         values = values.reshape(-1, 1) if values.ndim == 1 else values
-        if values.ndim != 2 or intervals.shape != (len(values), 2) or 0 in values.shape:
+        if values.ndim != 2 or intervals.shape != (len(values), 2) or not values.shape[1]:
             got = f"shapes {values.shape} and {intervals.shape}"
             raise self._group.wrong(entry, "features [n, D] or [n] and intervals [n, 2]", got)
         return Track.sorted_by_start(values, intervals.astype(np.float64))
@@ -107,10 +108,12 @@ class EntryArrays:
         """
         group = self._group.child(entry)  # the entry may be the array itself
         values = self._array(self._group, entry) if group is None else self._array(group, "features")
+        if not values.size:
+            return np.zeros((0, 1), np.float32)
         if values.ndim < 2:
             is_column = self._is_text or (group is not None and "intervals" in group)
             values = values.reshape(-1, 1) if is_column else values.reshape(1, -1)
-        if values.ndim != 2 or not values.shape[1]:
+        if values.ndim != 2:
             raise self._group.wrong(entry, "features [n, D] or [n]", f"shape {values.shape}")
         return values
 

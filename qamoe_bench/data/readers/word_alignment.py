@@ -75,8 +75,11 @@ class _WordReader:
 
     def _add_video(self, samples: SampleList, video: str) -> None:
         tracks = self._tracks(video)
+        if "labels" not in tracks:  # it has the video, but no segments of it
+            return
         labels = tracks["labels"]
-        reference, words = without_pauses(tracks.get("text"), tracks.get("words"))
+        words = tracks.get("words")
+        reference = _without_pauses(tracks.get("text"), words)
         self._label_columns = max(self._label_columns, labels.values.shape[1])
         aligned, covered = self._aligned(samples, video, tracks, reference)
         width = sum(frames.shape[1] for frames in aligned.values())
@@ -84,6 +87,7 @@ class _WordReader:
         first_words, last_words = reference.overlapping(labels)  # one entry per segment
         # Before the segments are collected: they may overlap, so that a word counts many times.
         samples.reserve(int((last_words - first_words).sum()) * max(1, width), video)
+        texts = _transcripts(samples, video, words, labels)
         for row, (first, last) in enumerate(zip(first_words, last_words, strict=True)):
             if first == last:
                 self._without_words += 1
@@ -91,19 +95,21 @@ class _WordReader:
             frames = {m: x[first:last] for m, x in aligned.items() if covered[m][first:last].any()}
             name = f"{video}[{labels.order[row]}]"
             # Of several columns the first is the sentiment; the others are emotions.
-            samples.add(name, float(labels.values[row, 0]), " ".join(filter(None, words[first:last])), frames)
+            samples.add(name, float(labels.values[row, 0]), texts[row], frames)
 
     def _tracks(self, video: str) -> dict[str, Track]:
-        """The tracks of a video by role; a role is absent if its sequence lacks the video."""
+        """The tracks of a video by role; a role is absent if its sequence lacks the video, or has no rows of it."""
         tracks = {}
         for role, arrays in self._sequences.roles.items():
-            if video in self._entries[role]:
-                tracks[role] = arrays.track(self._entries[role][video])
+            track = arrays.track(self._entries[role][video]) if video in self._entries[role] else None
+            if track:  # neither None nor without rows
+                tracks[role] = track
             else:
                 self._lacking.setdefault(role, []).append(video)
         for role, track in tracks.items():
-            self._seconds[role] += float(track.end.max())
-            self._label_seconds[role] += float(tracks["labels"].end.max())
+            if "labels" in tracks:
+                self._seconds[role] += float(track.end.max())
+                self._label_seconds[role] += float(tracks["labels"].end.max())
         return tracks
 
     def _aligned(
@@ -159,21 +165,27 @@ class _WordReader:
         return notes
 
 
-def without_pauses(vectors: Track | None, words: Track | None) -> tuple[Track, list[str]]:
-    """The track to align to, and each of its words as text.
+def _without_pauses(vectors: Track | None, words: Track | None) -> Track:
+    """The track to align to: word vectors if there are some, otherwise words.
 
-    Args:
-        vectors: Word vectors of a video.
-        words: Its words, of which pauses are dropped if there are as many as vectors.
-
-    Returns:
-        The track, and a text per row; the texts are empty if only word vectors are known, or if they do not correspond
-        to the words one to one.
+    Pauses are dropped from vectors that correspond to the words one to one; others have none, as those of CMU-MOSEI.
     """
-    if words is None or (vectors is not None and len(vectors) != len(words)):
-        reference = vectors if vectors is not None else Track.sorted_by_start(np.zeros((0, 1)), np.zeros((0, 2)))
-        return reference, [""] * len(reference)
+    if words is not None and (vectors is None or len(vectors) == len(words)):
+        return (vectors if vectors is not None else words).rows(_spoken(words))
+    return vectors if vectors is not None else Track.sorted_by_start(np.zeros((0, 1)), np.zeros((0, 2)))
+
+
+def _spoken(words: Track) -> NDArray[np.bool_]:
+    """Which words are no pauses [n]."""
+    return np.array([text != PAUSE for text in words.text()], bool)
+
+
+def _transcripts(samples: SampleList, video: str, words: Track | None, labels: Track) -> list[str]:
+    """The words of each segment as text; empty texts if no words are known."""
+    if words is None:
+        return [""] * len(labels)
+    words = words.rows(_spoken(words))
     texts = words.text()
-    spoken = np.array([text != PAUSE for text in texts], bool)  # (n,)
-    reference = (vectors if vectors is not None else words).rows(spoken)
-    return reference, [text for text in texts if text != PAUSE]
+    first, last = words.overlapping(labels)
+    samples.reserve(int((last - first).sum()), video)
+    return [" ".join(texts[start:stop]) for start, stop in zip(first, last, strict=True)]
