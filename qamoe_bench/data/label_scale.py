@@ -65,10 +65,10 @@ def scale_note(scale: Range) -> str:
     low, high = scale
     middle = (low + high) / 2
     half = (high - low) / 2
+    centred = f" and centred, minus {middle:g}, so that they go from {-half:g} to {half:g}" if middle else ""
     return (
-        f"labels: read on the scale from {low:g} to {high:g} (--label-range) and centred, minus {middle:g}, so that "
-        f"they go from {-half:g} to {half:g}; two-class metrics divide at {middle:g}, MAE is in units of this scale, "
-        f"and {_meaning_of_classes(half)}."
+        f"labels: read on the scale from {low:g} to {high:g} (--label-range){centred}; two-class metrics divide at "
+        f"{middle:g}, MAE is in units of this scale, and {_meaning_of_classes(half)}."
     )
 
 

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.errors import BenchError, unknown_name
@@ -69,7 +71,10 @@ def write_figures(analyses: Iterable[Analysis], choice: Choice, folder: Path) ->
         raise BenchError(f"--output {folder}: cannot be created ({error.strerror}); name a folder") from error
     taken: set[str] = set()  # stems of files
     with styled():
-        for analysis in analyses:
+        for complete in analyses:
+            # A metric without any value, such as ACC7 on a scale of percent, has nothing to draw.
+            defined = [scores for scores in complete.scores if np.isfinite(scores.values).any()]
+            analysis = replace(complete, scores=defined)
             for kind in choice.kinds or FIGURE_KINDS:
                 for width in choice.widths:
                     yield from _write_kind(analysis, kind, width, choice, folder, taken)

@@ -52,9 +52,10 @@ class Dialect:
         """The dialect for labels [N], with metrics undefined whose classes mean nothing on their scale."""
         if have_whole_steps(label):
             return self
-        kept = {name: definition for name, definition in self.definitions.items() if name not in self.whole_steps}
-        lost = dict.fromkeys((name for name in self.definitions if name in self.whole_steps), _UNDEFINED)
-        return replace(self, definitions={**kept, **lost})
+        definitions = {}
+        for name, definition in self.definitions.items():
+            definitions[name] = _UNDEFINED if name in self.whole_steps else definition
+        return replace(self, definitions=definitions)
 
 
 _UNDEFINED = accuracy(above_zero, no_one)

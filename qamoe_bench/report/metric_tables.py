@@ -29,7 +29,8 @@ def level_table(analysis: Analysis, scores: Scores) -> Table:
     for i, row in enumerate(section.rows):
         rows.append((row.name, *map(metric.show, levels[i]), metric.show(means[i])))
     is_first = analysis.rankings[metric.name].is_first()  # (M, L + 1), the last column for the mean
-    has_curve = len(section.levels.numbers) > 2  # two points make no curve, named conditions have no order
+    # Two points make no curve, named conditions have no order, and of an undefined metric there is nothing to draw.
+    has_curve = len(section.levels.numbers) > 2 and bool(np.isfinite(levels).any())
     return fitted(
         Table(
             title=f"{metric.name}{_unit(metric)} ({metric.better} is better): {metric.title}",

@@ -20,6 +20,8 @@ from qamoe_bench.data.label_scale import look_of_classes, scale_note, suggested_
 from qamoe_bench.data.open import as_dataset, open_dataset, read
 from qamoe_bench.data.options import ReadingOptions
 from qamoe_bench.errors import BenchError
+from qamoe_bench.metrics.dialects import DIALECTS, scores
+from qamoe_bench.page.provenance import command
 from qamoe_bench.run.planner import plan
 from qamoe_bench.run.remote import pack_call, store_marker
 from qamoe_bench.run.request import Request
@@ -386,14 +388,31 @@ def test_the_printed_options_read_the_file(
 
 def test_a_run_prints_and_records_the_reading_and_leaves_acc7_undefined(tmp_path: Path, run: Bench) -> None:
     path = write(tmp_path, SCALES[0, 100])
-    words = ("run", "--protocol", "clean", "--model", "mean", "--seeds", 1, "--data", path, "--results", tmp_path / "r")
-    done = run(*words, "--label-range", 0, 100, "--jobs", 1)
+    words = ("run", "--protocol", "random-missing", "--model", "mean", "--seeds", 1, "--data", path, "--jobs", 1)
+    done = run(*words, "--results", tmp_path / "r", "--label-range", 0, 100)
     assert done.code == 0, done.err
     assert f"note: data tiny: {scale_note((0, 100))}" in done.err
     (manifest,) = Store(tmp_path / "r").manifests()
     assert manifest["data"]["notes"] == [scale_note((0, 100))]
     assert manifest["request"]["reading"]["label_range"] == [0, 100]
+    assert "--label-range 0 100" in command(manifest["request"])
+    # Warnings are errors in tests, so nothing computed with the undefined values.
     assert "acc7 is undefined: its classes are whole steps from -3 to 3" in " ".join(done.out.split())
+    assert run("report", "--results", tmp_path / "r", "--format", "html", "--output", tmp_path / "p.html").code == 0
+    assert run("figures", "--results", tmp_path / "r", "--output", tmp_path / "f").code == 0
+    assert {"acc2_non0", "mae"} <= {name for path in (tmp_path / "f").glob("*.png") for name in path.stem.split("-")}
+
+
+def test_metrics_of_whole_steps_are_defined_on_scales_that_have_them() -> None:
+    dialect = DIALECTS["mmsa"]
+    for half in (1.0, 2.0, 3.0):
+        assert dialect.on_scale(np.array([-half, 0, half])) == dialect
+    for half in (0.5, 3.5, 50.0):
+        fitted = dialect.on_scale(np.array([-half, 0, half]))
+        columns = {"prediction": np.zeros(3), "target": np.array([-half, 0, half])}
+        values = scores(fitted, columns)
+        assert [name for name, value in values.items() if np.isnan(value)] == ["acc5", "acc7", "corr"]
+        assert list(values) == list(dialect.definitions)
 
 
 def test_workers_in_other_processes_read_the_file_alike(tmp_path: Path, run: Bench) -> None:
