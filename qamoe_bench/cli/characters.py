@@ -9,7 +9,7 @@ import sys
 import unicodedata
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from qamoe_bench.report.table import Chapter, Table
@@ -31,7 +31,8 @@ def look_alike(character: str) -> str:
         return LOOK_ALIKES[character]
     name = unicodedata.name(character, "").split()
     if name[:1] == ["GREEK"] and len(name) >= 4:  # such as GREEK SMALL LETTER ETA
-        return name[3].capitalize() if name[1] == "CAPITAL" else name[3].lower()
+        letter = name[3].replace("LAMDA", "LAMBDA")  # Unicode's spelling
+        return letter.capitalize() if name[1] == "CAPITAL" else letter.lower()
     # An accented letter is a letter and its accent; ² is a compatible form of 2.
     return unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode() or "?"
 
@@ -53,14 +54,14 @@ def prepare_streams() -> None:
             stream.reconfigure(errors=ERRORS)
 
 
-def shows_everything(stream: TextIO) -> bool:
-    """Whether a stream encodes every character."""
-    return (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "").startswith("utf")
+def shows_everything() -> bool:
+    """Whether standard output encodes every character."""
+    return (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "").startswith("utf")
 
 
 def showable_table(table: "Table") -> "Table":
     """A table as standard output can show it, replaced before the layout, so that columns stay aligned."""
-    if shows_everything(sys.stdout):
+    if shows_everything():
         return table
     return replace(
         table,
@@ -74,7 +75,7 @@ def showable_table(table: "Table") -> "Table":
 
 def showable_chapter(chapter: "Chapter") -> "Chapter":
     """A chapter as standard output can show it."""
-    if shows_everything(sys.stdout):
+    if shows_everything():
         return chapter
     return replace(
         chapter,

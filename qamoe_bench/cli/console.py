@@ -1,6 +1,7 @@
 """Output of commands: results on standard output or in files, everything else on standard error."""
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,7 +55,7 @@ def print_document_or_write(text: str, output: Path | None) -> None:
     Raises:
         BenchError: If the file cannot be written.
     """
-    if output is not None or shows_everything(sys.stdout):
+    if output is not None or shows_everything():
         print_or_write(text, output)
         return
     sys.stdout.flush()
@@ -63,7 +64,13 @@ def print_document_or_write(text: str, output: Path | None) -> None:
 
 def print_json(content: object) -> None:
     """Print JSON; characters that standard output cannot show become escapes, which programs read back."""
-    print(json.dumps(content, indent=2, ensure_ascii=not shows_everything(sys.stdout)))
+    print(showable_json(json.dumps(content, indent=2, ensure_ascii=False)))
+
+
+def showable_json(text: str) -> str:
+    """JSON in ASCII, with escapes, if standard output does not show every character."""
+    # Outside of strings JSON is ASCII, so an escape can stand for any other character.
+    return text if shows_everything() else re.sub(r"[^\x00-\x7f]", lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def print_chapters_as(chapters: "Sequence[Chapter]", format: str, output: Path | None) -> None:
@@ -82,7 +89,7 @@ def print_chapters_as(chapters: "Sequence[Chapter]", format: str, output: Path |
         from qamoe_bench.report.formats.terminal import print_chapters, stdout
 
         print_chapters([showable_chapter(chapter) for chapter in chapters], stdout())
-    elif output is None:
+    elif format == "terminal" and output is None:
         print_or_write(OF_CHAPTERS[format]([showable_chapter(chapter) for chapter in chapters]), None)
     else:
         print_or_write(OF_CHAPTERS[format](chapters), output)

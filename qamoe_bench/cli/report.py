@@ -7,7 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from qamoe_bench.cli.console import name_ignored, print_chapters_as, print_document_or_write
+from qamoe_bench.cli.console import (
+    name_ignored,
+    print_chapters_as,
+    print_document_or_write,
+    print_or_write,
+    showable_json,
+)
 from qamoe_bench.cli.options import DialectName, Metrics, OnlyModels, OnlyProtocols, Results
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.metrics.dialects import find_dialect
@@ -106,7 +112,8 @@ def print_report(
     # An iterator: a large store has more analyses than fit into memory at once.
     sections = analyses(cells, find_dialect(dialect), metrics)
     if format in OF_RECORDS:
-        print_document_or_write(OF_RECORDS[format](sections), output)
+        text = OF_RECORDS[format](sections)
+        print_or_write(showable_json(text) if format == "json" and output is None else text, output)
     else:
         tables = chapters(sections, manifests, against_published=against_published)
         print_chapters_as(tables, format, output)

@@ -83,6 +83,8 @@ def _check_shapes(output: Output, size: int) -> None:
 
 def _remedy(output: object, size: int) -> str:
     """What to return instead of something that is no `Output`."""
+    if output is None:
+        return "end the forward pass with: return Output(prediction)"
     if isinstance(output, Tensor):
         return _advice("prediction", output, size)
     parts: list[tuple[object, object]] = []

@@ -309,11 +309,24 @@ def _exists(path: Path) -> bool:
         raise no_permission("results folder", path.parent) from error
 
 
+def _source(path: Path) -> Path | pa.BufferReader:
+    """What Arrow can read a file from: paths that are no valid text (in locale C, or from old disks) it cannot open."""
+    return path if _is_text(path) else pa.BufferReader(path.read_bytes())
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 @contextmanager
 def _opened(path: Path, **options: Any) -> Iterator[pq.ParquetFile]:
     """A file of predictions; errors while it is read name it."""
     try:
-        with pq.ParquetFile(path, **options) as file:
+        with pq.ParquetFile(_source(path), **options) as file:
             yield file
     except (OSError, pa.ArrowException) as error:
         raise _not_a_cell(path, error) from error
@@ -332,7 +345,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 def _read_header(path: Path) -> FileHeader:
     try:
-        schema = pq.read_schema(path)
+        schema = pq.read_schema(_source(path))
         return FileHeader((schema.metadata or {})[METADATA_KEY].decode(), tuple(schema.names))
     except (OSError, KeyError, ValueError) as error:  # pyarrow's exceptions derive from ValueError
         raise _not_a_cell(path, error) from error

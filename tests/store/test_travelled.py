@@ -98,6 +98,15 @@ def test_what_the_store_writes_is_a_cell_whatever_the_model_is_called(model: str
     assert len(cell.file_name.encode()) <= 143  # the longest name on eCryptfs
 
 
+@pytest.mark.parametrize("name", ["数据 集 (1)", "caf\udce9", "a\u2028b", "it's"])
+def test_a_store_in_a_folder_of_any_name_is_read(name: str, tmp_path: Path) -> None:
+    store = write_store(tmp_path / name, {"late-fusion": noisy(1.0)}, seeds=(1,), run=name)
+    (cell,) = store.cells()
+    assert len(cell.samples) == 60
+    assert len(cell.predictions) == 180
+    assert [manifest["run"] for manifest in store.manifests()] == [name]
+
+
 @pytest.mark.parametrize("change", ["crlf", "mark", "utf-16"])
 def test_a_manifest_that_an_editor_or_git_rewrote_is_read(change: str, store: Store) -> None:
     (path,) = store.runs.glob("*/run.json")
