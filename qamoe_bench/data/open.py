@@ -17,8 +17,9 @@ from qamoe_bench.data.folder.manifest import MANIFEST
 from qamoe_bench.data.known import KNOWN, known_file
 from qamoe_bench.data.memory import too_little_memory
 from qamoe_bench.data.options import DEFAULT_READING, ReadingOptions
-from qamoe_bench.data.readers import csd, shared_folders, utterances
+from qamoe_bench.data.readers import shared_folders, utterances
 from qamoe_bench.data.readers.layouts import in_layout
+from qamoe_bench.data.readers.sdk import csd
 from qamoe_bench.data.source import Source
 from qamoe_bench.data.synthetic.synthetic import synthetic
 from qamoe_bench.data.text.language_model import find_language_model

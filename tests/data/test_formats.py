@@ -13,7 +13,7 @@ from dataformats import FOLDS, FORMATS, csd_video, read_dataset, write_csd, writ
 from tinydata import make_dataset
 
 from qamoe_bench.data.dataset import SPLITS
-from qamoe_bench.data.readers.folds import MOSI
+from qamoe_bench.data.readers.sdk.folds import MOSI
 from qamoe_bench.store.store import Store
 from qamoe_bench.vocabulary import MODALITIES
 

@@ -4,6 +4,5 @@ Every reader has `read`, which returns a `Source`. `layouts.py` chooses among th
 (dicts of arrays by split) and `sample_tuples` (lists of samples); `keys.py` and `splits.py` know the names that the
 field gives to arrays and splits, and `foreign.py` what is no data set. `shared_folders.py` chooses among folders: a
 file per split or per modality (`several_files.py`), a file per utterance (`utterances.py`), and CMU-MultimodalSDK's
-sequences (`csd.py`), with the help of `hdf5.py` (safe HDF5 access), `folds.py` (which video belongs to which split),
-`segments.py` and `word_alignment.py`.
+sequences (`sdk/`).
 """

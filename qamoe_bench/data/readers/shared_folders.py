@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from qamoe_bench.data.readers import csd, several_files, utterances
+from qamoe_bench.data.readers import several_files, utterances
 from qamoe_bench.data.readers.layouts import in_layout
+from qamoe_bench.data.readers.sdk import csd
 from qamoe_bench.data.source import Source
 from qamoe_bench.errors import BenchError
 

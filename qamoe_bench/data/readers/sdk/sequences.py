@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qamoe_bench.data.readers.hdf5 import Group
-from qamoe_bench.data.readers.intervals import Track
+from qamoe_bench.data.readers.sdk.hdf5 import Group
+from qamoe_bench.data.readers.sdk.intervals import Track
 from qamoe_bench.vocabulary import MODALITIES
 
 # Names of parts of videos: the SDK's own after alignment, and those of MultiBench.

@@ -3,7 +3,7 @@
     <file>.csd:   <root>/data/<entry>/...                 also the SDK's deployed folders, such as final_aligned
     mosi.hdf5:    <sequence>/<entry>/...                  as MultiBench stores them
 
-One sequence has the labels, others the words or their vectors, audio and vision; `csd_roles.py` decides which.
+One sequence has the labels, others the words or their vectors, audio and vision; `roles.py` decides which.
 `sequences.py` describes entries, `word_alignment.py` reads whole videos, and `segments.py` segments.
 """
 
@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from qamoe_bench.data.readers.csd_roles import RoleRemedies, role_notes, roles_of
-from qamoe_bench.data.readers.folds import folds_of
-from qamoe_bench.data.readers.hdf5 import Group, opened
-from qamoe_bench.data.readers.segments import are_segments, read_segments, videos_of
-from qamoe_bench.data.readers.sequences import EntryArrays, Sequences, has_text
-from qamoe_bench.data.readers.word_alignment import read_by_words
+from qamoe_bench.data.readers.sdk.folds import folds_of
+from qamoe_bench.data.readers.sdk.hdf5 import Group, opened
+from qamoe_bench.data.readers.sdk.roles import RoleRemedies, role_notes, roles_of
+from qamoe_bench.data.readers.sdk.segments import are_segments, read_segments, videos_of
+from qamoe_bench.data.readers.sdk.sequences import EntryArrays, Sequences, has_text
+from qamoe_bench.data.readers.sdk.word_alignment import read_by_words
 from qamoe_bench.data.source import Source
 from qamoe_bench.errors import BenchError
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qamoe_bench.data.dataset import SPLITS
-from qamoe_bench.data.readers.intervals import Track
 from qamoe_bench.data.readers.samples import SampleList, fill
-from qamoe_bench.data.readers.sequences import Sequences, entries_by_video
+from qamoe_bench.data.readers.sdk.intervals import Track
+from qamoe_bench.data.readers.sdk.sequences import Sequences, entries_by_video
 from qamoe_bench.data.source import RawSplit
 from qamoe_bench.errors import BenchError
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from qamoe_bench.data.dataset import SPLITS
 from qamoe_bench.data.readers.samples import SampleList, fill
-from qamoe_bench.data.readers.sequences import Sequences, part_of_video
-from qamoe_bench.data.readers.word_alignment import PAUSE
+from qamoe_bench.data.readers.sdk.sequences import Sequences, part_of_video
+from qamoe_bench.data.readers.sdk.word_alignment import PAUSE
 from qamoe_bench.data.source import RawSplit
 from qamoe_bench.errors import BenchError
 
