@@ -123,7 +123,7 @@ BAD_CONTENT: dict[str, tuple[Callable[[Content], object], str]] = {
     "no labels": (lambda c: c["test"].pop("regression_labels"), "regression_labels"),
     "NaN label": (spoil("regression_labels", nan_label), "nan in test 'test3'"),
     "lengths disagree": (spoil("text_lengths", lambda n: n[:-1]), "text_lengths"),
-    "length beyond the frames": (spoil("audio_lengths", lambda n: n + 100), "audio_lengths"),
+    "negative length": (spoil("audio_lengths", lambda n: n - 100), "audio_lengths"),
     "empty split": (lambda c: c.update(valid={k: v[:0] for k, v in c["valid"].items()}), "valid"),
     "one sample": (lambda c: c.update(test={k: v[:1] for k, v in c["test"].items()}), "at least 2 samples"),
     "missing split": (lambda c: c.pop("valid"), "valid"),
