@@ -16,6 +16,9 @@ from qamoe_bench.seeding import stream
 
 RESAMPLES = 1000
 
+# Whole numbers below this limit, and so their sums, are exact in single precision.
+_MAX_EXACT = 2**24
+
 
 @lru_cache(maxsize=4)
 def sample_weights(samples: int, resamples: int = RESAMPLES) -> Float[NDArray[np.float64], "R N"]:
@@ -42,17 +45,22 @@ def resampled_terms(
 ) -> Array:
     """A metric of every resample, (R, ...), from the terms of its definition.
 
-    The product is in double precision: the order of summation differs between machines and numbers of threads, and in
-    single precision the difference would be seen in figures. The resamples of one value are contiguous in memory,
-    since most reductions are over resamples.
+    Measured values are summed in double precision: the order of summation differs between machines and numbers of
+    threads, and in single precision the difference would be seen in figures. Counts are exact in both, and single
+    precision takes half of the time. The resamples of one value are contiguous in memory, since most reductions are
+    over resamples.
     """
-    sums = [_sums(term, weights) for term in terms]
+    single = weights.astype(np.float32)
+    exact = weights.shape[1] < _MAX_EXACT
+    sums = [_sums(term, single if exact and term.dtype == np.bool_ else weights) for term in terms]
     values = np.asarray(definition.value(*sums))  # (..., R)
     return np.moveaxis(values, -1, 0)  # (R, ...), a view
 
 
-def _sums(term: NDArray[Any], weights: Float[NDArray[np.float64], "R N"]) -> Float[NDArray[np.float64], "... R"]:
-    """Sums over the samples of every resample."""
-    flat = term.reshape(-1, term.shape[-1]).astype(np.float64)  # (X, N)
-    sums = flat @ weights.T  # (X, R)
+def _sums(
+    term: NDArray[Any], weights: Float[NDArray[np.float32], "R N"] | Float[NDArray[np.float64], "R N"]
+) -> Float[NDArray[np.float64], "... R"]:
+    """Sums over the samples of every resample, in the precision of the weights."""
+    flat = term.reshape(-1, term.shape[-1]).astype(weights.dtype)  # (X, N)
+    sums = (flat @ weights.T).astype(np.float64)  # (X, R)
     return sums.reshape(*term.shape[:-1], len(weights))
