@@ -57,10 +57,8 @@ def resampled_terms(
     return np.moveaxis(values, -1, 0)  # (R, ...), a view
 
 
-def _sums(
-    term: NDArray[Any], weights: Float[NDArray[np.float32], "R N"] | Float[NDArray[np.float64], "R N"]
-) -> Float[NDArray[np.float64], "... R"]:
+def _sums(term: NDArray[Any], weights: Float[NDArray[Any], "R N"]) -> Float[NDArray[np.float64], "... R"]:
     """Sums over the samples of every resample, in the precision of the weights."""
     flat = term.reshape(-1, term.shape[-1]).astype(weights.dtype)  # (X, N)
-    sums = (flat @ weights.T).astype(np.float64)  # (X, R)
+    sums: NDArray[np.float64] = (flat @ weights.T).astype(np.float64)  # (X, R)
     return sums.reshape(*term.shape[:-1], len(weights))
