@@ -45,7 +45,7 @@ def _has_arrays(value: Sequence[object]) -> bool:
 
 
 def _is_by_sample(value: dict[object, object]) -> bool:
-    """Whether all values are dicts with features of a sample, or all are arrays of one sample each."""
+    """Whether the values are dicts of single samples, recognised by the keys of such files."""
     parts = list(value.values())[:5]
     keys = {key for part in parts if isinstance(part, dict) for key in part}
     return bool(keys & {"punchline_features", "context_features", "punchline_sentence", "utterance", "sarcasm"})
