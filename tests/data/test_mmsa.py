@@ -447,7 +447,7 @@ def test_mosi_has_its_published_sizes_when_present() -> None:
     assert data.spec.widths == {"text": 384, "audio": 73}
     assert data.spec.lengths == {"text": 50, "audio": 1}
     assert data.label_range == (-3, 3)
-    assert data.notes == ()
+    assert data.notes == ("Not read: 'annotations', 'classification_labels'.",)
     assert data.splits["train"].ids[0] == "03bSnISJMiM$_$1"
     assert all(x.isfinite().all() for s in data.splits.values() for x in s.features.values())
 
