@@ -1,4 +1,7 @@
-"""The contract that every registered model keeps; models are discovered through their entry points."""
+"""The contract that every registered model keeps, on the CPU and, where this machine has one, on a GPU.
+
+Models are discovered through their entry points.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,14 +23,27 @@ VARIANTS = [f"{ref.name}:{variant}" for ref in model_refs().values() for variant
 every_model = pytest.mark.parametrize("name", model_refs())
 every_variant = pytest.mark.parametrize("name", VARIANTS)
 every_model_and_variant = pytest.mark.parametrize("name", [*model_refs(), *VARIANTS])
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 
-def made(name: str, spec: DataSpec) -> nn.Module:
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Each device of this machine."""
+    return torch.device(request.param)
+
+
+@pytest.fixture
+def batch(batch: TrainingBatch, device: torch.device) -> TrainingBatch:
+    """The common fixture on each device."""
+    return batch.to(device)
+
+
+def made(name: str, spec: DataSpec, device: torch.device) -> nn.Module:
     ref = find_model(name)
-    with seeded("test", name):
+    with seeded("test", name):  # on the CPU, so that the weights are the same on every device
         model = ref.builder()(spec, **ref.settings)
     assert isinstance(model, nn.Module)
-    return model.eval()
+    return model.to(device).eval()
 
 
 def with_parameters(model: nn.Module) -> nn.Module:
@@ -48,8 +64,8 @@ def outputs(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
 
 
 @every_model
-def test_shapes_and_ranges(name: str, tiny: Dataset, batch: TrainingBatch) -> None:
-    actual = outputs(made(name, tiny.spec), batch)
+def test_shapes_and_ranges(name: str, tiny: Dataset, batch: TrainingBatch, device: torch.device) -> None:
+    actual = outputs(made(name, tiny.spec, device), batch)
     assert all(t.shape == (20,) and t.isfinite().all() for t in actual.values())
     assert (actual.get("variance", torch.ones(1)) > 0).all()
     assert all(((t >= 0) & (t <= 1)).all() for n, t in actual.items() if n.startswith("quality_"))
@@ -57,40 +73,44 @@ def test_shapes_and_ranges(name: str, tiny: Dataset, batch: TrainingBatch) -> No
 
 @every_model
 @pytest.mark.parametrize("modalities", [("text",), ("audio", "vision"), ("text", "audio"), ("text", "audio", "vision")])
-def test_any_subset_of_modalities_in_the_data(name: str, modalities: tuple[str, ...]) -> None:
+def test_any_subset_of_modalities_in_the_data(name: str, modalities: tuple[str, ...], device: torch.device) -> None:
     data = make_dataset(modalities)
-    assert outputs(made(name, data.spec), data.splits["test"].batch())["prediction"].isfinite().all()
+    assert outputs(made(name, data.spec, device), data.splits["test"].batch().to(device))["prediction"].isfinite().all()
 
 
 @every_model
 @pytest.mark.parametrize("lost", [("text",), ("audio", "vision"), ("text", "audio", "vision")])
-def test_finite_with_modalities_missing(name: str, lost: tuple[str, ...], tiny: Dataset, batch: TrainingBatch) -> None:
-    assert all(t.isfinite().all() for t in outputs(made(name, tiny.spec), zeroed(batch, *lost)).values())
+def test_finite_with_modalities_missing(
+    name: str, lost: tuple[str, ...], tiny: Dataset, batch: TrainingBatch, device: torch.device
+) -> None:
+    assert all(t.isfinite().all() for t in outputs(made(name, tiny.spec, device), zeroed(batch, *lost)).values())
 
 
 @every_model
 @pytest.mark.parametrize("modality", ["text", "audio", "vision"])
 def test_finite_with_every_frame_of_a_modality_corrupted(
-    name: str, modality: str, tiny: Dataset, batch: TrainingBatch
+    name: str, modality: str, tiny: Dataset, batch: TrainingBatch, device: torch.device
 ) -> None:
     noise = 100 * torch.randn_like(batch.features[modality]) * batch.mask(modality)[..., None]
     noisy = replace(batch, features={**batch.features, modality: batch.features[modality] + noise})
-    assert all(t.isfinite().all() for t in outputs(made(name, tiny.spec), noisy).values())
+    assert all(t.isfinite().all() for t in outputs(made(name, tiny.spec, device), noisy).values())
 
 
 @every_model
-def test_bfloat16_autocast_stays_near(name: str, tiny: Dataset, batch: TrainingBatch) -> None:
-    model = made(name, tiny.spec)
-    with torch.autocast("cpu", torch.bfloat16):
+def test_bfloat16_autocast_stays_near(name: str, tiny: Dataset, batch: TrainingBatch, device: torch.device) -> None:
+    model = made(name, tiny.spec, device)
+    with torch.autocast(device.type, torch.bfloat16):
         low = outputs(model, batch)
     for key, value in outputs(model, batch).items():  # bfloat16 keeps 8 bits, so one part in 256 per operation
         torch.testing.assert_close(low[key].float(), value, rtol=0.05, atol=0.05)
 
 
 @every_model
-def test_finite_when_the_data_itself_lacks_a_modality(name: str, tiny: Dataset, batch: TrainingBatch) -> None:
+def test_finite_when_the_data_itself_lacks_a_modality(
+    name: str, tiny: Dataset, batch: TrainingBatch, device: torch.device
+) -> None:
     bare = replace(zeroed(batch, "audio"), lengths={**batch.lengths, "audio": torch.zeros_like(batch.lengths["audio"])})
-    assert all(t.isfinite().all() for t in outputs(made(name, tiny.spec), bare).values())
+    assert all(t.isfinite().all() for t in outputs(made(name, tiny.spec, device), bare).values())
 
 
 def reach_every_parameter(model: nn.Module, batch: TrainingBatch) -> None:
@@ -104,21 +124,22 @@ def reach_every_parameter(model: nn.Module, batch: TrainingBatch) -> None:
 
 
 @every_model
-def test_gradients_reach_every_parameter(name: str, tiny: Dataset, batch: TrainingBatch) -> None:
+def test_gradients_reach_every_parameter(name: str, tiny: Dataset, batch: TrainingBatch, device: torch.device) -> None:
     with seeded("gradients", name):
-        reach_every_parameter(with_parameters(made(name, tiny.spec)).train(), batch)
+        reach_every_parameter(with_parameters(made(name, tiny.spec, device)).train(), batch)
 
 
 @every_model
-def test_overfits_eight_samples(name: str, tiny: Dataset, batch: TrainingBatch) -> None:
-    model, few = with_parameters(made(name, tiny.spec)), batch.rows(slice(8))
+def test_overfits_eight_samples(name: str, tiny: Dataset, batch: TrainingBatch, device: torch.device) -> None:
+    model, few = with_parameters(made(name, tiny.spec, device)), batch.rows(slice(8))
     optimiser = torch.optim.Adam(model.parameters(), 1e-3)
     enough = 0.25 * (few.target - few.target.mean()).abs().mean().item()
     for step in range(600):
         if step % 20 == 0 and error_of(model, few) < enough:
             return
         optimiser.zero_grad()
-        loss_of(model, model(few), few).backward()  # type: ignore[no-untyped-call]
+        with torch.backends.cudnn.flags(enabled=False):  # whose recurrences have no gradients in evaluation mode
+            loss_of(model, model(few), few).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
     assert error_of(model, few) < enough
@@ -130,33 +151,39 @@ def error_of(model: nn.Module, batch: TrainingBatch) -> float:
 
 
 @every_model
-def test_padding_has_no_influence(name: str, tiny: Dataset, batch: TrainingBatch) -> None:
-    model = made(name, tiny.spec)
+def test_padding_has_no_influence(name: str, tiny: Dataset, batch: TrainingBatch, device: torch.device) -> None:
+    model = made(name, tiny.spec, device)
     poisoned = {m: torch.where(batch.mask(m)[..., None], x, 77.0) for m, x in batch.features.items()}
     for key, value in outputs(model, batch).items():
         torch.testing.assert_close(outputs(model, replace(batch, features=poisoned))[key], value)
 
 
 @every_model
-def test_permuting_the_batch_permutes_the_output(name: str, tiny: Dataset, batch: TrainingBatch) -> None:
-    model, order = made(name, tiny.spec), torch.randperm(20)
+def test_permuting_the_batch_permutes_the_output(
+    name: str, tiny: Dataset, batch: TrainingBatch, device: torch.device
+) -> None:
+    model, order = made(name, tiny.spec, device), torch.randperm(20)
     for key, value in outputs(model, batch).items():
         torch.testing.assert_close(outputs(model, batch.rows(order))[key], value[order])
 
 
 @every_model
-def test_evaluation_is_deterministic_and_blind_to_labels(name: str, tiny: Dataset, batch: TrainingBatch) -> None:
-    model = made(name, tiny.spec)
+def test_evaluation_is_deterministic_and_blind_to_labels(
+    name: str, tiny: Dataset, batch: TrainingBatch, device: torch.device
+) -> None:
+    model = made(name, tiny.spec, device)
     blind = outputs(model, Batch(batch.features, batch.lengths))
     for key, value in outputs(model, batch).items():
         assert torch.equal(blind[key], value)
 
 
 @every_model
-def test_saved_and_loaded_weights_give_the_same_output(name: str, tiny: Dataset, batch: TrainingBatch) -> None:
-    model = made(name, tiny.spec)
+def test_saved_and_loaded_weights_give_the_same_output(
+    name: str, tiny: Dataset, batch: TrainingBatch, device: torch.device
+) -> None:
+    model = made(name, tiny.spec, device)
     with seeded("another"):
-        twin = find_model(name).builder()(tiny.spec).eval()
+        twin = find_model(name).builder()(tiny.spec).to(device).eval()
     twin.load_state_dict(model.state_dict())
     for key, value in outputs(model, batch).items():
         assert torch.equal(outputs(twin, batch)[key], value)
@@ -186,16 +213,19 @@ def test_every_file_with_a_builder_is_a_registered_model() -> None:
 
 
 @every_variant
-def test_in_every_variant_gradients_reach_every_parameter(name: str, tiny: Dataset, batch: TrainingBatch) -> None:
-    ref = find_model(name)
-    with seeded("test", name):
-        model = ref.builder()(tiny.spec, **ref.settings).train()
+def test_in_every_variant_gradients_reach_every_parameter(
+    name: str, tiny: Dataset, batch: TrainingBatch, device: torch.device
+) -> None:
+    model = made(name, tiny.spec, device).train()
+    with seeded("gradients", name):
         reach_every_parameter(model, batch)
 
 
 @every_model_and_variant
-def test_with_its_own_quality_a_model_predicts_as_without(name: str, tiny: Dataset, batch: TrainingBatch) -> None:
-    model, some_lost = made(name, tiny.spec), zeroed(batch, "audio")
+def test_with_its_own_quality_a_model_predicts_as_without(
+    name: str, tiny: Dataset, batch: TrainingBatch, device: torch.device
+) -> None:
+    model, some_lost = made(name, tiny.spec, device), zeroed(batch, "audio")
     with torch.no_grad():
         own = model(some_lost)
         if not own.quality:
