@@ -31,9 +31,12 @@ def seeded(*words: object) -> Iterator[None]:
     """Seed torch's global generators (initialisation, dropout) from the words, and restore their state afterwards."""
     import torch  # imported here because the rest of this module is used where torch is not installed
 
-    with torch.random.fork_rng():
+    # Generators of GPUs are touched only where CUDA is in use already. Otherwise a computation on the CPU would start
+    # CUDA on every GPU, which takes seconds and hundreds of megabytes on each.
+    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
+    with torch.random.fork_rng(gpus):
         # Not torch.manual_seed: without CUDA it keeps a stack trace of every call, which costs more than a small model.
         torch.default_generator.manual_seed(torch_seed(*words))
-        if torch.cuda.is_available():
+        if gpus:
             torch.cuda.manual_seed_all(torch_seed(*words))
         yield
