@@ -21,6 +21,7 @@ from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.protocol.spec import Protocol
 from qamoe_bench.provenance.environment import utc_now
 from qamoe_bench.registry import find_model
+from qamoe_bench.run.arithmetic import reproducible
 from qamoe_bench.run.planner import check_modalities, check_tokens, find_device
 from qamoe_bench.run.presets import find_preset
 from qamoe_bench.store.cell import GIVEN, Cell, CellFacts
@@ -120,7 +121,8 @@ def evaluate(
 
 
 def _evaluate_seed(model: nn.Module, data: Dataset, protocol: Protocol, cell: Cell, device: torch.device) -> MemoryCell:
-    sweep = sweep_model(model, TestSet(data, cell.seed, device), protocol)
+    with reproducible(device):
+        sweep = sweep_model(model, TestSet(data, cell.seed, device), protocol)
     facts = CellFacts(
         conditions=tuple({"name": c.name, "levels": dict(c.levels)} for c in protocol.conditions),
         parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),

@@ -28,6 +28,7 @@ from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.progress import Advance
 from qamoe_bench.protocol.spec import Condition, Protocol
 from qamoe_bench.provenance.environment import peak_memory_mib, utc_now
+from qamoe_bench.run.arithmetic import reproducible
 from qamoe_bench.run.first_batch import try_first_batch
 from qamoe_bench.run.pending import pending_cells
 from qamoe_bench.run.plan import Job
@@ -60,7 +61,8 @@ def run_job(job: Job, store: Store, run_id: str, advance: Advance) -> Outcome:
     Raises:
         BenchError: for errors that stop other jobs as well, such as a full disk.
     """
-    with _job_lock, _one_thread():  # the lock first, because the thread count is global
+    # The lock first, because what the other contexts set is global.
+    with _job_lock, _one_thread(), reproducible(torch.device(job.device)):
         weights = _JobWeights(job, store, run_id, advance)
         evaluated = 0
         failures = []
