@@ -11,8 +11,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 Dispatch = Literal["auto", "dense", "sparse"]
-SPARSE_FROM = 128
-"""Number of tokens from which `auto` is sparse. Below it, many small products cost more than one large product."""
+SPARSE_FROM = {"cpu": 128, "cuda": 32768}
+"""Number of tokens from which `auto` is sparse, by kind of device. Below it, many small products cost more than one
+large product; on a GPU each of them costs its launch, and routing waits for the GPU. See `docs/gpu.md`."""
 
 
 class GLUExperts(nn.Module):
@@ -34,7 +35,9 @@ class GLUExperts(nn.Module):
 
     def forward(self, x: Float[Tensor, "B W"], gate: Float[Tensor, "B E"]) -> Float[Tensor, "B W"]:
         """Σ_k g_k E_k(x) for every token."""
-        sparse = self.dispatch == "sparse" or (self.dispatch == "auto" and len(x) >= SPARSE_FROM)
+        # Other accelerators launch their kernels as CUDA does.
+        enough = len(x) >= SPARSE_FROM.get(x.device.type, SPARSE_FROM["cuda"])
+        sparse = self.dispatch == "sparse" or (self.dispatch == "auto" and enough)
         return self.mixture_of_routed(x, gate) if sparse else self.mixture_of_all(x, gate)
 
     def outputs(self, x: Float[Tensor, "B W"]) -> Float[Tensor, "E B W"]:

@@ -1,10 +1,11 @@
 """Shared layers against plain transcriptions of their formulas, and their blindness to padding."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch
@@ -88,6 +89,28 @@ def test_a_value_of_the_wrong_type_is_refused(value: object, words: str) -> None
 def test_a_value_that_is_not_among_the_choices_is_refused() -> None:
     with pytest.raises(BenchError, match="QAMoEConfig.loss: expected one of nll, nll"):
         configure(QAMoEConfig, {"loss": "mse"})
+
+
+@pytest.mark.parametrize(
+    ("tokens", "device", "sparse"), [(127, "cpu", False), (128, "cpu", True), (4096, "meta", False)]
+)
+def test_experts_are_dispatched_sparsely_from_a_number_of_tokens_that_depends_on_the_device(
+    tokens: int, device: str, sparse: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[str] = []
+
+    def note(name: str) -> Callable[[GLUExperts, Tensor, Tensor], Tensor]:
+        def mixture(_: GLUExperts, x: Tensor, gate: Tensor) -> Tensor:
+            used.append(name)
+            return x
+
+        return mixture
+
+    for name in ("mixture_of_routed", "mixture_of_all"):
+        monkeypatch.setattr(GLUExperts, name, note(name))
+    with torch.device(device):  # `meta` computes nothing; it stands for every device but the CPU
+        GLUExperts(experts=2, width=3, hidden=4)(torch.zeros(tokens, 3), torch.zeros(tokens, 2))
+    assert used == ["mixture_of_routed" if sparse else "mixture_of_all"]
 
 
 @pytest.mark.parametrize("k", [1, 3, 8])
