@@ -70,7 +70,7 @@ def peak(setup: Setup) -> Iterator[Row]:
     source = torch.randn(rows, rows, 4, device=setup.device)
     target = torch.empty_like(source)
     seconds = timed(lambda: target.copy_(source), setup)
-    yield {"precision": "copy, GB/s read and written", "TFLOP/s": 2 * source.nbytes / seconds / 1e9}
+    yield {"precision": "copy", "GB/s read and written": 2 * source.nbytes / seconds / 1e9}
 
 
 def _peak(setup: Setup, precision: str) -> float:
