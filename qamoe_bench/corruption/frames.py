@@ -27,7 +27,7 @@ PLACE = Purpose("place", "sample")
 DONOR = Purpose("donor", "frame")
 
 
-def frame_missing(state: Corrupted, step: Step, draws: Draws, _: Reference) -> Corrupted:
+def frame_missing(state: Corrupted, step: Step, draws: Draws, reference: Reference) -> Corrupted:
     """A frame is erased when its uniform draw is below the rate."""
     purpose = SHARED_FRAME if step.options["shared_draws"] else FRAME
     erased = {}
@@ -35,9 +35,15 @@ def frame_missing(state: Corrupted, step: Step, draws: Draws, _: Reference) -> C
         draw = draws(purpose, m)  # (B, T)
         # Draws of padding are 0 and below every rate, so the mask is needed.
         erased[m] = (draw < per_sample(level, draw)[:, None]) & state.batch.mask(m)
-        if step.options["keep_ends"] and m == "text":
+        if m == "text" and spares_ends(step, reference):
             erased[m] &= inner(state.batch, m)
     return erase_frames(state, erased)
+
+
+def spares_ends(step: Step, reference: Reference) -> bool:
+    """Whether the first and last frame of text stay: with `true` where the data are known to have [CLS] and [SEP]."""
+    keep_ends = step.options["keep_ends"]
+    return keep_ends == "always" or (keep_ends is True and reference.text_has_ends)
 
 
 def block_missing(state: Corrupted, step: Step, draws: Draws, _: Reference) -> Corrupted:

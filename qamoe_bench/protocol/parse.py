@@ -29,7 +29,7 @@ from typing import Any
 
 from qamoe_bench.documents import parse_toml, read_toml
 from qamoe_bench.errors import BenchError, unknown_name
-from qamoe_bench.protocol.kinds import CORRUPTION_KINDS, CorruptionKind
+from qamoe_bench.protocol.kinds import CORRUPTION_KINDS, CorruptionKind, Option, as_toml
 from qamoe_bench.protocol.spec import SCHEMA, Protocol
 from qamoe_bench.vocabulary import MODALITIES
 
@@ -201,11 +201,17 @@ def _corruption(where: str, table: Mapping[str, Any], variables: Variables) -> d
         raise BenchError(f"{where}: {unknown_name('kind', str(table.get('kind')), CORRUPTION_KINDS)}")
     _check_keys(where, table, {"kind", "modalities", kind.parameter, *kind.options})
     # Defaults are written out, so that stating one does not change the digest.
-    options = {name: table.get(name, default) for name, default in kind.options.items()}
+    options = {name: table.get(name, default) for name, default in kind.defaults.items()}
     for name, value in options.items():
-        if not isinstance(value, bool):
-            raise BenchError(f"{where}: expected true or false in {name!r}, got {value!r}; correct it")
+        _check_option(where, name, value, kind.options[name])
     return {"kind": table["kind"], "levels": _levels(where, kind, table, variables), "options": options}
+
+
+def _check_option(where: str, name: str, value: object, choices: Sequence[Option]) -> None:
+    # The type counts: 1 == True in Python.
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
+        *most, last = (as_toml(choice) for choice in choices)
+        raise BenchError(f"{where}: expected {', '.join(most)} or {last} in {name!r}, got {value!r}; correct it")
 
 
 def _levels(where: str, kind: CorruptionKind, table: Mapping[str, Any], variables: Variables) -> dict[str, str | float]:

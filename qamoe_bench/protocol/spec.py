@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qamoe_bench.protocol.kinds import Option
+
 SCHEMA = 1  # of protocol files; part of every digest
 
 Level = float | NDArray[np.float32]
@@ -34,7 +36,7 @@ class Step:
 
     kind: str
     levels: Mapping[str, Level]
-    options: Mapping[str, bool]
+    options: Mapping[str, Option]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from qamoe_bench.corruption import draws as draws_module
 from qamoe_bench.corruption.apply import APPLY, apply_condition
 from qamoe_bench.corruption.draws import CommonDraws, Draws, FreshDraws
 from qamoe_bench.corruption.state import Corrupted
-from qamoe_bench.protocol.kinds import CORRUPTION_KINDS, CorruptionKind
+from qamoe_bench.protocol.kinds import CORRUPTION_KINDS, CorruptionKind, Option
 from qamoe_bench.protocol.spec import Condition, Level, Step
 from qamoe_bench.vocabulary import MODALITIES
 
@@ -81,8 +82,8 @@ MANY_IDS = tuple(f"many{i}" for i in range(MANY))
 EQUAL_REFERENCE = make_reference(EQUAL_WIDTHS)
 
 
-def step_of(kind: str, level: Level, **options: bool) -> Step:
-    return Step(kind, dict.fromkeys(MODALITIES, level), {**CORRUPTION_KINDS[kind].options, **options})
+def step_of(kind: str, level: Level, **options: Any) -> Step:
+    return Step(kind, dict.fromkeys(MODALITIES, level), {**CORRUPTION_KINDS[kind].defaults, **options})
 
 
 def run(batch: Batch, draws: Draws, *steps: Step, reference: Reference = REFERENCE) -> Corrupted:
@@ -94,7 +95,7 @@ def common(seed: int, draw: int = 0) -> CommonDraws:
     return CommonDraws(seed, IDS, BATCH, draw)
 
 
-def at(kind: str, level: Level, seed: int = 1, **options: bool) -> Corrupted:
+def at(kind: str, level: Level, seed: int = 1, **options: Any) -> Corrupted:
     return run(BATCH, common(seed).rows(slice(None)), step_of(kind, level, **options))
 
 
@@ -104,7 +105,7 @@ def many(seed: int, draw: int = 0) -> CommonDraws:
 
 
 @functools.cache
-def at_many(kind: str, level: float, seed: int = 1, draw: int = 0, **options: bool) -> Corrupted:
+def at_many(kind: str, level: float, seed: int = 1, draw: int = 0, **options: Any) -> Corrupted:
     step = step_of(kind, level, **options)
     return run(SAME_CONTENT, many(seed, draw).rows(slice(None)), step, reference=EQUAL_REFERENCE)
 
@@ -122,8 +123,9 @@ def middle(kind: str) -> float:
     return 0.4 if CORRUPTION_KINDS[kind].allowed else min(CORRUPTION_KINDS[kind].highest, 1) / 2
 
 
-def options_of(kind: str) -> st.SearchStrategy[dict[str, bool]]:
-    return st.fixed_dictionaries(dict.fromkeys(CORRUPTION_KINDS[kind].options, st.booleans()))
+def options_of(kind: str) -> st.SearchStrategy[dict[str, Option]]:
+    choices = CORRUPTION_KINDS[kind].options
+    return st.fixed_dictionaries({name: st.sampled_from(values) for name, values in choices.items()})
 
 
 def assert_same(first: Corrupted, second: Corrupted, frames: Mapping[str, int] | None = None) -> None:

@@ -89,6 +89,8 @@ MISTAKES = [
     ('rate = "eta"', 'rate = "eta"\nmodalities = ["txt"]', "unknown modality 'txt'.*did you mean 'text'"),
     ('rate = "eta"', 'rate = {text = "eta"}\nmodalities = ["text"]', "remove 'modalities'"),
     ('rate = "eta"', 'rate = "eta"\nkeep_one = 1', "expected true or false in 'keep_one'"),
+    ('"modality-missing"', '"frame-missing"\nkeep_ends = "alway"', "expected false, true or \"always\" in 'keep_ends'"),
+    ('"modality-missing"', '"frame-missing"\nshared_draws = "always"', "expected false or true in 'shared_draws'"),
     ("[axes]", "[axes", "not valid TOML"),
     ("[axes]", '[[corruption]]\nkind = "modality-missing"\nrate = 0.1\n[axes]', "would share their draws"),
 ]

@@ -10,7 +10,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_UP, Decimal
 
 import numpy as np
@@ -76,6 +76,7 @@ class Training:
     """Frames of the training split, sample after sample, and their mean and standard deviation per dimension."""
 
     frames: dict[str, list[Array]]
+    text_has_ends: bool = False
     mean: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     std: dict[str, NDArray[np.float64]] = field(default_factory=dict)  # σ_ref
 
@@ -144,21 +145,22 @@ def mixed(sample: Sample, point: Point, training: Training) -> None:
     random_missing(sample, point, training)
 
 
-def frame_missing(sample: Sample, point: Point, _: Training) -> None:
+def frame_missing(sample: Sample, point: Point, training: Training) -> None:
     for m in MODALITIES:
-        drop_but_ends(sample, m, sample.uniforms(m, "frame-missing/frame"), point["eta"])
+        drop_but_ends(sample, m, sample.uniforms(m, "frame-missing/frame"), point["eta"], training)
 
 
-def lnln_missing(sample: Sample, point: Point, _: Training) -> None:
+def lnln_missing(sample: Sample, point: Point, training: Training) -> None:
     """The random numbers start anew for each modality, so they depend on its length only."""
     for m in MODALITIES:
-        drop_but_ends(sample, m, sample.uniforms(m, "frame-missing/frame", whose=len(sample.frames[m])), point["eta"])
+        uniforms = sample.uniforms(m, "frame-missing/frame", whose=len(sample.frames[m]))
+        drop_but_ends(sample, m, uniforms, point["eta"], training)
 
 
-def drop_but_ends(sample: Sample, modality: str, uniforms: list[float], rate: float) -> None:
+def drop_but_ends(sample: Sample, modality: str, uniforms: list[float], rate: float, training: Training) -> None:
     last = len(uniforms) - 1
     for position, uniform in enumerate(uniforms):
-        if modality == "text" and position in (0, last):  # [CLS] and [SEP]
+        if modality == "text" and position in (0, last) and training.text_has_ends:  # [CLS] and [SEP]
             continue
         if uniform < rate:
             sample.lose_frame(modality, position)
@@ -312,8 +314,9 @@ def dataset() -> Dataset:
 
 
 @functools.cache
-def training() -> Training:
-    return Training({m: [f for s in samples_of(dataset().splits["train"]) for f in s.frames[m]] for m in MODALITIES})
+def training(*, ends: bool = False) -> Training:
+    samples = samples_of(dataset().splits["train"])
+    return Training({m: [f for s in samples for f in s.frames[m]] for m in MODALITIES}, ends)
 
 
 def samples_of(split: Split) -> list[Sample]:
@@ -338,10 +341,12 @@ def incomplete_split(samples: int, *, lacking: bool) -> Split:
     return Split(split.ids, split.target, features, lengths)
 
 
-def corrupted_by_package(split: Split, condition: Condition) -> Corrupted:
+def corrupted_by_package(split: Split, condition: Condition, *, ends: bool = False) -> Corrupted:
+    """With `ends`, as if token ids showed that text begins with [CLS] and ends with [SEP]."""
     clean = split.batch()
     draws = CommonDraws(SEED, split.ids, clean, DRAW)
-    return apply_condition(clean, condition, draws.rows(slice(None)), dataset().reference)
+    reference = replace(dataset().reference, text_has_ends=ends)
+    return apply_condition(clean, condition, draws.rows(slice(None)), reference)
 
 
 def point_of(protocol: str, condition: Condition) -> Point:
@@ -352,14 +357,15 @@ def test_every_protocol_of_the_package_is_transcribed_here() -> None:
     assert {*TRANSCRIPTIONS, "clean"} == set(protocol_names())
 
 
+@pytest.mark.parametrize("ends", [False, True])
 @pytest.mark.parametrize("protocol", TRANSCRIPTIONS)
-def test_samples_are_those_of_the_transcription_when_the_random_numbers_are_the_same(protocol: str) -> None:
+def test_samples_are_those_of_the_transcription_when_the_random_numbers_are_the_same(protocol: str, ends: bool) -> None:
     # The kinds that decide for all modalities together take no notice of what a sample lacks.
     split = incomplete_split(36, lacking=protocol not in JOINT)
     for condition in load_protocol(protocol).conditions:
-        result = corrupted_by_package(split, condition)
+        result = corrupted_by_package(split, condition, ends=ends)
         for i, sample in enumerate(samples_of(split)):
-            TRANSCRIPTIONS[protocol](sample, point_of(protocol, condition), training())
+            TRANSCRIPTIONS[protocol](sample, point_of(protocol, condition), training(ends=ends))
             for m in MODALITIES:
                 compare(result, i, m, sample, f"{protocol} at {condition.name}: {m} of sample {i}")
 
