@@ -159,8 +159,8 @@ CORRUPTION_KINDS: Mapping[str, CorruptionKind] = {
     "frame-missing": CorruptionKind(
         "rate",
         "each valid frame becomes zero with this probability, independently; keep_ends spares the first and last valid "
-        'frame of text: true where they are known to be [CLS] and [SEP], "always" in any data; shared_draws lets '
-        "modalities of equal length lose the same frames",
+        'frame of text: true where they are known to be [CLS] and [SEP], "always" in any data; shared_draws gives '
+        "modalities that the data pad to equal widths the same random numbers",
         effects=ERASES,
         highest=1,
         options={"keep_ends": KEEP_ENDS, "shared_draws": OFF},

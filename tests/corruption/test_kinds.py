@@ -325,18 +325,21 @@ def test_modalities_are_independent_given_the_seed(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [k for k in CORRUPTION_KINDS if "shared_draws" in CORRUPTION_KINDS[k].options])
-def test_shared_draws_lose_the_same_frames_where_lengths_are_equal_and_only_there(kind: str) -> None:
+def test_shared_draws_lose_the_same_frames_where_widths_are_equal_and_only_there(kind: str) -> None:
     result = at_many(kind, 0.5, shared_draws=True)
     assert torch.equal(result.erased["text"], result.erased["audio"])
     assert torch.equal(result.erased["text"], result.erased["vision"])
-    shorter = SAME_CONTENT.features["audio"].clone()
-    shorter[:, 4] = 0
+    # Audio is shorter in the same width, vision as long in another width.
+    audio = SAME_CONTENT.features["audio"].clone()
+    audio[:, 4] = 0
+    vision = torch.nn.functional.pad(SAME_CONTENT.features["vision"], (0, 0, 0, 1))
     lengths = {**SAME_CONTENT.lengths, "audio": torch.full((MANY,), 4)}
-    apart = Batch({**SAME_CONTENT.features, "audio": shorter}, lengths)
+    apart = Batch({**SAME_CONTENT.features, "audio": audio, "vision": vision}, lengths)
     draws = CommonDraws(1, MANY_IDS, apart).rows(slice(None))
     other = run(apart, draws, step_of(kind, 0.5, shared_draws=True), reference=EQUAL_REFERENCE)
     assert torch.equal(other.erased["text"], result.erased["text"])
-    agreement = (other.erased["text"][:, :4] == other.erased["audio"][:, :4]).float().mean()
+    assert torch.equal(other.erased["text"][:, :4], other.erased["audio"][:, :4])
+    agreement = (other.erased["text"] == other.erased["vision"][:, :5]).float().mean()
     assert float(agreement) == pytest.approx(0.5, abs=0.04)  # 5 standard errors
 
 

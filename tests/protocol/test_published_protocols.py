@@ -6,10 +6,11 @@ frequencies of the seven patterns of present modalities are compared.
 """
 
 import functools
+import itertools
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -43,6 +44,7 @@ class Sample:
 
     name: str
     frames: dict[str, list[Array]]
+    widths: Mapping[str, int]  # to which the split pads its frames
     gone: dict[str, list[bool]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -151,9 +153,11 @@ def frame_missing(sample: Sample, point: Point, training: Training) -> None:
 
 
 def lnln_missing(sample: Sample, point: Point, training: Training) -> None:
-    """The random numbers start anew for each modality, so they depend on its length only."""
+    """The random numbers start again for each modality, so they depend on its padded width only."""
+    first_of_width: dict[int, str] = {}
     for m in MODALITIES:
-        uniforms = sample.uniforms(m, "frame-missing/frame", whose=len(sample.frames[m]))
+        owner = first_of_width.setdefault(sample.widths[m], m)
+        uniforms = sample.uniforms(m, "frame-missing/frame", whose=owner)
         drop_but_ends(sample, m, uniforms, point["eta"], training)
 
 
@@ -323,7 +327,8 @@ def samples_of(split: Split) -> list[Sample]:
     result = []
     for i, name in enumerate(split.ids):
         valid = {m: split.features[m][i, : int(split.lengths[m][i])].numpy() for m in MODALITIES}
-        result.append(Sample(name, {m: [np.array(frame) for frame in frames] for m, frames in valid.items()}))
+        frames = {m: [np.array(frame) for frame in of_modality] for m, of_modality in valid.items()}
+        result.append(Sample(name, frames, {m: x.shape[1] for m, x in split.features.items()}))
     return result
 
 
@@ -436,6 +441,56 @@ def test_scalar_noise_is_standard_normal_in_msa_robustness() -> None:
     before, after = split.features["audio"][:, 0, 0], result[:, 0, 0]
     factors = (after / before)[after != before]
     assert stats.kstest(factors.numpy(), "norm").pvalue > 0.01
+
+
+# --- LNLN's masks: which modalities share their draws ---
+
+
+def lnln_original(widths: Sequence[int], lengths: NDArray[np.int64], rate: float) -> list[NDArray[np.bool_]]:
+    """Per modality True where a frame is lost [N, T]: one matrix of numbers for a split, from one seed for all."""
+    lost = []
+    for width, valid in zip(widths, lengths, strict=True):
+        np.random.seed(1111)  # noqa: NPY002  # as the original does
+        numbers = np.random.uniform(size=(len(valid), width))  # noqa: NPY002
+        input_mask = np.arange(width) < valid[:, None]
+        lost.append(input_mask & ~(numbers > rate))
+    return lost
+
+
+def share_alike(first: NDArray[np.bool_], second: NDArray[np.bool_], both: NDArray[np.bool_]) -> float:
+    """Share of positions, valid in both modalities, that are lost in both or in none."""
+    width = both.shape[1]
+    return float((first[:, :width] == second[:, :width])[both].mean())
+
+
+@pytest.mark.parametrize(
+    ("file", "widths", "sharing"),
+    [
+        ("MOSI", (50, 375, 500), set()),
+        ("SIMS", (39, 400, 55), set()),
+        ("MOSEI", (50, 500, 500), {("audio", "vision")}),
+        ("aligned", (50, 50, 50), set(itertools.combinations(MODALITIES, 2))),
+    ],
+)
+def test_modalities_share_draws_in_lnln_missing_exactly_where_they_do_in_its_code(
+    file: str, widths: tuple[int, ...], sharing: set[tuple[str, str]]
+) -> None:
+    samples = 40
+    random = np.random.default_rng(1)
+    # The same lengths in all modalities, which must not make them share anything.
+    lengths = np.stack([random.integers(20, min(widths) + 1, samples)] * 3)
+    features = {m: torch.ones(samples, t, 1) for m, t in zip(MODALITIES, widths, strict=True)}
+    counts = {m: torch.from_numpy(n) for m, n in zip(MODALITIES, lengths, strict=True)}
+    split = Split(tuple(f"{file}{i}" for i in range(samples)), torch.zeros(samples), features, counts)
+    (condition,) = [c for c in load_protocol("lnln-missing").conditions if c.name == "eta=0.5"]
+    result = corrupted_by_package(split, condition)
+    ours = [result.erased[m].numpy() for m in MODALITIES]
+    original = lnln_original(widths, lengths, 0.5)
+    both = np.arange(min(widths)) < lengths[0][:, None]
+    for i, j in itertools.combinations(range(3), 2):
+        expected = 1.0 if (MODALITIES[i], MODALITIES[j]) in sharing else 0.5
+        for lost in (ours, original):
+            assert share_alike(lost[i], lost[j], both) == pytest.approx(expected, abs=0.08 if expected < 1 else 0)
 
 
 # --- Distributions: what the original draws again and again, or by the batch ---
