@@ -160,6 +160,7 @@ class Reference:
         pool: Some valid frames per modality, which replace others.
         token_ids: See `DataSpec`.
         text_has_ends: Whether the first and last valid frame of text are known to be [CLS] and [SEP].
+        test_samples: Number of test samples, which schedules of batches depend on; 0 if unknown.
     """
 
     mean: Mapping[str, Float[Tensor, "..."]]  # (D,)
@@ -167,6 +168,7 @@ class Reference:
     pool: Mapping[str, Float[Tensor, "..."]]  # (P, D)
     token_ids: Mapping[str, int] = field(default_factory=dict)
     text_has_ends: bool = False
+    test_samples: int = 0
 
     def to(self, device: torch.device | str) -> "Reference":
         """The same on another device."""

@@ -155,7 +155,12 @@ class Dataset:
         train = self.splits["train"]
         pool = {m: _pool_of_frames(train, m) for m in train.modalities}
         return Reference(
-            self.spec.feature_mean, self.spec.feature_std, pool, self.token_ids, text_has_ends=self.text_has_ends
+            self.spec.feature_mean,
+            self.spec.feature_std,
+            pool,
+            self.token_ids,
+            text_has_ends=self.text_has_ends,
+            test_samples=len(self.splits["test"]),
         )
 
     @cached_property

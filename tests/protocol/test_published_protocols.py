@@ -24,6 +24,7 @@ from tinydata import make_dataset, make_split
 from qamoe_bench.contract import Batch
 from qamoe_bench.corruption.apply import apply_condition
 from qamoe_bench.corruption.draws import CommonDraws
+from qamoe_bench.corruption.modalities import scheduled_shares
 from qamoe_bench.corruption.state import Corrupted
 from qamoe_bench.data.dataset import Dataset, Split
 from qamoe_bench.protocol.parse import load_protocol, protocol_names
@@ -79,6 +80,7 @@ class Training:
 
     frames: dict[str, list[Array]]
     text_has_ends: bool = False
+    test_samples: int = 686
     mean: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     std: dict[str, NDArray[np.float64]] = field(default_factory=dict)  # σ_ref
 
@@ -192,6 +194,50 @@ def imder_missing(sample: Sample, point: Point, _: Training) -> None:
         sample.lose(m)
 
 
+def imder_missing_code(sample: Sample, point: Point, training: Training) -> None:
+    """As many samples as the batches of the code hold; which of them is drawn."""
+    counts = imder_batches(point["eta"], training.test_samples) if point["eta"] else Counter[int]()
+    uniform = sample.uniform("all", "imder-missing/pattern") * training.test_samples
+    count = 2 if uniform < counts[2] else 1 if uniform < counts[2] + counts[1] else 0
+    last_to_first = sorted(MODALITIES, key=lambda m: -sample.uniform(m, "imder-missing/kept"))
+    for m in last_to_first[:count]:
+        sample.lose(m)
+
+
+def imder_batches(rate: float, samples: int) -> Counter[int]:
+    """How many samples miss 2, 1 and 0 modalities, batch after batch as the code goes through its loader."""
+    miss_2, miss_1 = [0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0], [0.1, 0.2, 0.3, 0.2, 0.1, 0.0, 0.0]
+    batches = [min(32, samples - start) for start in range(0, samples, 32)]
+    rounded = np.round(len(batches) / 10) * 10
+    two, one, counts = 0, 0, Counter[int]()
+    for size in batches:
+        with np.errstate(invalid="ignore", divide="ignore"):  # 0 / 0 is NaN there, and NaN is not below anything
+            two_share, one_share = np.float64(two) / rounded, np.float64(one) / rounded
+        if two_share < miss_2[int(rate * 10 - 1)]:
+            counts[2] += size
+            two += 1
+        elif one_share < miss_1[int(rate * 10 - 1)]:
+            counts[1] += size
+            one += 1
+        else:
+            counts[0] += size
+    return counts
+
+
+def test_the_schedule_of_the_code_realises_what_its_batches_do() -> None:
+    """Every number of test samples up to a large one, and the rates of MOSI and MOSEI in print."""
+    for samples in [*range(1, 700, 13), 686, 1284, 4659]:
+        for rate in RATES:
+            two, any_missing = scheduled_shares(rate, samples)
+            counts = imder_batches(rate, samples)
+            assert two == pytest.approx(counts[2] / samples), (samples, rate)
+            assert any_missing == pytest.approx((counts[2] + counts[1]) / samples), (samples, rate)
+    mosi = [sum(scheduled_shares(rate, 686)) / 3 for rate in RATES]
+    assert mosi == pytest.approx([0.093, 0.187, 0.280, 0.373, 0.466, 0.560, 0.622], abs=0.0005)
+    mosei = [sum(scheduled_shares(rate, 4659)) / 3 for rate in RATES]
+    assert mosei == pytest.approx([0.103, 0.206, 0.309, 0.412, 0.515, 0.618, 0.667], abs=0.0005)
+
+
 INCOMPLETE = (("text",), ("audio",), ("text", "audio"), ("vision",), ("text", "vision"), ("audio", "vision"))
 """What is missing, counted in binary."""
 
@@ -293,6 +339,7 @@ TRANSCRIPTIONS: Mapping[str, Transcription] = {
     "gcnet-missing": gcnet_missing,
     "imbalanced-missing": imbalanced_missing,
     "imder-missing": imder_missing,
+    "imder-missing-code": imder_missing_code,
     "laplace-noise": laplace_noise,
     "lnln-missing": lnln_missing,
     "mixed": mixed,
@@ -306,7 +353,7 @@ TRANSCRIPTIONS: Mapping[str, Transcription] = {
     "utterance-noise": utterance_noise,
 }
 
-JOINT = ("gcnet-missing", "imder-missing", "mplmm-missing")
+JOINT = ("gcnet-missing", "imder-missing", "imder-missing-code", "mplmm-missing")
 
 
 # --- Sample by sample: the same numbers give the same samples ---
@@ -350,7 +397,7 @@ def corrupted_by_package(split: Split, condition: Condition, *, ends: bool = Fal
     """With `ends`, as if token ids showed that text begins with [CLS] and ends with [SEP]."""
     clean = split.batch()
     draws = CommonDraws(SEED, split.ids, clean, DRAW)
-    reference = replace(dataset().reference, text_has_ends=ends)
+    reference = replace(dataset().reference, text_has_ends=ends, test_samples=686)
     return apply_condition(clean, condition, draws.rows(slice(None)), reference)
 
 
