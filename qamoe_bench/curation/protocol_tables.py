@@ -32,6 +32,7 @@ def protocol_chapter(test: TestSet, protocol: Protocol) -> Chapter:
         protocol.title,
         f"Source: {protocol.source}",
         f"Definition: {protocol.definition}",
+        *([f"Original: {protocol.original}"] if protocol.original else []),
         f"Digest: {protocol.digest}",
         *_ends_line(test, protocol),
         f"Measured: {len(test.ids)} test samples, seed {test.seed}, draws of each condition: {protocol.draws}",

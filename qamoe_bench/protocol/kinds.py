@@ -144,8 +144,8 @@ CORRUPTION_KINDS: Mapping[str, CorruptionKind] = {
     "imder-missing": CorruptionKind(
         "rate",
         "IMDer's schedule: fixed shares of samples miss two or one uniformly chosen modalities; 0.7 means 2/3; with "
-        "round_batches the shares are those of whole batches of 32 test samples whose number is rounded to tens, as its "
-        "code realises them",
+        "round_batches the shares are those of whole batches of 32 test samples whose number is rounded to tens, as "
+        "its code realises them",
         effects=ERASES,
         allowed=tuple(IMDER_SCHEDULE),
         joint=True,

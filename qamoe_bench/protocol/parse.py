@@ -4,6 +4,7 @@ schema = 1
 title = "..."               one line for tables
 source = "..."              where the definition comes from
 definition = "..."          the sentence that defines it
+original = "..."            optional: what the original does at test time and in training
 draws = 1                   optional: independent draws per condition
 
 [axes]
@@ -35,6 +36,12 @@ from qamoe_bench.vocabulary import MODALITIES
 
 Variables = Mapping[str, Sequence[float]]
 """Every variable of a file with all values that it takes."""
+
+
+PROSE = ("title", "source", "definition", "original")
+"""Keys whose values are text for people; no sample depends on them."""
+
+OPTIONAL_PROSE = ("original",)
 
 
 def protocol_names() -> tuple[str, ...]:
@@ -87,7 +94,7 @@ def _place(name: str) -> str:
 
 def _as_protocol(name: str, table: Mapping[str, Any]) -> Protocol:
     where = _place(name)
-    _check_keys(where, table, {"schema", "title", "source", "definition", "draws", "axes", "points", "corruption"})
+    _check_keys(where, table, {"schema", *PROSE, "draws", "axes", "points", "corruption"})
     if table.get("schema") != SCHEMA:
         raise BenchError(f"{where}: expected 'schema = {SCHEMA}', got {table.get('schema')!r}; see protocols/README.md")
     axes = _axes(where, table.get("axes", {}))
@@ -121,7 +128,7 @@ def _check_keys(where: str, table: Mapping[str, Any], known: set[str]) -> None:
 
 
 def _prose(where: str, table: Mapping[str, Any]) -> dict[str, str]:
-    prose = {key: table.get(key) for key in ("title", "source", "definition")}
+    prose = {key: table.get(key) for key in PROSE if key in table or key not in OPTIONAL_PROSE}
     for key, value in prose.items():
         if not isinstance(value, str) or not value.strip():
             raise BenchError(f"{where}: expected a sentence in {key!r}, got {value!r}; write one in the file")
