@@ -111,6 +111,7 @@ ADDS: frozenset[Effect] = frozenset({"adds"})
 ON: tuple[Option, ...] = (True, False)
 OFF: tuple[Option, ...] = (False, True)
 KEEP_ENDS: tuple[Option, ...] = (False, True, "always")
+PLACES: tuple[Option, ...] = ("random", "start", "middle", "end", "scattered")
 
 IMDER_SCHEDULE: Mapping[float, tuple[float, float]] = {
     0.0: (0.0, 0.0),
@@ -170,9 +171,12 @@ CORRUPTION_KINDS: Mapping[str, CorruptionKind] = {
     ),
     "block-missing": CorruptionKind(
         "rate",
-        "one contiguous span with this share of the valid frames, uniformly placed, becomes zero",
+        "exactly round(rate × n) of the n valid frames become zero: one contiguous span, whose place is random, start, "
+        "middle or end, or as many scattered single frames; shared_window takes the same window in all modalities, at "
+        "the same relative position where lengths differ; keep_ends as in frame-missing",
         effects=ERASES,
         highest=1,
+        options={"place": PLACES, "shared_window": OFF, "keep_ends": KEEP_ENDS},
     ),
     "gaussian-noise": CorruptionKind(
         "level",

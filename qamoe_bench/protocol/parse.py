@@ -102,12 +102,13 @@ def _as_protocol(name: str, table: Mapping[str, Any]) -> Protocol:
     if axes and points:
         raise BenchError(f"{where}: expected [axes] or [points], got both; remove one")
     variables: Variables = axes or _values_of_points(points)
+    highest = {axis: levels[-1] for axis, levels in axes.items()}
     return Protocol(
         name=name,
         **_prose(where, table),
         axes=axes,
         points=points,
-        corruptions=_corruptions(where, table.get("corruption", []), variables),
+        corruptions=_corruptions(where, table.get("corruption", []), variables, points.values() or [highest]),
         draws=_draws(where, table.get("draws", 1)),
     )
 
@@ -176,21 +177,34 @@ def _all_variables(point: Mapping[str, float], variables: Iterable[str]) -> dict
     return {v: float(point.get(v, 0)) for v in variables}
 
 
-def _corruptions(where: str, tables: object, variables: Variables) -> tuple[dict[str, Any], ...]:
+def _corruptions(
+    where: str, tables: object, variables: Variables, settings: Iterable[Mapping[str, float]]
+) -> tuple[dict[str, Any], ...]:
+    """The steps; `settings` are the points, or the highest level of every axis."""
     if not isinstance(tables, list):
         raise BenchError(f"{where}: expected [[corruption]] tables, got [corruption]; double the brackets")
     steps = tuple(_corruption(f"{where}, corruption {i}", table, variables) for i, table in enumerate(tables, 1))
-    _check_repeated(where, steps)
+    _check_repeated(where, steps, settings)
     _check_unused(where, steps, variables)
     return steps
 
 
-def _check_repeated(where: str, steps: Sequence[Mapping[str, Any]]) -> None:
-    # A kind has one draw per modality, so a second step of it would not be independent of the first.
-    pairs = Counter((step["kind"], m) for step in steps for m in step["levels"])
-    for (kind, modality), count in pairs.items():
-        if count > 1:
-            raise BenchError(f"{where}: two {kind!r} corruptions of {modality!r} would share their draws; make it one")
+def _check_repeated(where: str, steps: Sequence[Mapping[str, Any]], settings: Iterable[Mapping[str, float]]) -> None:
+    # A kind has one draw per modality, so a second step of it would not be independent of the first. Steps that are
+    # never above 0 together do not meet.
+    for setting in settings:
+        pairs = Counter(itertools.chain(*(_active(step, setting) for step in steps)))
+        for (kind, modality), count in pairs.items():
+            if count > 1:
+                raise BenchError(
+                    f"{where}: two {kind!r} corruptions of {modality!r} would share their draws; make it one"
+                )
+
+
+def _active(step: Mapping[str, Any], setting: Mapping[str, float]) -> list[tuple[str, str]]:
+    """The kind and modality of each level of a step that is above 0 at a setting of the variables."""
+    levels = {m: setting[v] if isinstance(v, str) else v for m, v in step["levels"].items()}
+    return [(step["kind"], m) for m, level in levels.items() if level > 0]
 
 
 def _check_unused(where: str, steps: Sequence[Mapping[str, Any]], variables: Variables) -> None:

@@ -315,7 +315,7 @@ def test_another_draw_or_seed_is_independent(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", [k for k in CORRUPTION_KINDS if k not in JOINT])
 def test_modalities_are_independent_given_the_seed(kind: str) -> None:
-    off = dict.fromkeys(CORRUPTION_KINDS[kind].options, False)
+    off = {name: False for name, choices in CORRUPTION_KINDS[kind].options.items() if False in choices}
     result = at_many(kind, middle(kind), **off)
     for one, other in (("text", "audio"), ("text", "vision"), ("audio", "vision")):
         assert not torch.equal(result.batch.features[one], result.batch.features[other])

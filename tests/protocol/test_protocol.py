@@ -107,9 +107,44 @@ MISTAKES = [
     ('rate = "eta"', 'rate = "eta"\nkeep_one = 1', "expected true or false in 'keep_one'"),
     ('"modality-missing"', '"frame-missing"\nkeep_ends = "alway"', "expected false, true or \"always\" in 'keep_ends'"),
     ('"modality-missing"', '"frame-missing"\nshared_draws = "always"', "expected false or true in 'shared_draws'"),
+    ('"modality-missing"', '"block-missing"\nplace = "left"', 'expected "random", "start", .* or "scattered" in'),
     ("[axes]", "[axes", "not valid TOML"),
     ("[axes]", '[[corruption]]\nkind = "modality-missing"\nrate = 0.1\n[axes]', "would share their draws"),
 ]
+
+
+POINTS = """
+schema = 1
+title = "t"
+source = "s"
+definition = "d"
+[points.start]
+start = 0.5
+[points.end]
+end = 0.5
+[[corruption]]
+kind = "block-missing"
+rate = "start"
+place = "start"
+[[corruption]]
+kind = "block-missing"
+rate = "end"
+place = "end"
+"""
+
+
+def test_two_steps_of_one_kind_are_allowed_if_no_point_has_both() -> None:
+    first, second = parse_protocol("p", POINTS).conditions
+    assert [step.levels["text"] for step in first.steps] == [0.5, 0.0]
+    assert [step.levels["text"] for step in second.steps] == [0.0, 0.5]
+    with pytest.raises(BenchError, match="two 'block-missing' corruptions of 'text' would share their draws"):
+        parse_protocol("p", POINTS.replace("end = 0.5", "end = 0.5\nstart = 0.1"))
+    on_axes = POINTS.replace(
+        "[points.start]\nstart = 0.5\n[points.end]\nend = 0.5", "[axes]\nstart=[0.0, 0.5]\nend=[0.0]"
+    )
+    assert len(parse_protocol("p", on_axes).conditions) == 2
+    with pytest.raises(BenchError, match="would share their draws"):
+        parse_protocol("p", on_axes.replace("end=[0.0]", "end=[0.0, 0.1]"))
 
 
 @pytest.mark.parametrize(("old", "new", "message"), MISTAKES, ids=[m[2][:40] for m in MISTAKES])

@@ -332,8 +332,63 @@ def salt_and_pepper(sample: Sample, point: Point, training: Training) -> None:
                     frame[d] = mean[d] + sign * 3 * std[d]
 
 
+def lose_count(
+    sample: Sample, modality: str, share: float, place: str, owner: str, *, first: int = 0, last: int | None = None
+) -> None:
+    """An exact number of the frames between two positions: a list of them is made, and as many are struck out."""
+    positions = list(range(len(sample.frames[modality])))[first:last]
+    size = int((Decimal(str(share)) * len(positions)).quantize(Decimal(1), ROUND_HALF_UP))
+    if place == "scattered":
+        numbers = sample.uniforms(modality, "block-missing/single", whose=owner)
+        struck = sorted(positions, key=lambda position: numbers[position])[:size]
+    else:
+        places = len(positions) - size + 1
+        starts = {"start": 0, "middle": (places - 1) // 2, "end": places - 1}
+        if place == "random":
+            starts["random"] = int(places * sample.uniform(owner, "block-missing/place"))
+        struck = positions[starts[place] : starts[place] + size]
+    for position in struck:
+        sample.lose_frame(modality, position)
+
+
+def block_place(sample: Sample, point: Point, _: Training) -> None:
+    ((place, share),) = [(name, value) for name, value in point.items() if value > 0]
+    for m in MODALITIES:
+        lose_count(sample, m, share, place, "all")
+
+
+def block_subsets(sample: Sample, point: Point, _: Training) -> None:
+    for m in MODALITIES:
+        if point[m] > 0:
+            lose_count(sample, m, point[m], "random", "all")
+
+
+def pattern_macro(sample: Sample, point: Point, training: Training) -> None:
+    """Single frames and a block, each by itself; what either hits is lost. The ends of text are not in the list."""
+    for m in MODALITIES:
+        drop_but_ends(sample, m, sample.uniforms(m, "frame-missing/frame"), point[m], training)
+        block_between_ends(sample, m, point["block"], "random", training)
+
+
+def block_between_ends(sample: Sample, modality: str, share: float, place: str, training: Training) -> None:
+    if modality == "text" and training.text_has_ends:
+        lose_count(sample, modality, share, place, modality, first=1, last=-1)
+    else:
+        lose_count(sample, modality, share, place, modality)
+
+
+def burst(sample: Sample, point: Point, training: Training) -> None:
+    for m in MODALITIES:
+        drop_but_ends(sample, m, sample.uniforms(m, "frame-missing/frame"), point["independent"], training)
+        block_between_ends(sample, m, point["block"], "random", training)
+        block_between_ends(sample, m, point["scattered"], "scattered", training)
+
+
 TRANSCRIPTIONS: Mapping[str, Transcription] = {
     "block-missing": block_missing,
+    "block-place": block_place,
+    "block-subsets": block_subsets,
+    "burst": burst,
     "fixed-missing": fixed_missing,
     "frame-missing": frame_missing,
     "gcnet-missing": gcnet_missing,
@@ -345,6 +400,8 @@ TRANSCRIPTIONS: Mapping[str, Transcription] = {
     "mixed": mixed,
     "mplmm-missing": mplmm_missing,
     "msa-robustness": msa_robustness,
+    "pattern-macro": pattern_macro,
+    "pattern-macro-eta-1": pattern_macro,
     "quality-degradation": quality_degradation,
     "random-missing": random_missing,
     "salt-and-pepper": salt_and_pepper,
@@ -432,6 +489,61 @@ def compare(result: Corrupted, i: int, modality: str, sample: Sample, where: str
     np.testing.assert_array_equal(features[:count] == 0, expected == 0, where)
     np.testing.assert_allclose(features[:count], expected, rtol=2e-6, atol=2e-6, err_msg=where)
     assert not features[count:].any(), where
+
+
+PATTERNS_OF_CMS_MAMBA = {
+    "block 0.3": ((0, 0, 0), 0.3),
+    "block 0.5": ((0, 0, 0), 0.5),
+    "text missing": ((1.0, 0, 0), 0),
+    "audio+vision missing": ((0, 1.0, 1.0), 0),
+    "text-heavy": ((0.7, 0.1, 0.1), 0),
+    "audio/vision-heavy": ((0.1, 0.7, 0.7), 0),
+    "mixed burst": ((0.2, 0.2, 0.2), 0.3),
+}
+"""Rates of single frames in text, audio and vision, and the share of the block."""
+
+
+def cms_mamba_original(lengths: Sequence[int], rates: Sequence[float], block: float, seed: int) -> list[list[bool]]:
+    """The lost frames of one sample per modality, drawn as in its code: a mask of single frames or one of a block."""
+    generator = np.random.default_rng(seed)
+    lost = []
+    for length, rate in zip(lengths, rates, strict=True):
+        single = generator.random(length) < rate
+        count = round(block * length)
+        start = int(generator.integers(0, length - count + 1))
+        position = np.arange(length)
+        lost.append((single | ((position >= start) & (position < start + count))).tolist())
+    return lost
+
+
+def test_the_patterns_lose_as_many_frames_as_those_of_cms_mamba() -> None:
+    samples, length = 1500, 20  # 0.3 and 0.5 of 20 are whole
+    features = {m: torch.ones(samples, length, 1) for m in MODALITIES}
+    counts = {m: torch.full((samples,), length) for m in MODALITIES}
+    split = Split(tuple(f"cms{i}" for i in range(samples)), torch.zeros(samples), features, counts)
+    conditions = {c.name: c for c in load_protocol("pattern-macro").conditions}
+    assert list(conditions) == list(PATTERNS_OF_CMS_MAMBA)
+    for name, (rates, block) in PATTERNS_OF_CMS_MAMBA.items():
+        result = corrupted_by_package(split, conditions[name])
+        original = np.array([cms_mamba_original((length,) * 3, rates, block, seed) for seed in range(samples)])
+        for i, m in enumerate(MODALITIES):
+            ours = result.erased[m].numpy()
+            assert ours.mean() == pytest.approx(original[:, i].mean(), abs=0.015), (name, m)
+            assert ours.mean(0).tolist() == pytest.approx(original[:, i].mean(0).tolist(), abs=0.075), (name, m)
+    last = load_protocol("pattern-macro-eta-1").conditions[-1]
+    assert all(corrupted_by_package(split, last).erased[m].all() for m in MODALITIES)
+
+
+def test_imbalanced_and_shared_missingness_have_one_realised_mean_rate() -> None:
+    split = make_split("imbalanced", 6000)
+    realised = {}
+    for condition in load_protocol("imbalanced-missing").conditions:
+        result = corrupted_by_package(split, condition)
+        realised[condition.name] = np.mean([float(result.missing(m).mean()) for m in MODALITIES])
+    # a + b + c over 3, less the one of three that a sample without any gets back
+    for level, mean in ((0.4, (0.6 - 0.004) / 3), (0.7, (0.9 - 0.007) / 3)):
+        for name in ("text", "audio", "vision", "shared, as"):
+            assert realised[f"{name} {level}"] == pytest.approx(mean, abs=0.01)  # 3 standard errors
 
 
 @pytest.mark.parametrize("protocol", sorted(set(TRANSCRIPTIONS) - {"quality-degradation", "mixed"}))
