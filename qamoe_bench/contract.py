@@ -159,12 +159,16 @@ class Reference:
         std: σ_ref, the standard deviation of each dimension over valid frames, per modality; never 0.
         pool: Some valid frames per modality, which replace others.
         token_ids: See `DataSpec`.
+        text_has_ends: Whether the first and last valid frame of text are known to be [CLS] and [SEP].
+        test_samples: Number of test samples, which schedules of batches depend on; 0 if unknown.
     """
 
     mean: Mapping[str, Float[Tensor, "..."]]  # (D,)
     std: Mapping[str, Float[Tensor, "..."]]  # (D,)
     pool: Mapping[str, Float[Tensor, "..."]]  # (P, D)
     token_ids: Mapping[str, int] = field(default_factory=dict)
+    text_has_ends: bool = False
+    test_samples: int = 0
 
     def to(self, device: torch.device | str) -> "Reference":
         """The same on another device."""
@@ -172,7 +176,7 @@ class Reference:
         def moved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             return {m: x.to(device) for m, x in tensors.items()}
 
-        return Reference(moved(self.mean), moved(self.std), moved(self.pool), self.token_ids)
+        return replace(self, mean=moved(self.mean), std=moved(self.std), pool=moved(self.pool))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from qamoe_bench.contract import Batch, Reference
-from qamoe_bench.corruption import frames, modalities, values
+from qamoe_bench.corruption import blocks, frames, modalities, values
 from qamoe_bench.corruption.draws import Draws
 from qamoe_bench.corruption.state import Corrupted, erase_frames, uncorrupted
 from qamoe_bench.protocol.kinds import CORRUPTION_KINDS, CorruptionKind
@@ -61,7 +61,7 @@ APPLY: Mapping[str, CorruptionFunction] = {
     "imder-missing": modalities.imder_missing,
     "mplmm-missing": modalities.mplmm_missing,
     "frame-missing": frames.frame_missing,
-    "block-missing": frames.block_missing,
+    "block-missing": blocks.block_missing,
     "gaussian-noise": values.additive(values.GAUSSIAN),
     "laplace-noise": values.additive(values.LAPLACE),
     "utterance-noise": values.additive(values.UTTERANCE),

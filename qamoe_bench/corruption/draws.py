@@ -33,7 +33,7 @@ class Purpose:
         per: One number per `sample` (B,), per valid `frame` (B, T), per `dimension` (B, D) or per `value` of a valid
             frame (B, T, D). Padding always gets 0, so that it stays exactly zero.
         law: Uniform on [0, 1), standard normal, or Laplace with mean 0 and variance 1.
-        shared: Modalities of equal length get equal draws.
+        shared: Modalities that are padded to equal widths get equal draws, whatever the lengths of a sample.
         joint: One draw for all modalities of a sample.
     """
 
@@ -59,23 +59,31 @@ class FreshDraws:
     def __init__(self, batch: Batch, generator: torch.Generator) -> None:
         self._batch = batch
         self._generator = generator
-        self._shared: dict[Purpose, dict[str, Tensor]] = {}
+        # Draws that several modalities have in common, by purpose and owner; the widest of them sets the shape.
+        self._kept: dict[tuple[Purpose, str], Tensor] = {}
 
     def __call__(self, purpose: Purpose, modality: str) -> Tensor:
-        """See `Draws`."""
-        values = self._new(purpose, modality)
-        if purpose.shared:
-            # Modalities drawn before; a sample of equal length takes over their numbers.
-            before = self._shared.setdefault(purpose, {})
-            for other, drawn in before.items():
-                equal = self._batch.lengths[other] == self._batch.lengths[modality]
-                both = min(values.shape[1], drawn.shape[1])
-                values[:, :both] = torch.where(equal[:, None], drawn[:, :both], values[:, :both])
-            before[modality] = values
+        """See `Draws`; a draw that modalities have in common is new for the first of them."""
+        shape = _shape(purpose, self._batch, modality)
+        if purpose.shared or purpose.joint:
+            values = self._common(purpose, modality)[tuple(slice(size) for size in shape)]
+        else:
+            values = self._new(purpose, shape)
+        if purpose.per in ("frame", "value"):  # padding gets 0
+            mask = self._batch.mask(modality)
+            values = values * (mask if purpose.per == "frame" else mask[..., None])
         return values
 
-    def _new(self, purpose: Purpose, modality: str) -> Tensor:
-        shape = _shape(purpose, self._batch, modality)
+    def _common(self, purpose: Purpose, modality: str) -> Tensor:
+        """The draw of all modalities that share one with this modality."""
+        owner = _stream_owner(purpose, modality, self._batch)
+        if (purpose, owner) not in self._kept:
+            sharing = [m for m in self._batch.modalities if _stream_owner(purpose, m, self._batch) == owner]
+            shapes = [_shape(purpose, self._batch, m) for m in sharing]
+            self._kept[purpose, owner] = self._new(purpose, torch.Size(map(max, zip(*shapes, strict=True))))
+        return self._kept[purpose, owner]
+
+    def _new(self, purpose: Purpose, shape: torch.Size) -> Tensor:
         device = self._generator.device
         if purpose.law == "normal":
             values = torch.randn(shape, generator=self._generator, device=device)
@@ -84,9 +92,6 @@ class FreshDraws:
         if purpose.law == "laplace":
             # The same NumPy function as for common draws; it needs the values on the CPU.
             values = torch.from_numpy(_laplace(values.cpu().numpy())).to(device)
-        if purpose.per in ("frame", "value"):  # padding gets 0
-            mask = self._batch.mask(modality)
-            values = values * (mask if purpose.per == "frame" else mask[..., None])
         return values
 
 
@@ -116,8 +121,8 @@ class CommonDraws:
         # Draws are float32, so 4 bytes a number.
         if 4 * _shape(purpose, self._samples, modality).numel() > CACHE_BYTES:
             return self._make(purpose, modality, np.arange(len(self._ids))[_numpy(rows)])
-        # A joint draw is the same for all modalities, so it is cached once.
-        key = (purpose, "" if purpose.joint else modality)
+        # A joint draw per sample is the same for all modalities, so it is cached once.
+        key = (purpose, "" if purpose.joint and purpose.per == "sample" else modality)
         if key not in self._cache:
             self._cache[key] = self._make(purpose, modality, np.arange(len(self._ids)))
         return self._cache[key][rows]
@@ -129,17 +134,21 @@ class CommonDraws:
         for target, row in zip(targets, rows.tolist(), strict=True):
             # Only valid frames are drawn, because the padded length of a batch must not move the stream.
             count = lengths[row] if purpose.per in ("frame", "value") else None
-            owner = _stream_owner(purpose, modality, lengths[row])
+            owner = _stream_owner(purpose, modality, self._samples)
             words = (self._seed, self._draw, self._ids[row], owner, purpose.name)
             _fill(stream("corruption", *words), purpose, target[:count])
         return torch.from_numpy(draws).to(self._samples.features[modality].device)
 
 
-def _stream_owner(purpose: Purpose, modality: str, length: int) -> str | int:
+def _stream_owner(purpose: Purpose, modality: str, samples: Batch) -> str:
     """The part of a stream's address that separates modalities, or makes them share the stream."""
     if purpose.joint:
         return "all"
-    return length if purpose.shared else modality
+    if not purpose.shared:
+        return modality
+    # The first of the modalities of this width, so that padding all of them further changes nothing.
+    width = samples.features[modality].shape[1]
+    return next(m for m in samples.modalities if samples.features[m].shape[1] == width)
 
 
 def _fill(generator: np.random.Generator, purpose: Purpose, target: NDArray[np.float32]) -> None:

@@ -1,4 +1,4 @@
-"""Kinds that erase, move or replace frames.
+"""Kinds that erase, move or replace single frames.
 
 Dimension legend: B samples, T frames, D feature width, P frames in the pool of the training split.
 """
@@ -14,9 +14,11 @@ from qamoe_bench.corruption.state import (
     Corrupted,
     erase_frames,
     inner,
+    losable_frames,
     per_sample,
     replace_features,
     replace_measured,
+    share_of,
     size_of_change,
 )
 from qamoe_bench.protocol.spec import Step
@@ -27,30 +29,14 @@ PLACE = Purpose("place", "sample")
 DONOR = Purpose("donor", "frame")
 
 
-def frame_missing(state: Corrupted, step: Step, draws: Draws, _: Reference) -> Corrupted:
+def frame_missing(state: Corrupted, step: Step, draws: Draws, reference: Reference) -> Corrupted:
     """A frame is erased when its uniform draw is below the rate."""
     purpose = SHARED_FRAME if step.options["shared_draws"] else FRAME
     erased = {}
     for m, level in step.levels.items():
         draw = draws(purpose, m)  # (B, T)
         # Draws of padding are 0 and below every rate, so the mask is needed.
-        erased[m] = (draw < per_sample(level, draw)[:, None]) & state.batch.mask(m)
-        if step.options["keep_ends"] and m == "text":
-            erased[m] &= inner(state.batch, m)
-    return erase_frames(state, erased)
-
-
-def block_missing(state: Corrupted, step: Step, draws: Draws, _: Reference) -> Corrupted:
-    """Erases a span of round(rate·n) frames at a uniform start; spans are nested as the rate grows."""
-    erased = {}
-    for m, level in step.levels.items():
-        draw = draws(PLACE, m)  # (B,)
-        mask = state.batch.mask(m)  # (B, T)
-        length = state.batch.lengths[m]  # (B,)
-        size = (per_sample(level, draw) * length + 0.5).floor().long()  # halves are rounded up
-        start = (draw * (length - size + 1)).floor().long()
-        position = torch.arange(mask.shape[1], device=mask.device)  # (T,)
-        erased[m] = mask & (position >= start[:, None]) & (position < (start + size)[:, None])
+        erased[m] = (draw < per_sample(level, draw)[:, None]) & losable_frames(state, step, m, reference)
     return erase_frames(state, erased)
 
 
@@ -62,8 +48,7 @@ def temporal_shift(state: Corrupted, step: Step, draws: Draws, reference: Refere
         draw = draws(PLACE, m)  # (B,)
         mask = state.batch.mask(m)  # (B, T)
         length = state.batch.lengths[m]  # (B,)
-        shift = (per_sample(level, draw) * length + 0.5).floor().long()
-        shift = shift * torch.where(draw < 0.5, -1, 1)
+        shift = share_of(level, length) * torch.where(draw < 0.5, -1, 1)
         source = torch.arange(mask.shape[1], device=mask.device) - shift[:, None]  # (B, T), the frame that moves here
         inside = mask & (source >= 0) & (source < length[:, None])
         source = source.clamp(0, mask.shape[1] - 1)

@@ -3,6 +3,7 @@
 Dimension legend: B samples, M modalities of the data, U in formulas the same number.
 """
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -15,6 +16,9 @@ from qamoe_bench.corruption.draws import Draws, Purpose
 from qamoe_bench.corruption.state import Corrupted, erase_modalities, per_sample
 from qamoe_bench.protocol.kinds import IMDER_SCHEDULE
 from qamoe_bench.protocol.spec import Level, Step
+
+IMDER_BATCH = 32
+"""Samples of a batch in IMDer's code."""
 
 PRESENCE = Purpose("presence", "sample")
 KEPT = Purpose("kept", "sample")
@@ -60,20 +64,43 @@ def gcnet_missing(state: Corrupted, step: Step, draws: Draws, _: Reference) -> C
     return erase_modalities(state, missing)
 
 
-def imder_missing(state: Corrupted, step: Step, draws: Draws, _: Reference) -> Corrupted:
+def imder_missing(state: Corrupted, step: Step, draws: Draws, reference: Reference) -> Corrupted:
     """The number of missing modalities follows the schedule, at most all but one; a uniform order selects them."""
     modalities = state.batch.modalities
-    missing_count = _scheduled_count(state, step, draws(PATTERN, modalities[0])).clamp(max=len(modalities) - 1)
+    missing_count = _scheduled_count(step, draws(PATTERN, modalities[0]), reference).clamp(max=len(modalities) - 1)
     order = _order(state, draws)  # (M, B); the last in the order is erased first
     place = {m: (order == i).long().argmax(0) for i, m in enumerate(modalities)}
     return erase_modalities(state, {m: place[m] >= len(modalities) - missing_count for m in modalities})
 
 
-def _scheduled_count(state: Corrupted, step: Step, draw: Tensor) -> Int[Tensor, " B"]:
+def _scheduled_count(step: Step, draw: Tensor, reference: Reference) -> Int[Tensor, " B"]:
     """2 below the share of samples that miss two, 1 from there up to the share that misses any, else 0."""
-    two = _from_schedule(step, 0, state)
-    one = _from_schedule(step, 1, state)
-    return (draw < two).long() * 2 + ((draw >= two) & (draw < two + one)).long()
+    # Levels per sample are float32, so 0.1 is not exactly the key of the schedule.
+    levels = [round(level, 6) for level in np.atleast_1d(next(iter(step.levels.values()))).tolist()]
+    samples = reference.test_samples if step.options["round_batches"] else 0
+    shares = np.array([scheduled_shares(level, samples) for level in levels], np.float32)  # (B, 2) or (1, 2)
+    two = per_sample(shares[:, 0], draw)
+    any_missing = per_sample(shares[:, 1], draw)
+    return (draw < two).long() * 2 + ((draw >= two) & (draw < any_missing)).long()
+
+
+def scheduled_shares(level: float, samples: int) -> tuple[float, float]:
+    """The shares of samples that miss two modalities, and any, by IMDer's schedule.
+
+    Args:
+        level: A key of the schedule.
+        samples: Number of samples for which its code makes batches; 0 for the schedule as it is stated.
+    """
+    two, one = IMDER_SCHEDULE[level]
+    if samples == 0:
+        return two, two + one
+    batches = math.ceil(samples / IMDER_BATCH)
+    # Batches are counted until they reach a share of this number, which may exceed the batches that there are.
+    rounded = round(batches / 10) * 10  # halves to even, as NumPy does
+    of_two = min(round(two * rounded), batches)
+    of_any = min(of_two + round(one * rounded), batches)
+    # Only the last batch is smaller.
+    return min(of_two * IMDER_BATCH, samples) / samples, min(of_any * IMDER_BATCH, samples) / samples
 
 
 def mplmm_missing(state: Corrupted, step: Step, draws: Draws, _: Reference) -> Corrupted:
@@ -101,14 +128,6 @@ def _order(state: Corrupted, draws: Draws) -> Int[Tensor, "M B"]:
     """A uniform order of the modalities for each sample, as indices; those that the sample lacks come last."""
     draw = {m: draws(KEPT, m) for m in state.batch.modalities}
     return torch.stack([u.where(state.batch.lengths[m] > 0, 1.0) for m, u in draw.items()]).argsort(0)
-
-
-def _from_schedule(step: Step, index: int, state: Corrupted) -> Tensor:
-    """The share of samples with two (index 0) or one (index 1) missing modalities, at the level of each sample."""
-    levels = np.atleast_1d(next(iter(step.levels.values()))).tolist()
-    # Levels per sample are float32, so 0.1 is not exactly the key of the schedule.
-    shares = [IMDER_SCHEDULE[round(level, 6)][index] for level in levels]
-    return per_sample(np.array(shares, np.float32), next(iter(state.noise.values())))
 
 
 def _joint_level(state: Corrupted, step: Step) -> Tensor:

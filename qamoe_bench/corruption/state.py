@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from qamoe_bench.contract import Batch, Reference
 from qamoe_bench.protocol.kinds import signal_left
-from qamoe_bench.protocol.spec import Level
+from qamoe_bench.protocol.spec import Level, Step
 
 
 class LazyFeatures(Mapping[str, Tensor]):
@@ -100,6 +100,22 @@ def uncorrupted(batch: Batch, token_ids: Mapping[str, int]) -> Corrupted:
 def per_sample(level: Level, like: Tensor) -> Float[Tensor, "..."]:
     """One float32 level per sample (B,), or one for all (1,), on the device of `like`."""
     return torch.as_tensor(level, dtype=torch.float32, device=like.device).reshape(-1)
+
+
+def share_of(level: Level, count: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
+    """round(level × count), with halves rounded up."""
+    # In float32, 0.65 × 90 + 0.5 is below 59. Six digits are more than any protocol file states.
+    exact = (per_sample(level, count).double() * 1e6).round() / 1e6
+    return (exact * count + 0.5 + 1e-9).floor().long()
+
+
+def losable_frames(state: Corrupted, step: Step, modality: str, reference: Reference) -> Bool[Tensor, "B T"]:
+    """Valid frames without [CLS] and [SEP], where token ids or the option `keep_ends` of a step say that they stay."""
+    keep_ends = step.options["keep_ends"]
+    kept = keep_ends == "always" or (keep_ends is True and reference.text_has_ends)
+    if modality in state.token_ids or (modality == "text" and kept):
+        return inner(state.batch, modality)
+    return state.batch.mask(modality)
 
 
 def erase_modalities(state: Corrupted, missing: Mapping[str, Bool[Tensor, " B"]]) -> Corrupted:

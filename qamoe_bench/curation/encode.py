@@ -22,7 +22,7 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qamoe_bench.contract import Batch
+from qamoe_bench.contract import Batch, valid_frames
 from qamoe_bench.data.dataset import Dataset, Split
 from qamoe_bench.data.text.language_model import LanguageModel
 from qamoe_bench.data.text.tokens import MAX_TOKENS, TokenisedTexts, tokenise, without_text_notes
@@ -97,6 +97,7 @@ def encode_text(
         digest=hashlib.sha256(identity.encode()).hexdigest(),
         notes=(*without_text_notes(data), *tokenised.notes, note),
         oracle=None,  # its distribution is that of the original features
+        token_model=language.name,
     )
 
 
@@ -115,11 +116,19 @@ def _with_states(
         chunk = encoder.states(texts.ids[rows], texts.lengths[rows])  # (K, T of the chunk, W)
         states[rows.numpy(), : chunk.shape[1]] = chunk
         tick(1)
+    lengths = texts.lengths.clamp(max=frames)  # (N,)
     return replace(
         split,
         features={**split.features, "text": torch.from_numpy(states)},
-        lengths={**split.lengths, "text": texts.lengths.clamp(max=frames)},
+        lengths={**split.lengths, "text": lengths},
+        tokens=_tokens_of_states(texts.ids[:, :frames], lengths),
     )
+
+
+def _tokens_of_states(ids: Int[Tensor, "N T"], lengths: Int[Tensor, " N"]) -> Int[Tensor, "N 3 T"]:
+    """Ids, attention mask and segments of the tokens whose states are kept; they show where [CLS] and [SEP] are."""
+    mask = valid_frames(lengths, ids.shape[1])  # (N, T)
+    return torch.stack([ids * mask, mask, torch.zeros_like(mask)], dim=1).to(torch.int32)
 
 
 class _Encoder:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from qamoe_bench.curation.protocol_effect import measure
 from qamoe_bench.evaluation.test_set import TestSet
-from qamoe_bench.protocol.kinds import CORRUPTION_KINDS
+from qamoe_bench.protocol.kinds import CORRUPTION_KINDS, as_toml
 from qamoe_bench.protocol.spec import Protocol
 from qamoe_bench.report.table import Chapter, Table
 from qamoe_bench.vocabulary import MODALITIES, axis_symbol
@@ -32,7 +32,9 @@ def protocol_chapter(test: TestSet, protocol: Protocol) -> Chapter:
         protocol.title,
         f"Source: {protocol.source}",
         f"Definition: {protocol.definition}",
+        *([f"Original: {protocol.original}"] if protocol.original else []),
         f"Digest: {protocol.digest}",
+        *_ends_line(test, protocol),
         f"Measured: {len(test.ids)} test samples, seed {test.seed}, draws of each condition: {protocol.draws}",
     ]
     tables = []
@@ -49,13 +51,27 @@ def protocol_chapter(test: TestSet, protocol: Protocol) -> Chapter:
 # The definition.
 
 
+def _ends_line(test: TestSet, protocol: Protocol) -> list[str]:
+    """What is assumed about the ends of text, where a step spares [CLS] and [SEP]."""
+    spares = any(step["options"].get("keep_ends") is True for step in protocol.corruptions)
+    if not spares or "text" not in test.clean.modalities:
+        return []
+    if test.reference.text_has_ends:
+        return ["Ends of text: the token ids show that they are [CLS] and [SEP], which stay"]
+    # The advice is for features of a language model that were stored without their token ids.
+    return [
+        "Ends of text: no token ids show that they are [CLS] and [SEP], so all frames may be lost; if they are, use a "
+        'copy of the protocol with keep_ends = "always"'
+    ]
+
+
 def _steps_table(protocol: Protocol) -> Table:
     rows = []
     notes = []
     for number, step in enumerate(protocol.corruptions, 1):
         kind = CORRUPTION_KINDS[step["kind"]]
         levels = [_level(step["levels"].get(m)) for m in MODALITIES]
-        options = "".join(f", {name} = {str(value).lower()}" for name, value in step["options"].items())  # as in TOML
+        options = "".join(f", {name} = {as_toml(value)}" for name, value in step["options"].items())
         rows.append((f"{number} {step['kind']}", *levels))
         notes.append(f"{number} {kind.parameter}{options}: {kind.meaning}")
     return Table("Steps, in order, with the level of each modality", ("step", *MODALITIES), tuple(rows), tuple(notes))

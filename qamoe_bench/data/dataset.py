@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from qamoe_bench.contract import Batch, DataSpec, Reference, valid_frames
+from qamoe_bench.data.boundary_tokens import has_boundary_tokens
 from qamoe_bench.errors import BenchError
 from qamoe_bench.protocol.spec import Condition
 from qamoe_bench.seeding import stream
@@ -153,7 +154,25 @@ class Dataset:
         """Statistics and frames of the training split that corruptions may use."""
         train = self.splits["train"]
         pool = {m: _pool_of_frames(train, m) for m in train.modalities}
-        return Reference(self.spec.feature_mean, self.spec.feature_std, pool, self.token_ids)
+        return Reference(
+            self.spec.feature_mean,
+            self.spec.feature_std,
+            pool,
+            self.token_ids,
+            text_has_ends=self.text_has_ends,
+            test_samples=len(self.splits["test"]),
+        )
+
+    @cached_property
+    def text_has_ends(self) -> bool:
+        """Whether the first and last valid frame of text are known to be [CLS] and [SEP]; False if nothing shows it."""
+        if "text" in self.token_ids:
+            return True
+        splits = self.splits.values()
+        tokens = [split.tokens for split in splits if split.tokens is not None]
+        if "text" not in self.splits["train"].features or len(tokens) < len(splits):
+            return False
+        return has_boundary_tokens([split.lengths["text"] for split in splits], tokens)
 
 
 def _pool_of_frames(split: Split, modality: str) -> Float[Tensor, "P D"]:

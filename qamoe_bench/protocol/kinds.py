@@ -5,6 +5,7 @@ here: how steps combine, what the Bayes-optimal predictor covers, what a protoco
 `protocols/README.md`. Nothing here needs torch.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -18,6 +19,15 @@ replaces    sets frames or values to content from elsewhere
 scales      multiplies frames by a factor
 adds        adds noise, see `AdditiveNoise`
 """
+
+
+Option = bool | str
+"""The value of an option of a kind."""
+
+
+def as_toml(option: Option) -> str:
+    """The value as a protocol file spells it: `true`, `false`, or a word in quotes."""
+    return json.dumps(option)
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,7 @@ class CorruptionKind:
         joint: Whether it decides for all modalities of a sample together; its level is then one number and not one per
             modality.
         numeric: Whether it computes with the values of frames, which has no meaning for token ids.
-        options: Its options with their defaults.
+        options: The values that each of its options may have; the first one is the default.
     """
 
     parameter: Literal["rate", "level"]
@@ -58,11 +68,16 @@ class CorruptionKind:
     allowed: tuple[float, ...] = ()
     joint: bool = False
     numeric: bool = False
-    options: Mapping[str, bool] = field(default_factory=dict)
+    options: Mapping[str, tuple[Option, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if ("adds" in self.effects) != (self.noise is not None):
             raise ValueError("expected a noise of every kind that adds, and of no other; set both or neither")
+
+    @property
+    def defaults(self) -> dict[str, Option]:
+        """Its options with their defaults."""
+        return {name: choices[0] for name, choices in self.options.items()}
 
     @property
     def writes(self) -> bool:
@@ -92,6 +107,12 @@ ERASES: frozenset[Effect] = frozenset({"erases"})
 REPLACES: frozenset[Effect] = frozenset({"replaces"})
 ADDS: frozenset[Effect] = frozenset({"adds"})
 
+# Choices of an option, the default first.
+ON: tuple[Option, ...] = (True, False)
+OFF: tuple[Option, ...] = (False, True)
+KEEP_ENDS: tuple[Option, ...] = (False, True, "always")
+PLACES: tuple[Option, ...] = ("random", "start", "middle", "end", "scattered")
+
 IMDER_SCHEDULE: Mapping[float, tuple[float, float]] = {
     0.0: (0.0, 0.0),
     0.1: (0.1, 0.1),
@@ -111,7 +132,7 @@ CORRUPTION_KINDS: Mapping[str, CorruptionKind] = {
         "sample that would lose everything keeps one uniformly chosen modality",
         effects=ERASES,
         highest=1,
-        options={"keep_one": True},
+        options={"keep_one": ON},
     ),
     "gcnet-missing": CorruptionKind(
         "rate",
@@ -123,10 +144,13 @@ CORRUPTION_KINDS: Mapping[str, CorruptionKind] = {
     ),
     "imder-missing": CorruptionKind(
         "rate",
-        "IMDer's schedule: fixed shares of samples miss two or one uniformly chosen modalities; 0.7 means 2/3",
+        "IMDer's schedule: fixed shares of samples miss two or one uniformly chosen modalities; 0.7 means 2/3; with "
+        "round_batches the shares are those of whole batches of 32 test samples whose number is rounded to tens, as "
+        "its code realises them",
         effects=ERASES,
         allowed=tuple(IMDER_SCHEDULE),
         joint=True,
+        options={"round_batches": OFF},
     ),
     "mplmm-missing": CorruptionKind(
         "rate",
@@ -139,16 +163,20 @@ CORRUPTION_KINDS: Mapping[str, CorruptionKind] = {
     "frame-missing": CorruptionKind(
         "rate",
         "each valid frame becomes zero with this probability, independently; keep_ends spares the first and last valid "
-        "frame of text ([CLS] and [SEP]); shared_draws lets modalities of equal length lose the same frames",
+        'frame of text: true where they are known to be [CLS] and [SEP], "always" in any data; shared_draws gives '
+        "modalities that the data pad to equal widths the same random numbers",
         effects=ERASES,
         highest=1,
-        options={"keep_ends": False, "shared_draws": False},
+        options={"keep_ends": KEEP_ENDS, "shared_draws": OFF},
     ),
     "block-missing": CorruptionKind(
         "rate",
-        "one contiguous span with this share of the valid frames, uniformly placed, becomes zero",
+        "exactly round(rate × n) of the n valid frames become zero: one contiguous span, whose place is random, start, "
+        "middle or end, or as many scattered single frames; shared_window takes the same window in all modalities, at "
+        "the same relative position where lengths differ; keep_ends as in frame-missing",
         effects=ERASES,
         highest=1,
+        options={"place": PLACES, "shared_window": OFF, "keep_ends": KEEP_ENDS},
     ),
     "gaussian-noise": CorruptionKind(
         "level",

@@ -4,6 +4,7 @@ schema = 1
 title = "..."               one line for tables
 source = "..."              where the definition comes from
 definition = "..."          the sentence that defines it
+original = "..."            optional: what the original does at test time and in training
 draws = 1                   optional: independent draws per condition
 
 [axes]
@@ -29,12 +30,18 @@ from typing import Any
 
 from qamoe_bench.documents import parse_toml, read_toml
 from qamoe_bench.errors import BenchError, unknown_name
-from qamoe_bench.protocol.kinds import CORRUPTION_KINDS, CorruptionKind
+from qamoe_bench.protocol.kinds import CORRUPTION_KINDS, CorruptionKind, Option, as_toml
 from qamoe_bench.protocol.spec import SCHEMA, Protocol
 from qamoe_bench.vocabulary import MODALITIES
 
 Variables = Mapping[str, Sequence[float]]
 """Every variable of a file with all values that it takes."""
+
+
+PROSE = ("title", "source", "definition", "original")
+"""Keys whose values are text for people; no sample depends on them."""
+
+OPTIONAL_PROSE = ("original",)
 
 
 def protocol_names() -> tuple[str, ...]:
@@ -87,7 +94,7 @@ def _place(name: str) -> str:
 
 def _as_protocol(name: str, table: Mapping[str, Any]) -> Protocol:
     where = _place(name)
-    _check_keys(where, table, {"schema", "title", "source", "definition", "draws", "axes", "points", "corruption"})
+    _check_keys(where, table, {"schema", *PROSE, "draws", "axes", "points", "corruption"})
     if table.get("schema") != SCHEMA:
         raise BenchError(f"{where}: expected 'schema = {SCHEMA}', got {table.get('schema')!r}; see protocols/README.md")
     axes = _axes(where, table.get("axes", {}))
@@ -95,12 +102,13 @@ def _as_protocol(name: str, table: Mapping[str, Any]) -> Protocol:
     if axes and points:
         raise BenchError(f"{where}: expected [axes] or [points], got both; remove one")
     variables: Variables = axes or _values_of_points(points)
+    highest = {axis: levels[-1] for axis, levels in axes.items()}
     return Protocol(
         name=name,
         **_prose(where, table),
         axes=axes,
         points=points,
-        corruptions=_corruptions(where, table.get("corruption", []), variables),
+        corruptions=_corruptions(where, table.get("corruption", []), variables, points.values() or [highest]),
         draws=_draws(where, table.get("draws", 1)),
     )
 
@@ -121,7 +129,7 @@ def _check_keys(where: str, table: Mapping[str, Any], known: set[str]) -> None:
 
 
 def _prose(where: str, table: Mapping[str, Any]) -> dict[str, str]:
-    prose = {key: table.get(key) for key in ("title", "source", "definition")}
+    prose = {key: table.get(key) for key in PROSE if key in table or key not in OPTIONAL_PROSE}
     for key, value in prose.items():
         if not isinstance(value, str) or not value.strip():
             raise BenchError(f"{where}: expected a sentence in {key!r}, got {value!r}; write one in the file")
@@ -169,21 +177,34 @@ def _all_variables(point: Mapping[str, float], variables: Iterable[str]) -> dict
     return {v: float(point.get(v, 0)) for v in variables}
 
 
-def _corruptions(where: str, tables: object, variables: Variables) -> tuple[dict[str, Any], ...]:
+def _corruptions(
+    where: str, tables: object, variables: Variables, settings: Iterable[Mapping[str, float]]
+) -> tuple[dict[str, Any], ...]:
+    """The steps; `settings` are the points, or the highest level of every axis."""
     if not isinstance(tables, list):
         raise BenchError(f"{where}: expected [[corruption]] tables, got [corruption]; double the brackets")
     steps = tuple(_corruption(f"{where}, corruption {i}", table, variables) for i, table in enumerate(tables, 1))
-    _check_repeated(where, steps)
+    _check_repeated(where, steps, settings)
     _check_unused(where, steps, variables)
     return steps
 
 
-def _check_repeated(where: str, steps: Sequence[Mapping[str, Any]]) -> None:
-    # A kind has one draw per modality, so a second step of it would not be independent of the first.
-    pairs = Counter((step["kind"], m) for step in steps for m in step["levels"])
-    for (kind, modality), count in pairs.items():
-        if count > 1:
-            raise BenchError(f"{where}: two {kind!r} corruptions of {modality!r} would share their draws; make it one")
+def _check_repeated(where: str, steps: Sequence[Mapping[str, Any]], settings: Iterable[Mapping[str, float]]) -> None:
+    # A kind has one draw per modality, so a second step of it would not be independent of the first. Steps that are
+    # never above 0 together do not meet.
+    for setting in settings:
+        pairs = Counter(itertools.chain(*(_active(step, setting) for step in steps)))
+        for (kind, modality), count in pairs.items():
+            if count > 1:
+                raise BenchError(
+                    f"{where}: two {kind!r} corruptions of {modality!r} would share their draws; make it one"
+                )
+
+
+def _active(step: Mapping[str, Any], setting: Mapping[str, float]) -> list[tuple[str, str]]:
+    """The kind and modality of each level of a step that is above 0 at a setting of the variables."""
+    levels = {m: setting[v] if isinstance(v, str) else v for m, v in step["levels"].items()}
+    return [(step["kind"], m) for m, level in levels.items() if level > 0]
 
 
 def _check_unused(where: str, steps: Sequence[Mapping[str, Any]], variables: Variables) -> None:
@@ -201,11 +222,17 @@ def _corruption(where: str, table: Mapping[str, Any], variables: Variables) -> d
         raise BenchError(f"{where}: {unknown_name('kind', str(table.get('kind')), CORRUPTION_KINDS)}")
     _check_keys(where, table, {"kind", "modalities", kind.parameter, *kind.options})
     # Defaults are written out, so that stating one does not change the digest.
-    options = {name: table.get(name, default) for name, default in kind.options.items()}
+    options = {name: table.get(name, default) for name, default in kind.defaults.items()}
     for name, value in options.items():
-        if not isinstance(value, bool):
-            raise BenchError(f"{where}: expected true or false in {name!r}, got {value!r}; correct it")
+        _check_option(where, name, value, kind.options[name])
     return {"kind": table["kind"], "levels": _levels(where, kind, table, variables), "options": options}
+
+
+def _check_option(where: str, name: str, value: object, choices: Sequence[Option]) -> None:
+    # The type counts: 1 == True in Python.
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
+        *most, last = (as_toml(choice) for choice in choices)
+        raise BenchError(f"{where}: expected {', '.join(most)} or {last} in {name!r}, got {value!r}; correct it")
 
 
 def _levels(where: str, kind: CorruptionKind, table: Mapping[str, Any], variables: Variables) -> dict[str, str | float]:

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qamoe_bench.protocol.kinds import Option
+
 SCHEMA = 1  # of protocol files; part of every digest
 
 Level = float | NDArray[np.float32]
@@ -34,7 +36,7 @@ class Step:
 
     kind: str
     levels: Mapping[str, Level]
-    options: Mapping[str, bool]
+    options: Mapping[str, Option]
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class Protocol:
         points: Name and variables of each point; empty where there are axes.
         corruptions: `kind`, `levels` per modality (numbers or variables) and `options` of each step.
         draws: Independent draws of the corruption per condition and seed.
+        original: What the original does at test time and in training; empty for a protocol of our own.
     """
 
     name: str
@@ -81,6 +84,7 @@ class Protocol:
     points: Mapping[str, Mapping[str, float]]
     corruptions: tuple[Mapping[str, Any], ...]
     draws: int = 1
+    original: str = ""
 
     @cached_property
     def digest(self) -> str:

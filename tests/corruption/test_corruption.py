@@ -229,14 +229,16 @@ def test_lost_frames_move_along_with_a_shift() -> None:
 
 def test_shared_draws_are_shared_in_training_too() -> None:
     shared = replace(FRAME, shared=True)
-    lengths = {m: torch.tensor([3, 4, 2]) for m in ("text", "audio")} | {"vision": torch.tensor([3, 1, 2])}
-    batch = Batch({m: torch.ones(3, t, 2) for m, t in (("text", 4), ("audio", 6), ("vision", 5))}, lengths)
+    lengths = {"text": torch.tensor([3, 4, 2]), "audio": torch.tensor([4, 2, 1]), "vision": torch.tensor([3, 4, 2])}
+    batch = Batch({m: torch.ones(3, t, 2) for m, t in (("text", 4), ("audio", 4), ("vision", 6))}, lengths)
     draws = FreshDraws(batch, torch.Generator().manual_seed(0))
     text, audio, vision = (draws(shared, m) for m in ("text", "audio", "vision"))
-    assert torch.equal(text, audio[:, :4])
-    assert torch.equal(vision[[0, 2], :4], text[[0, 2]])
-    assert not torch.equal(vision[1, :1], text[1, :1])
-    assert not torch.equal(draws(FRAME, "audio")[:, :4], text)
+    both = batch.mask("text") & batch.mask("audio")
+    assert torch.equal(text[both], audio[both])
+    assert (audio[batch.mask("audio")] > 0).all()
+    assert not text[~batch.mask("text")].any()
+    assert not torch.equal(vision[:, :4][batch.mask("text")], text[batch.mask("text")])
+    assert not torch.equal(draws(FRAME, "audio"), audio)
 
 
 def test_the_signal_that_is_left_is_the_share_of_frames_over_one_plus_noise() -> None:

@@ -4,6 +4,7 @@ import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from qamoe_bench.corruption import draws as draws_module
 from qamoe_bench.corruption.apply import APPLY, apply_condition
 from qamoe_bench.corruption.draws import CommonDraws, Draws, FreshDraws
 from qamoe_bench.corruption.state import Corrupted
-from qamoe_bench.protocol.kinds import CORRUPTION_KINDS, CorruptionKind
+from qamoe_bench.protocol.kinds import CORRUPTION_KINDS, CorruptionKind, Option
 from qamoe_bench.protocol.spec import Condition, Level, Step
 from qamoe_bench.vocabulary import MODALITIES
 
@@ -81,8 +82,8 @@ MANY_IDS = tuple(f"many{i}" for i in range(MANY))
 EQUAL_REFERENCE = make_reference(EQUAL_WIDTHS)
 
 
-def step_of(kind: str, level: Level, **options: bool) -> Step:
-    return Step(kind, dict.fromkeys(MODALITIES, level), {**CORRUPTION_KINDS[kind].options, **options})
+def step_of(kind: str, level: Level, **options: Any) -> Step:
+    return Step(kind, dict.fromkeys(MODALITIES, level), {**CORRUPTION_KINDS[kind].defaults, **options})
 
 
 def run(batch: Batch, draws: Draws, *steps: Step, reference: Reference = REFERENCE) -> Corrupted:
@@ -94,7 +95,7 @@ def common(seed: int, draw: int = 0) -> CommonDraws:
     return CommonDraws(seed, IDS, BATCH, draw)
 
 
-def at(kind: str, level: Level, seed: int = 1, **options: bool) -> Corrupted:
+def at(kind: str, level: Level, seed: int = 1, **options: Any) -> Corrupted:
     return run(BATCH, common(seed).rows(slice(None)), step_of(kind, level, **options))
 
 
@@ -104,7 +105,7 @@ def many(seed: int, draw: int = 0) -> CommonDraws:
 
 
 @functools.cache
-def at_many(kind: str, level: float, seed: int = 1, draw: int = 0, **options: bool) -> Corrupted:
+def at_many(kind: str, level: float, seed: int = 1, draw: int = 0, **options: Any) -> Corrupted:
     step = step_of(kind, level, **options)
     return run(SAME_CONTENT, many(seed, draw).rows(slice(None)), step, reference=EQUAL_REFERENCE)
 
@@ -122,8 +123,9 @@ def middle(kind: str) -> float:
     return 0.4 if CORRUPTION_KINDS[kind].allowed else min(CORRUPTION_KINDS[kind].highest, 1) / 2
 
 
-def options_of(kind: str) -> st.SearchStrategy[dict[str, bool]]:
-    return st.fixed_dictionaries(dict.fromkeys(CORRUPTION_KINDS[kind].options, st.booleans()))
+def options_of(kind: str) -> st.SearchStrategy[dict[str, Option]]:
+    choices = CORRUPTION_KINDS[kind].options
+    return st.fixed_dictionaries({name: st.sampled_from(values) for name, values in choices.items()})
 
 
 def assert_same(first: Corrupted, second: Corrupted, frames: Mapping[str, int] | None = None) -> None:
@@ -313,7 +315,7 @@ def test_another_draw_or_seed_is_independent(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", [k for k in CORRUPTION_KINDS if k not in JOINT])
 def test_modalities_are_independent_given_the_seed(kind: str) -> None:
-    off = dict.fromkeys(CORRUPTION_KINDS[kind].options, False)
+    off = {name: False for name, choices in CORRUPTION_KINDS[kind].options.items() if False in choices}
     result = at_many(kind, middle(kind), **off)
     for one, other in (("text", "audio"), ("text", "vision"), ("audio", "vision")):
         assert not torch.equal(result.batch.features[one], result.batch.features[other])
@@ -323,18 +325,21 @@ def test_modalities_are_independent_given_the_seed(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [k for k in CORRUPTION_KINDS if "shared_draws" in CORRUPTION_KINDS[k].options])
-def test_shared_draws_lose_the_same_frames_where_lengths_are_equal_and_only_there(kind: str) -> None:
+def test_shared_draws_lose_the_same_frames_where_widths_are_equal_and_only_there(kind: str) -> None:
     result = at_many(kind, 0.5, shared_draws=True)
     assert torch.equal(result.erased["text"], result.erased["audio"])
     assert torch.equal(result.erased["text"], result.erased["vision"])
-    shorter = SAME_CONTENT.features["audio"].clone()
-    shorter[:, 4] = 0
+    # Audio is shorter in the same width, vision as long in another width.
+    audio = SAME_CONTENT.features["audio"].clone()
+    audio[:, 4] = 0
+    vision = torch.nn.functional.pad(SAME_CONTENT.features["vision"], (0, 0, 0, 1))
     lengths = {**SAME_CONTENT.lengths, "audio": torch.full((MANY,), 4)}
-    apart = Batch({**SAME_CONTENT.features, "audio": shorter}, lengths)
+    apart = Batch({**SAME_CONTENT.features, "audio": audio, "vision": vision}, lengths)
     draws = CommonDraws(1, MANY_IDS, apart).rows(slice(None))
     other = run(apart, draws, step_of(kind, 0.5, shared_draws=True), reference=EQUAL_REFERENCE)
     assert torch.equal(other.erased["text"], result.erased["text"])
-    agreement = (other.erased["text"][:, :4] == other.erased["audio"][:, :4]).float().mean()
+    assert torch.equal(other.erased["text"][:, :4], other.erased["audio"][:, :4])
+    agreement = (other.erased["text"] == other.erased["vision"][:, :5]).float().mean()
     assert float(agreement) == pytest.approx(0.5, abs=0.04)  # 5 standard errors
 
 

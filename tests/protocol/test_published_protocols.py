@@ -6,11 +6,12 @@ frequencies of the seven patterns of present modalities are compared.
 """
 
 import functools
+import itertools
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_UP, Decimal
 
 import numpy as np
@@ -23,6 +24,7 @@ from tinydata import make_dataset, make_split
 from qamoe_bench.contract import Batch
 from qamoe_bench.corruption.apply import apply_condition
 from qamoe_bench.corruption.draws import CommonDraws
+from qamoe_bench.corruption.modalities import scheduled_shares
 from qamoe_bench.corruption.state import Corrupted
 from qamoe_bench.data.dataset import Dataset, Split
 from qamoe_bench.protocol.parse import load_protocol, protocol_names
@@ -43,6 +45,7 @@ class Sample:
 
     name: str
     frames: dict[str, list[Array]]
+    widths: Mapping[str, int]  # to which the split pads its frames
     gone: dict[str, list[bool]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -76,6 +79,8 @@ class Training:
     """Frames of the training split, sample after sample, and their mean and standard deviation per dimension."""
 
     frames: dict[str, list[Array]]
+    text_has_ends: bool = False
+    test_samples: int = 686
     mean: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     std: dict[str, NDArray[np.float64]] = field(default_factory=dict)  # σ_ref
 
@@ -144,21 +149,24 @@ def mixed(sample: Sample, point: Point, training: Training) -> None:
     random_missing(sample, point, training)
 
 
-def frame_missing(sample: Sample, point: Point, _: Training) -> None:
+def frame_missing(sample: Sample, point: Point, training: Training) -> None:
     for m in MODALITIES:
-        drop_but_ends(sample, m, sample.uniforms(m, "frame-missing/frame"), point["eta"])
+        drop_but_ends(sample, m, sample.uniforms(m, "frame-missing/frame"), point["eta"], training)
 
 
-def lnln_missing(sample: Sample, point: Point, _: Training) -> None:
-    """The random numbers start anew for each modality, so they depend on its length only."""
+def lnln_missing(sample: Sample, point: Point, training: Training) -> None:
+    """The random numbers start again for each modality, so they depend on its padded width only."""
+    first_of_width: dict[int, str] = {}
     for m in MODALITIES:
-        drop_but_ends(sample, m, sample.uniforms(m, "frame-missing/frame", whose=len(sample.frames[m])), point["eta"])
+        owner = first_of_width.setdefault(sample.widths[m], m)
+        uniforms = sample.uniforms(m, "frame-missing/frame", whose=owner)
+        drop_but_ends(sample, m, uniforms, point["eta"], training)
 
 
-def drop_but_ends(sample: Sample, modality: str, uniforms: list[float], rate: float) -> None:
+def drop_but_ends(sample: Sample, modality: str, uniforms: list[float], rate: float, training: Training) -> None:
     last = len(uniforms) - 1
     for position, uniform in enumerate(uniforms):
-        if modality == "text" and position in (0, last):  # [CLS] and [SEP]
+        if modality == "text" and position in (0, last) and training.text_has_ends:  # [CLS] and [SEP]
             continue
         if uniform < rate:
             sample.lose_frame(modality, position)
@@ -184,6 +192,50 @@ def imder_missing(sample: Sample, point: Point, _: Training) -> None:
     last_to_first = sorted(MODALITIES, key=lambda m: -sample.uniform(m, "imder-missing/kept"))
     for m in last_to_first[:count]:
         sample.lose(m)
+
+
+def imder_missing_code(sample: Sample, point: Point, training: Training) -> None:
+    """As many samples as the batches of the code hold; which of them is drawn."""
+    counts = imder_batches(point["eta"], training.test_samples) if point["eta"] else Counter[int]()
+    uniform = sample.uniform("all", "imder-missing/pattern") * training.test_samples
+    count = 2 if uniform < counts[2] else 1 if uniform < counts[2] + counts[1] else 0
+    last_to_first = sorted(MODALITIES, key=lambda m: -sample.uniform(m, "imder-missing/kept"))
+    for m in last_to_first[:count]:
+        sample.lose(m)
+
+
+def imder_batches(rate: float, samples: int) -> Counter[int]:
+    """How many samples miss 2, 1 and 0 modalities, batch after batch as the code goes through its loader."""
+    miss_2, miss_1 = [0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0], [0.1, 0.2, 0.3, 0.2, 0.1, 0.0, 0.0]
+    batches = [min(32, samples - start) for start in range(0, samples, 32)]
+    rounded = np.round(len(batches) / 10) * 10
+    two, one, counts = 0, 0, Counter[int]()
+    for size in batches:
+        with np.errstate(invalid="ignore", divide="ignore"):  # 0 / 0 is NaN there, and NaN is not below anything
+            two_share, one_share = np.float64(two) / rounded, np.float64(one) / rounded
+        if two_share < miss_2[int(rate * 10 - 1)]:
+            counts[2] += size
+            two += 1
+        elif one_share < miss_1[int(rate * 10 - 1)]:
+            counts[1] += size
+            one += 1
+        else:
+            counts[0] += size
+    return counts
+
+
+def test_the_schedule_of_the_code_realises_what_its_batches_do() -> None:
+    """Every number of test samples up to a large one, and the rates of MOSI and MOSEI in print."""
+    for samples in [*range(1, 700, 13), 686, 1284, 4659]:
+        for rate in RATES:
+            two, any_missing = scheduled_shares(rate, samples)
+            counts = imder_batches(rate, samples)
+            assert two == pytest.approx(counts[2] / samples), (samples, rate)
+            assert any_missing == pytest.approx((counts[2] + counts[1]) / samples), (samples, rate)
+    mosi = [sum(scheduled_shares(rate, 686)) / 3 for rate in RATES]
+    assert mosi == pytest.approx([0.093, 0.187, 0.280, 0.373, 0.466, 0.560, 0.622], abs=0.0005)
+    mosei = [sum(scheduled_shares(rate, 4659)) / 3 for rate in RATES]
+    assert mosei == pytest.approx([0.103, 0.206, 0.309, 0.412, 0.515, 0.618, 0.667], abs=0.0005)
 
 
 INCOMPLETE = (("text",), ("audio",), ("text", "audio"), ("vision",), ("text", "vision"), ("audio", "vision"))
@@ -280,18 +332,76 @@ def salt_and_pepper(sample: Sample, point: Point, training: Training) -> None:
                     frame[d] = mean[d] + sign * 3 * std[d]
 
 
+def lose_count(
+    sample: Sample, modality: str, share: float, place: str, owner: str, *, first: int = 0, last: int | None = None
+) -> None:
+    """An exact number of the frames between two positions: a list of them is made, and as many are struck out."""
+    positions = list(range(len(sample.frames[modality])))[first:last]
+    size = int((Decimal(str(share)) * len(positions)).quantize(Decimal(1), ROUND_HALF_UP))
+    if place == "scattered":
+        numbers = sample.uniforms(modality, "block-missing/single", whose=owner)
+        struck = sorted(positions, key=lambda position: numbers[position])[:size]
+    else:
+        places = len(positions) - size + 1
+        starts = {"start": 0, "middle": (places - 1) // 2, "end": places - 1}
+        if place == "random":
+            starts["random"] = int(places * sample.uniform(owner, "block-missing/place"))
+        struck = positions[starts[place] : starts[place] + size]
+    for position in struck:
+        sample.lose_frame(modality, position)
+
+
+def block_place(sample: Sample, point: Point, _: Training) -> None:
+    ((place, share),) = [(name, value) for name, value in point.items() if value > 0]
+    for m in MODALITIES:
+        lose_count(sample, m, share, place, "all")
+
+
+def block_subsets(sample: Sample, point: Point, _: Training) -> None:
+    for m in MODALITIES:
+        if point[m] > 0:
+            lose_count(sample, m, point[m], "random", "all")
+
+
+def pattern_macro(sample: Sample, point: Point, training: Training) -> None:
+    """Single frames and a block, each by itself; what either hits is lost. The ends of text are not in the list."""
+    for m in MODALITIES:
+        drop_but_ends(sample, m, sample.uniforms(m, "frame-missing/frame"), point[m], training)
+        block_between_ends(sample, m, point["block"], "random", training)
+
+
+def block_between_ends(sample: Sample, modality: str, share: float, place: str, training: Training) -> None:
+    if modality == "text" and training.text_has_ends:
+        lose_count(sample, modality, share, place, modality, first=1, last=-1)
+    else:
+        lose_count(sample, modality, share, place, modality)
+
+
+def burst(sample: Sample, point: Point, training: Training) -> None:
+    for m in MODALITIES:
+        drop_but_ends(sample, m, sample.uniforms(m, "frame-missing/frame"), point["independent"], training)
+        block_between_ends(sample, m, point["block"], "random", training)
+        block_between_ends(sample, m, point["scattered"], "scattered", training)
+
+
 TRANSCRIPTIONS: Mapping[str, Transcription] = {
     "block-missing": block_missing,
+    "block-place": block_place,
+    "block-subsets": block_subsets,
+    "burst": burst,
     "fixed-missing": fixed_missing,
     "frame-missing": frame_missing,
     "gcnet-missing": gcnet_missing,
     "imbalanced-missing": imbalanced_missing,
     "imder-missing": imder_missing,
+    "imder-missing-code": imder_missing_code,
     "laplace-noise": laplace_noise,
     "lnln-missing": lnln_missing,
     "mixed": mixed,
     "mplmm-missing": mplmm_missing,
     "msa-robustness": msa_robustness,
+    "pattern-macro": pattern_macro,
+    "pattern-macro-eta-1": pattern_macro,
     "quality-degradation": quality_degradation,
     "random-missing": random_missing,
     "salt-and-pepper": salt_and_pepper,
@@ -300,7 +410,7 @@ TRANSCRIPTIONS: Mapping[str, Transcription] = {
     "utterance-noise": utterance_noise,
 }
 
-JOINT = ("gcnet-missing", "imder-missing", "mplmm-missing")
+JOINT = ("gcnet-missing", "imder-missing", "imder-missing-code", "mplmm-missing")
 
 
 # --- Sample by sample: the same numbers give the same samples ---
@@ -312,15 +422,17 @@ def dataset() -> Dataset:
 
 
 @functools.cache
-def training() -> Training:
-    return Training({m: [f for s in samples_of(dataset().splits["train"]) for f in s.frames[m]] for m in MODALITIES})
+def training(*, ends: bool = False) -> Training:
+    samples = samples_of(dataset().splits["train"])
+    return Training({m: [f for s in samples for f in s.frames[m]] for m in MODALITIES}, ends)
 
 
 def samples_of(split: Split) -> list[Sample]:
     result = []
     for i, name in enumerate(split.ids):
         valid = {m: split.features[m][i, : int(split.lengths[m][i])].numpy() for m in MODALITIES}
-        result.append(Sample(name, {m: [np.array(frame) for frame in frames] for m, frames in valid.items()}))
+        frames = {m: [np.array(frame) for frame in of_modality] for m, of_modality in valid.items()}
+        result.append(Sample(name, frames, {m: x.shape[1] for m, x in split.features.items()}))
     return result
 
 
@@ -338,10 +450,12 @@ def incomplete_split(samples: int, *, lacking: bool) -> Split:
     return Split(split.ids, split.target, features, lengths)
 
 
-def corrupted_by_package(split: Split, condition: Condition) -> Corrupted:
+def corrupted_by_package(split: Split, condition: Condition, *, ends: bool = False) -> Corrupted:
+    """With `ends`, as if token ids showed that text begins with [CLS] and ends with [SEP]."""
     clean = split.batch()
     draws = CommonDraws(SEED, split.ids, clean, DRAW)
-    return apply_condition(clean, condition, draws.rows(slice(None)), dataset().reference)
+    reference = replace(dataset().reference, text_has_ends=ends, test_samples=686)
+    return apply_condition(clean, condition, draws.rows(slice(None)), reference)
 
 
 def point_of(protocol: str, condition: Condition) -> Point:
@@ -352,14 +466,15 @@ def test_every_protocol_of_the_package_is_transcribed_here() -> None:
     assert {*TRANSCRIPTIONS, "clean"} == set(protocol_names())
 
 
+@pytest.mark.parametrize("ends", [False, True])
 @pytest.mark.parametrize("protocol", TRANSCRIPTIONS)
-def test_samples_are_those_of_the_transcription_when_the_random_numbers_are_the_same(protocol: str) -> None:
+def test_samples_are_those_of_the_transcription_when_the_random_numbers_are_the_same(protocol: str, ends: bool) -> None:
     # The kinds that decide for all modalities together take no notice of what a sample lacks.
     split = incomplete_split(36, lacking=protocol not in JOINT)
     for condition in load_protocol(protocol).conditions:
-        result = corrupted_by_package(split, condition)
+        result = corrupted_by_package(split, condition, ends=ends)
         for i, sample in enumerate(samples_of(split)):
-            TRANSCRIPTIONS[protocol](sample, point_of(protocol, condition), training())
+            TRANSCRIPTIONS[protocol](sample, point_of(protocol, condition), training(ends=ends))
             for m in MODALITIES:
                 compare(result, i, m, sample, f"{protocol} at {condition.name}: {m} of sample {i}")
 
@@ -374,6 +489,61 @@ def compare(result: Corrupted, i: int, modality: str, sample: Sample, where: str
     np.testing.assert_array_equal(features[:count] == 0, expected == 0, where)
     np.testing.assert_allclose(features[:count], expected, rtol=2e-6, atol=2e-6, err_msg=where)
     assert not features[count:].any(), where
+
+
+PATTERNS_OF_CMS_MAMBA = {
+    "block 0.3": ((0, 0, 0), 0.3),
+    "block 0.5": ((0, 0, 0), 0.5),
+    "text missing": ((1.0, 0, 0), 0),
+    "audio+vision missing": ((0, 1.0, 1.0), 0),
+    "text-heavy": ((0.7, 0.1, 0.1), 0),
+    "audio/vision-heavy": ((0.1, 0.7, 0.7), 0),
+    "mixed burst": ((0.2, 0.2, 0.2), 0.3),
+}
+"""Rates of single frames in text, audio and vision, and the share of the block."""
+
+
+def cms_mamba_original(lengths: Sequence[int], rates: Sequence[float], block: float, seed: int) -> list[list[bool]]:
+    """The lost frames of one sample per modality, drawn as in its code: a mask of single frames or one of a block."""
+    generator = np.random.default_rng(seed)
+    lost = []
+    for length, rate in zip(lengths, rates, strict=True):
+        single = generator.random(length) < rate
+        count = round(block * length)
+        start = int(generator.integers(0, length - count + 1))
+        position = np.arange(length)
+        lost.append((single | ((position >= start) & (position < start + count))).tolist())
+    return lost
+
+
+def test_the_patterns_lose_as_many_frames_as_those_of_cms_mamba() -> None:
+    samples, length = 1500, 20  # 0.3 and 0.5 of 20 are whole
+    features = {m: torch.ones(samples, length, 1) for m in MODALITIES}
+    counts = {m: torch.full((samples,), length) for m in MODALITIES}
+    split = Split(tuple(f"cms{i}" for i in range(samples)), torch.zeros(samples), features, counts)
+    conditions = {c.name: c for c in load_protocol("pattern-macro").conditions}
+    assert list(conditions) == list(PATTERNS_OF_CMS_MAMBA)
+    for name, (rates, block) in PATTERNS_OF_CMS_MAMBA.items():
+        result = corrupted_by_package(split, conditions[name])
+        original = np.array([cms_mamba_original((length,) * 3, rates, block, seed) for seed in range(samples)])
+        for i, m in enumerate(MODALITIES):
+            ours = result.erased[m].numpy()
+            assert ours.mean() == pytest.approx(original[:, i].mean(), abs=0.015), (name, m)
+            assert ours.mean(0).tolist() == pytest.approx(original[:, i].mean(0).tolist(), abs=0.075), (name, m)
+    last = load_protocol("pattern-macro-eta-1").conditions[-1]
+    assert all(corrupted_by_package(split, last).erased[m].all() for m in MODALITIES)
+
+
+def test_imbalanced_and_shared_missingness_have_one_realised_mean_rate() -> None:
+    split = make_split("imbalanced", 6000)
+    realised = {}
+    for condition in load_protocol("imbalanced-missing").conditions:
+        result = corrupted_by_package(split, condition)
+        realised[condition.name] = np.mean([float(result.missing(m).mean()) for m in MODALITIES])
+    # a + b + c over 3, less the one of three that a sample without any gets back
+    for level, mean in ((0.4, (0.6 - 0.004) / 3), (0.7, (0.9 - 0.007) / 3)):
+        for name in ("text", "audio", "vision", "shared, as"):
+            assert realised[f"{name} {level}"] == pytest.approx(mean, abs=0.01)  # 3 standard errors
 
 
 @pytest.mark.parametrize("protocol", sorted(set(TRANSCRIPTIONS) - {"quality-degradation", "mixed"}))
@@ -430,6 +600,56 @@ def test_scalar_noise_is_standard_normal_in_msa_robustness() -> None:
     before, after = split.features["audio"][:, 0, 0], result[:, 0, 0]
     factors = (after / before)[after != before]
     assert stats.kstest(factors.numpy(), "norm").pvalue > 0.01
+
+
+# --- LNLN's masks: which modalities share their draws ---
+
+
+def lnln_original(widths: Sequence[int], lengths: NDArray[np.int64], rate: float) -> list[NDArray[np.bool_]]:
+    """Per modality True where a frame is lost [N, T]: one matrix of numbers for a split, from one seed for all."""
+    lost = []
+    for width, valid in zip(widths, lengths, strict=True):
+        np.random.seed(1111)  # noqa: NPY002  # as the original does
+        numbers = np.random.uniform(size=(len(valid), width))  # noqa: NPY002
+        input_mask = np.arange(width) < valid[:, None]
+        lost.append(input_mask & ~(numbers > rate))
+    return lost
+
+
+def share_alike(first: NDArray[np.bool_], second: NDArray[np.bool_], both: NDArray[np.bool_]) -> float:
+    """Share of positions, valid in both modalities, that are lost in both or in none."""
+    width = both.shape[1]
+    return float((first[:, :width] == second[:, :width])[both].mean())
+
+
+@pytest.mark.parametrize(
+    ("file", "widths", "sharing"),
+    [
+        ("MOSI", (50, 375, 500), set()),
+        ("SIMS", (39, 400, 55), set()),
+        ("MOSEI", (50, 500, 500), {("audio", "vision")}),
+        ("aligned", (50, 50, 50), set(itertools.combinations(MODALITIES, 2))),
+    ],
+)
+def test_modalities_share_draws_in_lnln_missing_exactly_where_they_do_in_its_code(
+    file: str, widths: tuple[int, ...], sharing: set[tuple[str, str]]
+) -> None:
+    samples = 40
+    random = np.random.default_rng(1)
+    # The same lengths in all modalities, which must not make them share anything.
+    lengths = np.stack([random.integers(20, min(widths) + 1, samples)] * 3)
+    features = {m: torch.ones(samples, t, 1) for m, t in zip(MODALITIES, widths, strict=True)}
+    counts = {m: torch.from_numpy(n) for m, n in zip(MODALITIES, lengths, strict=True)}
+    split = Split(tuple(f"{file}{i}" for i in range(samples)), torch.zeros(samples), features, counts)
+    (condition,) = [c for c in load_protocol("lnln-missing").conditions if c.name == "eta=0.5"]
+    result = corrupted_by_package(split, condition)
+    ours = [result.erased[m].numpy() for m in MODALITIES]
+    original = lnln_original(widths, lengths, 0.5)
+    both = np.arange(min(widths)) < lengths[0][:, None]
+    for i, j in itertools.combinations(range(3), 2):
+        expected = 1.0 if (MODALITIES[i], MODALITIES[j]) in sharing else 0.5
+        for lost in (ours, original):
+            assert share_alike(lost[i], lost[j], both) == pytest.approx(expected, abs=0.08 if expected < 1 else 0)
 
 
 # --- Distributions: what the original draws again and again, or by the batch ---
