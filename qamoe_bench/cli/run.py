@@ -45,7 +45,7 @@ Checkpoint = Annotated[
 Data = Annotated[str | None, typer.Option("--data", help="`synthetic`, a data file or a folder. Default: synthetic.")]
 Seeds = Annotated[str, typer.Option("--seeds", help="Comma-separated. Default: 1111,1112,1113.")]
 Regimes = Annotated[
-    list[str], typer.Option("--regime", help="clean, spectrum or matched. Repeatable. Default: spectrum.")
+    list[str], typer.Option("--regime", help="clean, spectrum, sweep or matched. Repeatable. Default: spectrum.")
 ]
 FineTune = Annotated[
     str | None,

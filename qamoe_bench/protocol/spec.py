@@ -9,17 +9,20 @@ import hashlib
 import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qamoe_bench.protocol.training import TrainingDraw
+from qamoe_bench.vocabulary import MODALITIES
+
 SCHEMA = 1  # of protocol files; part of every digest
 
 Level = float | NDArray[np.float32]
-"""A level for all samples, or one per sample (training on the spectrum)."""
+"""A level for all samples, or one per sample (training on drawn levels)."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ class Protocol:
         points: Name and variables of each point; empty where there are axes.
         corruptions: `kind`, `levels` per modality (numbers or variables) and `options` of each step.
         draws: Independent draws of the corruption per condition and seed.
+        training: How the regime `sweep` draws the corruption of training samples.
+        trains_on: The protocol that the regime `sweep` trains on instead of this one; None for this one.
     """
 
     name: str
@@ -81,10 +86,17 @@ class Protocol:
     points: Mapping[str, Mapping[str, float]]
     corruptions: tuple[Mapping[str, Any], ...]
     draws: int = 1
+    training: TrainingDraw = field(default_factory=TrainingDraw)
+    trains_on: "Protocol | None" = None
+
+    @property
+    def training_protocol(self) -> "Protocol":
+        """The protocol that the regime `sweep` trains on."""
+        return self.trains_on or self
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of everything that determines the corrupted samples, without prose and name."""
+        """SHA-256 of everything that determines the corrupted test samples, without prose, name and training."""
         # The digest is part of every stored result: a change here makes all of them stale.
         meaning = {
             "schema": SCHEMA,
@@ -106,10 +118,14 @@ class Protocol:
 
     def steps(self, variables: Mapping[str, Level]) -> tuple[Step, ...]:
         """The steps at a point; a variable may be an array with one level per sample."""
+        return self.steps_by_modality(dict.fromkeys(MODALITIES, variables))
+
+    def steps_by_modality(self, variables: Mapping[str, Mapping[str, Level]]) -> tuple[Step, ...]:
+        """The steps where the variables have other values in each modality."""
         steps = []
         for corruption in self.corruptions:
             # A string is the name of a variable, anything else a level.
-            levels = {m: variables[v] if isinstance(v, str) else v for m, v in corruption["levels"].items()}
+            levels = {m: variables[m][v] if isinstance(v, str) else v for m, v in corruption["levels"].items()}
             steps.append(Step(corruption["kind"], levels, corruption["options"]))
         return tuple(steps)
 

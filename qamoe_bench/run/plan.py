@@ -19,7 +19,7 @@ from qamoe_bench.provenance.environment import versions
 from qamoe_bench.registry import ModelRef
 from qamoe_bench.store.cell import ORACLE, Cell, digest_of
 from qamoe_bench.training.config import TrainConfig
-from qamoe_bench.training.exposure import CLEAN, SPECTRUM, Exposure
+from qamoe_bench.training.exposure import DrawnLevels, Exposure, OneCondition
 
 DEFAULT_EVALUATION = EvalConfig()
 DIGEST_LENGTH = 20
@@ -37,6 +37,7 @@ class Recipe:
         training: Settings of the training loop.
         evaluation: Settings of the evaluation.
         checkpoint: File of the user's weights; empty where the model is trained.
+        exposure: What the weights are trained on; None where each condition has its own, and for a checkpoint.
     """
 
     model: ModelRef
@@ -45,6 +46,7 @@ class Recipe:
     training: TrainConfig
     evaluation: EvalConfig = DEFAULT_EVALUATION
     checkpoint: str = ""
+    exposure: Exposure | None = None
 
     @property
     def content(self) -> dict[str, Any]:
@@ -68,17 +70,14 @@ class Recipe:
             "distributions": dict(code.versions),
             "settings": dict(self.settings),
             "regime": self.regime,
-            "corruption": SPECTRUM.digest if self.regime == "spectrum" else "",
+            "corruption": self.exposure.digest if isinstance(self.exposure, DrawnLevels) else "",
             **origin,
         }
 
-    def exposure(self, condition: Condition) -> Exposure:
+    def exposure_for(self, condition: Condition) -> Exposure:
         """What the weights that predict under a condition are trained on."""
-        if self.regime == "clean":
-            return CLEAN
-        if self.regime == "spectrum":
-            return SPECTRUM
-        return Exposure(condition)  # `matched`: a specialist; with `given` weights it is a part of the key only
+        # `matched`: a specialist; with `given` weights the condition is a part of the key only.
+        return self.exposure or OneCondition(condition)
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ class Job:
     def weights_key(self, condition: Condition) -> str:
         """Key of the weights that predict under a condition; only specialists have one per condition."""
         assert self.recipe is not None
-        return _digest([self.digest, self.seed, self.recipe.exposure(condition).digest])
+        return _digest([self.digest, self.seed, self.recipe.exposure_for(condition).digest])
 
     @property
     def training_ids(self) -> list[str]:

@@ -196,7 +196,7 @@ class _JobWeights:
         checkpoint = Path(recipe.checkpoint) if recipe.checkpoint else self.store.find_checkpoint(key)
         if checkpoint is not None:
             return model, load_weights(model, checkpoint)
-        exposure = recipe.exposure(condition)
+        exposure = recipe.exposure_for(condition)
         try:
             try_first_batch(build, data, exposure, job.seed, recipe.training, device)
             trained = train(model, data, exposure, job.seed, recipe.training, device, lambda: self._advance(1))
