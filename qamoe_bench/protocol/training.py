@@ -61,8 +61,8 @@ class TrainingDraw:
             drawn.append("the one condition for every sample")
         words = " and ".join(drawn)
         if self.untouched:
-            unit = "modalities, drawn for each modality by itself," if self.levels == "per-modality" else "samples"
-            words += f"; {100 * self.untouched:g} % of the {unit} stay untouched"
+            unit = "modality of a sample" if self.levels == "per-modality" else "sample"
+            words += f"; each {unit} stays untouched with a chance of {100 * self.untouched:g} %"
         return words
 
     def _of_axis(self, axis: str) -> str:

@@ -18,6 +18,7 @@ from qamoe_bench.report.audit_tables import (
     uncertainty_table,
 )
 from qamoe_bench.report.metric_tables import (
+    SINGLE_CHECKPOINT,
     how_to_read,
     level_table,
     profile_table,
@@ -98,8 +99,9 @@ def _tables(analysis: Analysis) -> Iterator[Table]:
     for scores in analysis.scores:
         yield level_table(analysis, scores)
         yield summary_table(analysis, scores)
-        if (gap := specialist_table(analysis, scores)) is not None:  # only with models of both regimes
-            yield gap
+        for regime in SINGLE_CHECKPOINT:
+            if (gap := specialist_table(analysis, scores, regime)) is not None:  # only with models of both regimes
+                yield gap
     yield runs_table(analysis)
     if (profile := profile_table(analysis)) is not None:  # only with MAE, `mean` and the oracle
         yield profile

@@ -36,6 +36,7 @@ from qamoe_bench.store.failures import Failure
 from qamoe_bench.store.store import Store
 from qamoe_bench.training.building import build_model
 from qamoe_bench.training.checkpoint import load_weights, save_weights
+from qamoe_bench.training.coverage import training_facts
 from qamoe_bench.training.loop import train
 
 
@@ -133,8 +134,16 @@ def _evaluate_cell(cell: Cell, protocol: Protocol, weights: "_JobWeights") -> No
         seconds_per_condition=seconds / len(protocol.conditions) / protocol.draws,
         peak_memory_mib=peak_memory_mib(),
         finished=utc_now(),
+        trained_on=_trained_on(job, protocol),
     )
     weights.store.write_cell(weights.run_id, cell, facts, as_arrow(sweep.columns))
+
+
+def _trained_on(job: Job, protocol: Protocol) -> dict[str, Any]:
+    """See `training_facts`; empty where nobody knows, and for the oracle."""
+    if job.recipe is None or job.recipe.checkpoint:
+        return {}
+    return training_facts(job.recipe.exposure, protocol)
 
 
 @lru_cache(maxsize=1)  # jobs come seed by seed, and all models share the draws of a seed
