@@ -27,6 +27,7 @@ from qamoe_bench.report.metric_tables import (
     summary_table,
 )
 from qamoe_bench.report.published import published_table
+from qamoe_bench.report.selection_table import selection_table
 from qamoe_bench.report.table import Chapter, Table
 from qamoe_bench.store.store import StoredCell
 
@@ -103,6 +104,8 @@ def _tables(analysis: Analysis) -> Iterator[Table]:
             if (gap := specialist_table(analysis, scores, regime)) is not None:  # only with models of both regimes
                 yield gap
     yield runs_table(analysis)
+    if (diagnosis := selection_table(analysis)) is not None:  # only with curves of `run --diagnose-selection`
+        yield diagnosis
     if (profile := profile_table(analysis)) is not None:  # only with MAE, `mean` and the oracle
         yield profile
     yield from _audits(analysis)

@@ -6,7 +6,7 @@ engine source, library versions and kind of device. The thread count is not, bec
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,8 @@ class Job:
         device: Where to compute.
         cells: Cell and protocol, pair by pair.
         evaluations: Settings of the evaluation by key of a cell, where they are not the defaults.
+        diagnoses_selection: Whether the test metrics of every epoch are recorded apart, see
+            `qamoe_bench.store.selection`; part of no key.
     """
 
     recipe: Recipe | None
@@ -105,6 +107,7 @@ class Job:
     device: str
     cells: tuple[tuple[Cell, Protocol], ...]
     evaluations: Mapping[str, EvalConfig] = field(default_factory=dict)
+    diagnoses_selection: bool = False
 
     def evaluation(self, cell: Cell) -> EvalConfig:
         """Settings of the evaluation of a cell."""
@@ -135,6 +138,13 @@ class Plan:
     def cells(self) -> list[Cell]:
         """All cells, in order."""
         return [cell for job in self.jobs for cell, _ in job.cells]
+
+
+def with_diagnosis(plan: Plan) -> Plan:
+    """The plan with the test metrics of every epoch of its trainings recorded apart."""
+    # The oracle and weights that the user brings are not trained here.
+    jobs = [replace(job, diagnoses_selection=job.recipe is not None and not job.recipe.checkpoint) for job in plan.jobs]
+    return replace(plan, jobs=tuple(jobs))
 
 
 def engine_content(device: str, data: Dataset) -> dict[str, Any]:
