@@ -47,31 +47,31 @@ class TrainingDraw:
         ranges = {axis: list(ends) for axis, ends in self.ranges.items()}
         return {"levels": self.levels, "ranges": ranges, "untouched": self.untouched}
 
-    def sentence(self, axes: Iterable[str], points: int) -> str:
+    def sentence(self, axes: Iterable[str], points: int, per: Literal["sample", "batch"] = "sample") -> str:
         """What is drawn, in words.
 
         Args:
             axes: Axes of the protocol.
             points: Number of its named points; 0 where it has axes or a single condition.
+            per: What draws are made for, see `levels_per` of the training loop.
         """
-        drawn = [self._of_axis(axis) for axis in axes]
+        unit = f"modality of a {per}" if self.levels == "per-modality" else per
+        drawn = [self._of_axis(axis, unit) for axis in axes]
         if points:
-            drawn.append(f"one of the {points} conditions per sample")
+            drawn.append(f"one of the {points} conditions per {per}")
         if not drawn:
             drawn.append("the one condition for every sample")
         words = " and ".join(drawn)
         if self.untouched:
-            unit = "modality of a sample" if self.levels == "per-modality" else "sample"
             words += f"; each {unit} stays untouched with a chance of {100 * self.untouched:g} %"
         return words
 
-    def _of_axis(self, axis: str) -> str:
-        who = "modality of a sample" if self.levels == "per-modality" else "sample"
+    def _of_axis(self, axis: str, unit: str) -> str:
         symbol = axis_symbol(axis)
         if axis not in self.ranges:
-            return f"one of the levels of {symbol} per {who}"
+            return f"one of the levels of {symbol} per {unit}"
         low, high = self.ranges[axis]
-        return f"one {symbol} from U({low:g}, {high:g}) per {who}"
+        return f"one {symbol} from U({low:g}, {high:g}) per {unit}"
 
 
 def read_training(

@@ -152,7 +152,7 @@ def _trained_on(job: Job, protocol: Protocol) -> dict[str, Any]:
     """See `training_facts`; empty where nobody knows, and for the oracle."""
     if job.recipe is None or job.recipe.checkpoint:
         return {}
-    return training_facts(job.recipe.exposure, protocol)
+    return training_facts(job.recipe.exposure, protocol, job.recipe.training.levels_per)
 
 
 @lru_cache(maxsize=1)  # jobs come seed by seed, and all models share the draws of a seed

@@ -6,7 +6,7 @@ of the evaluated ones. Kinds are compared by name: another kind may well leave s
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from qamoe_bench.protocol.spec import Condition, Protocol
 from qamoe_bench.training.exposure import DrawnLevels, Exposure
@@ -25,12 +25,15 @@ _Step = tuple[str, str]
 """Kind of corruption and modality."""
 
 
-def training_facts(exposure: Exposure | None, protocol: Protocol) -> dict[str, Any]:
+def training_facts(
+    exposure: Exposure | None, protocol: Protocol, per: Literal["sample", "batch"] = "sample"
+) -> dict[str, Any]:
     """What weights were trained on, and what of a protocol they have not seen.
 
     Args:
         exposure: What they were trained on; None for one specialist per condition of the protocol.
         protocol: The protocol that they are evaluated under.
+        per: What levels were drawn for, see `TrainConfig.levels_per`.
 
     Returns:
         `on`: name of the protocol, `clean`, or `each condition`; `own`: whether it is the evaluated one; `draw`: how
@@ -43,7 +46,7 @@ def training_facts(exposure: Exposure | None, protocol: Protocol) -> dict[str, A
     facts = {"seen": _verdict(protocol, parts), "unseen": _phrases(protocol, parts)}
     if isinstance(exposure, DrawnLevels):
         trained = exposure.protocol
-        draw = exposure.training.sentence(trained.axes, len(trained.points))
+        draw = exposure.training.sentence(trained.axes, len(trained.points), per)
         return {"on": trained.name, "own": trained.digest == protocol.digest, "draw": draw, **facts}
     return {"on": exposure.condition.name, "own": False, "draw": "", **facts}
 

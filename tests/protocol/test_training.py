@@ -53,6 +53,13 @@ def test_what_is_drawn_is_said_in_words(text: str, sentence: str) -> None:
     assert protocol.training.sentence(protocol.axes, len(protocol.points)) == sentence
 
 
+def test_draws_per_batch_are_said_to_be_so() -> None:
+    lnln = load_protocol("lnln-missing")
+    words = lnln.training.sentence(lnln.axes, 0, "batch")
+    assert words.startswith("one η from U(0, 1) per modality of a batch; each modality of a batch stays untouched")
+    assert load_protocol("clean").training.sentence((), 7, "batch") == "one of the 7 conditions per batch"
+
+
 def test_training_does_not_change_the_digest_of_a_protocol() -> None:
     assert parse_protocol("p", f"{AXES}[training]\nuntouched = 0.5\n").digest == parse_protocol("p", AXES).digest
 

@@ -132,6 +132,14 @@ def test_the_report_says_what_each_row_was_trained_on_and_whether_it_has_seen_th
     assert "this protocol: one η from U(0, 0.6) per sample" in notes
 
 
+def test_levels_that_are_drawn_per_batch_are_noted_so(data: Path, tmp_path: Path) -> None:
+    store = Store(tmp_path / "r")
+    model = f"{MODEL},train.levels_per=batch"
+    protocols = (write_protocol(tmp_path, "a"),)
+    run_plan(plan(request(data, model, protocols=protocols, seeds=(1,), regimes=("sweep",))), store, jobs=1)
+    assert "this protocol: one η from U(0, 0.6) per batch" in models_table(store).notes
+
+
 def test_a_sweep_is_compared_with_specialists(data: Path, tmp_path: Path) -> None:
     store = Store(tmp_path / "r")
     run_plan(sweep_plan(data, write_protocol(tmp_path, "a"), regimes=("sweep", "matched")), store, jobs=1)
