@@ -33,7 +33,7 @@ def protocol_chapter(test: TestSet, protocol: Protocol) -> Chapter:
         f"Source: {protocol.source}",
         f"Definition: {protocol.definition}",
         f"Digest: {protocol.digest}",
-        _training(protocol),
+        f"Training (regime sweep): {protocol.training_sentence}",
         f"Measured: {len(test.ids)} test samples, seed {test.seed}, draws of each condition: {protocol.draws}",
     ]
     tables = []
@@ -48,15 +48,6 @@ def protocol_chapter(test: TestSet, protocol: Protocol) -> Chapter:
 
 
 # The definition.
-
-
-def _training(protocol: Protocol) -> str:
-    """What the regime `sweep` trains on."""
-    trained_on = protocol.training_protocol
-    training = trained_on.training
-    place = "on this protocol" if trained_on is protocol else f"on {trained_on.name}"
-    source = f" ({training.source})" if training.source else ""
-    return f"Training (regime sweep): {place}, {training.sentence(trained_on.axes, len(trained_on.points))}{source}"
 
 
 def _steps_table(protocol: Protocol) -> Table:

@@ -94,6 +94,15 @@ class Protocol:
         """The protocol that the regime `sweep` trains on."""
         return self.trains_on or self
 
+    @property
+    def training_sentence(self) -> str:
+        """What the regime `sweep` trains on, and who trains in this way."""
+        trained_on = self.training_protocol
+        place = f"on {trained_on.name}" if self.trains_on else "on this protocol"
+        draw = trained_on.training.sentence(trained_on.axes, len(trained_on.points))
+        source = f" ({trained_on.training.source})" if trained_on.training.source else ""
+        return f"{place}, {draw}{source}"
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of everything that determines the corrupted test samples, without prose, name and training."""

@@ -300,6 +300,7 @@ def _describe_protocol(protocol: Protocol) -> dict[str, str]:
         "title": protocol.title,
         "source": protocol.source,
         "definition": protocol.definition,
+        "training": protocol.training_sentence,
     }
 
 

@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import pytest
+import torch
+from tinydata import make_dataset
 
+from qamoe_bench.curation.protocol_tables import protocol_chapter
 from qamoe_bench.errors import BenchError
+from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.protocol.parse import load_protocol, parse_protocol, protocol_names
 
 HEAD = 'schema = 1\ntitle = "t"\nsource = "s"\ndefinition = "d"\n'
@@ -58,6 +62,18 @@ def test_draws_per_batch_are_said_to_be_so() -> None:
     words = lnln.training.sentence(lnln.axes, 0, "batch")
     assert words.startswith("one η from U(0, 1) per modality of a batch; each modality of a batch stays untouched")
     assert load_protocol("clean").training.sentence((), 7, "batch") == "one of the 7 conditions per batch"
+
+
+def test_the_definition_of_a_protocol_says_what_is_trained_on(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(f'{AXES}[training]\nprotocol = "lnln-missing"\n', encoding="utf-8")
+    test = TestSet(make_dataset(), 1, torch.device("cpu"))
+    for name, words in {
+        "fixed-missing": "on this protocol, one of the 7 conditions per sample",
+        str(tmp_path / "mine.toml"): "on lnln-missing, one η from U(0, 1) per modality of a sample; each modality of a "
+        "sample stays untouched with a chance of 50 % (LNLN (core/dataset.py); P-RMF and TF-Mamba train in the same "
+        "way)",
+    }.items():
+        assert f"Training (regime sweep): {words}" in protocol_chapter(test, load_protocol(name)).lines
 
 
 def test_training_does_not_change_the_digest_of_a_protocol() -> None:

@@ -18,7 +18,8 @@ from qamoe_bench.report.tables import analyses, chapters
 from qamoe_bench.run.dry_run import plan_table
 from qamoe_bench.run.forecast import forecast
 from qamoe_bench.run.plan import Plan
-from qamoe_bench.run.planner import plan
+from qamoe_bench.run.planner import plan, plan_all
+from qamoe_bench.run.request import LocatedRequest
 from qamoe_bench.run.runner import run_plan
 from qamoe_bench.store.store import Store
 from qamoe_bench.training.exposure import CLEAN, SPECTRUM, sweep_of
@@ -86,6 +87,17 @@ def test_how_levels_are_drawn_is_part_of_the_keys(data: Path, tmp_path: Path) ->
             keys.add((regime, cell.key, job.weights_key(evaluated.conditions[0])))
     # Three differ from the first by what they draw, the last by its prose only; in `spectrum` nothing differs.
     assert sorted(regime for regime, _, _ in keys) == ["spectrum", *["sweep"] * 4]
+
+
+def test_two_ways_to_train_on_protocols_of_one_name_are_refused_in_one_study(data: Path, tmp_path: Path) -> None:
+    requests = []
+    for training in ("", "untouched = 0.5"):
+        folder = tmp_path / f"with{len(training)}"
+        folder.mkdir()
+        protocol = write_protocol(folder, "mine", training=training)
+        requests.append(LocatedRequest("", request(data, MODEL, protocols=(protocol,), regimes=("sweep",))))
+    with pytest.raises(BenchError, match="two protocols are called 'mine'"):
+        plan_all(requests)
 
 
 def test_recipes_say_what_is_trained_on_and_survive_a_journey_to_a_worker(data: Path, tmp_path: Path) -> None:
