@@ -18,12 +18,14 @@ from qamoe_bench.cli.options import (
     parse_seeds,
 )
 from qamoe_bench.cli.report import print_report
+from qamoe_bench.errors import BenchError
 from qamoe_bench.metrics.dialects import find_dialect
 from qamoe_bench.store.store import Store
 
 if TYPE_CHECKING:
     from qamoe_bench.run.executors.choice import Execution
     from qamoe_bench.run.plan import Plan
+    from qamoe_bench.run.request import LocatedRequest
     from qamoe_bench.run.runner import RunSummary
 
 
@@ -45,7 +47,7 @@ Checkpoint = Annotated[
 Data = Annotated[str | None, typer.Option("--data", help="`synthetic`, a data file or a folder. Default: synthetic.")]
 Seeds = Annotated[str, typer.Option("--seeds", help="Comma-separated. Default: 1111,1112,1113.")]
 Regimes = Annotated[
-    list[str], typer.Option("--regime", help="clean, spectrum or matched. Repeatable. Default: spectrum.")
+    list[str], typer.Option("--regime", help="clean, spectrum, sweep or matched. Repeatable. Default: spectrum.")
 ]
 FineTune = Annotated[
     str | None,
@@ -68,6 +70,14 @@ ExecutorName = Annotated[
 Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Worker processes. Default: one per core.")]
 Scheduler = Annotated[
     str, typer.Option("--scheduler", help="Address of a Dask scheduler, or the .json file that it wrote.")
+]
+DiagnoseSelection = Annotated[
+    bool,
+    typer.Option(
+        "--diagnose-selection",
+        help="Also record the test metrics of every epoch, apart from the results, to report what choosing the epoch "
+        "on the test split would add. Nothing else changes.",
+    ),
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print the cells to compute and the estimated time; write nothing.")
@@ -92,6 +102,7 @@ def run(
     executor: ExecutorName = "",
     jobs: Jobs = None,
     scheduler: Scheduler = "",
+    diagnose_selection: DiagnoseSelection = False,
     dry_run: DryRun = False,
     results: Results = Path("results"),
     dialect: DialectName = "mmsa",
@@ -102,6 +113,7 @@ def run(
     # These import torch, which takes seconds: the line above and errors of usage come first.
     from qamoe_bench.run.executors.choice import Execution
     from qamoe_bench.run.grid import Grid
+    from qamoe_bench.run.plan import with_diagnosis
     from qamoe_bench.run.planner import plan_all
     from qamoe_bench.run.study import load_study
 
@@ -121,7 +133,11 @@ def run(
         accept_unknown_tokens=accept_unknown_tokens or None,
     )
     requests = load_study(study, options) if study else options.expand()
+    if diagnose_selection:
+        _check_trained(requests)
     plans = plan_all(requests, remote=execution.remote)
+    if diagnose_selection:
+        plans = [with_diagnosis(plan) for plan in plans]
     store = Store(results, keeps_index=not dry_run)
     _print_notes(plans)
     _warn_uncovered(plans)
@@ -131,6 +147,15 @@ def run(
     summary = _execute(plans, store, execution)
     _print_summary(plans, summary, store)
     _print_tables(plans, store, dialect)
+
+
+def _check_trained(requests: "Sequence[LocatedRequest]") -> None:
+    for located in requests:
+        if located.request.checkpoint:
+            raise BenchError(
+                "--diagnose-selection: expected a model that is trained here, got the weights "
+                f"{located.request.checkpoint!r}; leave one of the two out"
+            )
 
 
 def _print_notes(plans: "Sequence[Plan]") -> None:
@@ -168,12 +193,13 @@ def _execute(plans: "Sequence[Plan]", store: Store, execution: "Execution") -> "
 
 def _print_summary(plans: "Sequence[Plan]", summary: "RunSummary", store: Store) -> None:
     folders = ", ".join(str(store.runs / plan.run_id) for plan in plans)
-    if not summary.evaluated:
+    curves = f"recorded {summary.curves} curves of test metrics, " if summary.curves else ""
+    if not summary.evaluated and not summary.curves:
         line = f"nothing to do: all {summary.reused} cells are stored already; trained 0, evaluated 0 ({folders})"
     else:
         line = (
-            f"trained {summary.trained} models, evaluated {summary.evaluated} cells, reused {summary.reused}, in "
-            f"{summary.seconds:.0f} s ({folders})"
+            f"trained {summary.trained} models, evaluated {summary.evaluated} cells, reused {summary.reused}, "
+            f"{curves}in {summary.seconds:.0f} s ({folders})"
         )
     stderr.print(line, highlight=False, soft_wrap=True)
 

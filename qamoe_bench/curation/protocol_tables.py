@@ -35,6 +35,7 @@ def protocol_chapter(test: TestSet, protocol: Protocol) -> Chapter:
         *([f"Original: {protocol.original}"] if protocol.original else []),
         f"Digest: {protocol.digest}",
         *_ends_line(test, protocol),
+        f"Training (regime sweep): {protocol.training_sentence}",
         f"Measured: {len(test.ids)} test samples, seed {test.seed}, draws of each condition: {protocol.draws}",
     ]
     tables = []

@@ -90,7 +90,7 @@ def sweep_model(
     for draw, condition in blocks:
         model = (model_for if isinstance(model_for, nn.Module) else model_for(condition)).eval()
         if not predictors or predictors[-1].model is not model:
-            predictors.append(_predictor(model, test, encode_once, precision))
+            predictors.append(make_predictor(model, test, encode_once, precision))
         trial = Trial(test, condition, draw, batch_size, first=not parts)
         result = run_trial(predictors[-1], trial)
         parts.append(result.columns)
@@ -105,7 +105,7 @@ def sweep_model(
     return Sweep(assemble(test, blocks, parts), experts, seconds_per_sample, requested, computed)
 
 
-def _predictor(model: nn.Module, test: TestSet, encode_once: bool, precision: Precision) -> Predictor:
+def make_predictor(model: nn.Module, test: TestSet, encode_once: bool, precision: Precision) -> Predictor:
     """A predictor with cached encodings, where the model and the caller allow it."""
     device = next(iter(test.clean.lengths.values())).device
     clock = Clock(device, precision)

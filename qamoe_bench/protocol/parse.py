@@ -18,6 +18,8 @@ kind = "modality-missing"   one of qamoe_bench.protocol.kinds.CORRUPTION_KINDS
 rate = "eta"                a number, a variable, or one of them per modality: {text = "eta", audio = 0.2}
 modalities = ["text"]       optional: all where left out
 keep_one = true             options of the kind
+
+[training]                  optional: how the regime `sweep` trains, see `qamoe_bench.protocol.training`
 """
 
 import itertools
@@ -32,6 +34,7 @@ from qamoe_bench.documents import parse_toml, read_toml
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.protocol.kinds import CORRUPTION_KINDS, CorruptionKind, Option, as_toml
 from qamoe_bench.protocol.spec import SCHEMA, Protocol
+from qamoe_bench.protocol.training import read_training
 from qamoe_bench.vocabulary import MODALITIES
 
 Variables = Mapping[str, Sequence[float]]
@@ -67,13 +70,24 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
         >>> [condition.name for condition in protocol.conditions][:3]
         ['eta=0', 'eta=0.1', 'eta=0.2']
     """
-    name = str(name_or_path)
+    return _load(str(name_or_path), Path(), is_trained_on=False)
+
+
+def _load(name: str, folder: Path, *, is_trained_on: bool) -> Protocol:
+    """A protocol by name, or by its path from a folder.
+
+    Args:
+        name: Name or path.
+        folder: Where relative paths start.
+        is_trained_on: Whether another protocol names it as the one to train on.
+    """
     if name in protocol_names():
-        return parse_protocol(name, (_folder() / f"{name}.toml").read_bytes())
-    path = Path(name)
+        content = parse_toml((_folder() / f"{name}.toml").read_bytes(), _place(name))
+        return _as_protocol(name, content, Path(), is_trained_on=is_trained_on)
+    path = folder / name
     if path.suffix != ".toml":
         raise unknown_name("protocol", name, protocol_names())
-    return _as_protocol(path.stem, read_toml(path, f"protocol file {path}"))
+    return _as_protocol(path.stem, read_toml(path, f"protocol file {path}"), path.parent, is_trained_on=is_trained_on)
 
 
 def _folder() -> Traversable:
@@ -85,16 +99,17 @@ def _folder() -> Traversable:
 
 def parse_protocol(name: str, content: str | bytes) -> Protocol:
     """A protocol from the content of its file; see the module docstring for the format."""
-    return _as_protocol(name, parse_toml(content.encode() if isinstance(content, str) else content, _place(name)))
+    table = parse_toml(content.encode() if isinstance(content, str) else content, _place(name))
+    return _as_protocol(name, table, Path(), is_trained_on=False)
 
 
 def _place(name: str) -> str:
     return f"protocol {name!r}"
 
 
-def _as_protocol(name: str, table: Mapping[str, Any]) -> Protocol:
+def _as_protocol(name: str, table: Mapping[str, Any], folder: Path, *, is_trained_on: bool) -> Protocol:
     where = _place(name)
-    _check_keys(where, table, {"schema", *PROSE, "draws", "axes", "points", "corruption"})
+    _check_keys(where, table, {"schema", *PROSE, "draws", "axes", "points", "corruption", "training"})
     if table.get("schema") != SCHEMA:
         raise BenchError(f"{where}: expected 'schema = {SCHEMA}', got {table.get('schema')!r}; see protocols/README.md")
     axes = _axes(where, table.get("axes", {}))
@@ -103,14 +118,42 @@ def _as_protocol(name: str, table: Mapping[str, Any]) -> Protocol:
         raise BenchError(f"{where}: expected [axes] or [points], got both; remove one")
     variables: Variables = axes or _values_of_points(points)
     highest = {axis: levels[-1] for axis, levels in axes.items()}
+    corruptions = _corruptions(where, table.get("corruption", []), variables, points.values() or [highest])
+    training = table.get("training", {})
     return Protocol(
         name=name,
         **_prose(where, table),
         axes=axes,
         points=points,
-        corruptions=_corruptions(where, table.get("corruption", []), variables, points.values() or [highest]),
+        corruptions=corruptions,
         draws=_draws(where, table.get("draws", 1)),
+        training=read_training(f"{where}, [training]", training, axes, corruptions),
+        trains_on=_trained_on(f"{where}, [training]", training, folder, is_trained_on=is_trained_on),
     )
+
+
+def _trained_on(where: str, table: Mapping[str, Any], folder: Path, *, is_trained_on: bool) -> Protocol | None:
+    """The protocol that `[training]` names, if it names one."""
+    if "protocol" not in table:
+        return None
+    name = table["protocol"]
+    if not isinstance(name, str) or not name:
+        raise BenchError(f"{where}: expected the name or path of a protocol in 'protocol', got {name!r}; correct it")
+    if is_trained_on:  # one step only: two files that name each other would never end
+        raise BenchError(
+            f"{where}: expected no 'protocol' in a protocol that another one trains on, got {name!r}; name a protocol "
+            "that is trained on itself"
+        )
+    others = table.keys() - {"protocol"}
+    if others:
+        raise BenchError(
+            f"{where}: expected 'protocol' alone, since the file of {name!r} says how it is drawn, got {min(others)!r} "
+            "too; remove one of them"
+        )
+    try:
+        return _load(name, folder, is_trained_on=True)
+    except BenchError as error:
+        raise BenchError(f"{where}, 'protocol': {error}") from error
 
 
 def _values_of_points(points: Mapping[str, Mapping[str, float]]) -> dict[str, list[float]]:

@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -17,11 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qamoe_bench.protocol.kinds import Option
+from qamoe_bench.protocol.training import TrainingDraw
+from qamoe_bench.vocabulary import MODALITIES
 
 SCHEMA = 1  # of protocol files; part of every digest
 
 Level = float | NDArray[np.float32]
-"""A level for all samples, or one per sample (training on the spectrum)."""
+"""A level for all samples, or one per sample (training on drawn levels)."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ class Protocol:
         corruptions: `kind`, `levels` per modality (numbers or variables) and `options` of each step.
         draws: Independent draws of the corruption per condition and seed.
         original: What the original does at test time and in training; empty for a protocol of our own.
+        training: How the regime `sweep` draws the corruption of training samples.
+        trains_on: The protocol that the regime `sweep` trains on instead of this one; None for this one.
     """
 
     name: str
@@ -85,10 +89,26 @@ class Protocol:
     corruptions: tuple[Mapping[str, Any], ...]
     draws: int = 1
     original: str = ""
+    training: TrainingDraw = field(default_factory=TrainingDraw)
+    trains_on: "Protocol | None" = None
+
+    @property
+    def training_protocol(self) -> "Protocol":
+        """The protocol that the regime `sweep` trains on."""
+        return self.trains_on or self
+
+    @property
+    def training_sentence(self) -> str:
+        """What the regime `sweep` trains on, and who trains in this way."""
+        trained_on = self.training_protocol
+        place = f"on {trained_on.name}" if self.trains_on else "on this protocol"
+        draw = trained_on.training.sentence(trained_on.axes, len(trained_on.points))
+        source = f" ({trained_on.training.source})" if trained_on.training.source else ""
+        return f"{place}, {draw}{source}"
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of everything that determines the corrupted samples, without prose and name."""
+        """SHA-256 of everything that determines the corrupted test samples, without prose, name and training."""
         # The digest is part of every stored result: a change here makes all of them stale.
         meaning = {
             "schema": SCHEMA,
@@ -110,10 +130,14 @@ class Protocol:
 
     def steps(self, variables: Mapping[str, Level]) -> tuple[Step, ...]:
         """The steps at a point; a variable may be an array with one level per sample."""
+        return self.steps_by_modality(dict.fromkeys(MODALITIES, variables))
+
+    def steps_by_modality(self, variables: Mapping[str, Mapping[str, Level]]) -> tuple[Step, ...]:
+        """The steps where the variables have other values in each modality."""
         steps = []
         for corruption in self.corruptions:
             # A string is the name of a variable, anything else a level.
-            levels = {m: variables[v] if isinstance(v, str) else v for m, v in corruption["levels"].items()}
+            levels = {m: variables[m][v] if isinstance(v, str) else v for m, v in corruption["levels"].items()}
             steps.append(Step(corruption["kind"], levels, corruption["options"]))
         return tuple(steps)
 

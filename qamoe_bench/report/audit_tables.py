@@ -13,6 +13,7 @@ from qamoe_bench.analysis.audits import COVERAGE, INTERVENTIONS, QualityAudit
 from qamoe_bench.analysis.section import Row
 from qamoe_bench.report.metric_tables import NOT_SIGNIFICANT, oracle_rows
 from qamoe_bench.report.table import Table, fitted, shown, without_empty
+from qamoe_bench.report.training_columns import HEADS, training_cells, training_notes
 from qamoe_bench.statistics.intervals import Estimate
 from qamoe_bench.store.store import StoredCell
 from qamoe_bench.vocabulary import MODALITIES
@@ -164,11 +165,14 @@ def _modalities(by_row: Mapping[str, Mapping[str, object]]) -> list[str]:
 def model_table(analysis: Analysis) -> Table:
     """Size and training of each row."""
     rows = []
-    for row in analysis.section.rows:
+    section = analysis.section
+    for row in section.rows:
         parameters = _parameter_count(row.cells[0].facts.parameters)  # the same for all seeds
-        rows.append((row.name, row.regime or "–", parameters, _best_epochs(row.cells), str(len(row.cells))))
-    head = ("model", "regime", "parameters", "best epoch", "seeds")
-    return Table("Models", head, tuple(rows), reference=oracle_rows(analysis.section))
+        training = (row.regime or "–", *training_cells(row))
+        rows.append((row.name, *training, parameters, _best_epochs(row.cells), str(len(row.cells))))
+    head = ("model", "regime", *HEADS, "parameters", "best epoch", "seeds")
+    # Cells of older stores do not say what they have seen.
+    return without_empty(Table("Models", head, tuple(rows), training_notes(section), oracle_rows(section)))
 
 
 def _best_epochs(cells: Sequence[StoredCell]) -> str:

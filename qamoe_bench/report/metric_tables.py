@@ -16,6 +16,7 @@ from qamoe_bench.statistics.intervals import Estimate, mean_of_defined
 
 SUMMARY_HEADS = {"auilc": "AUILC", "worst": "worst", "retention": "retention %", "reached": "gap %"}
 """Column heads of summaries other than the mean, by their names in `qamoe_bench.analysis.summaries`."""
+SINGLE_CHECKPOINT = ("spectrum", "sweep")  # regimes whose one checkpoint is compared with specialists
 NOT_SIGNIFICANT = "≈"  # marks a change whose interval includes 0
 
 
@@ -171,20 +172,26 @@ def profile_table(analysis: Analysis) -> Table | None:
     return Table(title, head, tuple(rows), (), oracle_rows(section))
 
 
-def specialist_table(analysis: Analysis, scores: Scores) -> Table | None:
-    """One checkpoint minus specialists: regime spectrum minus matched by level, for models trained in both."""
+def specialist_table(analysis: Analysis, scores: Scores, regime: str) -> Table | None:
+    """One checkpoint minus specialists: a regime minus matched by level, for models trained in both.
+
+    Args:
+        analysis: The analysis.
+        scores: The metric.
+        regime: One of `SINGLE_CHECKPOINT`.
+    """
     section = analysis.section
     metric = scores.metric
     rows = []
     for row in section.rows:
-        if row.regime != "spectrum":
+        if row.regime != regime:
             continue
         # The first row of the model, so that variants of one name (other recipes) meet the same specialists.
-        spectrum = section.find(row.model, "spectrum")
+        single = section.find(row.model, regime)
         matched = section.find(row.model, "matched")
-        if spectrum is None or matched is None:
+        if single is None or matched is None:
             continue
-        gap = scores.values[spectrum] - scores.values[matched]  # (S, C)
+        gap = scores.values[single] - scores.values[matched]  # (S, C)
         levels = mean_of_defined(section.levels.means(gap))  # (L,)
         mean = mean_of_defined(gap.mean(-1))  # a scalar, over seeds
         rows.append((row.model, *map(metric.show_change, levels), metric.show_change(float(mean))))
@@ -193,7 +200,7 @@ def specialist_table(analysis: Analysis, scores: Scores) -> Table | None:
     better = "positive" if metric.better == "higher" else "negative"
     notes = (f"{better}: the single checkpoint is better than the specialist of the level", *section.levels.notes)
     unit = ", points" if metric.unit == "%" else ""
-    title = f"{metric.name}{unit}: single checkpoint (spectrum) minus specialists (matched)"
+    title = f"{metric.name}{unit}: single checkpoint ({regime}) minus specialists (matched)"
     return fitted(Table(title, ("model", *section.levels.labels, "mean"), tuple(rows), notes))
 
 

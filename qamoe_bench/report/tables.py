@@ -18,6 +18,7 @@ from qamoe_bench.report.audit_tables import (
     uncertainty_table,
 )
 from qamoe_bench.report.metric_tables import (
+    SINGLE_CHECKPOINT,
     how_to_read,
     level_table,
     profile_table,
@@ -26,6 +27,7 @@ from qamoe_bench.report.metric_tables import (
     summary_table,
 )
 from qamoe_bench.report.published import published_table
+from qamoe_bench.report.selection_table import selection_table
 from qamoe_bench.report.table import Chapter, Table
 from qamoe_bench.store.store import StoredCell
 
@@ -98,9 +100,12 @@ def _tables(analysis: Analysis) -> Iterator[Table]:
     for scores in analysis.scores:
         yield level_table(analysis, scores)
         yield summary_table(analysis, scores)
-        if (gap := specialist_table(analysis, scores)) is not None:  # only with models of both regimes
-            yield gap
+        for regime in SINGLE_CHECKPOINT:
+            if (gap := specialist_table(analysis, scores, regime)) is not None:  # only with models of both regimes
+                yield gap
     yield runs_table(analysis)
+    if (diagnosis := selection_table(analysis)) is not None:  # only with curves of `run --diagnose-selection`
+        yield diagnosis
     if (profile := profile_table(analysis)) is not None:  # only with MAE, `mean` and the oracle
         yield profile
     yield from _audits(analysis)

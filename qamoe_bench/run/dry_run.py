@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from qamoe_bench.run.executors.choice import Execution
 from qamoe_bench.run.forecast import Forecast
+from qamoe_bench.run.pending import pending_cells
 from qamoe_bench.run.plan import Job
 from qamoe_bench.store.store import Store
 
@@ -19,10 +20,11 @@ def plan_table(jobs: Iterable[Job], store: Store) -> list[dict[str, object]]:
     """One row per data set, model, regime and protocol, which counts the cells of all seeds."""
     counts: dict[tuple[str, str, str, str], _Count] = {}
     for job in jobs:
+        pending = {cell.key for cell, _ in pending_cells(job, store)}
         for cell, _ in job.cells:
             count = counts.setdefault((cell.dataset, cell.model, cell.regime, cell.protocol), _Count())
             count.cells += 1
-            if store.find_cell(cell) is not None:
+            if cell.key not in pending:
                 count.stored += 1
     return [
         {

@@ -7,13 +7,11 @@ of its own, and all global random numbers are restored.
 Dimension legend: B samples of a batch.
 """
 
-import random
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +20,7 @@ from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.evaluation.checks import check_output, check_same_prediction, described
 from qamoe_bench.evaluation.sweep import BATCH_SIZE
+from qamoe_bench.run.randomness import global_randomness_restored
 from qamoe_bench.seeding import seeded
 from qamoe_bench.training.batches import VALIDATION_BATCH, CorruptedBatches
 from qamoe_bench.training.config import TrainConfig
@@ -54,7 +53,7 @@ def try_first_batch(
         RunFailed: when the model raises an exception, or when an output, a loss or a gradient is not as the training
             needs it; the message is one line with the remedy.
     """
-    with _global_randomness_restored(), seeded("first batch", seed):
+    with global_randomness_restored(), seeded("first batch", seed):
         model = build().to(device)
         # Its random numbers are its own, so that the training starts with its first ones.
         batch = next(CorruptedBatches(data, exposure, seed, config, device).train_batches())
@@ -168,15 +167,3 @@ def _place(error: Exception) -> str:
         if "site-packages" not in frame.filename and frame.filename != __file__:
             return f" ({Path(frame.filename).name}, line {frame.lineno})"
     return ""
-
-
-@contextmanager
-def _global_randomness_restored() -> Iterator[None]:
-    """Restore the generators of Python and numpy, which models of users may draw from; torch's are `seeded`."""
-    python = random.getstate()
-    legacy = np.random.get_state()  # noqa: NPY002
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(legacy)  # noqa: NPY002

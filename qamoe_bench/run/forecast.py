@@ -125,7 +125,10 @@ def _estimate_seconds(
         trainings = [training for stored in comparable for training in _comparable_trainings(stored, job)]
         if not trainings:
             return None
+        evaluated = seconds  # once after each epoch, where the selection is diagnosed
         seconds += missing * median(training["seconds"] for training in trainings)
+        if job.diagnoses_selection and job.recipe is not None:
+            seconds += job.recipe.training.epochs * evaluated
     return seconds
 
 

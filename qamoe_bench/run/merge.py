@@ -25,7 +25,8 @@ def merge_jobs_with_common_trainings(jobs: Iterable[Job]) -> list[Job]:
     """Merge jobs that share a training, directly or through other jobs, and list each cell once.
 
     These are the connected components of the jobs, in the order of their first jobs. Two protocols evaluate the same
-    weights in all regimes but `matched`, whose specialists are shared where the protocols have a condition in common.
+    weights in the regimes `clean` and `spectrum`; in `sweep` if both are trained on the same protocol, and in `matched`
+    where they have a condition in common.
     """
     groups: list[list[Job]] = []  # a group that was absorbed stays as an empty list, so that indices remain valid
     group_of_training: dict[str, int] = {}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from qamoe_bench.protocol.spec import Protocol
 from qamoe_bench.run.plan import Job, Plan
 from qamoe_bench.store.cell import Cell
+from qamoe_bench.store.selection import curve_file
 from qamoe_bench.store.store import Store
 
 
@@ -41,14 +42,27 @@ def pending_tasks(plans: Iterable[Plan], store: Store) -> list[Task]:
 
 
 def pending_cells(job: Job, store: Store) -> list[tuple[Cell, Protocol]]:
-    """The cells of a job that are not stored, with their protocols."""
-    return [(cell, protocol) for cell, protocol in job.cells if store.find_cell(cell) is None]
+    """The cells of a job that are not stored or lack a curve, with their protocols."""
+    return [
+        (cell, protocol)
+        for cell, protocol in job.cells
+        if store.find_cell(cell) is None or lacks_curve(job, cell, store)
+    ]
+
+
+def lacks_curve(job: Job, cell: Cell, store: Store) -> bool:
+    """Whether the test metrics of every epoch are still to be recorded for a cell, stored or not."""
+    return job.diagnoses_selection and curve_file(store, cell) is None
 
 
 def missing_weights(job: Job, pending: Iterable[tuple[Cell, Protocol]], store: Store) -> list[str]:
-    """Keys of the weights that pending cells need and that are not stored; none for the oracle or a checkpoint."""
+    """Keys of the weights that are to be trained for pending cells; none for the oracle or a checkpoint."""
     if job.recipe is None or job.recipe.checkpoint:
         return []
-    conditions = (condition for _, protocol in pending for condition in protocol.conditions)
-    keys = dict.fromkeys(map(job.weights_key, conditions))  # each once: only specialists differ between conditions
-    return [key for key in keys if store.find_checkpoint(key) is None]
+    needed: dict[str, bool] = {}  # by key, each once, whether a training is needed even if the weights are stored
+    for cell, protocol in pending:
+        is_watched = lacks_curve(job, cell, store)
+        for condition in protocol.conditions:
+            key = job.weights_key(condition)
+            needed[key] = needed.get(key, False) or is_watched
+    return [key for key, is_watched in needed.items() if is_watched or store.find_checkpoint(key) is None]

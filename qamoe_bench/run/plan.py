@@ -6,7 +6,7 @@ engine source, library versions and kind of device. The thread count is not, bec
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from qamoe_bench.provenance.environment import versions
 from qamoe_bench.registry import ModelRef
 from qamoe_bench.store.cell import ORACLE, Cell, digest_of
 from qamoe_bench.training.config import TrainConfig
-from qamoe_bench.training.exposure import CLEAN, SPECTRUM, Exposure
+from qamoe_bench.training.exposure import DrawnLevels, Exposure, OneCondition
 
 DEFAULT_EVALUATION = EvalConfig()
 DIGEST_LENGTH = 20
@@ -37,6 +37,7 @@ class Recipe:
         training: Settings of the training loop.
         evaluation: Settings of the evaluation.
         checkpoint: File of the user's weights; empty where the model is trained.
+        exposure: What the weights are trained on; None where each condition has its own, and for a checkpoint.
     """
 
     model: ModelRef
@@ -45,6 +46,7 @@ class Recipe:
     training: TrainConfig
     evaluation: EvalConfig = DEFAULT_EVALUATION
     checkpoint: str = ""
+    exposure: Exposure | None = None
 
     @property
     def content(self) -> dict[str, Any]:
@@ -68,17 +70,14 @@ class Recipe:
             "distributions": dict(code.versions),
             "settings": dict(self.settings),
             "regime": self.regime,
-            "corruption": SPECTRUM.digest if self.regime == "spectrum" else "",
+            "corruption": self.exposure.digest if isinstance(self.exposure, DrawnLevels) else "",
             **origin,
         }
 
-    def exposure(self, condition: Condition) -> Exposure:
+    def exposure_for(self, condition: Condition) -> Exposure:
         """What the weights that predict under a condition are trained on."""
-        if self.regime == "clean":
-            return CLEAN
-        if self.regime == "spectrum":
-            return SPECTRUM
-        return Exposure(condition)  # `matched`: a specialist; with `given` weights it is a part of the key only
+        # `matched`: a specialist; with `given` weights the condition is a part of the key only.
+        return self.exposure or OneCondition(condition)
 
 
 @dataclass(frozen=True)
@@ -95,6 +94,8 @@ class Job:
         device: Where to compute.
         cells: Cell and protocol, pair by pair.
         evaluations: Settings of the evaluation by key of a cell, where they are not the defaults.
+        diagnoses_selection: Whether the test metrics of every epoch are recorded apart, see
+            `qamoe_bench.store.selection`; part of no key.
     """
 
     recipe: Recipe | None
@@ -106,6 +107,7 @@ class Job:
     device: str
     cells: tuple[tuple[Cell, Protocol], ...]
     evaluations: Mapping[str, EvalConfig] = field(default_factory=dict)
+    diagnoses_selection: bool = False
 
     def evaluation(self, cell: Cell) -> EvalConfig:
         """Settings of the evaluation of a cell."""
@@ -114,7 +116,7 @@ class Job:
     def weights_key(self, condition: Condition) -> str:
         """Key of the weights that predict under a condition; only specialists have one per condition."""
         assert self.recipe is not None
-        return _digest([self.digest, self.seed, self.recipe.exposure(condition).digest])
+        return _digest([self.digest, self.seed, self.recipe.exposure_for(condition).digest])
 
     @property
     def training_ids(self) -> list[str]:
@@ -136,6 +138,13 @@ class Plan:
     def cells(self) -> list[Cell]:
         """All cells, in order."""
         return [cell for job in self.jobs for cell, _ in job.cells]
+
+
+def with_diagnosis(plan: Plan) -> Plan:
+    """The plan with the test metrics of every epoch of its trainings recorded apart."""
+    # The oracle and weights that the user brings are not trained here.
+    jobs = [replace(job, diagnoses_selection=job.recipe is not None and not job.recipe.checkpoint) for job in plan.jobs]
+    return replace(plan, jobs=tuple(jobs))
 
 
 def engine_content(device: str, data: Dataset) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """From requests to plans, with every check that does not need hours of computation made first."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from qamoe_bench.store.cell import GIVEN, ORACLE, Cell
 from qamoe_bench.training.building import build_model
 from qamoe_bench.training.checkpoint import load_weights
 from qamoe_bench.training.config import TrainConfig
-from qamoe_bench.training.exposure import REGIMES
+from qamoe_bench.training.exposure import CLEAN, REGIMES, SPECTRUM, Exposure, sweep_of
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -78,6 +78,8 @@ def plan(request: Request, *, remote: bool = False) -> Plan:
     data = _open(request)
     for protocol in protocols:
         check_tokens(protocol, data)
+        if "sweep" in request.regimes and not request.checkpoint:
+            check_tokens(protocol.training_protocol, data)
     for recipe in recipes:
         _check_recipe(recipe, data)
     engine = engine_content(device, data)
@@ -204,6 +206,7 @@ class _Row:
     recipe: Recipe | None
     weights: str
     digest: str
+    protocols: Sequence[Protocol]
 
     @property
     def model(self) -> str:
@@ -218,33 +221,44 @@ class _Row:
         return self.recipe.evaluation if self.recipe else DEFAULT_EVALUATION
 
 
+def _rows(recipe: Recipe, protocols: Sequence[Protocol], engine: Mapping[str, Any]) -> list[_Row]:
+    """The row of a recipe, or one for each protocol in the regime `sweep`, whose weights depend on it."""
+
+    def row(exposure: Exposure | None, protocols: Sequence[Protocol]) -> _Row:
+        exposed = replace(recipe, exposure=exposure)
+        return _Row(exposed, weights_digest(exposed, engine), recipe_digest(exposed, engine), protocols)
+
+    if recipe.regime == "sweep":
+        return [row(sweep_of(protocol), [protocol]) for protocol in protocols]
+    common: dict[str, Exposure] = {"clean": CLEAN, "spectrum": SPECTRUM}  # neither `matched` nor given weights have one
+    return [row(common.get(recipe.regime), protocols)]
+
+
 def _make_jobs(
     request: Request, data: Dataset, protocols: list[Protocol], recipes: list[Recipe], engine: Mapping[str, Any]
 ) -> list[Job]:
     """The jobs of every seed and recipe, then those of the oracle; one job per protocol, still to be merged."""
     seeds = _distinct(request.seeds)
-    rows = [_Row(recipe, weights_digest(recipe, engine), recipe_digest(recipe, engine)) for recipe in recipes]
+    rows = [row for recipe in recipes for row in _rows(recipe, protocols, engine)]
     jobs: list[Job] = []
     # Seeds are the outer loop: a worker keeps the draws of one seed, and they are the same for all models.
     for seed in seeds:
         for row in rows:
-            jobs += _jobs_of_row(row, seed, request, data, engine["device"], protocols)
+            jobs += _jobs_of_row(row, seed, request, data, engine["device"])
     if data.oracle is not None:
         covered = [protocol for protocol in protocols if all(map(data.oracle.covers, protocol.conditions))]
         # The oracle of a synthetic data set may not cover the corruptions of every protocol.
         digest = weights_digest(None, engine)
-        oracle = _Row(None, digest, digest)
+        oracle = _Row(None, digest, digest, covered)
         for seed in seeds:
-            jobs += _jobs_of_row(oracle, seed, request, data, engine["device"], covered)
+            jobs += _jobs_of_row(oracle, seed, request, data, engine["device"])
     return jobs
 
 
-def _jobs_of_row(
-    row: _Row, seed: int, request: Request, data: Dataset, device: str, protocols: list[Protocol]
-) -> list[Job]:
+def _jobs_of_row(row: _Row, seed: int, request: Request, data: Dataset, device: str) -> list[Job]:
     """The jobs of a row under one seed, one for each protocol."""
     jobs = []
-    for protocol in protocols:
+    for protocol in row.protocols:
         cell = Cell(data.name, data.digest, protocol.name, protocol.digest, row.model, row.regime, row.digest, seed)
         job = Job(
             recipe=row.recipe,
@@ -286,6 +300,7 @@ def _describe_protocol(protocol: Protocol) -> dict[str, str]:
         "title": protocol.title,
         "source": protocol.source,
         "definition": protocol.definition,
+        "training": protocol.training_sentence,
     }
 
 

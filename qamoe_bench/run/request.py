@@ -17,7 +17,7 @@ class Request:
         models: Names as of `qamoe_bench.registry.find_model`, settings included.
         data: `synthetic`, or the path of a data file or folder.
         seeds: Of everything random, one training per seed.
-        regimes: Training regimes; ignored with a checkpoint.
+        regimes: Training regimes, see `qamoe_bench.training.exposure`; ignored with a checkpoint.
         preset: Name of the settings of training.
         device: `auto`, `cpu` or `cuda`.
         checkpoint: Safetensors file with the weights of the only model; empty where the models are trained.

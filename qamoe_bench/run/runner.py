@@ -34,12 +34,14 @@ class RunSummary:
         evaluated: Number of cells that were computed.
         reused: Number of cells that were stored before.
         seconds: Wall-clock time.
+        curves: Number of curves of test metrics that were recorded, see `qamoe_bench.store.selection`.
     """
 
     trained: int
     evaluated: int
     reused: int
     seconds: float
+    curves: int = 0
 
 
 def run_plan(
@@ -76,7 +78,6 @@ def run_plans(
     _prepare(plans, store)
     tasks = pending_tasks(plans, store)
     cells = sum(len(plan.cells) for plan in plans)
-    pending = sum(task.cells for task in tasks)
     units = sum(task.units for task in tasks)
     device = tasks[0].job.device if tasks else ""  # the same for all tasks of a command
     with display(units) as advance, execution.open(len(tasks), device, advance) as opened:
@@ -84,11 +85,13 @@ def run_plans(
     failures = [failure for outcome in outcomes for failure in outcome.failures]
     if failures:
         raise RunFailed(_failure_message(failures, cells, store))
+    evaluated = sum(outcome.evaluated for outcome in outcomes)
     return RunSummary(
         trained=sum(outcome.trained for outcome in outcomes),
-        evaluated=sum(outcome.evaluated for outcome in outcomes),
-        reused=cells - pending,
+        evaluated=evaluated,
+        reused=cells - evaluated,  # without failures, every cell was either computed or stored
         seconds=time.perf_counter() - start,
+        curves=sum(outcome.curves for outcome in outcomes),
     )
 
 

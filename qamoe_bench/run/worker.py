@@ -9,9 +9,9 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -29,23 +29,27 @@ from qamoe_bench.progress import Advance
 from qamoe_bench.protocol.spec import Condition, Protocol
 from qamoe_bench.provenance.environment import peak_memory_mib, utc_now
 from qamoe_bench.run.arithmetic import reproducible
+from qamoe_bench.run.curve_recorder import CurveInProgress, CurveRecorder, Watched
 from qamoe_bench.run.first_batch import try_first_batch
-from qamoe_bench.run.pending import pending_cells
+from qamoe_bench.run.pending import lacks_curve, pending_cells
 from qamoe_bench.run.plan import Job
 from qamoe_bench.store.cell import Cell, CellFacts
 from qamoe_bench.store.failures import Failure
+from qamoe_bench.store.selection import SelectionCurve, write_curve
 from qamoe_bench.store.store import Store
 from qamoe_bench.training.building import build_model
 from qamoe_bench.training.checkpoint import load_weights, save_weights
+from qamoe_bench.training.coverage import training_facts
 from qamoe_bench.training.loop import train
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Result of a job: the numbers of trainings and cells that were computed, and the cells that failed."""
+    """Result of a job: the numbers of trainings, cells and curves that were computed, and the cells that failed."""
 
     trained: int = 0
     evaluated: int = 0
+    curves: int = 0
     failures: tuple[Failure, ...] = ()
 
 
@@ -63,13 +67,19 @@ def run_job(job: Job, store: Store, run_id: str, advance: Advance) -> Outcome:
     """
     # The lock first, because what the other contexts set is global.
     with _job_lock, _one_thread(), reproducible(torch.device(job.device)):
-        weights = _JobWeights(job, store, run_id, advance)
+        pending = pending_cells(job, store)
+        weights = _JobWeights(job, store, run_id, advance, pending)
         evaluated = 0
+        curves = 0
         failures = []
-        for cell, protocol in pending_cells(job, store):
+        for cell, protocol in pending:
             try:
-                _evaluate_cell(cell, protocol, weights)
-                evaluated += 1
+                if store.find_cell(cell) is None:  # else it lacks its curve only
+                    _evaluate_cell(cell, protocol, weights)
+                    evaluated += 1
+                if lacks_curve(job, cell, store):
+                    write_curve(store, run_id, cell, weights.curve(cell, protocol))
+                    curves += 1
             except BenchError:  # the next cell would fail in the same way
                 raise
             except Exception as error:
@@ -77,7 +87,7 @@ def run_job(job: Job, store: Store, run_id: str, advance: Advance) -> Outcome:
                 # After an out-of-memory error, free the largest object that the next cell can do without.
                 _test_set.cache_clear()
             advance(1)
-        return Outcome(weights.trained, evaluated, tuple(failures))
+        return Outcome(weights.trained, evaluated, curves, tuple(failures))
 
 
 def failure_of(cell: Cell, error: Exception, machine: str = "") -> Failure:
@@ -135,8 +145,16 @@ def _evaluate_cell(cell: Cell, protocol: Protocol, weights: "_JobWeights") -> No
         seconds_per_condition=seconds / len(protocol.conditions) / protocol.draws,
         peak_memory_mib=peak_memory_mib(),
         finished=utc_now(),
+        trained_on=_trained_on(job, protocol),
     )
     weights.store.write_cell(weights.run_id, cell, facts, as_arrow(sweep.columns))
+
+
+def _trained_on(job: Job, protocol: Protocol) -> dict[str, Any]:
+    """See `training_facts`; empty where nobody knows, and for the oracle."""
+    if job.recipe is None or job.recipe.checkpoint:
+        return {}
+    return training_facts(job.recipe.exposure, protocol, job.recipe.training.levels_per)
 
 
 @lru_cache(maxsize=1)  # jobs come seed by seed, and all models share the draws of a seed
@@ -151,7 +169,9 @@ class _JobWeights:
     for the next cell.
     """
 
-    def __init__(self, job: Job, store: Store, run_id: str, advance: Advance) -> None:
+    def __init__(
+        self, job: Job, store: Store, run_id: str, advance: Advance, pending: Iterable[tuple[Cell, Protocol]]
+    ) -> None:
         self.job = job
         self.store = store
         self.run_id = run_id
@@ -162,6 +182,12 @@ class _JobWeights:
         self._model: nn.Module | None = None
         self._records: dict[str, dict[str, Any]] = {}  # of the training, by key of the weights
         self._failed: dict[str, str] = {}  # reason, by key of the weights
+        # By key of a cell; one training may add to those of several cells.
+        self._curves = {
+            cell.key: CurveInProgress(cell, protocol, job.evaluation(cell).precision)
+            for cell, protocol in pending
+            if lacks_curve(job, cell, store)
+        }
 
     def __call__(self, condition: Condition) -> nn.Module:
         key = self.job.weights_key(condition)
@@ -185,6 +211,22 @@ class _JobWeights:
         training = {"specialists": records} if has_specialists else records[protocol.conditions[0].name]
         return parameters, _config(self._model), training
 
+    def curve(self, cell: Cell, protocol: Protocol) -> SelectionCurve:
+        """The test metrics of a cell after every epoch, from trainings that are made here if they were not yet."""
+        for condition in protocol.conditions:
+            self(condition)
+        return self._curves[cell.key].finished()
+
+    def _watched(self, key: str) -> list[Watched]:
+        """The parts of curves that the training of these weights adds to, and that no training has added yet."""
+        parts = []
+        for curve in self._curves.values():
+            missing = [c for c in curve.protocol.conditions if c.name not in curve.selected]
+            of_key = [c for c in missing if self.job.weights_key(c) == key]
+            if of_key:
+                parts.append(Watched(curve, of_key))
+        return parts
+
     def _obtain(self, key: str, condition: Condition) -> tuple[nn.Module, dict[str, Any]]:
         """A model with trained weights, and the record of its training."""
         job = self.job
@@ -196,22 +238,39 @@ class _JobWeights:
         model = build().to(device)
         # Stored weights may come from another run, or from this one before it was interrupted.
         checkpoint = Path(recipe.checkpoint) if recipe.checkpoint else self.store.find_checkpoint(key)
-        if checkpoint is not None:
+        watched = self._watched(key)
+        if checkpoint is not None and not watched:
             return model, load_weights(model, checkpoint)
-        exposure = recipe.exposure(condition)
+        exposure = recipe.exposure_for(condition)
         try:
             try_first_batch(build, data, exposure, job.seed, recipe.training, device)
-            trained = train(model, data, exposure, job.seed, recipe.training, device, lambda: self._advance(1))
+            recorder = self._recorder(build, watched) if watched else None
+
+            def on_epoch() -> None:
+                if recorder is not None:
+                    recorder.record(model)
+                self._advance(1)
+
+            trained = train(model, data, exposure, job.seed, recipe.training, device, on_epoch)
         except Exception as error:
             # Kept as text: an exception would keep the tensors of its frames in memory.
             self._failed[key] = failure_of(job.cells[0][0], error).reason
             raise
         # A model without parameters takes no epochs, but the display counted them.
         self._advance(recipe.training.epochs - len(trained.train_loss))
+        if recorder is not None:
+            recorder.finish(trained.best_epoch)
+            trained = replace(trained, seconds=trained.seconds - recorder.seconds)
         record = {**asdict(recipe.training), **asdict(trained)}
-        save_weights(model, record, self.store.checkpoint_path(self.run_id, key))
+        if checkpoint is None:  # else only the curve was missing
+            save_weights(model, record, self.store.checkpoint_path(self.run_id, key))
         self.trained += 1
         return model, record
+
+    def _recorder(self, build: Callable[[], nn.Module], watched: Sequence[Watched]) -> CurveRecorder:
+        job = self.job
+        test = _test_set(job.data, job.fine_tune, job.reading, job.seed, job.device)
+        return CurveRecorder(lambda: build().to(torch.device(job.device)), test, watched)
 
 
 def _config(model: nn.Module) -> dict[str, Any]:

@@ -113,6 +113,8 @@ class CellFacts:
         finished: Time at which the cell was finished, in UTC as ISO 8601, so that later times sort last; empty if not
             recorded. No number depends on it. It says which of two versions of a row is the newer, which the times of
             files do not: a checkout or a copy changes them.
+        trained_on: What the weights were trained on and what of the protocol they have not seen, see
+            `qamoe_bench.training.coverage.training_facts`; empty for given weights, the oracle, and if not recorded.
     """
 
     conditions: Sequence[Mapping[str, Any]]
@@ -127,3 +129,4 @@ class CellFacts:
     seconds_per_condition: float = 0.0
     peak_memory_mib: float = 0.0
     finished: str = ""
+    trained_on: Mapping[str, Any] = field(default_factory=dict)

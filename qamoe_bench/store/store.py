@@ -5,6 +5,7 @@
                   checkpoints/<key>.safetensors
                   index.parquet                 cache of the metadata of many cells, see `qamoe_bench.store.index`
                   failures/<cell>.json          see `qamoe_bench.store.failures`
+                  selection/<cell>.parquet      see `qamoe_bench.store.selection`
 
 Files of other names are not part of a store: what file managers, clouds and version control leave in a folder is not
 read, and copies of a run or of a cell count once.

@@ -1,6 +1,6 @@
 """Training: from a builder to a checkpoint, with one loop for every model.
 
 `building` makes a fresh model, `config` has every choice of the loop, `exposure` and `batches` the corrupted samples
-that a model is trained and validated on, `optimiser` the optimiser with its schedule, `loop` the epochs, and
-`checkpoint` the stored weights.
+that a model is trained and validated on, `coverage` what of a protocol it has not seen then, `optimiser` the optimiser
+with its schedule, `loop` the epochs, and `checkpoint` the stored weights.
 """

@@ -14,7 +14,7 @@ from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.registry import find_model
 from qamoe_bench.seeding import seeded
 from qamoe_bench.training.config import TrainConfig
-from qamoe_bench.training.exposure import CLEAN, SPECTRUM, Exposure
+from qamoe_bench.training.exposure import CLEAN, SPECTRUM, Exposure, OneCondition
 from qamoe_bench.training.loop import Trained, best_epoch, train
 
 SHORT = TrainConfig(epochs=4, batch_size=16, selection_window=2)
@@ -136,7 +136,7 @@ def test_a_specialist_sees_its_condition_only(tiny: Dataset) -> None:
 
     protocol = load_protocol("fixed-missing")
     (text_only,) = [c for c in protocol.conditions if c.name == "text"]
-    train(Watching(), tiny, Exposure(text_only), 1, SHORT, CPU)
+    train(Watching(), tiny, OneCondition(text_only), 1, SHORT, CPU)
     assert all((batch.features["audio"] == 0).all() and (batch.features["vision"] == 0).all() for batch in seen)
     lessons = [batch for batch in seen if isinstance(batch, TrainingBatch)]
     assert len(lessons) == 4 * 3  # validation batches carry no lesson

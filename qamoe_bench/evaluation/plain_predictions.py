@@ -1,0 +1,52 @@
+"""Predictions alone: no other outputs, no checks, no timing.
+
+The computation is that of a sweep, so equal weights give equal predictions.
+
+Dimension legend: V draws, C conditions, N samples.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from qamoe_bench.contract import Output
+from qamoe_bench.evaluation.columns import to_float32
+from qamoe_bench.evaluation.precision import Precision
+from qamoe_bench.evaluation.sweep import BATCH_SIZE, make_predictor
+from qamoe_bench.evaluation.test_set import TestSet
+from qamoe_bench.evaluation.trial import Trial
+from qamoe_bench.protocol.spec import Condition
+from qamoe_bench.seeding import seeded
+
+
+@torch.inference_mode()
+def predict_conditions(
+    model: nn.Module, test: TestSet, conditions: Sequence[Condition], draws: int, precision: Precision
+) -> NDArray[np.float32]:
+    """Predictions of a model in evaluation mode, (V, C, N); they need not be finite.
+
+    Args:
+        model: The model.
+        test: The samples, and the draws of a seed.
+        conditions: The conditions.
+        draws: Number of independent draws of each condition.
+        precision: Of the model's own arithmetic.
+    """
+    predictor = make_predictor(model, test, encode_once=True, precision=precision)
+    predict: Callable[..., object] = predictor.predict  # each kind takes what its own `prepare` returns
+    parts: list[NDArray[np.float32]] = []
+    for draw in range(draws):
+        for condition in conditions:
+            trial = Trial(test, condition, draw, BATCH_SIZE, first=not parts)
+            batches = []
+            for rows, corrupted in trial.batches():
+                prepared = predictor.prepare(corrupted, rows.start, refresh=trial.first)
+                with seeded("sweep", *trial.words, rows.start):  # for models that sample in evaluation
+                    output = predict(prepared)
+                assert isinstance(output, Output)
+                batches.append(to_float32(output.prediction))
+            parts.append(np.concatenate(batches))
+    return np.stack(parts).reshape(draws, len(conditions), -1)
