@@ -27,8 +27,9 @@ from qamoe_bench.page.modalities import modality_figure
 from qamoe_bench.page.quality import quality_charts
 from qamoe_bench.page.samples import hard_samples
 from qamoe_bench.page.significance import significance_figure
-from qamoe_bench.report.audit_tables import corruption_table, intervention_table, model_table, uncertainty_table
+from qamoe_bench.report.audit_tables import corruption_table, model_table, uncertainty_table
 from qamoe_bench.report.metric_tables import how_to_read, level_table, summary_table
+from qamoe_bench.report.quality_tables import intervention_table, permutation_table
 from qamoe_bench.report.table import Table
 from qamoe_bench.report.tables import shown_metrics
 
@@ -180,6 +181,8 @@ class _MetricCache:
 def _in_dialect(analysis: Analysis, look: Look, cache: _MetricCache, *, has_more: bool) -> ChapterInDialect:
     figures = tuple(figure for figure in _figures(analysis, look, cache) if figure is not None)
     tables = [summary_table(analysis, scores) for scores in analysis.scores]
+    if analysis.permutation_tests:
+        tables.append(permutation_table(analysis))
     if analysis.intervention_effects:
         tables.append(intervention_table(analysis))
     return ChapterInDialect(

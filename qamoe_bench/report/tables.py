@@ -12,9 +12,7 @@ from qamoe_bench.report.audit_tables import (
     corruption_table,
     evaluation_table,
     expert_table,
-    intervention_table,
     model_table,
-    quality_table,
     uncertainty_table,
 )
 from qamoe_bench.report.metric_tables import (
@@ -26,6 +24,7 @@ from qamoe_bench.report.metric_tables import (
     summary_table,
 )
 from qamoe_bench.report.published import published_table
+from qamoe_bench.report.quality_tables import quality_tables
 from qamoe_bench.report.table import Chapter, Table
 from qamoe_bench.store.store import StoredCell
 
@@ -110,10 +109,7 @@ def _audits(analysis: Analysis) -> Iterator[Table]:
     """Tables for rows that store more than predictions: variances, quality scores, interventions, gate weights."""
     if analysis.uncertainty:
         yield uncertainty_table(analysis)
-    if analysis.quality:
-        yield quality_table(analysis)
-    if analysis.intervention_effects:
-        yield intervention_table(analysis)
+    yield from quality_tables(analysis)
     if analysis.evaluation_effects:
         yield evaluation_table(analysis)
     if analysis.experts:
