@@ -25,6 +25,8 @@ INTERVENTIONS = {
     "true_order": "true_order_prediction",
 }
 """Interventions on the quality scores of a condition, and the columns of the resulting predictions."""
+UNTESTED = ("mae", "acc2_non0", "corr")
+"""Metrics of rows without permutations, of which only the change with scores of all samples is known."""
 
 
 def intervention_effects(
@@ -74,7 +76,7 @@ class PermutationTest:
         low: The permutation at 2.5 % of this change.
         high: That at 97.5 %.
         p: Of the hypothesis that such permutations cost nothing, see `permutation_p`.
-        count: Number of permutations, K.
+        count: Number of permutations, K; 0 if none was tried, and then `quality`, `low`, `high` and `p` are NaN.
     """
 
     metric: str
@@ -92,12 +94,15 @@ class PermutationTest:
 
 
 def permutation_tests(section: Section) -> Mapping[str, Sequence[PermutationTest]]:
-    """By row name, for every row that predicts with given scores; empty where no permutation was tried."""
+    """By row name, for every row that predicts with given scores."""
     return {row.name: _tests_of(row, section) for row in section.rows if row.has(INTERVENTIONS["shuffled"])}
 
 
 def _tests_of(row: Row, section: Section) -> list[PermutationTest]:
     by_seed = [cell.facts.permutations for cell in row.cells]
+    if not all(by_seed):
+        nan = float("nan")
+        return [PermutationTest(m, _effect_on_everything(row, section, m), nan, nan, nan, nan, 0) for m in UNTESTED]
     tests = []
     for metric in by_seed[0]:
         if all(metric in values for values in by_seed):

@@ -144,6 +144,8 @@ def permutation_table(analysis: Analysis) -> Table:
 
 def _permutation_row(name: str, test: PermutationTest) -> tuple[str, ...]:
     show = METRICS[test.metric].show_change
+    if not test.count:
+        return (name, test.metric, show(test.everything), "–", "–", "–", "–", "0")
     spread = f"{show(test.low)} … {show(test.high)}"
     changes = (show(test.everything), show(test.presence), show(test.quality))
     return (name, test.metric, *changes, spread, shown(test.p, ".3f"), str(test.count))
@@ -151,10 +153,11 @@ def _permutation_row(name: str, test: PermutationTest) -> tuple[str, ...]:
 
 def _missing_tests(analysis: Analysis) -> Iterator[str]:
     """Why some rows have no test, and what to do."""
-    untested = [row for row in analysis.section.rows if analysis.permutation_tests.get(row.name) == []]
+    tests = analysis.permutation_tests
+    untested = [row for row in analysis.section.rows if any(not test.count for test in tests.get(row.name, ()))]
     old = [row.name for row in untested if not _is_recent(row)]
     if old:
-        yield f"not recorded for {', '.join(old)}: run again"
+        yield f"presence and quality are not recorded for {', '.join(old)}: run again"
     slow = [row.name for row in untested if _is_recent(row)]
     if slow:
         yield (
