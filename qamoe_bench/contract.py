@@ -7,7 +7,7 @@ Dimension legend, used in every shape of this package: B samples, T frames (time
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -267,4 +267,21 @@ class TwoStageWithQuality(AcceptsQuality, Protocol):
         quality: Mapping[str, Float[Tensor, " B"]] | None = None,
     ) -> Output:
         """The prediction from the encodings, with the model's own scores or with the given ones."""
+        ...
+
+
+@runtime_checkable
+class SplitsFusion(TwoStageWithQuality, Protocol):
+    """A `TwoStageWithQuality` whose `fuse(encoded, quality)` is `weigh(mix(encoded), quality)`.
+
+    The audit of quality scores predicts for the same samples with hundreds of different scores. With the part of the
+    fusion that no score affects computed once, the rest costs little; without this split, fewer are tried.
+    """
+
+    def mix(self, encoded: Mapping[str, Shaped[Tensor, "B ..."]]) -> Any:
+        """Everything that `weigh` needs and that does not depend on the scores."""
+        ...
+
+    def weigh(self, mixed: Any, quality: Mapping[str, Float[Tensor, " B"]]) -> Output:
+        """The prediction with these scores, from what `mix` returned for the same samples."""
         ...

@@ -3,16 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from qamoe_bench.analysis.audits import (
-    QualityAudit,
-    UncertaintyAudit,
-    experts_in_use,
-    intervention_effects,
-    quality,
-    realised,
-    uncertainty,
-)
+from qamoe_bench.analysis.audits import UncertaintyAudit, experts_in_use, realised, uncertainty
 from qamoe_bench.analysis.comparisons import Difference, Ranking, differences_from_control, evaluation_effects, ranking
+from qamoe_bench.analysis.quality_effects import PermutationTest, intervention_effects, permutation_tests
+from qamoe_bench.analysis.quality_validity import QualityAudit, quality
 from qamoe_bench.analysis.scores import Scores, score
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.analysis.summaries import SweepSummary, summaries
@@ -38,6 +32,7 @@ class Analysis:
         uncertainty: By row name, for rows with variances.
         quality: By row name and modality, for rows with quality scores.
         intervention_effects: By row name and intervention; arrays over the metrics in order.
+        permutation_tests: By row name, for rows that predict with given quality scores.
         experts: By row name and modality, the effective number of experts.
     """
 
@@ -52,6 +47,7 @@ class Analysis:
     uncertainty: Mapping[str, UncertaintyAudit]
     quality: Mapping[str, Mapping[str, QualityAudit]]
     intervention_effects: Mapping[str, Mapping[str, Estimate]]
+    permutation_tests: Mapping[str, Sequence[PermutationTest]]
     experts: Mapping[str, Mapping[str, float]]
 
 
@@ -79,6 +75,7 @@ def analyse_section(
         uncertainty=like.uncertainty if like else uncertainty(section),
         quality=like.quality if like else quality(section),
         intervention_effects=intervention_effects(section, dialect, scores),
+        permutation_tests=like.permutation_tests if like else permutation_tests(section),
         experts=like.experts if like else experts_in_use(section),
     )
     section.clear_cache()

@@ -20,8 +20,8 @@ from qamoe_bench.store.cell import ORACLE
 from qamoe_bench.store.store import StoredCell
 from qamoe_bench.vocabulary import MODALITIES, axis_symbol
 
-EVENTS = ("missing_", "noise_", "scatter_")
-"""Prefixes of the columns that describe the corruption of the samples instead of a model's output."""
+EVENTS = ("missing_", "noise_", "scatter_", "length_", "energy_")
+"""Prefixes of the columns that describe the samples and their corruption instead of a model's output."""
 SHARED = frozenset({"id", "draw", "condition", "target"})
 """Columns that are the same for all cells of a section."""
 CONTROL = model_with_role("control")

@@ -132,6 +132,7 @@ def _evaluate_seed(model: nn.Module, data: Dataset, protocol: Protocol, cell: Ce
         seconds_per_sample=sweep.seconds_per_sample,
         encodings_asked=sweep.encodings_asked,
         encodings_computed=sweep.encodings_computed,
+        permutations=sweep.permutations,
         device=device.type,
         finished=utc_now(),
     )

@@ -40,6 +40,12 @@ Against = Annotated[
     str,
     typer.Option("--against", metavar="NAME", help="`published`: show published numbers next to the measured ones."),
 ]
+WithStability = Annotated[
+    bool,
+    typer.Option(
+        "--stability", help="Add which comparisons change with the dialect, or without one draw, seed or level."
+    ),
+]
 Texts = Annotated[
     Path | None,
     typer.Option(
@@ -59,15 +65,20 @@ def report(
     model: OnlyModels = None,
     overview: Overview = False,
     texts: Texts = None,
+    stability: WithStability = False,
 ) -> None:
     """Print tables of all stored results; metrics are computed from the stored predictions."""
     # Options are checked before the store is read, which may take seconds.
     if against not in ("", "published"):
         raise unknown_name("--against", against, ("published",))
     from qamoe_bench.analysis.selection import select
-    from qamoe_bench.report.formats.choice import PAGE, check_format
+    from qamoe_bench.report.formats.choice import OF_CHAPTERS, PAGE, check_format
 
     check_format(format, of_tables=overview)
+    if stability and (overview or format not in OF_CHAPTERS):
+        given = "--overview" if overview else f"--format {format}"
+        formats = ", ".join(OF_CHAPTERS)
+        raise BenchError(f"--stability with {given}: expected tables of a report ({formats}); leave out {given}")
     store = Store(results)
     name_ignored(store)
     cells = select(store.require_cells(), protocol or (), model or ())
@@ -79,7 +90,10 @@ def report(
     elif format == PAGE:
         _write_page(store, dialect, metrics, output, cells, texts)
     else:
-        print_report(store.manifests(), dialect, metrics, format, output, cells, against_published=bool(against))
+        print_report(
+            store.manifests(), dialect, metrics, format, output, cells,
+            against_published=bool(against), with_stability=stability,
+        )  # fmt: skip
 
 
 def print_report(
@@ -91,6 +105,7 @@ def print_report(
     cells: Sequence[StoredCell],
     *,
     against_published: bool = False,
+    with_stability: bool = False,
 ) -> None:
     """Print or write the report of some cells, as tables or as records.
 
@@ -102,6 +117,7 @@ def print_report(
         output: A file to write to instead of standard output.
         cells: The cells to report.
         against_published: Whether to add published numbers.
+        with_stability: Whether to add which comparisons depend on a choice; for tables only.
 
     Raises:
         BenchError: If the dialect or a metric does not exist, or the file cannot be written.
@@ -115,7 +131,7 @@ def print_report(
         text = OF_RECORDS[format](sections)
         print_or_write(showable_json(text) if format == "json" and output is None else text, output)
     else:
-        tables = chapters(sections, manifests, against_published=against_published)
+        tables = chapters(sections, manifests, against_published=against_published, with_stability=with_stability)
         print_chapters_as(tables, format, output)
 
 

@@ -46,8 +46,11 @@ def assemble(test: TestSet, blocks: Sequence[tuple[int, Condition]], parts: Sequ
         "id": np.tile(np.array(test.ids, dtype=object), len(blocks)),
         "target": np.tile(test.target, len(blocks)),
     }
-    scatter = {f"scatter_{m}": np.tile(tau.astype(np.float32), len(blocks)) for m, tau in test.scatter.items()}
-    return identity | stack(parts) | scatter
+    stacked = stack(parts)
+    constant = {f"scatter_{m}": tau.astype(np.float32) for m, tau in test.scatter.items()}
+    if any(name.startswith("quality_") for name in stacked):
+        constant |= test.properties  # these are compared with the scores
+    return identity | stacked | {name: np.tile(values, len(blocks)) for name, values in constant.items()}
 
 
 def as_arrow(columns: Columns) -> Mapping[str, pa.Array]:

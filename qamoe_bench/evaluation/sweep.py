@@ -10,12 +10,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from qamoe_bench.contract import TwoStage
+from qamoe_bench.errors import BenchError
 from qamoe_bench.evaluation.clock import Clock
 from qamoe_bench.evaluation.columns import Columns, assemble, realised_corruption
+from qamoe_bench.evaluation.permutation_test import mean_over_trials
 from qamoe_bench.evaluation.precision import Precision
 from qamoe_bench.evaluation.predictor import CachedPredictor, Predictor, WholeBatchPredictor
 from qamoe_bench.evaluation.test_set import SPLIT, TestSet
-from qamoe_bench.evaluation.trial import Trial, run_trial
+from qamoe_bench.evaluation.trial import AFFORDABLE, Trial
+from qamoe_bench.evaluation.trial_run import run_trial
 from qamoe_bench.protocol.spec import Condition, Protocol
 
 BATCH_SIZE = 64  # larger batches leave the processor's cache and make corruption several times slower per sample
@@ -26,6 +29,14 @@ class EvalConfig:
     """Every choice of an evaluation that belongs neither to the model nor to the protocol."""
 
     precision: Precision = "float32"  # of the model's arithmetic; see `qamoe_bench.evaluation.precision`
+    permutations: int = AFFORDABLE  # of quality scores
+
+    def __post_init__(self) -> None:
+        if self.permutations < 0 and self.permutations != AFFORDABLE:
+            raise BenchError(
+                f"EvalConfig.permutations: expected 0 or more, got {self.permutations}; set eval.permutations=200, or "
+                "leave it out for as many as are affordable"
+            )
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,11 @@ class Sweep:
             shuffled_prediction, averaged_prediction: for a model that returns quality and accepts it (see
                 `AcceptsQuality`), its predictions with other scores in the same state: those of all modalities permuted
                 together between the samples of the condition, and the mean of each modality over these samples.
+            constant_prediction, reversed_prediction, true_order_prediction: the same with scores that are changed only
+                where the modality is present: to their mean, to reversed ranks, and to the order of the true signal
+                left; see `qamoe_bench.evaluation.interventions`.
+            length_<modality>, energy_<modality>: for such a model, properties of the samples before corruption that
+                scores may follow instead of quality; see `TestSet.properties`.
             scatter_<modality>: where the data set's law is known, the true noise scale of the sample's frames before
                 any corruption (smaller is more reliable), which is the same under every condition.
         experts: Per condition and modality, of each expert the `load` (share of samples that it was used for) and the
@@ -49,6 +65,7 @@ class Sweep:
         seconds_per_sample: See `CellFacts`.
         encodings_asked: See `CellFacts`.
         encodings_computed: See `CellFacts`.
+        permutations: See `CellFacts`.
     """
 
     columns: Columns
@@ -56,6 +73,7 @@ class Sweep:
     seconds_per_sample: float = 0.0
     encodings_asked: int = 0
     encodings_computed: int = 0
+    permutations: Mapping[str, list[float]] = field(default_factory=dict)
 
 
 def sweep_model(
@@ -66,6 +84,7 @@ def sweep_model(
     *,
     encode_once: bool = True,
     precision: Precision = "float32",
+    permutations: int = AFFORDABLE,
 ) -> Sweep:
     """Predictions of a model in evaluation mode under every condition.
 
@@ -77,6 +96,7 @@ def sweep_model(
         encode_once: Whether equal inputs of an encoder are encoded once, where the model is a `TwoStage`. It affects
             only speed and the last bits, because encodings are then computed in other batches.
         precision: Of the model's own arithmetic; corruptions are always computed in float32.
+        permutations: How many permutations of the quality scores are tried, or `AFFORDABLE`.
 
     Raises:
         RunFailed: when the model returns something else than an `Output`, or a prediction that is not finite, or when
@@ -85,15 +105,17 @@ def sweep_model(
     blocks = _blocks(protocol)
     parts = list[Columns]()
     experts = dict[str, dict[str, Any]]()
+    permuted = list[Mapping[str, Any]]()
     seconds = list[float]()
     predictors = list[Predictor]()
     for draw, condition in blocks:
         model = (model_for if isinstance(model_for, nn.Module) else model_for(condition)).eval()
         if not predictors or predictors[-1].model is not model:
             predictors.append(make_predictor(model, test, encode_once, precision))
-        trial = Trial(test, condition, draw, batch_size, first=not parts)
+        trial = Trial(test, condition, draw, batch_size, not parts, permutations)
         result = run_trial(predictors[-1], trial)
         parts.append(result.columns)
+        permuted += [result.permuted] if result.permuted else []
         if trial.first:  # later trials reuse encodings, so their time is not that of the model
             seconds += result.seconds
         if result.routing and not draw:
@@ -102,7 +124,8 @@ def sweep_model(
     seconds_per_sample = statistics.median(seconds)
     requested = sum(predictor.encodings[0] for predictor in predictors)
     computed = sum(predictor.encodings[1] for predictor in predictors)
-    return Sweep(assemble(test, blocks, parts), experts, seconds_per_sample, requested, computed)
+    columns = assemble(test, blocks, parts)
+    return Sweep(columns, experts, seconds_per_sample, requested, computed, mean_over_trials(permuted))
 
 
 def make_predictor(model: nn.Module, test: TestSet, encode_once: bool, precision: Precision) -> Predictor:

@@ -1,9 +1,16 @@
-"""The samples that models are evaluated on, under any condition of a protocol."""
+"""The samples that models are evaluated on, under any condition of a protocol.
 
-from functools import lru_cache
+Dimension legend: N samples, K of them in a part, T frames, D feature width.
+"""
 
+from functools import cached_property, lru_cache
+
+import numpy as np
 import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
 
+from qamoe_bench.contract import Batch
 from qamoe_bench.corruption.apply import apply_condition
 from qamoe_bench.corruption.draws import CommonDraws
 from qamoe_bench.corruption.state import Corrupted
@@ -11,6 +18,7 @@ from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.protocol.spec import Condition
 
 SPLIT = "test"
+ROWS = 64  # samples whose properties are computed together
 
 
 class TestSet:
@@ -37,6 +45,29 @@ class TestSet:
         self.clean = split.batch().to(device)
         self.seed = seed
         self.reference = data.reference.to(device)
+
+    @cached_property
+    def properties(self) -> dict[str, Float[NDArray[np.float32], " N"]]:
+        """Properties of the samples before corruption that a quality score may follow instead of quality.
+
+        `length_<modality>` is the number of valid frames, and `energy_<modality>` the mean square of their features in
+        units of σ_ref², 0 without frames. Token ids have no energy.
+        """
+        columns = {f"length_{m}": n.cpu().numpy().astype(np.float32) for m, n in self.clean.lengths.items()}
+        for m in self.clean.modalities:
+            if m not in self.reference.token_ids:
+                # In parts, because features may be mapped from a file that is larger than memory.
+                parts = [self._energy(m, slice(i, i + ROWS)) for i in range(0, len(self.ids), ROWS)]
+                columns[f"energy_{m}"] = torch.cat(parts).cpu().numpy()
+        return columns
+
+    def _energy(self, modality: str, rows: slice) -> Float[torch.Tensor, " K"]:
+        batch = Batch({modality: self.clean.features[modality]}, {modality: self.clean.lengths[modality]}).rows(rows)
+        scaled = batch.features[modality] / self.reference.std[modality]  # (K, T, D)
+        # The mean over valid frames; padding is exactly zero.
+        frames = batch.lengths[modality].clamp(min=1)
+        energy: torch.Tensor = scaled.square().mean(2).sum(1) / frames
+        return energy
 
     @lru_cache(maxsize=1)  # noqa: B019  # a test set lives as long as its process works on one seed
     def _draws(self, draw: int) -> CommonDraws:

@@ -15,7 +15,7 @@ from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.analyse import Analysis
-from qamoe_bench.analysis.audits import QualityAudit
+from qamoe_bench.analysis.quality_validity import QualityAudit
 from qamoe_bench.analysis.section import Row, Section
 from qamoe_bench.figures.captions import place
 from qamoe_bench.figures.drawing import Drawing

@@ -28,7 +28,7 @@ training target for the score, see `qamoe_bench.models.quality`; they are not th
 Dimension legend: B samples, M modalities, W width, E experts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -86,6 +86,23 @@ class QAMoEConfig:
             raise BenchError(f"QAMoEConfig.k: expected 1 to {self.experts}, the number of experts, got {self.k}")
 
 
+@dataclass(frozen=True)
+class Mixtures:
+    """Everything that the fusion needs and that no given score changes.
+
+    Attributes:
+        scores: The model's own r_m; 1 without the quality gate.
+        of_experts: Σ_k g_k E_k(μ_m) of each modality, in order.
+        gates: g of each modality.
+        parts: What the losses of the scores need.
+    """
+
+    scores: Mapping[str, Float[Tensor, " B"]]
+    of_experts: Sequence[Float[Tensor, "B W"]]
+    gates: Mapping[str, Float[Tensor, "B E"]]
+    parts: Mapping[str, Tensor]
+
+
 class QAMoE(QualityAwareModel):
     """The model of the module docstring."""
 
@@ -127,6 +144,11 @@ class QAMoE(QualityAwareModel):
 
         Given scores replace r_m; without a quality gate there is no r_m, and they change nothing.
         """
+        mixed = self.mix(encoded)
+        return self.weigh(mixed, mixed.scores if quality is None else quality)
+
+    def mix(self, encoded: Mapping[str, Float[Tensor, "B V"]]) -> Mixtures:
+        """The model's own scores, and the mixture of the chosen experts of each modality."""
         u = {m: encoded[m][:, : self.config.width] for m in self.modalities}
         scores: dict[str, Tensor] = {}  # r_m, (B,)
         parts: dict[str, Tensor] = {}
@@ -134,13 +156,19 @@ class QAMoE(QualityAwareModel):
             code = encoded[m][:, self.config.width :]
             scores[m], score_parts = self._scorer(m)(u[m], code)
             parts.update({f"{m}/{name}": part for name, part in score_parts.items()})
-        if self._has_gate and quality is not None:
-            scores = {m: quality[m] for m in self.modalities}
         mean = {m: self.mean[m](u[m]) for m in self.modalities}
         gates = {m: self._gate(m, mean[m]) for m in self.modalities}
-        h = self.fusion(torch.cat(self._mix(mean, gates, scores), dim=1))  # (B, M·W) to (B, W)
+        return Mixtures(scores, self._mixtures(mean, gates), gates, parts)
+
+    def weigh(self, mixed: Mixtures, quality: Mapping[str, Float[Tensor, " B"]]) -> Output:
+        """The prediction with these scores: mixtures tempered by them, and fused."""
+        scores = {m: quality[m] for m in self.modalities} if self._has_gate else mixed.scores
+        tempered = []
+        for index, (mixture, r) in enumerate(zip(mixed.of_experts, scores.values(), strict=True)):
+            tempered.append(self._temper(index, mixture, r[:, None]))  # (B, W)
+        h = self.fusion(torch.cat(tempered, dim=1))  # (B, M·W) to (B, W)
         prediction = self.label_mean + self.label_std * self.predict(h)[:, 0]
-        return Output(prediction, self._variance(h), scores if self._has_gate else {}, gates, parts)
+        return Output(prediction, self._variance(h), scores if self._has_gate else {}, mixed.gates, mixed.parts)
 
     def loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
         """The configured objective of the prediction, plus that of each quality score that has its own."""
@@ -172,20 +200,15 @@ class QAMoE(QualityAwareModel):
             return torch.ones_like(mean[:, :1])
         return top_k_gate(self.gate[modality](mean), self.config.k, renormalise=self.config.renormalise_gate)
 
-    def _mix(
-        self, mean: Mapping[str, Tensor], gates: Mapping[str, Tensor], quality: Mapping[str, Tensor]
-    ) -> list[Float[Tensor, "B W"]]:
-        """y_m of each modality: the mixture of the chosen experts, closer to the prior as quality falls."""
-        if self.config.share_experts:  # all modalities in one call, as tokens of one pool
-            tokens = torch.cat([*mean.values()])  # (M·B, W)
-            gate = torch.cat([*gates.values()])  # (M·B, E)
-            mixtures = self.experts[0](tokens, gate).chunk(len(mean))
-        else:
-            mixtures = [experts(mean[m], gates[m]) for m, experts in zip(mean, self.experts, strict=True)]
-        mixed = []
-        for index, (mixture, r) in enumerate(zip(mixtures, quality.values(), strict=True)):
-            mixed.append(self._temper(index, mixture, r[:, None]))  # (B, W)
-        return mixed
+    def _mixtures(self, mean: Mapping[str, Tensor], gates: Mapping[str, Tensor]) -> Sequence[Float[Tensor, "B W"]]:
+        """Σ_k g_k E_k(μ_m) of each modality, in order."""
+        if not self.config.share_experts:
+            return [experts(mean[m], gates[m]) for m, experts in zip(mean, self.experts, strict=True)]
+        # All modalities in one call, as tokens of one pool.
+        tokens = torch.cat([*mean.values()])  # (M·B, W)
+        gate = torch.cat([*gates.values()])  # (M·B, E)
+        mixtures: Sequence[Tensor] = self.experts[0](tokens, gate).chunk(len(mean))
+        return mixtures
 
     def _temper(self, index: int, mixture: Float[Tensor, "B W"], r: Float[Tensor, "B 1"]) -> Float[Tensor, "B W"]:
         """r·mixture + (1 − r)·prior, if the model has a prior; without the quality gate r is 1."""

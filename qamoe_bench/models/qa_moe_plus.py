@@ -25,7 +25,7 @@ without any test split.
 Dimension legend: B samples, M modalities, W width, E experts, N anchors, Q width of the quality's encoding.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,6 +112,25 @@ class SignalScore(nn.Module):
         return observed if self.lost is None else observed & (batch.features[self.modality][..., 0] != self.lost)
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that the prediction needs and that no given score changes.
+
+    Attributes:
+        scores: The model's own r_m.
+        logits: Their logits, for the loss.
+        observed: Per modality 1 with any observed frame, else 0.
+        of_modalities: ℓ_m, the log-evidence of each modality for each anchor, in order.
+        gates: g of each modality.
+    """
+
+    scores: Mapping[str, Float[Tensor, " B"]]
+    logits: Mapping[str, Float[Tensor, " B"]]
+    observed: Mapping[str, Float[Tensor, " B"]]
+    of_modalities: Sequence[Float[Tensor, "B N"]]
+    gates: Mapping[str, Float[Tensor, "B E"]]
+
+
 class QAMoEPlus(QualityAwareModel):
     """The model of the module docstring."""
 
@@ -146,19 +165,29 @@ class QAMoEPlus(QualityAwareModel):
         Given scores replace r_m entirely: a modality without any frame then contributes as much as its score says,
         because leaving it out is part of r_m. Without the quality gate, scores change nothing.
         """
+        mixed = self.mix(encoded)
+        return self.weigh(mixed, mixed.scores if quality is None else quality)
+
+    def mix(self, encoded: Mapping[str, Float[Tensor, "B V"]]) -> Evidence:
+        """The model's own scores, and the evidence ℓ_m of each modality."""
         u = {m: encoded[m][:, :-2] for m in self.modalities}
         logits = {m: encoded[m][:, -2] for m in self.modalities}
         observed = {m: encoded[m][:, -1] for m in self.modalities}  # 1 with any observed frame, else 0
-        if quality is None:  # the model's own r_m
-            scores = {m: logits[m].sigmoid().detach() * observed[m] for m in self.modalities}
-        else:
-            scores = {m: quality[m] for m in self.modalities}
+        scores = {m: logits[m].sigmoid().detach() * observed[m] for m in self.modalities}
         gates = self._gates(u)
-        log_mass = self._log_mass(self._mix(u, gates), scores if self.config.quality_gate else observed)  # (B, N)
+        mixed = self._mix(u, gates)
+        evidence = [self.evidence[m](self.dropout(x)) for m, x in zip(self.modalities, mixed, strict=True)]
+        return Evidence(scores, logits, observed, evidence, gates)
+
+    def weigh(self, mixed: Evidence, quality: Mapping[str, Float[Tensor, " B"]]) -> Output:
+        """The prediction with these scores: the evidence of the modalities, weighted by them and summed."""
+        scores = {m: quality[m] for m in self.modalities}
+        weights = scores if self.config.quality_gate else mixed.observed
+        log_mass = self._log_mass(mixed.of_modalities, weights)  # (B, N)
         mass = log_mass.exp()
-        parts = {f"logit_{m}": logit for m, logit in logits.items()}
+        parts = {f"logit_{m}": logit for m, logit in mixed.logits.items()}
         parts["log_mass"] = log_mass
-        return Output(median(mass, self.anchors), self._variance(mass), scores, gates, parts)
+        return Output(median(mass, self.anchors), self._variance(mass), scores, mixed.gates, parts)
 
     def loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
         """Cross-entropies of the distribution over anchors and of the scores, and the error of the median."""
@@ -184,12 +213,12 @@ class QAMoEPlus(QualityAwareModel):
         return list(mixed.chunk(len(u)))
 
     def _log_mass(
-        self, mixed: list[Float[Tensor, "B W"]], weights: Mapping[str, Float[Tensor, " B"]]
+        self, evidence: Sequence[Float[Tensor, "B N"]], weights: Mapping[str, Float[Tensor, " B"]]
     ) -> Float[Tensor, "B N"]:
         """The logarithm of p: the prior plus the weighted evidence of each modality, normalised."""
-        score = self.prior.expand(len(mixed[0]), -1)  # (B, N)
-        for m, x in zip(self.modalities, mixed, strict=True):
-            score = score + weights[m][:, None] * self.evidence[m](self.dropout(x))
+        score = self.prior.expand(len(evidence[0]), -1)  # (B, N)
+        for m, x in zip(self.modalities, evidence, strict=True):
+            score = score + weights[m][:, None] * x
         return score.log_softmax(1)
 
     def _variance(self, mass: Float[Tensor, "B N"]) -> Float[Tensor, " B"]:

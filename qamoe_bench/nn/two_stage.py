@@ -53,7 +53,10 @@ class QualityAwareModel(TwoStageModel):
         encoded: Mapping[str, Shaped[Tensor, "B ..."]],
         quality: Mapping[str, Float[Tensor, " B"]] | None = None,
     ) -> Output:
-        """The prediction from the encodings, with the model's own scores or with the given ones."""
+        """The prediction from the encodings, with the model's own scores or with the given ones.
+
+        A subclass may also split it into `mix` and `weigh`, see `qamoe_bench.contract.SplitsFusion`.
+        """
 
     def predict_with_quality(self, batch: Batch, quality: Mapping[str, Float[Tensor, " B"]]) -> Output:
         """The forward pass, with these scores instead of the model's own."""

@@ -4,16 +4,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from qamoe_bench.analysis.analyse import Analysis, analyse_section
 from qamoe_bench.analysis.comparisons import ranking
 from qamoe_bench.analysis.quality_curves import quality_curves
 from qamoe_bench.analysis.scores import Scores, score
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.analysis.sensitivity import Sensitivity, sensitivity
+from qamoe_bench.analysis.stability import fitting_dialects
 from qamoe_bench.metrics.definitions import Definition
-from qamoe_bench.metrics.dialects import DIALECTS, Dialect
+from qamoe_bench.metrics.dialects import Dialect
 from qamoe_bench.page.calibration import calibration_figure
 from qamoe_bench.page.cost import cost_figures
 from qamoe_bench.page.curves import curve_figure
@@ -27,13 +26,12 @@ from qamoe_bench.page.modalities import modality_figure
 from qamoe_bench.page.quality import quality_charts
 from qamoe_bench.page.samples import hard_samples
 from qamoe_bench.page.significance import significance_figure
-from qamoe_bench.report.audit_tables import corruption_table, intervention_table, model_table, uncertainty_table
+from qamoe_bench.report.audit_tables import corruption_table, model_table, uncertainty_table
 from qamoe_bench.report.metric_tables import how_to_read, level_table, summary_table
+from qamoe_bench.report.quality_tables import intervention_table, permutation_table
 from qamoe_bench.report.table import Table
 from qamoe_bench.report.tables import shown_metrics
 
-# The dialect of CH-SIMS, whose labels lie in [−1, 1]; all others are for labels in [−3, 3]
-SIMS = "sims"
 # Predictions of a section above which only the requested dialect is computed, to bound the time
 MOST_PREDICTIONS = 30_000_000
 
@@ -91,13 +89,11 @@ def applicable_dialects(section: Section, requested: Dialect, metrics: Sequence[
     predictions = len(section.cells) * len(section.conditions) * section.samples
     if predictions > MOST_PREDICTIONS:
         return [requested]
-    is_sims = bool(np.abs(section.label).max() <= 1)
     # The requested dialect stays even if it does not fit: the user chose it.
     dialects = [requested]
-    for dialect in DIALECTS.values():
-        fits_labels = (dialect.name == SIMS) == is_sims
+    for dialect in fitting_dialects(section.label):
         has_metrics = all(metric in dialect.definitions for metric in metrics)
-        if fits_labels and has_metrics and dialect is not requested:
+        if has_metrics and dialect is not requested:
             dialects.append(dialect)
     return dialects
 
@@ -180,6 +176,8 @@ class _MetricCache:
 def _in_dialect(analysis: Analysis, look: Look, cache: _MetricCache, *, has_more: bool) -> ChapterInDialect:
     figures = tuple(figure for figure in _figures(analysis, look, cache) if figure is not None)
     tables = [summary_table(analysis, scores) for scores in analysis.scores]
+    if analysis.permutation_tests:
+        tables.append(permutation_table(analysis))
     if analysis.intervention_effects:
         tables.append(intervention_table(analysis))
     return ChapterInDialect(

@@ -5,6 +5,7 @@ from functools import lru_cache
 from itertools import chain
 
 import altair as alt
+import numpy as np
 
 from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.analysis.quality_curves import QualityCurve
@@ -78,6 +79,8 @@ def _spec(modality: str, names: tuple[str, ...], look: Look) -> dict[str, object
 
 
 def _sentence(analysis: Analysis, modality: str, names: tuple[str, ...]) -> str:
+    separation = {name: analysis.quality[name][modality].separation_present for name in names}  # AUROC
+    present = [f"{name} {value:.2f}" for name, value in separation.items() if np.isfinite(value)]
     rho = {name: analysis.quality[name][modality].corruption for name in names}  # Spearman's, with the corruption
     quoted = [f"{name} {shown(value, '+.2f')}" for name, value in rho.items()]
     following = [name for name, value in rho.items() if value <= FOLLOWS]
@@ -87,4 +90,8 @@ def _sentence(analysis: Analysis, modality: str, names: tuple[str, ...]) -> str:
         verdict = f"{following[0]} follows the corruption"
     else:
         verdict = f"{comma_list(following)} follow the corruption"
-    return f"Spearman's ρ of the score with the corruption: {comma_list(quoted)}; {verdict}."
+    sentence = f"Spearman's ρ of the score with the corruption: {comma_list(quoted)}; {verdict}."
+    if not present:
+        return sentence
+    # Missing samples are easy to recognise, so that ρ may be due to them alone.
+    return f"{sentence} Among samples that have {modality}, the AUROC of uncorrupted ones is {comma_list(present)}."

@@ -1,4 +1,4 @@
-"""Tables of audits: realised corruption, quality scores, predicted variances, experts, and sizes of models.
+"""Tables of audits: realised corruption, predicted variances, experts, and sizes of models.
 
 Dimension legend: C conditions, L levels, K coverage levels, M metrics.
 """
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from qamoe_bench.analysis.analyse import Analysis
-from qamoe_bench.analysis.audits import COVERAGE, INTERVENTIONS, QualityAudit
+from qamoe_bench.analysis.audits import COVERAGE
 from qamoe_bench.analysis.section import Row
 from qamoe_bench.report.metric_tables import NOT_SIGNIFICANT, oracle_rows
 from qamoe_bench.report.table import Table, fitted, shown, without_empty
@@ -58,65 +58,13 @@ def uncertainty_table(analysis: Analysis) -> Table:
     return Table("Calibration of the predicted variances", head, tuple(rows), notes)
 
 
-def quality_table(analysis: Analysis) -> Table:
-    """Rank correlation of the quality scores with the corruption and with the scatter of clean frames."""
-    audits = analysis.quality
-    modalities = _modalities(audits)
-    rows = tuple((name, *_quality_cells(by_modality, modalities)) for name, by_modality in audits.items())
-    head = ("model", *modalities, *(f"τ {m}" for m in modalities))
-    notes = [
-        "−1: the score falls monotonically with the corruption; 0: no association; –: undefined for constant values"
-    ]
-    title = "Quality scores against corruption: Spearman's ρ of r_m with the corruption of modality m"
-    # Only synthetic data has a known scatter: elsewhere the τ columns are empty and drop out.
-    table = without_empty(Table(title, head, rows))
-    if len(table.header) > 1 + len(modalities):
-        notes.append("τ: the same with the true scatter of the sample's frames, without corruption; −1 is best")
-    return Table(table.title, table.header, table.rows, tuple(notes))
-
-
-def _quality_cells(by_modality: Mapping[str, QualityAudit], modalities: Sequence[str]) -> list[str]:
-    present = [by_modality.get(m) for m in modalities]
-    corruption = [
-        shown(audit.corruption, "+.2f") if audit else "–" for audit in present
-    ]  # NaN if the score or the corruption is constant
-    scatter = [shown(audit.scatter, "+.2f") if audit else "–" for audit in present]
-    return corruption + scatter
-
-
-def intervention_table(analysis: Analysis) -> Table:
-    """Change of every metric when the quality scores are shuffled between samples or replaced by their mean."""
-    rows = []
-    unaffected = []
-    for name, effects in analysis.intervention_effects.items():
-        cells = [name]
-        for intervention in INTERVENTIONS:
-            cells += _changes(analysis, effects[intervention])
-        rows.append(tuple(cells))
-        if all(cell.endswith(NOT_SIGNIFICANT) for cell in cells[1:]):
-            unaffected.append(name)
-    metrics = [s.metric.name for s in analysis.scores]
-    head = ["model"]
-    for intervention in INTERVENTIONS:
-        head += [f"{metric} {intervention}" for metric in metrics]
-    notes = [
-        "change of the mean over levels when r_m is taken from another sample (shuffled) or replaced by its mean "
-        "(averaged); ≈: not significant, the 95 % interval includes 0"
-    ]
-    # In a large table a row of nothing but ≈ is easily overlooked.
-    if unaffected:
-        notes.append(f"no significant change in any metric: {', '.join(unaffected)}")
-    title = "Effect of shuffling or averaging the quality scores"
-    return fitted(Table(title, tuple(head), tuple(rows), tuple(notes)))
-
-
 def evaluation_table(analysis: Analysis) -> Table:
     """Change of every metric and of the run time under non-default evaluation settings."""
     section = analysis.section
     rows = []
     for (index, default_index), effect in analysis.evaluation_effects.items():
         row = section.rows[index]
-        rows.append((row.name, *_changes(analysis, effect), _relative_time(row, section.rows[default_index])))
+        rows.append((row.name, *changes_of_metrics(analysis, effect), _relative_time(row, section.rows[default_index])))
     notes = (
         "change of the mean over levels from the same checkpoint under default settings; ≈: not significant, the 95 % "
         "interval includes 0",
@@ -126,7 +74,7 @@ def evaluation_table(analysis: Analysis) -> Table:
     return fitted(Table("Effect of evaluation settings", head, tuple(rows), notes))
 
 
-def _changes(analysis: Analysis, effect: Estimate) -> list[str]:
+def changes_of_metrics(analysis: Analysis, effect: Estimate) -> list[str]:
     """A signed change per metric, marked if its 95 % interval includes 0."""
     low, high = effect.interval()  # (M,) each
     cells = []
@@ -147,7 +95,7 @@ def _relative_time(row: Row, default: Row) -> str:
 def expert_table(analysis: Analysis) -> Table:
     """Effective number of experts per modality."""
     usage = analysis.experts
-    modalities = _modalities(usage)
+    modalities = modalities_of(usage)
     rows = []
     for name, by_modality in usage.items():
         rows.append((name, *(shown(by_modality.get(m, np.nan), ".1f") for m in modalities)))
@@ -156,7 +104,7 @@ def expert_table(analysis: Analysis) -> Table:
     return Table(title, ("model", *modalities), tuple(rows), (note,))
 
 
-def _modalities(by_row: Mapping[str, Mapping[str, object]]) -> list[str]:
+def modalities_of(by_row: Mapping[str, Mapping[str, object]]) -> list[str]:
     """The modalities that any row has a value for, in the usual order."""
     present = set[str]().union(*by_row.values())
     return [m for m in MODALITIES if m in present]

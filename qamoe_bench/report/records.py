@@ -4,7 +4,9 @@ Every record has the keys of `RECORD_KEYS`. `statistic` names the number: `value
 `worst`, `retention` or `reached` over the sweep (see `qamoe_bench.analysis.summaries`); `difference` from the control
 (with Holm-corrected ends, and `p` before correction); `rank` (`low` and `high`: the best and worst possible rank);
 `interquartile_mean` and `probability_of_improvement` over runs (see `qamoe_bench.analysis.runs`);
-`shuffled` or `averaged`, the change of a metric under modified quality scores; `audit`. Undefined values are null.
+`shuffled`, `averaged`, `constant`, `reversed` or `true_order`, the change of a metric under modified quality scores;
+`permuted` (with 95 % of the permutations and `p`) and `presence`, the two parts of that change, by definitions of the
+dialect `mmsa`; `audit`. Undefined values are null.
 Keys and names of statistics are a stable interface.
 """
 
@@ -65,6 +67,7 @@ def _records(analysis: Analysis) -> Iterator[Record]:
     yield from _uncertainty_audits(analysis)
     yield from _quality_audits(analysis)
     yield from _intervention_effects(analysis)
+    yield from _permutation_tests(analysis)
     yield from _expert_audits(analysis)
 
 
@@ -146,7 +149,11 @@ def _quality_audits(analysis: Analysis) -> Iterator[Record]:
             values = {
                 f"spearman_quality_corruption_{m}": audit.corruption,
                 f"spearman_quality_scatter_{m}": audit.scatter,
+                f"auroc_quality_{m}": audit.separation,
+                f"auroc_quality_present_{m}": audit.separation_present,
             }
+            for confounder, rho in audit.confounders.items():
+                values[f"spearman_quality_{confounder}_{m}"] = rho
             yield from _audit(analysis, name, values.items())
 
 
@@ -158,6 +165,14 @@ def _intervention_effects(analysis: Analysis) -> Iterator[Record]:
             for k, scores in enumerate(analysis.scores):
                 metric = scores.metric.name
                 yield _record(analysis, rows[name], statistic, metric, effect.value[k], low=low[k], high=high[k])
+
+
+def _permutation_tests(analysis: Analysis) -> Iterator[Record]:
+    rows = _rows_by_name(analysis)
+    for name, tests in analysis.permutation_tests.items():
+        for t in (test for test in tests if test.count):
+            yield _record(analysis, rows[name], "permuted", t.metric, t.quality, low=t.low, high=t.high, p=t.p)
+            yield _record(analysis, rows[name], "presence", t.metric, t.presence)
 
 
 def _expert_audits(analysis: Analysis) -> Iterator[Record]:

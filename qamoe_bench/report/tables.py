@@ -1,6 +1,7 @@
 """The report of stored cells: one chapter of tables per protocol and data set."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from qamoe_bench.analysis.analyse import Analysis, analyse_section
@@ -12,9 +13,7 @@ from qamoe_bench.report.audit_tables import (
     corruption_table,
     evaluation_table,
     expert_table,
-    intervention_table,
     model_table,
-    quality_table,
     uncertainty_table,
 )
 from qamoe_bench.report.metric_tables import (
@@ -28,6 +27,8 @@ from qamoe_bench.report.metric_tables import (
 )
 from qamoe_bench.report.published import published_table
 from qamoe_bench.report.selection_table import selection_table
+from qamoe_bench.report.quality_tables import quality_tables
+from qamoe_bench.report.stability_table import stability_tables
 from qamoe_bench.report.table import Chapter, Table
 from qamoe_bench.store.store import StoredCell
 
@@ -57,14 +58,31 @@ def analyses(cells: Iterable[StoredCell], dialect: Dialect, metrics: Sequence[st
 
 
 def chapters(
-    analyses: Iterable[Analysis], manifests: Sequence[Mapping[str, Any]], *, against_published: bool = False
+    analyses: Iterable[Analysis],
+    manifests: Sequence[Mapping[str, Any]],
+    *,
+    against_published: bool = False,
+    with_stability: bool = False,
 ) -> list[Chapter]:
-    """Render analyses as tables; the manifests of their runs supply the definitions of the protocols."""
+    """Render analyses as tables.
+
+    Args:
+        analyses: One per chapter.
+        manifests: Of their runs; they supply the definitions of the protocols.
+        against_published: Whether to add published numbers.
+        with_stability: Whether to add which comparisons depend on dialect, draws, seeds and levels.
+    """
     protocols = {}
     for run in manifests:
         for name, protocol in run["protocols"].items():
             protocols[protocol["digest"], name] = protocol
-    return [_chapter(analysis, protocols, against_published) for analysis in analyses]
+    made = []
+    for analysis in analyses:  # one at a time, because each may be large
+        chapter = _chapter(analysis, protocols, against_published)
+        if with_stability:
+            chapter = replace(chapter, tables=(*chapter.tables, *stability_tables(analysis)))
+        made.append(chapter)
+    return made
 
 
 def _chapter(analysis: Analysis, protocols: ProtocolFacts, against_published: bool) -> Chapter:
@@ -115,10 +133,7 @@ def _audits(analysis: Analysis) -> Iterator[Table]:
     """Tables for rows that store more than predictions: variances, quality scores, interventions, gate weights."""
     if analysis.uncertainty:
         yield uncertainty_table(analysis)
-    if analysis.quality:
-        yield quality_table(analysis)
-    if analysis.intervention_effects:
-        yield intervention_table(analysis)
+    yield from quality_tables(analysis)
     if analysis.evaluation_effects:
         yield evaluation_table(analysis)
     if analysis.experts:

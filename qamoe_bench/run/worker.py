@@ -23,7 +23,7 @@ from qamoe_bench.data.open import open_dataset
 from qamoe_bench.data.options import ReadingOptions
 from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.evaluation.columns import as_arrow
-from qamoe_bench.evaluation.sweep import sweep_model, sweep_oracle
+from qamoe_bench.evaluation.sweep import Sweep, sweep_model, sweep_oracle
 from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.progress import Advance
 from qamoe_bench.protocol.spec import Condition, Protocol
@@ -127,8 +127,7 @@ def _evaluate_cell(cell: Cell, protocol: Protocol, weights: "_JobWeights") -> No
     start = time.perf_counter()
     seconds_before = weights.seconds
     test = _test_set(job.data, job.fine_tune, job.reading, job.seed, job.device)
-    precision = job.evaluation(cell).precision
-    sweep = sweep_model(weights, test, protocol, precision=precision) if job.recipe else sweep_oracle(test, protocol)
+    sweep = _sweep(job, cell, protocol, weights, test)
     # The sweep trains or loads weights on demand; that time is not part of the evaluation.
     seconds = time.perf_counter() - start - (weights.seconds - seconds_before)
     parameters, config, training = weights.facts(protocol)
@@ -141,6 +140,7 @@ def _evaluate_cell(cell: Cell, protocol: Protocol, weights: "_JobWeights") -> No
         sweep.seconds_per_sample,
         sweep.encodings_asked,
         sweep.encodings_computed,
+        sweep.permutations,
         device=job.device,
         seconds_per_condition=seconds / len(protocol.conditions) / protocol.draws,
         peak_memory_mib=peak_memory_mib(),
@@ -155,6 +155,13 @@ def _trained_on(job: Job, protocol: Protocol) -> dict[str, Any]:
     if job.recipe is None or job.recipe.checkpoint:
         return {}
     return training_facts(job.recipe.exposure, protocol, job.recipe.training.levels_per)
+
+
+def _sweep(job: Job, cell: Cell, protocol: Protocol, weights: "_JobWeights", test: TestSet) -> Sweep:
+    if job.recipe is None:
+        return sweep_oracle(test, protocol)
+    chosen = job.evaluation(cell)
+    return sweep_model(weights, test, protocol, precision=chosen.precision, permutations=chosen.permutations)
 
 
 @lru_cache(maxsize=1)  # jobs come seed by seed, and all models share the draws of a seed

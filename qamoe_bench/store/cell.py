@@ -106,6 +106,9 @@ class CellFacts:
             encodes modalities separately, else 0. Predictions with other quality scores reuse the same encodings and
             are not counted.
         encodings_computed: How many of these were computed instead of reused from an equal input.
+        permutations: Per metric of `qamoe_bench.evaluation.permutation_test`, its mean over conditions and draws with
+            the model's own quality scores, and then under each permutation of them among the samples that have the
+            modality; empty if none was tried.
         device: Kind of device that computed the cell; empty if not recorded.
         seconds_per_condition: Wall-clock time to evaluate one condition with one draw on the whole test split,
             corruption included; 0 if not measured.
@@ -125,6 +128,7 @@ class CellFacts:
     seconds_per_sample: float = 0.0
     encodings_asked: int = 0
     encodings_computed: int = 0
+    permutations: Mapping[str, Sequence[float]] = field(default_factory=dict)
     device: str = ""
     seconds_per_condition: float = 0.0
     peak_memory_mib: float = 0.0

@@ -1,9 +1,10 @@
 """Stores of made-up predictions, for tests of analyses and of large stores."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,12 +33,14 @@ def write_store(
     training: Mapping[str, Any] = MappingProxyType({}),
     noise: Sequence[float] = (),
     finished: str = "",
+    audits: Literal["", "old", "new"] = "",
     **changes: Any,
 ) -> Store:
     """Cells of made-up models under one axis `eta`; `changes` are fields of every cell's identity.
 
     All rows have a variance, quality scores that fall with the level, and columns of missing modalities. With levels
-    of `noise` there is a second axis, `lambda`; models receive the sum of both levels.
+    of `noise` there is a second axis, `lambda`; models receive the sum of both levels. With `audits` there are
+    predictions with other scores, which are worse by .25 if shuffled, and if `new` permutations, worse by about .05.
     """
     conditions = [{"eta": x, "lambda": y} for x in levels for y in noise] or [{"eta": x} for x in levels]
     store = Store(root)
@@ -51,10 +54,26 @@ def write_store(
             cell = Cell(**{**identity, "model": model, "regime": regime, "recipe": f"{index}", "seed": seed, **changes})
             named = [{"name": _name(levels), "levels": levels} for levels in conditions]
             facts = CellFacts(named, 0 if model == ORACLE else 10 * (index + 1), {}, dict(training), finished=finished)
-            store.write_cell(run, cell, facts, as_arrow(_columns(predict, label, conditions, seed, index)))
+            columns = _columns(predict, label, conditions, seed, index)
+            if audits:
+                columns |= _other_scores(columns, audits)
+                tested = {"mae": [1.0, *(1.05 + 0.001 * np.arange(-9, 10))], "corr": [0.5, *[0.5] * 19]}
+                facts = replace(facts, permutations=tested if audits == "new" else {})
+            store.write_cell(run, cell, facts, as_arrow(columns))
             keys.append(cell.key)
     store.write_manifest(run, {"data": {"name": "synthetic"}, "protocols": {}, "cells": keys})
     return store
+
+
+def _other_scores(columns: Mapping[str, NDArray[Any]], audits: str) -> dict[str, NDArray[Any]]:
+    """Predictions that are worse by .25 if shuffled, and columns of an earlier or of the present version."""
+    prediction, target = columns["prediction"], columns["target"]
+    worse = prediction + np.where(prediction > target, 0.25, -0.25).astype(np.float32)
+    old = {"shuffled_prediction": worse, "averaged_prediction": prediction}
+    if audits == "old":
+        return old
+    new = {f"{name}_prediction": prediction for name in ("constant", "reversed", "true_order")}
+    return old | new | {f"length_{m}": np.abs(target) for m in MODALITIES} | {f"energy_{m}": target for m in MODALITIES}
 
 
 def _name(condition: Mapping[str, float]) -> str:

@@ -1,0 +1,135 @@
+"""Effects of quality scores on predictions: do the scores matter, and is it presence or quality that matters?
+
+Dimension legend: S seeds, V draws, C conditions, N samples, R resamples, D metrics, K permutations, J = K + 1.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from qamoe_bench.analysis.scores import Scores, resample
+from qamoe_bench.analysis.section import Row, Section
+from qamoe_bench.metrics.catalogue import METRICS
+from qamoe_bench.metrics.dialects import MMSA, Dialect
+from qamoe_bench.statistics.arrays import Values
+from qamoe_bench.statistics.intervals import Estimate, estimate, mean_of_defined
+from qamoe_bench.statistics.permutation import permutation_p
+
+INTERVENTIONS = {
+    "shuffled": "shuffled_prediction",
+    "averaged": "averaged_prediction",
+    "constant": "constant_prediction",
+    "reversed": "reversed_prediction",
+    "true_order": "true_order_prediction",
+}
+"""Interventions on the quality scores of a condition, and the columns of the resulting predictions."""
+UNTESTED = ("mae", "acc2_non0", "corr")
+"""Metrics of rows without permutations, of which only the change with scores of all samples is known."""
+
+
+def intervention_effects(
+    section: Section, dialect: Dialect, scores: Sequence[Scores]
+) -> Mapping[str, Mapping[str, Estimate]]:
+    """Effects on every metric of replacing the quality scores, by row name and intervention.
+
+    Only interventions that are recorded. The estimates are arrays over the metrics, in order, of the mean over all
+    conditions under the intervention minus that with the model's own scores.
+    """
+    effects: dict[str, dict[str, Estimate]] = {}
+    for i, row in enumerate(section.rows):
+        recorded = {name: column for name, column in INTERVENTIONS.items() if row.has(column)}
+        if recorded:
+            effects[row.name] = {
+                name: _intervention_effect(i, section, column, dialect, scores) for name, column in recorded.items()
+            }
+    return effects
+
+
+def _intervention_effect(
+    index: int, section: Section, column: str, dialect: Dialect, scores: Sequence[Scores]
+) -> Estimate:
+    row = section.rows[index]
+    prediction = row.column(column)  # (S, V, C, N)
+    seeds = section.seed_indices(row)
+    values = []
+    resampled = []
+    for own in scores:
+        definition = dialect.on_scale(section.label).definitions[own.metric.name]
+        changed = definition(prediction.astype(np.float64), section.label).mean(1)  # (S, C)
+        values.append((changed - own.values[index, seeds]).mean(-1))  # (S)
+        change = resample(prediction, section, definition) - own.resampled[:, index, seeds]  # (R, S, C)
+        resampled.append(change.mean(-1))  # (R, S)
+    return estimate(np.stack(values, axis=-1), np.stack(resampled, axis=-1))  # of arrays (S, D) and (R, S, D)
+
+
+@dataclass(frozen=True)
+class PermutationTest:
+    """Effect of permuting the quality scores on one metric: means over conditions, draws and seeds.
+
+    Attributes:
+        metric: The metric, by its definition in the dialect `mmsa`.
+        everything: Change when the scores are shuffled between all samples, so that presence is shuffled too.
+        quality: Change when the scores of each modality are permuted among the samples that have it, mean over
+            permutations.
+        low: The permutation at 2.5 % of this change.
+        high: That at 97.5 %.
+        p: Of the hypothesis that such permutations cost nothing, see `permutation_p`.
+        count: Number of permutations, K; 0 if none was tried, and then `quality`, `low`, `high` and `p` are NaN.
+    """
+
+    metric: str
+    everything: float
+    quality: float
+    low: float
+    high: float
+    p: float
+    count: int
+
+    @property
+    def presence(self) -> float:
+        """The part of the change that is due to presence: the whole without the quality among present samples."""
+        return self.everything - self.quality
+
+
+def permutation_tests(section: Section) -> Mapping[str, Sequence[PermutationTest]]:
+    """By row name, for every row that predicts with given scores."""
+    return {row.name: _tests_of(row, section) for row in section.rows if row.has(INTERVENTIONS["shuffled"])}
+
+
+def _tests_of(row: Row, section: Section) -> list[PermutationTest]:
+    by_seed = [cell.facts.permutations for cell in row.cells]
+    if not all(by_seed):
+        nan = float("nan")
+        return [PermutationTest(m, _effect_on_everything(row, section, m), nan, nan, nan, nan, 0) for m in UNTESTED]
+    tests = []
+    for metric in by_seed[0]:
+        if all(metric in values for values in by_seed):
+            # Cells of one recipe have the same number of permutations.
+            values = np.mean([values[metric] for values in by_seed], axis=0)
+            tests.append(permutation_test(metric, values, _effect_on_everything(row, section, metric)))
+    return tests
+
+
+def permutation_test(metric: str, values: Float[Values, " J"], everything: float = np.nan) -> PermutationTest:
+    """The test of one metric.
+
+    Args:
+        metric: Its name.
+        values: With the model's own scores, and then under each permutation.
+        everything: The change when the scores of all samples are shuffled.
+    """
+    changes = values[1:] - values[0]  # (K)
+    sign = METRICS[metric].sign  # 1 where higher is better; an error is lower where the metric is better
+    low, high = np.quantile(changes, [0.025, 0.975])
+    p = permutation_p(-sign * values[0], -sign * values[1:])
+    return PermutationTest(metric, everything, float(changes.mean()), float(low), float(high), p, len(changes))
+
+
+def _effect_on_everything(row: Row, section: Section, metric: str) -> float:
+    """The change of a metric when scores are shuffled between all samples, where it is defined."""
+    definition = MMSA.definitions[metric]
+    shuffled = definition(row.column(INTERVENTIONS["shuffled"]).astype(np.float64), section.label)  # (S, V, C)
+    own = definition(row.column("prediction").astype(np.float64), section.label)  # (S, V, C)
+    return float(mean_of_defined((shuffled - own).ravel()))

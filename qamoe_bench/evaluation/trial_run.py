@@ -1,0 +1,97 @@
+"""One model on a test set under one condition and draw, batch by batch.
+
+Dimension legend: N samples of the test set, E experts, K permutations, J = K + 1.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from qamoe_bench.contract import AcceptsQuality
+from qamoe_bench.corruption.state import Corrupted
+from qamoe_bench.evaluation.checks import check_same_prediction
+from qamoe_bench.evaluation.columns import Columns, realised_corruption, stack, to_float32
+from qamoe_bench.evaluation.predictor import CachedPredictor, Predictor
+from qamoe_bench.evaluation.quality_audit import audit_quality
+from qamoe_bench.evaluation.trial import Trial
+from qamoe_bench.statistics.arrays import Values
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What one model predicts in one trial.
+
+    Attributes:
+        columns: Outputs and realised corruption, one row per sample.
+        routing: Per modality the weight of each expert (N, E), where the model has experts.
+        seconds: Seconds per sample of each batch.
+        permuted: Metrics under permutations of the quality scores, see `AuditedTrial.metrics`; empty if not tried.
+    """
+
+    columns: Columns
+    routing: Mapping[str, Float[Tensor, "N E"]]
+    seconds: Sequence[float]
+    permuted: Mapping[str, Float[Values, " J"]] = field(default_factory=dict)
+
+
+@dataclass
+class _Batches:
+    """Results of the batches of a trial so far."""
+
+    columns: list[Columns] = field(default_factory=list)
+    routing: list[Mapping[str, Tensor]] = field(default_factory=list)
+    quality: list[Mapping[str, Tensor]] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    inputs: list[tuple[slice, Any]] = field(default_factory=list)  # kept only where the predictor allows
+
+
+@torch.inference_mode()
+def run_trial(predictor: Predictor, trial: Trial) -> TrialResult:
+    """Predict for every sample, and again with other quality scores where the model accepts them."""
+    batches = _Batches()
+    for rows, corrupted in trial.batches():
+        _predict_batch(predictor, trial, rows, corrupted, batches)
+    columns = stack(batches.columns)
+    permuted: Mapping[str, Values] = {}
+    quality = _joined(batches.quality)
+    if quality and isinstance(predictor.model, AcceptsQuality):
+        # Inputs that are too large to keep are prepared a second time.
+        inputs = batches.inputs or _prepared_again(predictor, trial)
+        audited = audit_quality(predictor, trial, inputs, quality, columns)
+        columns |= audited.columns
+        permuted = audited.metrics
+    return TrialResult(columns, _joined(batches.routing), batches.seconds, permuted)
+
+
+def _predict_batch(predictor: Predictor, trial: Trial, rows: slice, corrupted: Corrupted, results: _Batches) -> None:
+    """Predict for one batch and append the results."""
+    seconds_before = predictor.clock.seconds
+    prepared = predictor.prepare(corrupted, rows.start, refresh=trial.first)
+    output = trial.output(predictor.predict, rows, prepared)
+    results.seconds.append((predictor.clock.seconds - seconds_before) / corrupted.batch.size)
+    if trial.first and rows.start == 0 and isinstance(predictor, CachedPredictor):
+        forward = trial.output(predictor.clock.untimed, rows, predictor.model, corrupted.batch)
+        check_same_prediction(output, forward)
+    outputs = {name: to_float32(value) for name, value in output.columns().items()}
+    results.columns.append(outputs | realised_corruption(corrupted))
+    results.routing.append(output.routing)
+    results.quality.append(output.quality)
+    if predictor.keeps_inputs:
+        results.inputs.append((rows, prepared))
+
+
+def _prepared_again(predictor: Predictor, trial: Trial) -> Iterator[tuple[slice, Any]]:
+    for rows, corrupted in trial.batches():
+        yield rows, predictor.prepare(corrupted, rows.start, refresh=False)
+
+
+def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Tensors by modality, one batch after the other."""
+    joined = {}
+    for m in parts[0]:
+        joined[m] = torch.cat([part[m] for part in parts])
+    return joined
