@@ -16,6 +16,7 @@ from qamoe_bench.analysis.comparisons import Difference, Ranking, differences_fr
 from qamoe_bench.analysis.scores import Scores, score
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.analysis.summaries import SweepSummary, summaries
+from qamoe_bench.analysis.widening import Widening, widening
 from qamoe_bench.metrics.dialects import Dialect
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import Estimate
@@ -39,6 +40,7 @@ class Analysis:
         quality: By row name and modality, for rows with quality scores.
         intervention_effects: By row name and intervention; arrays over the metrics in order.
         experts: By row name and modality, the effective number of experts.
+        widening: The effect of clusters on the intervals of MAE, or of the first metric; None without clusters.
     """
 
     section: Section
@@ -53,6 +55,7 @@ class Analysis:
     quality: Mapping[str, Mapping[str, QualityAudit]]
     intervention_effects: Mapping[str, Mapping[str, Estimate]]
     experts: Mapping[str, Mapping[str, float]]
+    widening: Widening | None
 
 
 def analyse_section(
@@ -80,9 +83,15 @@ def analyse_section(
         quality=like.quality if like else quality(section),
         intervention_effects=intervention_effects(section, dialect, scores),
         experts=like.experts if like else experts_in_use(section),
+        widening=like.widening if like else _widening(section, dialect, scores),
     )
     section.clear_cache()
     return analysis
+
+
+def _widening(section: Section, dialect: Dialect, scores: Sequence[Scores]) -> Widening | None:
+    mae = [s for s in scores if s.metric.name == "mae"]
+    return widening(section, dialect, (mae or list(scores))[0])
 
 
 def _scores(section: Section, dialect: Dialect, metrics: Sequence[str], like: Analysis | None) -> list[Scores]:

@@ -5,7 +5,8 @@ Every record has the keys of `RECORD_KEYS`. `statistic` names the number: `value
 (with Holm-corrected ends, and `p` before correction); `rank` (`low` and `high`: the best and worst possible rank);
 `interquartile_mean` and `probability_of_improvement` over runs (see `qamoe_bench.analysis.runs`);
 `shuffled` or `averaged`, the change of a metric under modified quality scores; `audit`. Undefined values are null.
-Keys and names of statistics are a stable interface.
+`clusters` is the number of clusters of the test samples, null where they are independent. Keys and names of statistics
+are a stable interface.
 """
 
 import csv
@@ -26,7 +27,7 @@ from qamoe_bench.analysis.section import CONTROL, Row
 # In the order of the columns of the CSV.
 RECORD_KEYS = (
     "dataset", "protocol", "dialect", "regime", "model", "row", "condition", "level", "statistic", "metric", "value",
-    "low", "high", "p", "against", "seeds", "samples",
+    "low", "high", "p", "against", "seeds", "samples", "clusters",
 )  # fmt: skip
 NUMBERS = ("level", "value", "low", "high", "p")
 Record = dict[str, Any]
@@ -73,6 +74,7 @@ def _record(analysis: Analysis, row: Row, statistic: str, metric: str, value: fl
         "dataset": analysis.section.dataset, "protocol": analysis.section.protocol, "dialect": analysis.dialect.name,
         "regime": row.regime, "model": row.model, "row": row.name, "statistic": statistic, "metric": metric,
         "value": value, "seeds": len(row.seeds), "samples": analysis.section.samples,
+        "clusters": analysis.section.clusters.count if analysis.section.clusters else None,
     }  # fmt: skip
     filled = dict.fromkeys(RECORD_KEYS) | own | more  # the first operand gives the order of the keys
     for key in NUMBERS:
