@@ -187,9 +187,8 @@ def gap(analysis: Analysis, metric: str, one: str, other: str, conditions: Seque
     selected = list(conditions)
     pairs = [(row_of(analysis, one), row_of(analysis, other))]
     trained = np.array([row.is_trained for row in analysis.section.rows])  # (M,)
-    values = scores.values[..., selected].mean(-1)  # (M, S)
-    resampled = scores.resampled[..., selected].mean(-1)  # (R, M, S)
-    estimate = differences(values, resampled, pairs, trained)  # one pair
+    values, resampled = scores.reduced(lambda x: x[..., selected].mean(-1))  # (M, S) and (R, M, S)
+    estimate = differences(values, resampled, pairs, trained, scores.sample_freedom)  # one pair
     low, high = estimate.interval()
     scale = scores.metric.scale
     return scale * float(estimate.value[0]), scale * float(low[0]), scale * float(high[0])

@@ -10,6 +10,7 @@ from qamoe_bench.analysis.quality_validity import QualityAudit, quality
 from qamoe_bench.analysis.scores import Scores, score
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.analysis.summaries import SweepSummary, summaries
+from qamoe_bench.analysis.widening import Widening, widening
 from qamoe_bench.metrics.dialects import Dialect
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import Estimate
@@ -34,6 +35,7 @@ class Analysis:
         intervention_effects: By row name and intervention; arrays over the metrics in order.
         permutation_tests: By row name, for rows that predict with given quality scores.
         experts: By row name and modality, the effective number of experts.
+        widening: The effect of clusters on the intervals of MAE, or of the first metric; None without clusters.
     """
 
     section: Section
@@ -49,6 +51,7 @@ class Analysis:
     intervention_effects: Mapping[str, Mapping[str, Estimate]]
     permutation_tests: Mapping[str, Sequence[PermutationTest]]
     experts: Mapping[str, Mapping[str, float]]
+    widening: Widening | None
 
 
 def analyse_section(
@@ -77,9 +80,15 @@ def analyse_section(
         intervention_effects=intervention_effects(section, dialect, scores),
         permutation_tests=like.permutation_tests if like else permutation_tests(section),
         experts=like.experts if like else experts_in_use(section),
+        widening=like.widening if like else _widening(section, dialect, scores),
     )
     section.clear_cache()
     return analysis
+
+
+def _widening(section: Section, dialect: Dialect, scores: Sequence[Scores]) -> Widening | None:
+    mae = [s for s in scores if s.metric.name == "mae"]
+    return widening(section, dialect, (mae or list(scores))[0])
 
 
 def _scores(section: Section, dialect: Dialect, metrics: Sequence[str], like: Analysis | None) -> list[Scores]:

@@ -5,14 +5,14 @@ over all conditions.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 
-from qamoe_bench.analysis.scores import Scores
+from qamoe_bench.analysis.scores import Scores, over_conditions
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.registry import without_evaluation
 from qamoe_bench.statistics.arrays import Values
@@ -43,33 +43,39 @@ class Difference:
         """Whether the interval excludes zero."""
         return self.low > 0 or self.high < 0
 
+    def reversed(self) -> "Difference":
+        """The other row minus this one."""
+        return replace(self, value=-self.value, low=-self.high, high=-self.low)
+
 
 def differences_from_control(section: Section, scores: Sequence[Scores]) -> dict[tuple[str, int], Difference]:
-    """Differences by (metric, row) from the control that was trained in the same regime, as one family of tests.
+    """Differences by (metric, row) from the control that was trained in the same regime.
 
-    The oracle, which has no regime, is compared with the first control. It is no contestant, so its test is neither
-    part of the family nor corrected.
+    They are those of `pairwise_differences`, so that a difference is significant exactly where the ranks tell the two
+    rows apart. The oracle, which has no regime, is compared with the first control; it is no contestant, so its test
+    is neither part of the family nor corrected.
     """
-    pairs = []
-    for i in range(len(section.rows)):
-        control = section.control_of(i)
-        if control is not None:
-            pairs.append((i, control))
-    if not pairs:
-        return {}
-    trained = _trained(section)
-    estimates = [differences(s.values.mean(-1), s.resampled.mean(-1), pairs, trained) for s in scores]
-    p = np.stack([e.two_sided() for e in estimates])  # (D, P)
-    # Holm (1979) over all metrics and contestants together.
-    is_contestant = np.array([not section.rows[i].is_oracle for i, _ in pairs])
-    alphas = np.full(p.shape, ALPHA)
-    alphas[:, is_contestant] = holm_alphas(p[:, is_contestant].ravel()).reshape(len(scores), -1)
     table = {}
-    for d, s in enumerate(scores):
-        numbers = _as_differences(estimates[d], p[d], alphas[d])
-        for (row, _), difference in zip(pairs, numbers, strict=True):
-            table[s.metric.name, row] = difference
+    for s in scores:
+        pairwise = pairwise_differences(section, s)
+        for row in range(len(section.rows)):
+            control = section.control_of(row)
+            if control is None:
+                continue
+            if section.rows[row].is_oracle:
+                table[s.metric.name, row] = _uncorrected(section, s, row, control)
+            elif (row, control) in pairwise:
+                table[s.metric.name, row] = pairwise[row, control]
+            elif (control, row) in pairwise:
+                table[s.metric.name, row] = pairwise[control, row].reversed()
     return table
+
+
+def _uncorrected(section: Section, scores: Scores, row: int, control: int) -> Difference:
+    """The difference of two rows with its 95 % interval."""
+    gap = _mean_differences(section, scores, [(row, control)])
+    (difference,) = _as_differences(gap, gap.two_sided(), np.array([ALPHA]))
+    return difference
 
 
 def evaluation_effects(section: Section, scores: Sequence[Scores]) -> Mapping[tuple[int, int], Estimate]:
@@ -83,26 +89,35 @@ def evaluation_effects(section: Section, scores: Sequence[Scores]) -> Mapping[tu
         default = section.find(without_evaluation(row.model), row.regime)
         if default is None or default == i:
             continue
-        values = [s.values[i].mean(-1) - s.values[default].mean(-1) for s in scores]  # D times (S)
-        resampled = [s.resampled[:, i].mean(-1) - s.resampled[:, default].mean(-1) for s in scores]  # D times (R, S)
-        effects[i, default] = estimate(np.stack(values, axis=-1), np.stack(resampled, axis=-1))
+        by_metric = [s.reduced(over_conditions) for s in scores]  # D times (M, S) and (R, M, S)
+        values = [v[i] - v[default] for v, _ in by_metric]  # D times (S)
+        resampled = [r[:, i] - r[:, default] for _, r in by_metric]  # D times (R, S)
+        effects[i, default] = estimate(
+            np.stack(values, axis=-1), np.stack(resampled, axis=-1), section.resampling.freedom
+        )
     return effects
 
 
 def pairwise_differences(section: Section, scores: Scores) -> dict[tuple[int, int], Difference]:
     """The first row of each pair of contestants minus the second, in the mean over all conditions, as one family.
 
-    The tests are those of the last column of `ranking`.
+    The tests are those of the last column of `ranking`. Rows without a value for each of their seeds take no part.
     """
-    has_value = np.isfinite(scores.values.mean(-1)).any(1)  # (M)
+    has_value = np.isfinite(scores.means(over_conditions))  # (M)
     rows = [i for i, row in enumerate(section.rows) if not row.is_oracle and has_value[i]]
     pairs = list(combinations(rows, 2))
     if not pairs:
         return {}
-    gaps = differences(scores.values.mean(-1), scores.resampled.mean(-1), pairs, _trained(section))
+    gaps = _mean_differences(section, scores, pairs)
     p = gaps.two_sided()
     alphas = np.nan_to_num(holm_alphas(p), nan=ALPHA)
     return dict(zip(pairs, _as_differences(gaps, p, alphas), strict=True))
+
+
+def _mean_differences(section: Section, scores: Scores, pairs: list[tuple[int, int]]) -> Estimate:
+    """Differences of pairs in the mean over all conditions, (P)."""
+    values, resampled = scores.reduced(over_conditions)
+    return differences(values, resampled, pairs, _trained(section), scores.sample_freedom)
 
 
 def differences_by_condition(
@@ -115,7 +130,7 @@ def differences_by_condition(
     pairs = list(combinations(range(len(section.rows)), 2))
     if not pairs:
         return {}
-    gaps = differences(scores.values, scores.resampled, pairs, _trained(section))
+    gaps = differences(*scores.reduced(), pairs, _trained(section), scores.sample_freedom)
     p = gaps.two_sided()  # (P, C)
     return {pair: (gaps.value[k], rejected(p[k])) for k, pair in enumerate(pairs)}
 
@@ -158,7 +173,7 @@ class Ranking:
 
 def ranking(section: Section, scores: Scores) -> Ranking:
     """Intervals of the ranks of all contestants; all pairs of a column are one family of tests."""
-    has_value = np.asarray(np.isfinite(section.levels.with_mean(scores.values)).any(1))  # (M, K)
+    has_value = np.isfinite(scores.means(section.levels.with_mean))  # (M, K)
     best = np.zeros(has_value.shape, np.int64)
     worst = np.zeros(has_value.shape, np.int64)
     rows = [i for i, row in enumerate(section.rows) if not row.is_oracle and has_value[i].any()]
@@ -177,9 +192,9 @@ def _significantly_better(section: Section, scores: Scores, rows: list[int]) -> 
 
     M counts the given rows only.
     """
-    values = section.levels.with_mean(scores.values)
-    resampled = section.levels.with_mean(scores.resampled)
-    gaps = differences(values, resampled, list(combinations(rows, 2)), _trained(section))
+    values, resampled = scores.reduced(section.levels.with_mean)
+    pairs = list(combinations(rows, 2))
+    gaps = differences(values, resampled, pairs, _trained(section), scores.sample_freedom)
     is_significant = step_down(gaps.excludes_zero, np.isfinite(gaps.value).sum(0))  # (P, K)
     gain = scores.metric.sign * gaps.value  # (P, K)
     first, second = np.triu_indices(len(rows), 1)  # in the order of `combinations`

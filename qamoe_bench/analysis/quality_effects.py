@@ -61,7 +61,8 @@ def _intervention_effect(
         values.append((changed - own.values[index, seeds]).mean(-1))  # (S)
         change = resample(prediction, section, definition) - own.resampled[:, index, seeds]  # (R, S, C)
         resampled.append(change.mean(-1))  # (R, S)
-    return estimate(np.stack(values, axis=-1), np.stack(resampled, axis=-1))  # of arrays (S, D) and (R, S, D)
+    # Of arrays (S, D) and (R, S, D).
+    return estimate(np.stack(values, axis=-1), np.stack(resampled, axis=-1), section.resampling.freedom)
 
 
 @dataclass(frozen=True)

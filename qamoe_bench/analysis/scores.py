@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.section import Section
@@ -15,11 +15,22 @@ from qamoe_bench.metrics.catalogue import METRICS, Metric
 from qamoe_bench.metrics.definitions import Array, Definition
 from qamoe_bench.metrics.dialects import Dialect
 from qamoe_bench.statistics.arrays import Values
-from qamoe_bench.statistics.intervals import Estimate, estimate
-from qamoe_bench.statistics.resampling import RESAMPLES, resampled_terms, sample_weights
+from qamoe_bench.statistics.intervals import Estimate, estimate, mean_of_defined
+from qamoe_bench.statistics.resampling import RESAMPLES, resampled_terms
 
+Reduction = Callable[[Values], Values]
+"""Maps values whose last axis is conditions to values without it, or with another last axis."""
 BATCH = 200_000
 """Number of predictions that are resampled in one matrix product."""
+
+
+def over_conditions(values: Float[Values, "*more C"]) -> Float[Values, "*more"]:
+    """The mean over all conditions."""
+    return np.asarray(values.mean(-1))
+
+
+def _unchanged(values: Values) -> Values:
+    return values
 
 
 @dataclass(frozen=True)
@@ -30,46 +41,61 @@ class Scores:
         metric: The metric.
         values: (M, S, C), the mean over draws; NaN where it is undefined, or where a row lacks the seed.
         resampled: The same for every resample of the test samples, (R, M, S, C).
-        undefined: The number of (row, seed, draw, condition) in which the metric is undefined.
+        has_seed: Whether a row has a seed, (M, S).
+        sample_freedom: Degrees of freedom of a variance over resamples.
     """
 
     metric: Metric
     values: Float[Values, "M S C"]
     resampled: Float[Values, "R M S C"]
-    undefined: int
+    has_seed: Bool[NDArray[np.bool_], "M S"]
+    sample_freedom: float
 
-    def estimate(self, reduced: Callable[[Values], Values] = lambda x: x) -> Estimate:
-        """Mean over seeds of each row, (M, ...), with its variances.
+    def reduced(self, reduce: Reduction = _unchanged) -> tuple[Float[Values, "M S ..."], Float[Values, "R M S ..."]]:
+        """Values and resamples after a reduction of the conditions; NaN for a row where one of its seeds is undefined.
+
+        A mean over the other seeds would look like any other mean, though it stands for other runs.
+        """
+        return self.complete(reduce(self.values)), reduce(self.resampled)
+
+    def complete(self, values: Float[Values, "M S ..."]) -> Float[Values, "M S ..."]:
+        """Values by row and seed, with NaN for all seeds of a row if one that it has is undefined."""
+        is_lost = ~np.isfinite(values) & self.has_seed.reshape(*self.has_seed.shape, *[1] * (values.ndim - 2))
+        return np.where(is_lost.any(1, keepdims=True), np.nan, values)
+
+    def means(self, reduce: Reduction = _unchanged) -> Float[Values, "M ..."]:
+        """The mean over the seeds of each row; NaN where one of them is undefined."""
+        return mean_of_defined(self.complete(reduce(self.values)), 1)
+
+    def estimate(self, reduce: Reduction = _unchanged) -> Estimate:
+        """As `means`, with variances.
 
         Args:
-            reduced: Applied first; a reduction of the conditions, which are the last axis.
+            reduce: Applied first; a reduction of the conditions, which are the last axis.
         """
-        values = np.moveaxis(reduced(self.values), 1, 0)  # (S, M, ...)
-        resampled = np.moveaxis(reduced(self.resampled), 2, 1)  # (R, S, M, ...)
-        return estimate(values, resampled)
+        values, resampled = self.reduced(reduce)
+        return estimate(np.moveaxis(values, 1, 0), np.moveaxis(resampled, 2, 1), self.sample_freedom)
 
 
 def score(section: Section, dialect: Dialect, metric: str) -> Scores:
     """One metric of every row."""
     definition = dialect.on_scale(section.label).definitions[metric]
-    weights = sample_weights(section.samples)
     shape = (len(section.rows), len(section.seeds), len(section.conditions))
     values = np.full(shape, np.nan)
     resampled = np.empty((*shape, RESAMPLES))  # resamples last, as the products return them
-    is_missing = np.ones(shape[:2], bool)
-    undefined = 0
+    has_seed = np.zeros(shape[:2], bool)
     for batch in _batches(section):
         # The seeds of the first row of the batch, then those of the next.
         predictions = np.concatenate([section.rows[i].predictions_for(metric) for i in batch])  # (B, V, C, N)
         where = _rows_and_seeds(section, batch)
         terms = definition.terms(predictions.astype(np.float64), section.label)
         by_draw = definition.of(terms)  # (B, V, C)
-        undefined += int(np.isnan(by_draw).sum())
         values[where] = by_draw.mean(1)
-        is_missing[where] = False
-        resampled[where] = np.moveaxis(_mean_over_draws(resampled_terms(definition, terms, weights)), 0, -1)
-    resampled[is_missing] = np.nan
-    return Scores(METRICS[metric], values, np.moveaxis(resampled, -1, 0), undefined)
+        has_seed[where] = True
+        by_resample = resampled_terms(definition, terms, section.resampling.weights)
+        resampled[where] = np.moveaxis(_mean_over_draws(by_resample), 0, -1)
+    resampled[~has_seed] = np.nan
+    return Scores(METRICS[metric], values, np.moveaxis(resampled, -1, 0), has_seed, section.resampling.freedom)
 
 
 def resample(
@@ -77,7 +103,7 @@ def resample(
 ) -> Float[Values, "R S C"]:
     """A metric of every resample of the test samples, mean over draws."""
     terms = definition.terms(predictions, section.label)
-    return _mean_over_draws(resampled_terms(definition, terms, sample_weights(section.samples)))
+    return _mean_over_draws(resampled_terms(definition, terms, section.resampling.weights))
 
 
 def _mean_over_draws(values: Float[Array, "R S V C"]) -> Float[Values, "R S C"]:

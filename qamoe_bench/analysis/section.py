@@ -14,8 +14,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from qamoe_bench.analysis.clusters import BY_IDS, ClusterRule, Clusters
 from qamoe_bench.registry import model_with_role
 from qamoe_bench.statistics.arrays import Values
+from qamoe_bench.statistics.resampling import Resampling, resampling
 from qamoe_bench.store.cell import ORACLE
 from qamoe_bench.store.store import StoredCell
 from qamoe_bench.vocabulary import MODALITIES, axis_symbol
@@ -153,9 +155,15 @@ class Levels:
 
 @dataclass(frozen=True)
 class Section:
-    """All finished cells of one protocol on one data set, whose numbers are comparable."""
+    """All finished cells of one protocol on one data set, whose numbers are comparable.
+
+    Attributes:
+        cells: The cells.
+        cluster_rule: How the test samples are assigned to clusters.
+    """
 
     cells: tuple[StoredCell, ...]
+    cluster_rule: ClusterRule = BY_IDS
 
     @property
     def dataset(self) -> str:
@@ -181,6 +189,16 @@ class Section:
     def samples(self) -> int:
         """The number of test samples, N."""
         return len(self.cells[0].samples)
+
+    @cached_property
+    def clusters(self) -> Clusters | None:
+        """The clusters of the test samples; None if they are independent."""
+        return self.cluster_rule.clusters(self.cells[0].samples)
+
+    @cached_property
+    def resampling(self) -> Resampling:
+        """The resamples of the test samples, by whole clusters where there are any."""
+        return resampling(self.samples, self.clusters.codes if self.clusters else None)
 
     @cached_property
     def label(self) -> Float[Values, " N"]:
@@ -269,10 +287,10 @@ def _identity(cell: StoredCell) -> _Identity:
     return cell.cell.model, cell.cell.regime, cell.cell.recipe
 
 
-def sections(cells: Iterable[StoredCell]) -> list[Section]:
+def sections(cells: Iterable[StoredCell], cluster_rule: ClusterRule = BY_IDS) -> list[Section]:
     """Cells grouped by data set and protocol, and by their digests: changed data or protocols are other sections."""
     groups: dict[tuple[str, ...], list[StoredCell]] = {}
     for cell in cells:
         c = cell.cell
         groups.setdefault((c.dataset, c.protocol, c.data_digest, c.protocol_digest), []).append(cell)
-    return [Section(tuple(groups[key])) for key in sorted(groups)]
+    return [Section(tuple(groups[key]), cluster_rule) for key in sorted(groups)]

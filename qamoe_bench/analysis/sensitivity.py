@@ -24,7 +24,7 @@ from qamoe_bench.metrics.definitions import Definition
 from qamoe_bench.metrics.dialects import Dialect
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import Estimate, estimate, mean_of_defined
-from qamoe_bench.statistics.resampling import RESAMPLES, resampled_terms, sample_weights
+from qamoe_bench.statistics.resampling import RESAMPLES, resampled_terms
 
 Set = tuple[str, ...]
 Pair = tuple[int, int]
@@ -73,8 +73,10 @@ def sensitivity(section: Section, dialect: Dialect, metric: str) -> Sensitivity 
         METRICS[metric],
         modalities,
         tuple(sets[pairs[x][1]] for x in from_full),
-        of_set=estimate(values[..., from_full], resampled[..., from_full]),
-        of_modality=estimate(_mean_by_modality(values, without), _mean_by_modality(resampled, without)),
+        of_set=estimate(values[..., from_full], resampled[..., from_full], section.resampling.freedom),
+        of_modality=estimate(
+            _mean_by_modality(values, without), _mean_by_modality(resampled, without), section.resampling.freedom
+        ),
     )
 
 
@@ -122,12 +124,14 @@ def _losses(
     """The metric with the larger set of each pair minus that with the smaller one, and of every resample."""
     values = np.full((len(section.seeds), len(pairs)), np.nan)
     resampled = np.full((RESAMPLES, *values.shape), np.nan)
-    weights = sample_weights(section.samples)
     prediction = row.predictions_for(metric).astype(np.float64)  # (S, V, C, N)
     for own_index, s in enumerate(section.seed_indices(row)):
         terms = _terms_of_pairs(definition, prediction[own_index], section.label, available[:, s], pairs)
         values[s] = _larger_minus_smaller(definition.of(terms))
-        resampled[:, s] = _larger_minus_smaller(resampled_terms(definition, terms, weights))
+        resampled[:, s] = _larger_minus_smaller(resampled_terms(definition, terms, section.resampling.weights))
+    # A pair that is undefined under one of the row's seeds has no mean over them.
+    own = section.seed_indices(row)
+    values[:, ~np.isfinite(values[own]).all(0)] = np.nan
     return values, resampled
 
 

@@ -1,20 +1,20 @@
 """Stability of conclusions: which comparisons of rows depend on a choice that could have been made differently.
 
-The choices are the dialect of the metric, and every draw, seed and level, each of which is left out once. A verdict
-says which row of a pair is significantly better, if any; the order says which one has the better value.
+The choices are the dialect of the metric, every draw, seed and level, each of which is left out once, and whether
+clustered samples are taken for independent. A verdict which row of a pair is significantly better, if any; the order says which one has the better value.
 
 Dimension legend: N samples.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from qamoe_bench.analysis.clusters import NONE, ClusterRule
 from qamoe_bench.analysis.comparisons import Difference, pairwise_differences
 from qamoe_bench.analysis.scores import Scores, score
 from qamoe_bench.analysis.section import Section
@@ -123,7 +123,6 @@ def stability(
     dialect: Dialect,
     metric: str,
     dialects: Iterable[Dialect] | None = None,
-    further: Mapping[str, Scores] = MappingProxyType({}),
 ) -> Stability:
     """Compare the rows of a section under every choice.
 
@@ -133,8 +132,6 @@ def stability(
         metric: A metric that it defines.
         dialects: Other dialects, by default all that fit the labels; those that do not define the metric, or define it
             alike, are left out.
-        further: Scores of the same rows under other choices, by an adverbial phrase, such as those of resamples of
-            whole videos by `with resampled videos`.
     """
     scores = score(section, dialect, metric)
     choices = {}
@@ -142,7 +139,7 @@ def stability(
         if other.definitions.get(metric, dialect.definitions[metric]) != dialect.definitions[metric]:
             choices[f"in dialect {other.name}"] = score(section, other, metric)
     choices |= _without_draws(section, dialect, metric) | _without_seeds(section, scores)
-    choices |= _without_levels(section, scores) | dict(further)
+    choices |= _without_levels(section, scores) | _without_clusters(section, dialect, metric)
     section.clear_cache()
     return Stability(
         metric=metric,
@@ -193,8 +190,22 @@ def _without_levels(section: Section, scores: Scores) -> dict[str, Scores]:
 
 def _kept(scores: Scores, keep: NDArray[np.bool_], axis: int) -> Scores:
     """The scores of some seeds (axis 1) or conditions (axis 2) only."""
-    values = np.compress(keep, scores.values, axis)
-    return replace(scores, values=values, resampled=np.compress(keep, scores.resampled, axis + 1))
+    return replace(
+        scores,
+        values=np.compress(keep, scores.values, axis),
+        resampled=np.compress(keep, scores.resampled, axis + 1),
+        has_seed=np.compress(keep, scores.has_seed, 1) if axis == 1 else scores.has_seed,
+    )
+
+
+def _without_clusters(section: Section, dialect: Dialect, metric: str) -> dict[str, Scores]:
+    """The scores if all samples were independent, where they are not."""
+    if section.clusters is None:
+        return {}
+    independent = replace(section, cluster_rule=ClusterRule(NONE))
+    scores = score(independent, dialect, metric)
+    independent.clear_cache()
+    return {f"if samples of one {section.clusters.kind} were independent": scores}
 
 
 def _without_draws(section: Section, dialect: Dialect, metric: str) -> dict[str, Scores]:
@@ -204,7 +215,7 @@ def _without_draws(section: Section, dialect: Dialect, metric: str) -> dict[str,
         return {}
     choices = {}
     for draw in range(draws):
-        rest = Section(tuple(_without_draw(cell, draw) for cell in section.cells))
+        rest = Section(tuple(_without_draw(cell, draw) for cell in section.cells), section.cluster_rule)
         choices[f"without draw {draw}"] = score(rest, dialect, metric)
     return choices
 

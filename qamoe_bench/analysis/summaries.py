@@ -3,22 +3,19 @@
 Dimension legend: M rows, S seeds, C conditions, L levels, R resamples.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
 
-from qamoe_bench.analysis.scores import Scores
+from qamoe_bench.analysis.scores import Reduction, Scores, over_conditions
 from qamoe_bench.analysis.section import MEAN, Levels, Section
 from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import Estimate, estimate
 from qamoe_bench.store.cell import ORACLE
-
-Reduction = Callable[[Values], Values]
-"""Maps values whose last axis is conditions to values without it."""
 
 
 @dataclass(frozen=True)
@@ -27,19 +24,21 @@ class SweepSummary:
 
     Attributes:
         title: A description in words.
-        values: (M, S).
+        values: (M, S); NaN for all seeds of a row if one of them is undefined.
         resampled: The same for every resample of the test samples, (R, M, S).
+        sample_freedom: Degrees of freedom of a variance over resamples.
         is_share: Whether it is a share, printed in percent, instead of a value in the metric's unit.
     """
 
     title: str
     values: Float[Values, "M S"]
     resampled: Float[Values, "R M S"]
+    sample_freedom: float
     is_share: bool = False
 
     def estimate(self) -> Estimate:
         """Mean over seeds of each row, with its variances."""
-        return estimate(self.values.T, np.moveaxis(self.resampled, 1, 2))
+        return estimate(self.values.T, np.moveaxis(self.resampled, 1, 2), self.sample_freedom)
 
     def show(self, metric: Metric, value: float) -> str:
         """A value as tables print it."""
@@ -59,7 +58,7 @@ def summaries(section: Section, scores: Scores) -> Mapping[str, SweepSummary]:
     reached    share of the way from the value of `mean` to that of the oracle, where both are rows
     """
     levels = section.levels
-    mean = _summary(scores, "mean over all levels", lambda x: x.mean(-1))
+    mean = _summary(scores, "mean over all levels", over_conditions)
     by_name = {"mean": mean}
     if len(levels.numbers) > 1:
         by_name["auilc"] = _summary(scores, "area under the curve", lambda x: _area(levels, levels.means(x)))
@@ -76,7 +75,7 @@ def summaries(section: Section, scores: Scores) -> Mapping[str, SweepSummary]:
 
 
 def _summary(scores: Scores, title: str, reduce: Reduction, *, is_share: bool = False) -> SweepSummary:
-    return SweepSummary(title, reduce(scores.values), reduce(scores.resampled), is_share)
+    return SweepSummary(title, *scores.reduced(reduce), scores.sample_freedom, is_share)
 
 
 def _area(levels: Levels, values: Float[Values, "*more L"]) -> Float[Values, "*more"]:
@@ -109,7 +108,7 @@ def _reached(mean: SweepSummary, floor: int, oracle: int) -> SweepSummary:
         return (values - start) / _nonzero(end - start)
 
     title = "share of the way from mean to oracle"
-    return SweepSummary(title, share(mean.values), share(mean.resampled), is_share=True)
+    return SweepSummary(title, share(mean.values), share(mean.resampled), mean.sample_freedom, is_share=True)
 
 
 def _nonzero(x: Values) -> Values:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.analysis.check.check import Expected, Verdict, compare_stores
 from qamoe_bench.analysis.check.findings import Limits
+from qamoe_bench.analysis.clusters import cluster_rule
 from qamoe_bench.api.evaluation import Evaluation
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.metrics.dialects import find_dialect
@@ -27,6 +28,7 @@ def analyse(
     results: Results,
     dialect: str = "mmsa",
     metrics: Sequence[str] = (),
+    cluster: str = "auto",
 ) -> list[Analysis]:
     """Compute metrics with confidence intervals, ranks, and differences between models.
 
@@ -35,13 +37,16 @@ def analyse(
             other where they share data and protocol.
         dialect: Name of the metric dialect.
         metrics: Metrics to compute; empty for the main metrics of the dialect.
+        cluster: Test samples that are alike, as `--cluster` takes it: `auto` reads their videos or dialogues from their
+            ids, `none` takes all for independent, and a CSV file with a column `id` names them.
 
     Returns:
         One analysis per data set and protocol. Each may take up to 100 MB for a large study; analyse a part of its
         cells at a time if that is too much.
 
     Raises:
-        BenchError: If there are no finished cells, or if the dialect or a metric does not exist.
+        BenchError: If there are no finished cells, the dialect or a metric does not exist, or the clusters cannot be
+            read.
 
     Example:
         >>> evaluation = qamoe_bench.evaluate(qamoe_bench.load_model("mean"))
@@ -51,7 +56,7 @@ def analyse(
         >>> analysis.section.levels.labels[:3]
         ('η=0', '0.1', '0.2')
     """
-    return list(analyses(_cells(results), find_dialect(dialect), metrics))
+    return list(analyses(_cells(results), find_dialect(dialect), metrics, cluster_rule(cluster)))
 
 
 def _cells(results: Results) -> list[StoredCell]:
@@ -82,6 +87,7 @@ def compare(
     seeds: Sequence[int] = (),
     protocols: Sequence[str] = (),
     models: Sequence[str] = (),
+    cluster: str = "auto",
 ) -> Verdict:
     """Compare results with a reference, as `qamoe-bench check` does.
 
@@ -96,6 +102,7 @@ def compare(
         protocols: Protocols of the reference to expect; `*` matches any text; empty for all.
         models: Models of the reference to expect, in addition to late-fusion, mean and oracle; `*` matches any text;
             empty for all.
+        cluster: Test samples that are alike, see `analyse`.
 
     Returns:
         The findings, of which `regressions` lists significant losses, and missing or changed cells.
@@ -119,6 +126,7 @@ def compare(
         shown_metrics(definitions, metrics),
         Limits(tolerance, slowdown),
         Expected(seeds, protocols, models),
+        cluster_rule(cluster),
     )
 
 

@@ -8,7 +8,7 @@ import typer
 
 from qamoe_bench.cli.characters import ERRORS, showable_table
 from qamoe_bench.cli.console import name_ignored
-from qamoe_bench.cli.options import DialectName, Metrics, Results, parse_seeds
+from qamoe_bench.cli.options import Cluster, DialectName, Metrics, Results, parse_seeds
 from qamoe_bench.store.atomic import write_atomic
 from qamoe_bench.store.store import Store
 
@@ -65,6 +65,7 @@ def check_results(
     protocol: ExpectedProtocols = None,
     model: ExpectedModels = None,
     junit: JUnitFile = None,
+    cluster: Cluster = "auto",
 ) -> None:
     """Compare results with a reference; exit status 1 if anything is significantly worse, missing or changed."""
     from qamoe_bench.api.results import compare
@@ -81,6 +82,7 @@ def check_results(
         seeds=parse_seeds(seeds) if seeds else (),
         protocols=protocol or (),
         models=model or (),
+        cluster=cluster,
     )
     _print_verdict(verdict)
     if junit is not None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from qamoe_bench.cli.console import name_ignored
-from qamoe_bench.cli.options import DialectName, Metrics, OnlyModels, OnlyProtocols, Results
+from qamoe_bench.cli.options import Cluster, DialectName, Metrics, OnlyModels, OnlyProtocols, Results
 from qamoe_bench.errors import BenchError
 from qamoe_bench.metrics.dialects import find_dialect
 from qamoe_bench.store.store import Store
@@ -53,8 +53,10 @@ def draw_figures(
     model: OnlyModels = None,
     costs: Costs = None,
     dialect: DialectName = "mmsa",
+    cluster: Cluster = "auto",
 ) -> None:
     """Draw figures of stored results and print their paths; equal results give identical files."""
+    from qamoe_bench.analysis.clusters import cluster_rule
     from qamoe_bench.analysis.selection import select
     from qamoe_bench.figures.gallery import Choice, write_figures
     from qamoe_bench.report.tables import analyses
@@ -62,12 +64,13 @@ def draw_figures(
     multiply_adds = None if costs is None else _read_multiply_adds(costs)
     choice = Choice(kind or (), width or ["one"], type or ["png"], multiply_adds)
     definitions = find_dialect(dialect)
+    rule = cluster_rule(cluster)
     store = Store(results)
     name_ignored(store)
     cells = select(store.require_cells(), protocol or (), model or ())
     drawn = 0
     # Both are iterators: one analysis is drawn and released before the next is computed.
-    for path in write_figures(analyses(cells, definitions, metric or ()), choice, output):
+    for path in write_figures(analyses(cells, definitions, metric or (), rule), choice, output):
         print(path)  # as soon as each file exists, because a large store takes minutes
         drawn += 1
     if not drawn:

@@ -24,6 +24,17 @@ Metrics = Annotated[
     typer.Option("--metric", metavar="NAME", help="Metric to use. Repeatable. Default: the dialect's main metrics."),
 ]
 
+# Which test samples are alike. `qamoe_bench.analysis.clusters` reads it.
+Cluster = Annotated[
+    str,
+    typer.Option(
+        "--cluster",
+        metavar="auto|none|FILE.csv[:COLUMN]",
+        help="Test samples that are alike and are resampled together: auto reads videos or dialogues from the samples' "
+        "ids, a CSV file with a column id names them in another column, none takes all samples for independent.",
+    ),
+]
+
 # Which cells are used. The oracle and both baselines are always kept, because the other models are judged by them.
 OnlyProtocols = Annotated[
     list[str] | None,

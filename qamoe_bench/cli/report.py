@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,10 +14,13 @@ from qamoe_bench.cli.console import (
     print_or_write,
     showable_json,
 )
-from qamoe_bench.cli.options import DialectName, Metrics, OnlyModels, OnlyProtocols, Results
+from qamoe_bench.cli.options import Cluster, DialectName, Metrics, OnlyModels, OnlyProtocols, Results
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.metrics.dialects import find_dialect
 from qamoe_bench.store.store import Store, StoredCell
+
+if TYPE_CHECKING:
+    from qamoe_bench.analysis.clusters import ClusterRule
 
 # How the report looks, and where it goes.
 FormatName = Annotated[
@@ -66,11 +69,13 @@ def report(
     overview: Overview = False,
     texts: Texts = None,
     stability: WithStability = False,
+    cluster: Cluster = "auto",
 ) -> None:
     """Print tables of all stored results; metrics are computed from the stored predictions."""
     # Options are checked before the store is read, which may take seconds.
     if against not in ("", "published"):
         raise unknown_name("--against", against, ("published",))
+    from qamoe_bench.analysis.clusters import cluster_rule
     from qamoe_bench.analysis.selection import select
     from qamoe_bench.report.formats.choice import OF_CHAPTERS, PAGE, check_format
 
@@ -79,6 +84,7 @@ def report(
         given = "--overview" if overview else f"--format {format}"
         formats = ", ".join(OF_CHAPTERS)
         raise BenchError(f"--stability with {given}: expected tables of a report ({formats}); leave out {given}")
+    rule = cluster_rule(cluster)
     store = Store(results)
     name_ignored(store)
     cells = select(store.require_cells(), protocol or (), model or ())
@@ -86,12 +92,12 @@ def report(
     if texts is not None and format != PAGE:
         raise BenchError(f"--texts with --format {format}: only the page shows single samples; add --format {PAGE}")
     if overview:
-        _print_overview(cells, dialect, metrics, format, output)
+        _print_overview(cells, dialect, metrics, format, output, rule)
     elif format == PAGE:
-        _write_page(store, dialect, metrics, output, cells, texts)
+        _write_page(store, dialect, metrics, output, cells, texts, rule)
     else:
         print_report(
-            store.manifests(), dialect, metrics, format, output, cells,
+            store.manifests(), dialect, metrics, format, output, cells, rule,
             against_published=bool(against), with_stability=stability,
         )  # fmt: skip
 
@@ -103,6 +109,7 @@ def print_report(
     format: str,
     output: Path | None,
     cells: Sequence[StoredCell],
+    rule: "ClusterRule | None" = None,
     *,
     against_published: bool = False,
     with_stability: bool = False,
@@ -116,17 +123,19 @@ def print_report(
         format: A format of tables or of records.
         output: A file to write to instead of standard output.
         cells: The cells to report.
+        rule: How test samples are assigned to clusters; by their ids if None.
         against_published: Whether to add published numbers.
         with_stability: Whether to add which comparisons depend on a choice; for tables only.
 
     Raises:
         BenchError: If the dialect or a metric does not exist, or the file cannot be written.
     """
+    from qamoe_bench.analysis.clusters import BY_IDS
     from qamoe_bench.report.formats.choice import OF_RECORDS
     from qamoe_bench.report.tables import analyses, chapters
 
     # An iterator: a large store has more analyses than fit into memory at once.
-    sections = analyses(cells, find_dialect(dialect), metrics)
+    sections = analyses(cells, find_dialect(dialect), metrics, rule or BY_IDS)
     if format in OF_RECORDS:
         text = OF_RECORDS[format](sections)
         print_or_write(showable_json(text) if format == "json" and output is None else text, output)
@@ -136,7 +145,12 @@ def print_report(
 
 
 def _print_overview(
-    cells: Sequence[StoredCell], dialect: str, metrics: Sequence[str], format: str, output: Path | None
+    cells: Sequence[StoredCell],
+    dialect: str,
+    metrics: Sequence[str],
+    format: str,
+    output: Path | None,
+    rule: "ClusterRule",
 ) -> None:
     from qamoe_bench.report.overview import overview
     from qamoe_bench.report.tables import shown_metrics
@@ -145,7 +159,7 @@ def _print_overview(
         raise BenchError(f"--overview shows one metric, got --metric {', '.join(metrics)}; name one of them")
     definitions = find_dialect(dialect)
     (metric,) = shown_metrics(definitions, metrics or ("mae",))  # checks the name; every dialect defines mae
-    print_chapters_as([overview(cells, definitions, metric)], format, output)
+    print_chapters_as([overview(cells, definitions, metric, rule)], format, output)
 
 
 def _write_page(
@@ -155,6 +169,7 @@ def _write_page(
     output: Path | None,
     cells: Sequence[StoredCell],
     texts: Path | None,
+    rule: "ClusterRule",
 ) -> None:
     if output is None and sys.stdout.isatty():  # before minutes of work
         raise BenchError("--format html writes megabytes: expected a file or a pipe; add --output page.html")
@@ -164,4 +179,4 @@ def _write_page(
         raise BenchError(
             f"--format html needs {error.name}, which is not installed; run: pip install 'qamoe-bench[page]'"
         ) from error
-    print_document_or_write(page(cells, store.manifests(), find_dialect(dialect), metrics, texts), output)
+    print_document_or_write(page(cells, store.manifests(), find_dialect(dialect), metrics, texts, rule), output)

@@ -14,7 +14,7 @@ from qamoe_bench.figures.captions import place, seed_count
 from qamoe_bench.figures.drawing import Drawing
 from qamoe_bench.figures.labels import difference_label, metric_axis_label, metric_name
 from qamoe_bench.figures.plane import Panel, Plane, draw_panels, plane_of
-from qamoe_bench.statistics.intervals import differences, mean_of_defined
+from qamoe_bench.statistics.intervals import differences
 
 # Both colour maps are readable with colour-vision deficiencies.
 SEQUENTIAL = "viridis"
@@ -42,7 +42,7 @@ def landscape_figures(analysis: Analysis, width: float) -> Iterator[Drawing]:
 
 def value_panels(analysis: Analysis, scores: Scores, plane: Plane) -> list[Panel]:
     """A panel for each row that has values."""
-    means = mean_of_defined(scores.values, 1)  # (M, S, C) -> (M, C)
+    means = scores.means()  # (M, C)
     panels = []
     for i, row in enumerate(analysis.section.rows):
         if np.isfinite(means[i]).any():
@@ -60,7 +60,7 @@ def difference_panels(analysis: Analysis, scores: Scores, plane: Plane, other: s
     if not pairs:
         return []
     trained = np.array([row.is_trained for row in section.rows])
-    gaps = differences(scores.values, scores.resampled, pairs, trained)  # (P, C)
+    gaps = differences(*scores.reduced(), pairs, trained, scores.sample_freedom)  # (P, C)
     is_significant = gaps.two_sided() < 0.05  # per cell, without a correction
     panels = []
     for k, (i, _) in enumerate(pairs):

@@ -21,6 +21,10 @@ Numbers = Array | np.floating
 """Arrays, or a single number where predictions were one vector."""
 CONSTANT = 1e-12
 """Share of a sum of squares below which a variance is considered rounding error."""
+SMALLEST_SPREAD = 1e-5
+"""Predictions are constant if none is further from their mean than this share of the largest of them, or of the largest
+deviation of a label. A network that ignores its input answers the same up to the rounding of single precision, which
+sums of a few hundred numbers in another order raise from 1e-7 to 1e-6; what is left is noise and no answer."""
 
 
 @dataclass(frozen=True)
@@ -126,13 +130,16 @@ def weighted_f1(
 
 
 def pearson(keep: Keep = everyone) -> Definition:
-    """Pearson correlation; NaN where either side is constant, because it is undefined there and not 0."""
+    """Pearson correlation; NaN where either side is constant, because it is undefined there and not 0.
+
+    Predictions that differ by rounding only are constant, see `SMALLEST_SPREAD`.
+    """
 
     def terms(p: Array, y: Labels) -> Sequence[NDArray[Any]]:
         kept = keep(y)
-        # Correlation does not depend on location and scale; single-precision resampling needs both removed.
-        x = _standardised(p, kept)
-        z = _standardised(y, kept)
+        # Correlation depends neither on location nor on scale, and sums of squares are safe without either.
+        z, spread = _standardised(y, kept, 0.0)
+        x, _ = _standardised(p, kept, SMALLEST_SPREAD * np.maximum(spread, _largest(p, kept)))
         return kept, x, z, x * x, z * z, x * z
 
     def value(n: Numbers, p: Numbers, y: Numbers, pp: Numbers, yy: Numbers, py: Numbers) -> Numbers:
@@ -164,18 +171,24 @@ def _f1(hits: Numbers, errors: Numbers) -> Array:
     return np.asarray(2 * hits / np.where(size == 0, 1, size))
 
 
-def _standardised(x: Array, keep: NDArray[np.bool_]) -> Array:
-    """Deviations from the mean in units of the largest one; 0 where a sample is not kept.
+def _standardised(x: Array, keep: NDArray[np.bool_], smallest: float | Array) -> tuple[Array, Array]:
+    """Deviations from the mean in units of the largest one, and the largest one (..., 1).
 
-    Sums of squares of such values neither overflow nor cancel.
+    Deviations are 0 where a sample is not kept, and everywhere if the largest one is smaller than `smallest`, a number
+    or (..., 1). Sums of squares of such values neither overflow nor cancel.
     """
     count = np.maximum(keep.sum(-1, keepdims=True), 1)
     mean = np.where(keep, x, 0).sum(-1, keepdims=True) / count  # (..., 1)
     centred = np.where(keep, x - mean, 0.0)
-    largest = np.abs(centred).max(-1, keepdims=True, initial=0)
+    largest = _largest(centred, keep)
     # Subnormal deviations are rounding; dividing by them would overflow.
-    scaled: Array = centred / np.where(largest < np.finfo(np.float64).tiny, np.inf, largest)
-    return scaled
+    is_constant = (largest < smallest) | (largest < np.finfo(np.float64).tiny)
+    return centred / np.where(is_constant, np.inf, largest), largest
+
+
+def _largest(x: Array, keep: NDArray[np.bool_]) -> Array:
+    """The largest absolute value that is kept, (..., 1)."""
+    return np.asarray(np.abs(np.where(keep, x, 0.0)).max(-1, keepdims=True, initial=0))
 
 
 def _centred_squares(square: Numbers, total: Numbers, n: Numbers) -> Array:

@@ -30,7 +30,7 @@ from qamoe_bench.report.audit_tables import corruption_table, model_table, uncer
 from qamoe_bench.report.metric_tables import how_to_read, level_table, summary_table
 from qamoe_bench.report.quality_tables import intervention_table, permutation_table
 from qamoe_bench.report.table import Table
-from qamoe_bench.report.tables import shown_metrics
+from qamoe_bench.report.tables import clustering, shown_metrics
 
 # Predictions of a section above which only the requested dialect is computed, to bound the time
 MOST_PREDICTIONS = 30_000_000
@@ -71,6 +71,7 @@ class PageChapter:
         tables: Tables that are the same in all dialects.
         samples: Data about individual samples; None if there is nothing to compare.
         absent: Reasons why some parts are left out.
+        clustering: A sentence on the clusters of the test samples, if they have any.
     """
 
     name: str
@@ -82,6 +83,7 @@ class PageChapter:
     tables: tuple[Table, ...]
     samples: Mapping[str, Any] | None
     absent: tuple[str, ...]
+    clustering: tuple[str, ...]
 
 
 def applicable_dialects(section: Section, requested: Dialect, metrics: Sequence[str]) -> list[Dialect]:
@@ -136,6 +138,7 @@ def page_chapter(
         tables=tables,
         samples=samples,
         absent=reasons_left_out((*dialects[0].figures, *figures), samples is not None),
+        clustering=clustering(first),
     )
 
 

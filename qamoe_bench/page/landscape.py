@@ -11,13 +11,12 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.comparisons import differences_by_condition
-from qamoe_bench.analysis.scores import Scores
+from qamoe_bench.analysis.scores import Scores, over_conditions
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.page.figure import ChartColumns, Figure, difference_unit, json_numbers, unit_of
 from qamoe_bench.page.landscape_sentence import Axes, landscape_sentence
 from qamoe_bench.page.marks import Chart, axis_title, number_format, row_data, specification, tips
-from qamoe_bench.statistics.intervals import mean_of_defined
 from qamoe_bench.vocabulary import axis_symbol
 
 Values = NDArray[np.float64]
@@ -44,7 +43,7 @@ def landscape_figure(section: Section, scores: Scores, dialect: str) -> Figure |
     if axes is None:
         return None
     metric = scores.metric
-    values = mean_of_defined(scores.values, 1)  # (M, S, C) -> (M, C)
+    values = scores.means()  # (M, C)
     return Figure(
         kind="landscape",
         title=f"{metric.name} over {_symbols(axes)}",
@@ -80,7 +79,7 @@ def difference_figure(section: Section, scores: Scores, dialect: str) -> Figure 
         about=f"Heat map of the difference in {metric.title}, first minus second, for each {_symbols(axes)}. Blue: "
         "the first is better; dot: significant (paired test, Holm-corrected over the cells).",
         spec=specification(_difference_map(metric, axes), MAP_HEIGHT),
-        columns=_columns(section, axes, metric, mean_of_defined(scores.values, 1)),
+        columns=_columns(section, axes, metric, scores.means()),
         extra=extra,
         dialect=dialect,
         metric=metric.name,
@@ -104,7 +103,7 @@ def _significance_flags(section: Section, scores: Scores) -> dict[str, dict[str,
 
 def _initial_pair(section: Section, metric: Metric, scores: Scores) -> list[str]:
     """The pair that is shown at first: the best contestant and its control, or else the next best row."""
-    means = mean_of_defined(metric.sign * scores.values.mean(-1), 1)  # (M, S, C) -> (M,)
+    means = metric.sign * scores.means(over_conditions)  # (M,)
     order = []
     for i in np.argsort(-means, kind="stable").tolist():
         if not section.rows[i].is_oracle and np.isfinite(means[i]):

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from qamoe_bench import __version__
+from qamoe_bench.analysis.clusters import BY_IDS, ClusterRule
 from qamoe_bench.analysis.section import Section, sections
 from qamoe_bench.figures.palette import styles
 from qamoe_bench.metrics.dialects import Dialect
@@ -22,6 +23,7 @@ def page(
     dialect: Dialect,
     metrics: Sequence[str] = (),
     texts: Path | None = None,
+    rule: ClusterRule = BY_IDS,
 ) -> str:
     """The report of some cells as one page of HTML.
 
@@ -31,12 +33,13 @@ def page(
         dialect: The dialect that is shown first; the page also has all others that fit the labels.
         metrics: Metrics to show, as in `qamoe_bench.report.tables.shown_metrics`.
         texts: A data file whose raw texts are shown with individual samples.
+        rule: How test samples are assigned to clusters.
 
     Raises:
         BenchError: for a metric that the dialect does not define, or a file without texts of these samples.
     """
     shown_metrics(dialect, metrics)  # raises now, before minutes of computation
-    parts = sections(cells)
+    parts = sections(cells, rule)
     # Styles are assigned over all chapters, so that a model looks the same in each.
     looks = styles(sorted({row.name for section in parts for row in section.rows}))
     descriptions = _descriptions(manifests)

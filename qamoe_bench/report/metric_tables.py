@@ -7,7 +7,7 @@ import numpy as np
 
 from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.analysis.runs import THRESHOLDS, improvement_probabilities, interquartile_means, oracle_profile
-from qamoe_bench.analysis.scores import Scores
+from qamoe_bench.analysis.scores import Scores, over_conditions
 from qamoe_bench.analysis.section import CONTROL, MEAN, Section
 from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.metrics.dialects import have_whole_steps
@@ -17,6 +17,8 @@ from qamoe_bench.statistics.intervals import Estimate, mean_of_defined
 SUMMARY_HEADS = {"auilc": "AUILC", "worst": "worst", "retention": "retention %", "reached": "gap %"}
 """Column heads of summaries other than the mean, by their names in `qamoe_bench.analysis.summaries`."""
 SINGLE_CHECKPOINT = ("spectrum", "sweep")  # regimes whose one checkpoint is compared with specialists
+MAX_NAMED = 4
+"""Conditions that a note names; further ones are counted."""
 NOT_SIGNIFICANT = "≈"  # marks a change whose interval includes 0
 
 
@@ -24,8 +26,8 @@ def level_table(analysis: Analysis, scores: Scores) -> Table:
     """A metric by level, means over seeds."""
     section = analysis.section
     metric = scores.metric
-    levels = mean_of_defined(section.levels.means(scores.values), 1)  # (M, S, C) -> (M, S, L) -> (M, L)
-    means = mean_of_defined(scores.values.mean(-1), 1)  # (M,)
+    levels = scores.means(section.levels.means)  # (M, L)
+    means = scores.means(over_conditions)  # (M,)
     rows = []
     for i, row in enumerate(section.rows):
         rows.append((row.name, *map(metric.show, levels[i]), metric.show(means[i])))
@@ -113,10 +115,9 @@ def how_to_read(analysis: Analysis) -> str:
     if analysis.differences:
         parts.append(
             f"Δ: difference from {CONTROL} trained in the same regime, on the same samples; interval: simultaneous "
-            "95 % interval of Δ, Holm-corrected over all rows and metrics shown; ≈: not significant, the interval "
-            "includes 0"
+            "95 % interval of Δ, Holm-corrected over all pairs of rows; ≈: not significant, the interval includes 0"
         )
-    parts.append("rank: best to worst rank that the pairwise tests allow (5 %, Holm-corrected over all pairs)")
+    parts.append("rank: best to worst rank that the same tests of all pairs allow (5 %)")
     return f"{'; '.join(parts)}."
 
 
@@ -191,10 +192,9 @@ def specialist_table(analysis: Analysis, scores: Scores, regime: str) -> Table |
         matched = section.find(row.model, "matched")
         if single is None or matched is None:
             continue
-        gap = scores.values[single] - scores.values[matched]  # (S, C)
-        levels = mean_of_defined(section.levels.means(gap))  # (L,)
-        mean = mean_of_defined(gap.mean(-1))  # a scalar, over seeds
-        rows.append((row.model, *map(metric.show_change, levels), metric.show_change(float(mean))))
+        by_level, _ = scores.reduced(section.levels.with_mean)  # (M, S, L + 1)
+        gap = mean_of_defined(by_level[single] - by_level[matched])  # over the seeds of both, (L + 1)
+        rows.append((row.model, *map(metric.show_change, gap)))
     if not rows:
         return None
     better = "positive" if metric.better == "higher" else "negative"
@@ -214,15 +214,32 @@ def _unit(metric: Metric) -> str:
 
 
 def _undefined(analysis: Analysis, scores: Scores) -> tuple[str, ...]:
-    if not scores.undefined:
+    """A note on every row that has no value somewhere."""
+    section = analysis.section
+    label = section.label
+    name = scores.metric.name
+    lacking = ~np.isfinite(scores.values) & scores.has_seed[..., None]  # (M, S, C)
+    if not lacking.any():
         return ()
-    label = analysis.section.label
-    if scores.metric.name in analysis.dialect.whole_steps and not have_whole_steps(label):
+    if name in analysis.dialect.whole_steps and not have_whole_steps(label):
         return (
-            f"{scores.metric.name} is undefined: its classes are whole steps from -3 to 3, and these labels go from "
+            f"{name} is undefined: its classes are whole steps from -3 to 3, and these labels go from "
             f"{label.min():g} to {label.max():g}",
         )
+    parts = []
+    for row, by_seed in zip(section.rows, lacking, strict=True):
+        if by_seed.any():
+            conditions = [section.conditions[k] for k in np.flatnonzero(by_seed.any(0))]
+            places = "everywhere" if len(conditions) == len(section.conditions) else f"at {_few(conditions)}"
+            parts.append(f"{row.name} {places} in {int(by_seed.any(1).sum())} of {counted(len(row.seeds), 'seed')}")
+    reason = ", where the predictions are constant" if name == "corr" else ""
     return (
-        f"{scores.metric.name} is undefined in {scores.undefined} (model, seed, draw, level) combinations; these and "
-        "values derived from them are shown as –",
+        f"{name} is undefined{reason}: {'; '.join(parts)}. Means that contain such a value are shown as –, and neither "
+        "ranked nor tested",
     )
+
+
+def _few(names: list[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return f"{', '.join(names[:MAX_NAMED])}{more}"

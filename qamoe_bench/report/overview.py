@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
+from qamoe_bench.analysis.clusters import BY_IDS, ClusterRule
 from qamoe_bench.analysis.comparisons import Difference, Ranking, differences_from_control, ranking
 from qamoe_bench.analysis.parallel import map_in_order
-from qamoe_bench.analysis.scores import score
+from qamoe_bench.analysis.scores import over_conditions, score
 from qamoe_bench.analysis.section import CONTROL, Section, sections
 from qamoe_bench.metrics.catalogue import METRICS, Metric
 from qamoe_bench.metrics.dialects import Dialect
 from qamoe_bench.report.table import Chapter, Table, counted, without_empty
 from qamoe_bench.statistics.arrays import Values
-from qamoe_bench.statistics.intervals import mean_of_defined
 from qamoe_bench.store.store import StoredCell
 
 MAX_NAMED = 3  # leading rows of a protocol that are named; further ones are counted
@@ -65,16 +65,16 @@ class _ModelRecord:
     ranks: list[float] = field(default_factory=list)
 
 
-def overview(cells: Iterable[StoredCell], dialect: Dialect, metric: str) -> Chapter:
+def overview(cells: Iterable[StoredCell], dialect: Dialect, metric: str, cluster_rule: ClusterRule = BY_IDS) -> Chapter:
     """Leading models of each protocol, and how often each model is significantly better than the control."""
     shown = METRICS[metric]
     # Sections are independent, so threads summarise them; the order of the sections is kept.
-    summaries = list(map_in_order(lambda section: _summary(section, dialect, metric), sections(cells)))
+    summaries = list(map_in_order(lambda section: _summary(section, dialect, metric), sections(cells, cluster_rule)))
     lines = (
         f"{metric}, mean over all levels of each protocol and over seeds ({shown.better} is better: {shown.title}); "
         f"metric dialect: {dialect.name}.",
-        "Pairs within a protocol are tested at 5 % (Holm-corrected over all its pairs); differences from the control "
-        "are corrected over the rows of a protocol, not across protocols.",
+        "Pairs within a protocol are tested at 5 % (Holm-corrected over its pairs, not across protocols); ranks and "
+        "differences from the control are two views of these tests.",
     )
     heading = f"Overview of {counted(len(summaries), 'protocol')}"
     return Chapter(heading, lines, (_protocol_table(summaries, shown), _model_table(summaries)))
@@ -83,8 +83,9 @@ def overview(cells: Iterable[StoredCell], dialect: Dialect, metric: str) -> Chap
 def _summary(section: Section, dialect: Dialect, metric: str) -> SectionSummary:
     scores = score(section, dialect, metric)
     differences = {row: d for (_, row), d in differences_from_control(section, [scores]).items()}
-    means = mean_of_defined(scores.values.mean(-1), 1)  # (M, S, C) -> (M, S) -> (M,)
-    summary = SectionSummary(section, means, ranking(section, scores), differences, scores.metric.sign)
+    summary = SectionSummary(
+        section, scores.means(over_conditions), ranking(section, scores), differences, scores.metric.sign
+    )
     section.clear_cache()  # or the predictions of all protocols would stay in memory
     return summary
 

@@ -6,8 +6,8 @@ Every record has the keys of `RECORD_KEYS`. `statistic` names the number: `value
 `interquartile_mean` and `probability_of_improvement` over runs (see `qamoe_bench.analysis.runs`);
 `shuffled`, `averaged`, `constant`, `reversed` or `true_order`, the change of a metric under modified quality scores;
 `permuted` (with 95 % of the permutations and `p`) and `presence`, the two parts of that change, by definitions of the
-dialect `mmsa`; `audit`. Undefined values are null.
-Keys and names of statistics are a stable interface.
+dialect `mmsa`; `audit`. Undefined values are null. `clusters` is the number of clusters of the test samples, null where
+they are independent. Keys and names of statistics are a stable interface.
 """
 
 import csv
@@ -28,7 +28,7 @@ from qamoe_bench.analysis.section import CONTROL, Row
 # In the order of the columns of the CSV.
 RECORD_KEYS = (
     "dataset", "protocol", "dialect", "regime", "model", "row", "condition", "level", "statistic", "metric", "value",
-    "low", "high", "p", "against", "seeds", "samples",
+    "low", "high", "p", "against", "seeds", "samples", "clusters",
 )  # fmt: skip
 NUMBERS = ("level", "value", "low", "high", "p")
 Record = dict[str, Any]
@@ -76,6 +76,7 @@ def _record(analysis: Analysis, row: Row, statistic: str, metric: str, value: fl
         "dataset": analysis.section.dataset, "protocol": analysis.section.protocol, "dialect": analysis.dialect.name,
         "regime": row.regime, "model": row.model, "row": row.name, "statistic": statistic, "metric": metric,
         "value": value, "seeds": len(row.seeds), "samples": analysis.section.samples,
+        "clusters": analysis.section.clusters.count if analysis.section.clusters else None,
     }  # fmt: skip
     filled = dict.fromkeys(RECORD_KEYS) | own | more  # the first operand gives the order of the keys
     for key in NUMBERS:

@@ -4,7 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from qamoe_bench.analysis.analyse import Analysis, analyse_section
+from qamoe_bench.analysis.clusters import BY_IDS, ClusterRule
 from qamoe_bench.analysis.parallel import map_in_order
 from qamoe_bench.analysis.section import sections
 from qamoe_bench.errors import unknown_name
@@ -26,10 +29,10 @@ from qamoe_bench.report.metric_tables import (
     summary_table,
 )
 from qamoe_bench.report.published import published_table
-from qamoe_bench.report.selection_table import selection_table
 from qamoe_bench.report.quality_tables import quality_tables
+from qamoe_bench.report.selection_table import selection_table
 from qamoe_bench.report.stability_table import stability_tables
-from qamoe_bench.report.table import Chapter, Table
+from qamoe_bench.report.table import Chapter, Table, counted
 from qamoe_bench.store.store import StoredCell
 
 ProtocolFacts = Mapping[tuple[str, str], Any]
@@ -48,13 +51,18 @@ def shown_metrics(dialect: Dialect, metrics: Sequence[str] = ()) -> tuple[str, .
     return tuple(metrics) or dialect.shown
 
 
-def analyses(cells: Iterable[StoredCell], dialect: Dialect, metrics: Sequence[str] = ()) -> Iterator[Analysis]:
+def analyses(
+    cells: Iterable[StoredCell],
+    dialect: Dialect,
+    metrics: Sequence[str] = (),
+    cluster_rule: ClusterRule = BY_IDS,
+) -> Iterator[Analysis]:
     """Analyse cells, given in any order, section by section; `metrics` as in `shown_metrics`.
 
     An analysis can take up to 100 MB: keep only what you render from it, and drop it before you take the next one.
     """
     names = shown_metrics(dialect, metrics)
-    return map_in_order(lambda section: analyse_section(section, dialect, names), sections(cells))
+    return map_in_order(lambda section: analyse_section(section, dialect, names), sections(cells, cluster_rule))
 
 
 def chapters(
@@ -70,7 +78,7 @@ def chapters(
         analyses: One per chapter.
         manifests: Of their runs; they supply the definitions of the protocols.
         against_published: Whether to add published numbers.
-        with_stability: Whether to add which comparisons depend on dialect, draws, seeds and levels.
+        with_stability: Whether to add which comparisons depend on dialect, draws, seeds, levels and clusters.
     """
     protocols = {}
     for run in manifests:
@@ -90,7 +98,7 @@ def _chapter(analysis: Analysis, protocols: ProtocolFacts, against_published: bo
     # Two definitions of one name can be in a store, so the digest is part of the key.
     about = protocols.get((section.cells[0].cell.protocol_digest, section.protocol), {})
     lines = [line for line in (about.get("title"), about.get("definition")) if line]
-    lines += [_setting(analysis), how_to_read(analysis)]
+    lines += [_setting(analysis), *clustering(analysis), how_to_read(analysis)]
     tables = list(_tables(analysis))
     if against_published:
         table = published_table(analysis)
@@ -106,9 +114,28 @@ def _setting(analysis: Analysis) -> str:
     section = analysis.section
     regimes = sorted({row.regime for row in section.rows} - {""})  # the oracle is not trained and has none
     seeds = ", ".join(map(str, section.seeds))
+    fewer = [f"{row.name} has {len(row.seeds)}" for row in section.rows if len(row.seeds) < len(section.seeds)]
+    exceptions = f" (of these, {', '.join(fewer)})" if fewer else ""
     return (
-        f"{section.samples} test samples; training regime: {' and '.join(regimes) or 'none'}; seeds: {seeds}; metric "
-        f"dialect: {analysis.dialect.name}. All values are means over seeds."
+        f"{section.samples} test samples; training regime: {' and '.join(regimes) or 'none'}; seeds: {seeds}"
+        f"{exceptions}; metric dialect: {analysis.dialect.name}. All values are means over all seeds of a row."
+    )
+
+
+def clustering(analysis: Analysis) -> tuple[str, ...]:
+    """The clusters of the test samples and what they do to the intervals, as a line; empty for independent samples."""
+    effect = analysis.widening
+    if effect is None:
+        return ()
+    clusters = effect.clusters
+    wider = f"intervals of {effect.metric} are {effect.means:.2g} times as wide"
+    if np.isfinite(effect.differences):
+        wider += f", those of differences {effect.differences:.2g} times,"
+    return (
+        f"The test samples come from {counted(clusters.count, clusters.kind)} of {clusters.sizes.min()} to "
+        f"{clusters.sizes.max()} samples ({clusters.source}), and samples of one {clusters.kind} are alike: intervals "
+        f"and tests resample whole {clusters.kind}s, with {clusters.count - 1} degrees of freedom. By that, {wider} as "
+        "if samples were independent (medians).",
     )
 
 

@@ -11,17 +11,19 @@ seeds:
 and the variance of the mean is of_seeds + of_samples − both (two-way clustering: Cameron, Gelbach, Miller 2011). `both`
 follows from Var_r(v_rs) within seeds: it is the part that averaging over seeds reduces.
 
-The first variance is estimated from few seeds, so it is multiplied by the quantile t of Student's distribution, the
-rest by the normal quantile z:
+The first variance is estimated from few seeds, so it is multiplied by the quantile t of Student's distribution. The
+rest is multiplied by the normal quantile z if the test samples are independent; if they come in few clusters, such as
+videos, by Student's quantile too, with one degree of freedom less than there are clusters:
 
     half-width = √(t² · of_seeds + z² · (of_samples − both))
 
-which has at least nominal coverage for any mix of the three (simulated in tests/statistics/test_statistics.py). With
-one seed, the interval covers the variance over samples only.
+which has at least nominal coverage for any mix of the three (simulated in tests/statistics). With one seed, the
+interval covers the variance over samples only.
 
 Dimension legend: R resamples, S seeds, M contestants, P pairs; all functions keep any further axes.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,6 +51,7 @@ class Estimate:
         of_samples: Its variance over the choice of test samples.
         both: The variance from the interaction of seeds and samples, contained in each of the two.
         freedom: Degrees of freedom of `of_seeds`; at least 1.
+        sample_freedom: Degrees of freedom of `of_samples`; infinite if the samples are independent.
     """
 
     value: Values
@@ -56,6 +59,7 @@ class Estimate:
     of_samples: Values
     both: Values
     freedom: Values
+    sample_freedom: float = math.inf
 
     @property
     def error(self) -> Values:
@@ -88,7 +92,7 @@ class Estimate:
 
     @property
     def _of_samples_alone(self) -> Values:
-        """The variance that counts with the normal quantile."""
+        """The variance over samples that `of_seeds` does not contain."""
         return np.asarray(np.maximum(self.of_samples - self.both, 0))
 
     def _half_width(self, tail: float | Values) -> Values:
@@ -97,7 +101,7 @@ class Estimate:
         first = self.freedom.flat[0]
         freedom = first if (self.freedom == first).all() else self.freedom
         t = stdtrit(freedom, 1 - tail)
-        z = ndtri(1 - tail)
+        z = ndtri(1 - tail) if math.isinf(self.sample_freedom) else stdtrit(self.sample_freedom, 1 - tail)
         return np.asarray(np.sqrt(t**2 * self.of_seeds + z**2 * self._of_samples_alone))
 
     def _tail(self, distance: float | Values) -> Values:
@@ -117,33 +121,37 @@ class Estimate:
         return np.where(np.isfinite(distance), tail, np.nan)
 
 
-def estimate(values: Float[Values, "S ..."], resampled: Float[Values, "R S ..."]) -> Estimate:
+def estimate(values: Float[Values, "S ..."], resampled: Float[Values, "R S ..."], sample_freedom: float) -> Estimate:
     """The mean over seeds with its variances.
 
     Args:
         values: One value per seed; seeds without one (NaN) are left out.
         resampled: The same of every bootstrap resample; undefined ones (NaN) are left out.
+        sample_freedom: Degrees of freedom of a variance over resamples.
     """
     known = np.isfinite(values)
     # The fast path: nearly always everything is defined, and `resampled` is large. A sum is finite only if all are.
     if known.all() and np.isfinite(resampled.sum()):
         of_samples = _resampling_variance(resampled.mean(1))
         within = np.asarray(_resampling_variance(resampled).mean(0))
-        return _from_variances(values, of_samples, within)
+        return _from_variances(values, of_samples, within, sample_freedom)
     is_defined = np.isfinite(resampled) & known
     averaged = _mean(resampled, is_defined, 1)  # (R, ...)
     of_samples = _variance(averaged, np.isfinite(averaged), 0)
     within = _mean(_variance(resampled, is_defined, 0), known, 0)
-    return _from_variances(values, of_samples, within)
+    return _from_variances(values, of_samples, within, sample_freedom)
 
 
-def _from_variances(values: Float[Values, "S ..."], of_samples: Values, within: Values) -> Estimate:
+def _from_variances(
+    values: Float[Values, "S ..."], of_samples: Values, within: Values, sample_freedom: float
+) -> Estimate:
     """An estimate from its values and two variances over resamples.
 
     Args:
         values: One value per seed, NaN where there is none.
         of_samples: Of the mean over seeds.
         within: Of each seed's value, averaged over seeds.
+        sample_freedom: Degrees of freedom of the two.
     """
     known = np.isfinite(values)
     seeds = known.sum(0)
@@ -154,7 +162,7 @@ def _from_variances(values: Float[Values, "S ..."], of_samples: Values, within: 
     # An estimate may exceed what contains it by chance.
     both = np.where(is_several, np.minimum(interaction, np.minimum(of_seeds, of_samples)), 0.0)
     freedom = np.asarray(np.maximum(seeds - 1, 1), np.float64)
-    return Estimate(_mean(values, known, 0), of_seeds, of_samples, both, freedom)
+    return Estimate(_mean(values, known, 0), of_seeds, of_samples, both, freedom, sample_freedom)
 
 
 def differences(
@@ -162,6 +170,7 @@ def differences(
     resampled: Float[Values, "R M S ..."],
     pairs: list[tuple[int, int]],
     trained: NDArray[np.bool_],
+    sample_freedom: float,
 ) -> Estimate:
     """The first contestant of each pair minus the second, on the same seeds and samples; pairs are the first axis.
 
@@ -174,10 +183,11 @@ def differences(
         resampled: The same of every bootstrap resample.
         pairs: Indices of contestants.
         trained: (M); only trained contestants with a value everywhere are pooled.
+        sample_freedom: Degrees of freedom of a variance over resamples.
     """
     first = [i for i, _ in pairs]
     second = [j for _, j in pairs]
-    unpooled = _unpooled_differences(values, resampled, first, second)
+    unpooled = _unpooled_differences(values, resampled, first, second, sample_freedom)
     is_pooled = trained & np.isfinite(values).reshape(len(values), -1).all(1)  # (M)
     count = int(is_pooled.sum())
     seeds = values.shape[1]
@@ -197,18 +207,22 @@ def differences(
 
 
 def _unpooled_differences(
-    values: Float[Values, "M S ..."], resampled: Float[Values, "R M S ..."], first: list[int], second: list[int]
+    values: Float[Values, "M S ..."],
+    resampled: Float[Values, "R M S ..."],
+    first: list[int],
+    second: list[int],
+    sample_freedom: float,
 ) -> Estimate:
     """Paired differences, each with its own variance over seeds."""
     gaps = np.moveaxis(values[first] - values[second], 0, 1)  # (S, P, ...)
     members = sorted({*first, *second})
     if not (np.isfinite(gaps).all() and np.isfinite(resampled.sum(0)[members]).all()):
         gaps_resampled = np.moveaxis(resampled[:, first] - resampled[:, second], 1, 2)  # (R, S, P, ...)
-        return estimate(gaps, gaps_resampled)
+        return estimate(gaps, gaps_resampled, sample_freedom)
     # Where all is defined, covariances of contestants replace the differences of all pairs.
     of_samples = _variances_of_pairs(resampled.mean(2), first, second)
     by_seed = [_variances_of_pairs(resampled[:, :, s], first, second) for s in range(values.shape[1])]
-    return _from_variances(gaps, of_samples, np.mean(by_seed, axis=0))
+    return _from_variances(gaps, of_samples, np.mean(by_seed, axis=0), sample_freedom)
 
 
 def mean_of_defined(x: Values, axis: int = 0) -> Values:

@@ -6,9 +6,10 @@ Dimension legend: B vectors, N elements of each.
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from numpy.typing import NDArray
 
+from qamoe_bench.metrics.definitions import SMALLEST_SPREAD
 from qamoe_bench.statistics.arrays import Values
 
 
@@ -30,9 +31,19 @@ def correlation(x: Float[Values, "... N"], y: Float[Values, "... N"]) -> Float[V
     return np.asarray(products / np.where(scale == 0, np.nan, scale))
 
 
+def _without_rounding(vectors: Shaped[NDArray[Any], "B N"]) -> Shaped[NDArray[Any], "B N"]:
+    """Vectors with zeros in place of values that are equal up to rounding."""
+    largest = np.abs(vectors).max(-1)
+    is_constant = np.ptp(vectors, axis=-1) <= SMALLEST_SPREAD * largest
+    return np.where(is_constant[:, None], 0, vectors) if is_constant.any() else vectors
+
+
 def mid_ranks(x: NDArray[Any]) -> Float[Values, "... N"]:
-    """The rank, from 1, of each value in its vector (..., N); equal values share the mean of their ranks."""
-    vectors = x.reshape(-1, x.shape[-1])  # (B, N)
+    """The rank, from 1, of each value in its vector (..., N); equal values share the mean of their ranks.
+
+    All values of a vector that differ by rounding only are equal, see `SMALLEST_SPREAD` of the metrics.
+    """
+    vectors = _without_rounding(x.reshape(-1, x.shape[-1]))  # (B, N)
     # All vectors are ranked as one long vector, in which the elements of vector b start at b·N.
     offsets = np.arange(len(vectors))[:, None] * x.shape[-1]  # (B, 1)
     order = (np.argsort(vectors, axis=-1) + offsets).ravel()  # (B·N)

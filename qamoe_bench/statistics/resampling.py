@@ -1,48 +1,79 @@
 """Bootstrap over the test samples: how often each sample is drawn, and a metric of all resamples at once.
 
-Dimension legend: R resamples, N samples.
+Dimension legend: R resamples, N samples, G clusters.
 """
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from qamoe_bench.metrics.definitions import Array, Definition, Labels
 from qamoe_bench.seeding import stream
 
 RESAMPLES = 1000
+Weights = Float[NDArray[np.float64], "R N"]
 
 # Whole numbers below this limit, and so their sums, are exact in single precision.
 _MAX_EXACT = 2**24
 
 
-@lru_cache(maxsize=4)
-def sample_weights(samples: int, resamples: int = RESAMPLES) -> Float[NDArray[np.float64], "R N"]:
-    """How often each of N samples occurs in N draws with replacement, (R, N); the same at every call.
+@dataclass(frozen=True)
+class Resampling:
+    """Resamples of the test samples.
 
-    Everything that is compared uses the same resamples, so differences between models are paired.
+    Attributes:
+        weights: How often each sample occurs in each resample, (R, N).
+        freedom: Degrees of freedom of a variance over the resamples; infinite where samples are independent, since
+            there are hundreds of them.
     """
-    drawn = stream("resample", samples).integers(samples, size=(resamples, samples))
-    # One bincount over all resamples: those of resample r are counted from r·N on.
-    rows = np.arange(resamples)[:, None] * samples
-    counts = np.bincount((drawn + rows).ravel(), minlength=resamples * samples)
-    return counts.reshape(resamples, samples).astype(np.float64)
+
+    weights: Weights
+    freedom: float = math.inf
 
 
-def resampled(
-    definition: Definition, prediction: Array, label: Labels, weights: Float[NDArray[np.float64], "R N"]
-) -> Array:
+def resampling(samples: int, clusters: Int[NDArray[np.int64], " N"] | None = None) -> Resampling:
+    """The resamples of N samples, the same at every call, so that differences between models are paired.
+
+    Args:
+        samples: N.
+        clusters: The cluster of each sample, from 0 to G − 1, such as the video that a segment was cut from; whole
+            clusters are drawn then. None if the samples are independent.
+    """
+    if clusters is None:
+        return Resampling(sample_weights(samples))
+    count = int(clusters.max()) + 1
+    # G − 1 of G clusters are drawn: the variance of a mean over G draws would be too small by (G − 1)/G, which matters
+    # for few clusters (Rao and Wu, JASA 1988).
+    return Resampling(_counts(count, count - 1)[:, clusters], freedom=count - 1)
+
+
+@lru_cache(maxsize=4)
+def sample_weights(samples: int, resamples: int = RESAMPLES) -> Weights:
+    """How often each of N samples occurs in N draws with replacement, (R, N); the same at every call."""
+    return _counts(samples, samples, resamples)
+
+
+def _counts(items: int, draws: int, resamples: int = RESAMPLES) -> Weights:
+    """How often each item occurs in so many draws with replacement, for every resample."""
+    drawn = stream("resample", items).integers(items, size=(resamples, draws))
+    # One bincount over all resamples: the items of resample r are counted from r·items on.
+    rows = np.arange(resamples)[:, None] * items
+    counts = np.bincount((drawn + rows).ravel(), minlength=resamples * items)
+    return counts.reshape(resamples, items).astype(np.float64)
+
+
+def resampled(definition: Definition, prediction: Array, label: Labels, weights: Weights) -> Array:
     """A metric of every resample, (R, ...), from predictions (..., N) and labels (N)."""
     return resampled_terms(definition, definition.terms(prediction, label), weights)
 
 
-def resampled_terms(
-    definition: Definition, terms: Sequence[NDArray[Any]], weights: Float[NDArray[np.float64], "R N"]
-) -> Array:
+def resampled_terms(definition: Definition, terms: Sequence[NDArray[Any]], weights: Weights) -> Array:
     """A metric of every resample, (R, ...), from the terms of its definition.
 
     Measured values are summed in double precision: the order of summation differs between machines and numbers of

@@ -34,6 +34,7 @@ def write_store(
     noise: Sequence[float] = (),
     finished: str = "",
     audits: Literal["", "old", "new"] = "",
+    ids: Sequence[str] = (),
     **changes: Any,
 ) -> Store:
     """Cells of made-up models under one axis `eta`; `changes` are fields of every cell's identity.
@@ -41,12 +42,14 @@ def write_store(
     All rows have a variance, quality scores that fall with the level, and columns of missing modalities. With levels
     of `noise` there is a second axis, `lambda`; models receive the sum of both levels. With `audits` there are
     predictions with other scores, which are worse by .25 if shuffled, and if `new` permutations, worse by about .05.
+    The `ids` of the samples also give their number.
     """
     conditions = [{"eta": x, "lambda": y} for x in levels for y in noise] or [{"eta": x} for x in levels]
     store = Store(root)
     store.prepare(run)
     keys = []
-    label = np.round(np.random.default_rng(0).uniform(-3, 3, samples), 1)
+    names = list(ids) or [f"s{i}" for i in range(samples)]
+    label = np.round(np.random.default_rng(0).uniform(-3, 3, len(names)), 1)
     for seed in seeds:
         for index, (model, predict) in enumerate(models.items()):
             identity = {"dataset": "made-up", "data_digest": "0", "protocol": "p", "protocol_digest": "1"}
@@ -54,7 +57,7 @@ def write_store(
             cell = Cell(**{**identity, "model": model, "regime": regime, "recipe": f"{index}", "seed": seed, **changes})
             named = [{"name": _name(levels), "levels": levels} for levels in conditions]
             facts = CellFacts(named, 0 if model == ORACLE else 10 * (index + 1), {}, dict(training), finished=finished)
-            columns = _columns(predict, label, conditions, seed, index)
+            columns = _columns(predict, label, names, conditions, seed, index)
             if audits:
                 columns |= _other_scores(columns, audits)
                 tested = {"mae": [1.0, *(1.05 + 0.001 * np.arange(-9, 10))], "corr": [0.5, *[0.5] * 19]}
@@ -81,7 +84,12 @@ def _name(condition: Mapping[str, float]) -> str:
 
 
 def _columns(
-    predict: Answer, label: NDArray[np.float64], conditions: Sequence[Mapping[str, float]], seed: int, index: int
+    predict: Answer,
+    label: NDArray[np.float64],
+    names: Sequence[str],
+    conditions: Sequence[Mapping[str, float]],
+    seed: int,
+    index: int,
 ) -> dict[str, NDArray[Any]]:
     count = len(conditions)
     samples = len(label)
@@ -96,7 +104,7 @@ def _columns(
     columns = {
         "draw": np.zeros(count * samples, np.int32),
         "condition": np.repeat([_name(condition) for condition in conditions], samples),
-        "id": np.tile(np.array([f"s{i}" for i in range(samples)], dtype=object), count),
+        "id": np.tile(np.array(names, dtype=object), count),
         "target": np.tile(label, count).astype(np.float32),
         "prediction": prediction,
         "variance": np.repeat(0.5 + np.array(levels), samples).astype(np.float32),

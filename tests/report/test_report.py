@@ -101,11 +101,11 @@ def test_ties_are_shown_as_ties_and_only_a_significant_winner_is_marked(store: S
     assert all(i == row for i, _ in by_level.best)
 
 
-def test_an_undefined_metric_is_counted_and_has_no_rank(store: Store) -> None:
+def test_an_undefined_metric_is_named_and_has_no_rank(store: Store) -> None:
     by_title = tables(store, "corr")
     by_level = next(t for title, t in by_title.items() if title.startswith("corr (higher"))
     assert next(row for row in by_level.rows if row[0] == "mean")[1:] == ("–",) * 4
-    assert "corr is undefined in 9 (model, seed, draw, level)" in " ".join(by_level.notes)
+    assert "the predictions are constant: mean everywhere in 3 of 3 seeds" in " ".join(by_level.notes)
     ranks = {row[0]: row[-1] for row in by_title["corr: summary over all levels"].rows}
     assert ranks["mean"] == ""
     record = value(list(records([analysed(store, "corr")])), model="mean", statistic="mean")

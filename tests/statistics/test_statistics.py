@@ -50,7 +50,7 @@ def test_resamples_are_always_the_same_and_hold_every_sample_equally_often() -> 
 def estimated(values: Values, resamples: int = 400) -> Estimate:
     """The estimate of a mean over seeds (rows) and samples."""
     weights = sample_weights(values.shape[1], resamples).astype(np.float64)
-    return estimate(values.mean(1), (weights @ values.T) / values.shape[1])
+    return estimate(values.mean(1), (weights @ values.T) / values.shape[1], math.inf)
 
 
 def crossed(random: np.random.Generator, seeds: int, samples: int, spread: tuple[float, float, float]) -> Values:
@@ -107,7 +107,8 @@ def contest(random: np.random.Generator, of_seeds: list[float], gain: float = 0.
     values[0] += gain
     weights = sample_weights(samples, 200).astype(np.float64)
     resampled_values = np.einsum("rn,msn->rms", weights, values) / samples
-    return differences(values.mean(-1), resampled_values, list(combinations(range(models), 2)), np.ones(models, bool))
+    pairs = list(combinations(range(models), 2))
+    return differences(values.mean(-1), resampled_values, pairs, np.ones(models, bool), math.inf)
 
 
 def test_false_alarms_of_identical_models_are_rare_and_the_power_is_known() -> None:
@@ -131,9 +132,9 @@ def test_differences_of_many_pairs_are_those_of_each_pair_alone() -> None:
     values, resampled_values = random.normal(size=(4, 3, 5)), random.normal(size=(60, 4, 3, 5))
     values[3], resampled_values[:, 3] = values[2], resampled_values[:, 2]  # two that are the same
     pairs = list(combinations(range(4), 2))
-    together = differences(values, resampled_values, pairs, np.zeros(4, bool))
+    together = differences(values, resampled_values, pairs, np.zeros(4, bool), math.inf)
     for k, (i, j) in enumerate(pairs):
-        alone = estimate(values[i] - values[j], resampled_values[:, i] - resampled_values[:, j])
+        alone = estimate(values[i] - values[j], resampled_values[:, i] - resampled_values[:, j], math.inf)
         for name in ("value", "of_seeds", "of_samples", "both", "freedom"):
             np.testing.assert_allclose(getattr(together, name)[k], getattr(alone, name), atol=1e-12)
 
@@ -162,10 +163,11 @@ def test_seeds_without_a_value_are_left_out_and_no_value_at_all_is_undefined() -
     random = np.random.default_rng(7)
     values, resampled_values = random.normal(size=3), random.normal(size=(50, 3))
     values[1], resampled_values[:, 1] = np.nan, np.nan
-    with_gap, without_seed = estimate(values, resampled_values), estimate(values[[0, 2]], resampled_values[:, [0, 2]])
+    with_gap = estimate(values, resampled_values, math.inf)
+    without_seed = estimate(values[[0, 2]], resampled_values[:, [0, 2]], math.inf)
     assert with_gap.value == without_seed.value
     assert with_gap.error == pytest.approx(float(without_seed.error), rel=1e-9)
-    nothing = estimate(np.full(3, np.nan), np.full((50, 3), np.nan))
+    nothing = estimate(np.full(3, np.nan), np.full((50, 3), np.nan), math.inf)
     assert np.isnan(nothing.value)
     assert np.isnan(nothing.two_sided())
 

@@ -13,6 +13,7 @@ from typing import Literal
 from qamoe_bench.analysis.check.findings import Finding, FindingKind, Limits, Name, Pairs
 from qamoe_bench.analysis.check.regressions import changes, slower
 from qamoe_bench.analysis.check.versions import has_versions, newest_by_seed, versions_note, without_recipe
+from qamoe_bench.analysis.clusters import BY_IDS, ClusterRule
 from qamoe_bench.analysis.selection import select
 from qamoe_bench.errors import BenchError
 from qamoe_bench.metrics.dialects import Dialect
@@ -67,7 +68,13 @@ class Expected:
 
 
 def compare_stores(
-    reference: Store, results: Store, dialect: Dialect, metrics: Sequence[str], limits: Limits, expected: Expected
+    reference: Store,
+    results: Store,
+    dialect: Dialect,
+    metrics: Sequence[str],
+    limits: Limits,
+    expected: Expected,
+    cluster_rule: ClusterRule = BY_IDS,
 ) -> Verdict:
     """Compare results with a reference.
 
@@ -78,6 +85,7 @@ def compare_stores(
         metrics: The metrics to compare.
         limits: The tolerated changes.
         expected: The part of the reference that the results must contain.
+        cluster_rule: How test samples are assigned to clusters.
 
     Raises:
         BenchError: when one of the stores is empty, when the reference holds two versions of one row or no expected
@@ -88,7 +96,7 @@ def compare_stores(
     _check_overlap(old, new, reference, results)
     newest = {name: newest_by_seed(cells) for name, cells in new.items()}
     findings, comparable = _match(old, newest)
-    metric_findings, numbers = changes(comparable, dialect, metrics, limits)
+    metric_findings, numbers = changes(comparable, dialect, metrics, limits, cluster_rule)
     findings += metric_findings
     findings += slower(comparable, limits)
     compared: list[Name] = []

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.check.findings import Finding, FindingKind, Limits, Name, Pairs
+from qamoe_bench.analysis.clusters import ClusterRule
 from qamoe_bench.analysis.parallel import map_in_order
 from qamoe_bench.analysis.scores import Scores, score
 from qamoe_bench.analysis.section import CONTROL, Section
@@ -63,7 +64,7 @@ class _Change:
 
 
 def changes(
-    sections: Sequence[Pairs], dialect: Dialect, metrics: Sequence[str], limits: Limits
+    sections: Sequence[Pairs], dialect: Dialect, metrics: Sequence[str], limits: Limits, cluster_rule: ClusterRule
 ) -> tuple[list[Finding], int]:
     """Metrics that became significantly worse or better, and the number of values that were compared.
 
@@ -71,7 +72,7 @@ def changes(
     """
     numbers = sum(len(pairs) * _columns(pairs) * len(metrics) for pairs in sections)
     compared: list[_Change] = []
-    for of_section in map_in_order(lambda pairs: _changes_of_section(pairs, dialect, metrics), sections):
+    for of_section in map_in_order(lambda pairs: _changes_of_section(pairs, dialect, metrics, cluster_rule), sections):
         compared += of_section
     if not compared:
         return [], numbers
@@ -87,7 +88,9 @@ def changes(
     return findings, numbers
 
 
-def _changes_of_section(pairs: Pairs, dialect: Dialect, metrics: Sequence[str]) -> list[_Change]:
+def _changes_of_section(
+    pairs: Pairs, dialect: Dialect, metrics: Sequence[str], cluster_rule: ClusterRule
+) -> list[_Change]:
     """Every metric of the rows of a section whose predictions differ."""
     differing: dict[Name, tuple[Sequence[StoredCell], Sequence[StoredCell]]] = {}
     before: list[StoredCell] = []
@@ -99,8 +102,8 @@ def _changes_of_section(pairs: Pairs, dialect: Dialect, metrics: Sequence[str]) 
             now += now_cells
     if not differing:
         return []
-    old = Section(tuple(before))
-    new = Section(tuple(now))
+    old = Section(tuple(before), cluster_rule)
+    new = Section(tuple(now), cluster_rule)
     of_metrics = [_change(differing, old, new, dialect, metric) for metric in metrics]
     old.clear_cache()
     new.clear_cache()
@@ -145,6 +148,7 @@ def _change(pairs: Pairs, old: Section, new: Section, dialect: Dialect, metric: 
         np.concatenate([before_resampled, now_resampled], axis=1),
         [(rows + i, i) for i in range(rows)],
         np.array([*is_trained, *[False] * rows]),  # the variance over seeds is pooled over the reference only
+        old.resampling.freedom,
     )
     return _Change(
         names=tuple(pairs),
