@@ -69,12 +69,15 @@ def _ends_line(test: TestSet, protocol: Protocol) -> list[str]:
 def _steps_table(protocol: Protocol) -> Table:
     rows = []
     notes = []
+    explained: dict[str, int] = {}  # the first step of each kind
     for number, step in enumerate(protocol.corruptions, 1):
         kind = CORRUPTION_KINDS[step["kind"]]
         levels = [_level(step["levels"].get(m)) for m in MODALITIES]
         options = "".join(f", {name} = {as_toml(value)}" for name, value in step["options"].items())
         rows.append((f"{number} {step['kind']}", *levels))
-        notes.append(f"{number} {kind.parameter}{options}: {kind.meaning}")
+        first = explained.setdefault(step["kind"], number)
+        meaning = kind.meaning if first == number else f"as step {first}"
+        notes.append(f"{number} {kind.parameter}{options}: {meaning}")
     return Table("Steps, in order, with the level of each modality", ("step", *MODALITIES), tuple(rows), tuple(notes))
 
 

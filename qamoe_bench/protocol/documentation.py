@@ -13,6 +13,9 @@ from qamoe_bench.protocol.kinds import CORRUPTION_KINDS, CorruptionKind
 from qamoe_bench.protocol.parse import load_protocol, protocol_names
 from qamoe_bench.protocol.spec import Protocol
 
+_MOST_NAMES = 12
+"""Names of conditions that a row of the table lists."""
+
 
 def kinds_table() -> str:
     """One row per kind of corruption, in Markdown."""
@@ -52,7 +55,10 @@ def _traits(kind: CorruptionKind) -> str:
 def _conditions(protocol: Protocol) -> str:
     """The axes with their levels, the names of the points, or the single condition."""
     if protocol.points:
-        return ", ".join(protocol.points)
+        names = list(protocol.points)
+        # Of a long list the pattern of the names is enough.
+        shown = names if len(names) <= _MOST_NAMES else [*names[:4], "…", f"{names[-1]} ({len(names)} in all)"]
+        return ", ".join(shown)
     # Without axes there is a single condition.
     axes = [f"{axis} = {_numbers(levels)}" for axis, levels in protocol.axes.items()]
     return "; ".join(axes) or "1"

@@ -18,7 +18,7 @@ from qamoe_bench.corruption import draws as draws_module
 from qamoe_bench.corruption.apply import APPLY, apply_condition
 from qamoe_bench.corruption.draws import CommonDraws, Draws, FreshDraws
 from qamoe_bench.corruption.state import Corrupted
-from qamoe_bench.protocol.kinds import CORRUPTION_KINDS, CorruptionKind, Option
+from qamoe_bench.protocol.kinds import CORRUPTION_KINDS, CorruptionKind
 from qamoe_bench.protocol.spec import Condition, Level, Step
 from qamoe_bench.vocabulary import MODALITIES
 
@@ -123,7 +123,7 @@ def middle(kind: str) -> float:
     return 0.4 if CORRUPTION_KINDS[kind].allowed else min(CORRUPTION_KINDS[kind].highest, 1) / 2
 
 
-def options_of(kind: str) -> st.SearchStrategy[dict[str, Option]]:
+def options_of(kind: str) -> st.SearchStrategy[dict[str, Any]]:
     choices = CORRUPTION_KINDS[kind].options
     return st.fixed_dictionaries({name: st.sampled_from(values) for name, values in choices.items()})
 

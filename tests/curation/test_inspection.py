@@ -128,6 +128,30 @@ def test_gaussian_noise_has_the_ratio_that_its_level_says(embedded: TestSet) -> 
         assert row(frame, condition.name, "text")["frames"] == pytest.approx(condition.levels["lambda"], abs=0.03)
 
 
+def test_the_chapter_explains_each_kind_once_and_says_what_the_original_does(tiny: Dataset) -> None:
+    places = protocol_chapter(TestSet(tiny, 7, CPU), load_protocol("block-place"))
+    notes = places.tables[0].notes
+    assert notes[0].startswith('1 rate, place = "start", shared_window = true, keep_ends = false: exactly round(rate')
+    assert notes[1] == '2 rate, place = "middle", shared_window = true, keep_ends = false: as step 1'
+    fixed = protocol_chapter(TestSet(tiny, 7, CPU), load_protocol("fixed-missing"))
+    assert any(line.startswith("Original: Test: one checkpoint is tested on each subset") for line in fixed.lines)
+    assert not any(
+        line.startswith("Original") for line in protocol_chapter(TestSet(tiny, 7, CPU), load_protocol("clean")).lines
+    )
+
+
+@pytest.mark.parametrize("protocol", ["block-place", "block-subsets", "burst", "block-missing"])
+def test_removed_frames_are_the_exact_share_of_the_new_kinds(protocol: str, embedded: TestSet) -> None:
+    frame = measure(embedded, load_protocol(protocol))
+    for condition in load_protocol(protocol).conditions:
+        shares = {m: sum(step.levels.get(m, 0.0) for step in condition.steps) for m in ("text", "audio", "vision")}
+        if "mixed" in condition.name:
+            shares = dict.fromkeys(shares, 1 - (1 - 0.2) * (1 - 0.3))
+        for m, share in shares.items():
+            # Halves are rounded up, so lengths of few frames lose a little more than the share.
+            assert row(frame, condition.name, m)["frames"] == pytest.approx(share, abs=0.03)
+
+
 def test_the_chapter_says_what_the_protocol_is(tiny: Dataset) -> None:
     protocol = load_protocol("msa-robustness")
     chapter = protocol_chapter(TestSet(tiny, 7, CPU), protocol)

@@ -25,6 +25,12 @@ def test_every_kind_and_every_protocol_has_a_row() -> None:
     assert "| `gcnet-missing` | `rate` | erases, joint |" in kinds_table()
 
 
+def test_of_many_conditions_the_row_names_some_and_their_number() -> None:
+    rows = {row.split("`")[1]: row for row in protocols_table().splitlines()[2:]}
+    assert "| text 0.1, text 0.3, text 0.5, text 0.7, …, text+audio+vision 0.7 (28 in all) |" in rows["block-subsets"]
+    assert "vision 0.7, shared as 0.4, shared as 0.7 |" in rows["imbalanced-missing"]
+
+
 def test_a_text_without_markers_is_refused() -> None:
     with pytest.raises(ValueError, match="expected the lines '<!-- kinds -->'"):
         with_tables("no tables")

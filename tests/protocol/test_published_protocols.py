@@ -542,7 +542,7 @@ def test_imbalanced_and_shared_missingness_have_one_realised_mean_rate() -> None
         realised[condition.name] = np.mean([float(result.missing(m).mean()) for m in MODALITIES])
     # a + b + c over 3, less the one of three that a sample without any gets back
     for level, mean in ((0.4, (0.6 - 0.004) / 3), (0.7, (0.9 - 0.007) / 3)):
-        for name in ("text", "audio", "vision", "shared, as"):
+        for name in ("text", "audio", "vision", "shared as"):
             assert realised[f"{name} {level}"] == pytest.approx(mean, abs=0.01)  # 3 standard errors
 
 
