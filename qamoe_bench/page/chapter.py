@@ -179,8 +179,9 @@ class _MetricCache:
 def _in_dialect(analysis: Analysis, look: Look, cache: _MetricCache, *, has_more: bool) -> ChapterInDialect:
     figures = tuple(figure for figure in _figures(analysis, look, cache) if figure is not None)
     tables = [summary_table(analysis, scores) for scores in analysis.scores]
-    if analysis.permutation_tests:
-        tables.append(permutation_table(analysis))
+    permutations = permutation_table(analysis)
+    if permutations.rows:
+        tables.append(permutations)
     if analysis.intervention_effects:
         tables.append(intervention_table(analysis))
     return ChapterInDialect(

@@ -10,6 +10,7 @@ from qamoe_bench.analysis.quality_effects import INTERVENTIONS, PermutationTest
 from qamoe_bench.analysis.quality_validity import CONFOUNDERS, QualityAudit
 from qamoe_bench.analysis.section import Row
 from qamoe_bench.metrics.catalogue import METRICS
+from qamoe_bench.metrics.dialects import MMSA
 from qamoe_bench.report.audit_tables import changes_of_metrics, modalities_of
 from qamoe_bench.report.metric_tables import NOT_SIGNIFICANT
 from qamoe_bench.report.table import Table, fitted, shown, without_empty
@@ -34,8 +35,9 @@ def quality_tables(analysis: Analysis) -> Iterator[Table]:
         confounders = confounder_table(analysis)
         if len(confounders.header) > 1:  # all columns drop out where every score is constant
             yield confounders
-    if analysis.permutation_tests:
-        yield permutation_table(analysis)
+    permutations = permutation_table(analysis)
+    if permutations.rows:
+        yield permutations
     if analysis.intervention_effects:
         yield intervention_table(analysis)
 
@@ -124,10 +126,14 @@ def _numbers(
 
 
 def permutation_table(analysis: Analysis) -> Table:
-    """Effects of presence and of quality among present samples, with a permutation test of the latter."""
+    """Effects of presence and of quality among present samples, with a permutation test of the latter.
+
+    Only of metrics that the report shows; without rows if it shows none that is tested.
+    """
+    shown_names = {s.metric.name for s in analysis.scores}
     rows = []
     for name, tests in analysis.permutation_tests.items():
-        rows += [_permutation_row(name, test) for test in tests]
+        rows += [_permutation_row(name, test) for test in tests if test.metric in shown_names]
     notes = [
         "all: change when r_m is taken from another sample (the mean over levels, as in all columns)",
         "quality: change when the scores of each modality are permuted only among samples that have it, with the range "
@@ -137,6 +143,9 @@ def permutation_table(analysis: Analysis) -> Table:
         "permutations are as good as the model's own scores",
         *_missing_tests(analysis),
     ]
+    definitions = analysis.dialect.definitions
+    if any(definitions[metric] != MMSA.definitions[metric] for _, metric, *_ in rows):
+        notes.append("all metrics of this table are those of dialect mmsa")
     title = "Do the quality scores matter? Presence, and quality among present samples"
     head = ("model", "metric", "all", "presence", "quality", "95 %", "p", "n")
     return fitted(Table(title, head, tuple(rows), tuple(notes)))

@@ -170,8 +170,9 @@ def _intervention_effects(analysis: Analysis) -> Iterator[Record]:
 
 def _permutation_tests(analysis: Analysis) -> Iterator[Record]:
     rows = _rows_by_name(analysis)
+    metrics = {scores.metric.name for scores in analysis.scores}
     for name, tests in analysis.permutation_tests.items():
-        for t in (test for test in tests if test.count):
+        for t in (test for test in tests if test.count and test.metric in metrics):
             yield _record(analysis, rows[name], "permuted", t.metric, t.quality, low=t.low, high=t.high, p=t.p)
             yield _record(analysis, rows[name], "presence", t.metric, t.presence)
 

@@ -16,7 +16,7 @@ from qamoe_bench.report.tables import analyses
 
 def analysed(folder: Path, audits: Literal["", "old", "new"]) -> Analysis:
     store = write_store(folder, {"late-fusion": noisy(1.0), "mine": noisy(0.5)}, audits=audits)
-    (analysis,) = analyses(store.cells(), DIALECTS["mmsa"], ["mae", "acc2_non0"])
+    (analysis,) = analyses(store.cells(), DIALECTS["mmsa"], ["mae", "acc2_non0", "corr"])
     return analysis
 
 
@@ -72,3 +72,14 @@ def test_records_have_both_parts(new: Analysis, old: Analysis) -> None:
     assert audits["auroc_quality_present_text"] is None
     assert {r["statistic"] for r in records([old])}.isdisjoint({"permuted", "presence", "constant"})
     assert np.isfinite(by_statistic["shuffled"]["value"])
+
+
+def test_only_metrics_of_the_report_are_shown_and_another_dialect_is_noted(tmp_path: Path) -> None:
+    store = write_store(tmp_path, {"late-fusion": noisy(1.0)}, audits="new")
+    (only_f1,) = analyses(store.cells(), DIALECTS["mmsa"], ["f1_has0"])
+    assert not any(table.title.startswith("Do the quality scores") for table in quality_tables(only_f1))
+    (of_mai,) = analyses(store.cells(), DIALECTS["mai"], ["mae"])
+    table = permutation_table(of_mai)
+    assert [row[1] for row in table.rows] == ["mae"]
+    assert table.notes[-1] == "all metrics of this table are those of dialect mmsa"
+    assert {r["metric"] for r in records([of_mai]) if r["statistic"] == "permuted"} == {"mae"}
