@@ -35,6 +35,7 @@ class DataSpec:
         label_range: Lowest and highest label that the annotation scale allows.
         label_mean: Mean training label.
         label_std: Standard deviation of the training labels.
+        best_constants: The constant answer that is best for each metric on the training labels, by metric.
         token_ids: Modalities whose frames are token ids (D = 1, ids as floats) and not features, each with the id that
             replaces a lost token ([UNK] or [MASK]). Their first and last valid frame are [CLS] and [SEP].
         pretrained: Modalities of token ids whose language model has pretrained weights, each with the folder that
@@ -51,6 +52,7 @@ class DataSpec:
     label_std: float
     token_ids: Mapping[str, int] = field(default_factory=dict)
     pretrained: Mapping[str, str] = field(default_factory=dict)
+    best_constants: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -189,6 +191,8 @@ class Output:
         quality: Per modality a reliability score r_m in [0, 1], if the model has them.
         routing: Per modality the weight of each expert, 0 for one that was not used, if the model has experts.
         parts: Whatever else the model's own `loss` needs; neither read nor stored by the engine.
+        by_metric: Predictions that single metrics judge instead, by metric, from a model that knows better answers for
+            them than its `prediction`, such as the median for `mae`.
     """
 
     prediction: Float[Tensor, " B"]
@@ -196,12 +200,15 @@ class Output:
     quality: Mapping[str, Float[Tensor, " B"]] = field(default_factory=dict)
     routing: Mapping[str, Float[Tensor, "B _"]] = field(default_factory=dict)
     parts: Mapping[str, Tensor] = field(default_factory=dict)
+    by_metric: Mapping[str, Float[Tensor, " B"]] = field(default_factory=dict)
 
     def columns(self) -> dict[str, Tensor]:
         """The values that are stored for every sample, by the name of their column."""
         columns = {"prediction": self.prediction}
         if self.variance is not None:
             columns["variance"] = self.variance
+        for metric, answer in self.by_metric.items():
+            columns[f"prediction_{metric}"] = answer
         for m, score in self.quality.items():
             columns[f"quality_{m}"] = score
         return columns

@@ -1,7 +1,9 @@
-"""Mean: the control that predicts the mean training label for every sample and ignores its inputs.
+"""Mean: the control that gives the same answer for every sample and ignores its inputs.
 
-It has no parameters and is not trained. Its correlation is undefined, because its prediction is constant. The gain of a
-model over this row is all that the model gets from its inputs. Not from a paper.
+Its answer is the mean training label; for each metric that another constant fits better it is that one: the median for
+the mean absolute error, and a value of the most frequent class for an accuracy. It has no parameters and is not
+trained. Its correlation is undefined, because its prediction is constant. The gain of a model over this row is all that
+the model gets from its inputs. Not from a paper.
 """
 
 from dataclasses import dataclass
@@ -34,10 +36,12 @@ class Mean(nn.Module):
         super().__init__()
         self.config = config
         self.register_buffer("level", torch.tensor(spec.label_mean))
+        self.best_constants = dict(spec.best_constants)
 
     def forward(self, batch: Batch) -> Output:
         """The same prediction for every sample."""
-        return Output(self.level.expand(batch.size))
+        answers = {metric: self.level.new_full((batch.size,), best) for metric, best in self.best_constants.items()}
+        return Output(self.level.expand(batch.size), by_metric=answers)
 
 
 def build(spec: DataSpec, **overrides: Any) -> Mean:

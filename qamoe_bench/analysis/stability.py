@@ -1,7 +1,8 @@
 """Stability of conclusions: which comparisons of rows depend on a choice that could have been made differently.
 
 The choices are the dialect of the metric, every draw, seed and level, each of which is left out once, and whether
-clustered samples are taken for independent. A verdict which row of a pair is significantly better, if any; the order says which one has the better value.
+clustered samples are taken for independent. A verdict says which row of a pair is significantly better, if any; the
+order says which one has the better value.
 
 Dimension legend: N samples.
 """

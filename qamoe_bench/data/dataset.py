@@ -17,6 +17,7 @@ from torch import Tensor
 from qamoe_bench.contract import Batch, DataSpec, Reference, valid_frames
 from qamoe_bench.data.boundary_tokens import has_boundary_tokens
 from qamoe_bench.errors import BenchError
+from qamoe_bench.metrics.constants import best_constants
 from qamoe_bench.protocol.spec import Condition
 from qamoe_bench.seeding import stream
 from qamoe_bench.vocabulary import MODALITIES
@@ -147,6 +148,7 @@ class Dataset:
             label_std=float(train.target.std(correction=0)),  # of the population
             token_ids=self.token_ids,
             pretrained=self.pretrained,
+            best_constants=best_constants(train.target.numpy()),
         )
 
     @cached_property

@@ -101,13 +101,14 @@ def test_nothing_is_left_out_of_one_seed_and_one_level(tmp_path: Path) -> None:
     assert not stability(section_of(store.cells()), MMSA, "mae", dialects=()).choices
 
 
-def test_further_choices_are_compared_in_the_same_way(tmp_path: Path) -> None:
-    from qamoe_bench.analysis.scores import score
+def test_whether_clustered_samples_are_independent_is_a_choice(tmp_path: Path) -> None:
+    def by_video(label: np.ndarray, level: float, random: np.random.Generator) -> np.ndarray:
+        return label + 0.3 + 0.8 * np.repeat(np.random.default_rng(7).standard_normal(12), 10)
 
-    section = section_of(write_store(tmp_path / "a", {"late-fusion": steady(0.5), "mine": steady(0.1)}).cells())
-    swapped = section_of(write_store(tmp_path / "b", {"late-fusion": steady(0.1), "mine": steady(0.5)}).cells())
-    further = {"with other resamples": score(swapped, MMSA, "mae")}
-    assert changed(stability(section, MMSA, "mae", (), further)) == {"with other resamples": (1, 1)}
+    ids = [f"v{video}[{segment}]" for video in range(12) for segment in range(10)]
+    store = write_store(tmp_path, {"late-fusion": by_video, "mine": steady(0.5)}, ids=ids)
+    result = stability(section_of(store.cells()), MMSA, "mae", dialects=())
+    assert "if samples of one video were independent" in [choice.name for choice in result.choices]
 
 
 @pytest.mark.parametrize("seeds", [(1,), (1, 2)])
