@@ -29,6 +29,7 @@ from qamoe_bench.data.text.tokens import MAX_TOKENS, TokenisedTexts, tokenise, w
 from qamoe_bench.errors import BenchError
 from qamoe_bench.evaluation.precision import Precision, at
 from qamoe_bench.nn.language import TokenStates
+from qamoe_bench.provenance.location import user_cache
 
 # Texts that are cached together, and texts that the model reads at once. Both determine the padding of a batch, and
 # thereby the last bits of the states.
@@ -40,7 +41,7 @@ _CPU = torch.device("cpu")
 
 def default_cache() -> Path:
     """`qamoe-bench/states` in the user's cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "qamoe-bench" / "states"
+    return user_cache("states")
 
 
 def chunks_in(data: Dataset) -> int:

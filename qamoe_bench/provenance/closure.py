@@ -20,7 +20,8 @@ from types import ModuleType
 from typing import Literal
 
 from qamoe_bench.provenance.location import source_of, spec_of
-from qamoe_bench.provenance.meaning import Import, Meaning, meaning_of
+from qamoe_bench.provenance.meaning import Import, Meaning
+from qamoe_bench.provenance.meaning_cache import meaning_of
 
 PACKAGE = "qamoe_bench"
 """This package. Its `__init__` is not followed, because its public names lazily import everything."""

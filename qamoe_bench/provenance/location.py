@@ -1,5 +1,6 @@
 """Where the source of a module lies."""
 
+import os
 import sys
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -29,3 +30,9 @@ def spec_of(module: str) -> ModuleSpec | None:
     except Exception:
         # Looking for a submodule imports its package, whose code may raise anything; then the module cannot be used.
         return None
+
+
+def user_cache(name: str) -> Path:
+    """A folder of the user's cache; it need not exist."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # unlike Path.home, never fails  # noqa: PTH111
+    return Path(base) / "qamoe-bench" / name

@@ -7,8 +7,6 @@ meaning of the imported module in their place. Renaming a file is therefore no c
 
 import ast
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
 DYNAMIC = frozenset({"import_module", "__import__", "exec", "eval", "spec_from_file_location", "run_path"})
 """Functions that may load code whose name is not written in the source."""
@@ -52,29 +50,19 @@ class Meaning:
         return not self.imports and self.pieces == ("",)
 
 
-def meaning_of(path: Path, module: str) -> Meaning:
+def parse_meaning(content: bytes, package: str) -> Meaning:
     """The meaning of a Python file; its bytes if it cannot be parsed.
 
     Args:
-        path: The file.
-        module: Absolute name of the module that it defines, which relative imports start from.
+        content: The file's.
+        package: Absolute name of the package that relative imports start from.
     """
-    status = path.stat()
-    return _parse(path, module, status.st_mtime_ns, status.st_size)
-
-
-# Time and size are part of the cache key, so that an edited file is read again.
-@lru_cache(maxsize=4096)
-def _parse(path: Path, module: str, modified_ns: int, size: int) -> Meaning:
-    content = path.read_bytes()
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError):
         # A compiled extension, or source of another Python version.
         return Meaning((content.hex(),), (), ())
-    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    writer = _Writer(tree, package)
-    return writer.meaning()
+    return _Writer(tree, package).meaning()
 
 
 class _Writer:

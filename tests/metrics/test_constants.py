@@ -13,7 +13,8 @@ from qamoe_bench.metrics.dialects import MMSA, SIMS
 @pytest.mark.parametrize("seed", range(3))
 def test_no_other_constant_is_better(seed: int, scale: float) -> None:
     random = np.random.default_rng(seed)
-    label = np.round(np.clip(random.normal(0.4 * scale, 0.5 * scale, 90), -scale, scale), 1)
+    drawn = np.clip(random.normal(0.4 * scale, 0.5 * scale, 90), -scale, scale)
+    label = np.asarray(np.round(drawn, 1), np.float64)
     best = best_constants(label)
     dialect = (MMSA if scale == 3 else SIMS).on_scale(label)
     for name in dialect.definitions.keys() & best.keys():
