@@ -113,7 +113,7 @@ def _named_differences(analysis: Analysis, metric: Metric) -> NamedDifferences:
 def _caption(analysis: Analysis, names: str) -> str:
     return (
         f"Differences from {CONTROL} trained in the same regime, on the same corrupted samples: {names}, means over "
-        f"all levels of {place(analysis)}. Intervals are simultaneous 95 % intervals, Holm-corrected over all rows and "
-        f"metrics analysed; the interval of the oracle, which does not compete, is not corrected. {MEAN} is left out "
-        "because it is far worse."
+        f"all levels of {place(analysis)}. Intervals are simultaneous 95 % intervals, Holm-corrected over all pairs of "
+        f"rows; the interval of the oracle, which does not compete, is not corrected. {MEAN} is left out because it is far "
+        "worse."
     )
