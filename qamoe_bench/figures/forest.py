@@ -114,6 +114,6 @@ def _caption(analysis: Analysis, names: str) -> str:
     return (
         f"Differences from {CONTROL} trained in the same regime, on the same corrupted samples: {names}, means over "
         f"all levels of {place(analysis)}. Intervals are simultaneous 95 % intervals, Holm-corrected over all pairs of "
-        f"rows; the interval of the oracle, which does not compete, is not corrected. {MEAN} is left out because it is far "
-        "worse."
+        f"rows; the interval of the oracle, which does not compete, is not corrected. {MEAN} is left out because it is "
+        "far worse."
     )
