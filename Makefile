@@ -9,7 +9,7 @@ EXPERTS := qa-moe:k=1 qa-moe:k=2 qa-moe:k=8
 # Results that are checked against it: every model, one seed, one protocol.
 GATE := build/gate
 
-.PHONY: bench test check reference figures benchmark fuzz soak format clean
+.PHONY: bench test shapes check reference figures benchmark fuzz soak format clean
 .DEFAULT_GOAL := bench
 
 # One environment for all targets, rebuilt when the dependencies or their pins change.
@@ -28,6 +28,10 @@ test: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/pytest
 	$(MAKE) check
+
+# The tests with shapes and types of every annotation checked at run time, which takes twice as long.
+shapes: .venv/installed
+	$(BIN)/pytest --jaxtyping-packages=qamoe_bench,qamoe_baselines,typechecker.check
 
 # Check that no model is worse than in the reference; trains each with one seed unless it is stored already.
 check: .venv/installed

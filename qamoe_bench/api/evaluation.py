@@ -53,8 +53,9 @@ class Evaluation:
         # One block per seed, draw and condition; a metric of all samples together would not be the mean of its draws.
         groups = self.predictions.groupby(["seed", "draw", "condition"], sort=False, observed=True)
         for (_, _, condition), block in groups:
-            # Without decisions of an oracle, every metric judges the same predictions.
-            columns = {name: block[name].to_numpy() for name in ("prediction", "target")}
+            # A metric may judge predictions of its own, `prediction_<metric>`.
+            names = [name for name in block.columns if name == "target" or name.startswith("prediction")]
+            columns = {name: block[name].to_numpy() for name in names}
             conditions.append(condition)
             rows.append(scores(definitions, columns))
         table = pd.DataFrame(rows, pd.Index(conditions, name="condition")).astype(float)

@@ -32,7 +32,7 @@ CHANGING = tuple(k for k, kind in CORRUPTION_KINDS.items() if kind.changes_conte
 JOINT = tuple(k for k, kind in CORRUPTION_KINDS.items() if kind.joint)
 ERASING_ALONE = tuple(k for k, kind in CORRUPTION_KINDS.items() if kind.effects == {"erases"} and not kind.joint)
 KEEPING_ONE = tuple(k for k, kind in CORRUPTION_KINDS.items() if kind.joint or "keep_one" in kind.options)
-few = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 every_kind = pytest.mark.parametrize("kind", CORRUPTION_KINDS)

@@ -121,7 +121,8 @@ def test_a_level_of_zero_leaves_a_sample_as_it_is_next_to_others_that_are_corrup
                 spared &= np.broadcast_to(np.asarray(step.levels[m]) == 0, spared.shape)
         assert not changed(m)[torch.from_numpy(spared)].any()
         some |= bool(changed(m).any())
-    assert some or name == "clean"
+    # IMDer's code rounds its number of batches to tens, which leaves no pattern for few samples.
+    assert some or name in ("clean", "imder-missing-code")
 
 
 def test_the_digest_of_a_sweep_follows_the_protocol_and_how_it_is_drawn_and_not_prose() -> None:
