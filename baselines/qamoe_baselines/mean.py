@@ -31,17 +31,19 @@ class Mean(nn.Module):
     """The model of the module docstring."""
 
     level: torch.Tensor
+    best: torch.Tensor
 
     def __init__(self, spec: DataSpec, config: MeanConfig) -> None:
         super().__init__()
         self.config = config
         self.register_buffer("level", torch.tensor(spec.label_mean))
-        self.best_constants = dict(spec.best_constants)
+        self.metrics = tuple(spec.best_constants)
+        self.register_buffer("best", torch.tensor([*spec.best_constants.values()]))
 
     def forward(self, batch: Batch) -> Output:
         """The same prediction for every sample."""
-        answers = {metric: self.level.new_full((batch.size,), best) for metric, best in self.best_constants.items()}
-        return Output(self.level.expand(batch.size), by_metric=answers)
+        answers = self.best[:, None].expand(-1, batch.size).unbind()
+        return Output(self.level.expand(batch.size), by_metric=dict(zip(self.metrics, answers, strict=True)))
 
 
 def build(spec: DataSpec, **overrides: Any) -> Mean:

@@ -30,6 +30,8 @@ from qamoe_bench.statistics.intervals import SMALLEST, Estimate, differences
 from qamoe_bench.statistics.multiple_testing import holm_alphas
 from qamoe_bench.store.store import StoredCell
 
+LEAST_SHARE = 0.1
+"""Share of the control's time below which a row's time is that of calls and not of computations."""
 NORMAL_FREEDOM = 1e6
 """Degrees of freedom at which Student's t equals the normal distribution."""
 
@@ -196,7 +198,7 @@ def slower(sections: Sequence[Pairs], limits: Limits) -> list[Finding]:
                 continue
             before = _relative_time(before_cells, pairs[control][0])
             now = _relative_time(now_cells, pairs[control][1])
-            if before and now and now > limits.slowdown * before:
+            if before and now and now > limits.slowdown * max(before, LEAST_SHARE):
                 detail = f"{before:.2f} times the control's time became {now:.2f} (tolerated: × {limits.slowdown:g})"
                 findings.append(Finding("slower", name, "speed", detail=detail))
     return findings
