@@ -347,7 +347,7 @@ def test_killed_at_any_moment_it_resumes_to_the_same_bits(
     def command(results: str) -> list[str]:
         return [
             sys.executable, "-m", "qamoe_bench", "run", "--protocol", "random-missing", "--data", str(data),
-            "--model", "late-fusion:train.epochs=2", "--model", "qa-moe:train.epochs=2", "--seeds", "1,2",
+            "--model", "late-fusion:train.epochs=5", "--model", "qa-moe:train.epochs=5", "--seeds", "1,2",
             "--jobs", jobs, "--results", str(tmp_path / results),
         ]  # fmt: skip
 
