@@ -15,10 +15,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from qamoe_bench.analysis.clusters import NONE, ClusterRule
 from qamoe_bench.analysis.comparisons import Difference, pairwise_differences
 from qamoe_bench.analysis.scores import Scores, score
 from qamoe_bench.analysis.section import Section
+from qamoe_bench.analysis.widening import score_independent
 from qamoe_bench.metrics.dialects import DIALECTS, SIMS, Dialect
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.store.store import StoredCell
@@ -203,10 +203,8 @@ def _without_clusters(section: Section, dialect: Dialect, metric: str) -> dict[s
     """The scores if all samples were independent, where they are not."""
     if section.clusters is None:
         return {}
-    independent = replace(section, cluster_rule=ClusterRule(NONE))
-    scores = score(independent, dialect, metric)
-    independent.clear_cache()
-    return {f"if samples of one {section.clusters.kind} were independent": scores}
+    name = f"if samples of one {section.clusters.kind} were independent"
+    return {name: score_independent(section, dialect, metric)}
 
 
 def _without_draws(section: Section, dialect: Dialect, metric: str) -> dict[str, Scores]:

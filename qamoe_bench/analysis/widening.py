@@ -38,9 +38,7 @@ def widening(section: Section, dialect: Dialect, scores: Scores) -> Widening | N
     """The widening of the intervals of one metric; None where the samples are independent."""
     if section.clusters is None:
         return None
-    independent = replace(section, cluster_rule=ClusterRule(NONE))
-    other = score(independent, dialect, scores.metric.name)
-    independent.clear_cache()
+    other = score_independent(section, dialect, scores.metric.name)
     pairs = list(combinations([i for i, row in enumerate(section.rows) if not row.is_oracle], 2))
     trained = np.array([row.is_trained for row in section.rows])
     sides = []
@@ -54,6 +52,14 @@ def widening(section: Section, dialect: Dialect, scores: Scores) -> Widening | N
         means=_median_ratio(means, means_independent),
         differences=_median_ratio(gaps_of_pairs, gaps_independent),
     )
+
+
+def score_independent(section: Section, dialect: Dialect, metric: str) -> Scores:
+    """One metric of every row as if the test samples were independent."""
+    independent = replace(section, cluster_rule=ClusterRule(NONE))
+    scores = score(independent, dialect, metric)
+    independent.clear_cache()
+    return scores
 
 
 def _widths(estimate: Estimate) -> Float[Values, " _"]:
