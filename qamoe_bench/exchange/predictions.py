@@ -13,6 +13,7 @@ Dimension legend: R rows, K classes.
 
 import csv
 import io
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -132,7 +133,8 @@ def _check_columns(table: PredictionTable, modalities: Sequence[str]) -> None:
         raise table.wrong(f"columns {', '.join(REQUIRED)}", names or "none", f"add {', '.join(lacking)}")
     for name in table.columns:
         if name not in known and not name.startswith(PROBABILITY):
-            raise BenchError(f"{table.where}: {unknown_name('column', name, known)}, or remove it")
+            unknown = str(unknown_name("column", name, known)).rstrip("?")
+            raise BenchError(f"{table.where}: {unknown}, or remove it")
 
 
 def _one_dimensional(table: PredictionTable) -> Columns:
@@ -175,14 +177,14 @@ def _read(path: Path) -> Columns:
 
 def _read_archive(path: Path) -> Columns:
     # Objects are refused, because loading them could execute code.
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return dict(archive)
 
 
 def _read_csv(path: Path) -> pa.Table:
     content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     header = next(csv.reader(io.StringIO(content.partition(b"\n")[0].decode())), [])
-    if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
+    if len(header) == 1 and re.search(r"\w[;\t|]\w", header[0]):
         raise BenchError(f"{path}: expected values with commas between, got another separator; write commas")
     if len(set(header)) < len(header):
         raise BenchError(f"{path}: expected different names of columns, got one twice in {header}; rename or remove it")

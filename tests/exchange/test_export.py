@@ -23,7 +23,6 @@ from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import BenchError
 from qamoe_bench.evaluation.sweep import sweep_model
 from qamoe_bench.evaluation.test_set import TestSet
-from qamoe_bench.exchange import export
 from qamoe_bench.exchange.export import export_samples
 from qamoe_bench.protocol.kinds import CORRUPTION_KINDS
 from qamoe_bench.protocol.parse import load_protocol, protocol_names
@@ -318,7 +317,7 @@ def test_a_failure_in_the_middle_leaves_no_folder(
         export_samples(tmp_path / "out", "random-missing", data, tick=fail)
     assert not list(tmp_path.iterdir())
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(export.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(BenchError, match=r"GB of free space for 24 cases.*--as npz, fewer seeds"):
         export_samples(tmp_path / "out", "random-missing", data)
     assert not list(tmp_path.iterdir())
