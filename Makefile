@@ -9,7 +9,7 @@ EXPERTS := qa-moe:k=1 qa-moe:k=2 qa-moe:k=8
 # Results that are checked against it: every model, one seed, one protocol.
 GATE := build/gate
 
-.PHONY: bench test shapes check reference figures benchmark fuzz soak format clean
+.PHONY: bench test shapes check reference figures docs benchmark fuzz soak format clean
 .DEFAULT_GOAL := bench
 
 # One environment for all targets, rebuilt when the dependencies or their pins change.
@@ -55,6 +55,10 @@ reference: .venv/installed
 # The tables and figures of the QA-MoE paper from the reference, next to the published numbers.
 figures: .venv/installed
 	$(BIN)/python paper_figures
+
+# The documentation as a site, without a request to other hosts; open build/docs/index.html.
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file .docs/mkdocs.yml
 
 # Print speed and memory; compare two versions in one session.
 benchmark: .venv/installed

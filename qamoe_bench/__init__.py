@@ -26,7 +26,7 @@ Types
     Store           a results folder, as `qamoe-bench run` writes it
     BenchError      a mistake in an argument or a file, described in one line
 
-Example:
+Examples:
     >>> import qamoe_bench
     >>> model = qamoe_bench.load_model("mean", "synthetic")
     >>> evaluation = qamoe_bench.evaluate(model, "synthetic", "random-missing", seeds=(1111,))

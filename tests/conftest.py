@@ -1,16 +1,20 @@
 """Fixtures that tests share."""
 
 import pickle
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from playwright.sync_api import Browser, sync_playwright
 from tinydata import make_dataset, mmsa_content, training_batch
 
 from qamoe_bench.contract import TrainingBatch
 from qamoe_bench.data.dataset import Dataset
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 torch.set_num_threads(1)  # as workers do; two threads under a parallel test run are many times slower than one
 
@@ -39,3 +43,14 @@ def write_pickle(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on PATH (chromium, chromium-browser or google-chrome): no page was opened")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()

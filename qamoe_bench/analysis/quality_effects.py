@@ -51,15 +51,16 @@ def _intervention_effect(
     index: int, section: Section, column: str, dialect: Dialect, scores: Sequence[Scores]
 ) -> Estimate:
     row = section.rows[index]
-    prediction = row.column(column)  # (S, V, C, N)
+    prediction = row.column(column).astype(np.float64)  # (S, V, C, N)
     seeds = section.seed_indices(row)
     values = []
     resampled = []
     for own in scores:
         definition = dialect.on_scale(section.label).definitions[own.metric.name]
-        changed = definition(prediction.astype(np.float64), section.label).mean(1)  # (S, C)
+        terms = definition.terms(prediction, section.label)
+        changed = definition.of(terms).mean(1)  # (S, C)
         values.append((changed - own.values[index, seeds]).mean(-1))  # (S)
-        change = resample(prediction, section, definition) - own.resampled[:, index, seeds]  # (R, S, C)
+        change = resample(terms, section, definition) - own.resampled[:, index, seeds]  # (R, S, C)
         resampled.append(change.mean(-1))  # (R, S)
     # Of arrays (S, D) and (R, S, D).
     return estimate(np.stack(values, axis=-1), np.stack(resampled, axis=-1), section.resampling.freedom)

@@ -3,8 +3,9 @@
 Dimension legend: M rows, S seeds, V draws, C conditions, N samples, R resamples; B (row, seed) pairs of a batch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -92,18 +93,14 @@ def score(section: Section, dialect: Dialect, metric: str) -> Scores:
         by_draw = definition.of(terms)  # (B, V, C)
         values[where] = by_draw.mean(1)
         has_seed[where] = True
-        by_resample = resampled_terms(definition, terms, section.resampling.weights)
-        resampled[where] = np.moveaxis(_mean_over_draws(by_resample), 0, -1)
+        resampled[where] = np.moveaxis(resample(terms, section, definition), 0, -1)
     resampled[~has_seed] = np.nan
     return Scores(METRICS[metric], values, np.moveaxis(resampled, -1, 0), has_seed, section.resampling.freedom)
 
 
-def resample(
-    predictions: Float[NDArray[np.floating], "S V C N"], section: Section, definition: Definition
-) -> Float[Values, "R S C"]:
-    """A metric of every resample of the test samples, mean over draws."""
-    terms = definition.terms(predictions, section.label)
-    return _mean_over_draws(resampled_terms(definition, terms, section.resampling.weights))
+def resample(terms: Sequence[NDArray[Any]], section: Section, definition: Definition) -> Float[Values, "R S C"]:
+    """A metric of every resample of the test samples, mean over draws, from its terms (S, V, C, N) or (N)."""
+    return _mean_over_draws(resampled_terms(definition, terms, section.resampling))
 
 
 def _mean_over_draws(values: Float[Array, "R S V C"]) -> Float[Values, "R S C"]:

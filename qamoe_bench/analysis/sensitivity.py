@@ -128,7 +128,7 @@ def _losses(
     for own_index, s in enumerate(section.seed_indices(row)):
         terms = _terms_of_pairs(definition, prediction[own_index], section.label, available[:, s], pairs)
         values[s] = _larger_minus_smaller(definition.of(terms))
-        resampled[:, s] = _larger_minus_smaller(resampled_terms(definition, terms, section.resampling.weights))
+        resampled[:, s] = _larger_minus_smaller(resampled_terms(definition, terms, section.resampling))
     # A pair that is undefined under one of the row's seeds has no mean over them.
     own = section.seed_indices(row)
     values[:, ~np.isfinite(values[own]).all(0)] = np.nan

@@ -37,7 +37,7 @@ def load_data(
         BenchError: If the path does not exist or cannot be read as a data set, or if a range is given for data whose
             scale is known.
 
-    Example:
+    Examples:
         >>> data = qamoe_bench.load_data("synthetic")
         >>> {name: len(split) for name, split in data.splits.items()}
         {'train': 1284, 'valid': 229, 'test': 686}
@@ -72,7 +72,7 @@ def corrupt(
     Raises:
         BenchError: If a name is unknown, or if the condition needs features and the data hold token ids.
 
-    Example:
+    Examples:
         >>> batch = qamoe_bench.corrupt("synthetic", ("random-missing", "eta=0.5"))
         >>> missing = (batch.features["text"] == 0).all(dim=2).all(dim=1)  # (B, T, D) to (B,)
         >>> 0.3 < missing.float().mean().item() < 0.6

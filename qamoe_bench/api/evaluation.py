@@ -42,7 +42,7 @@ class Evaluation:
         Raises:
             BenchError: If the dialect does not exist.
 
-        Example:
+        Examples:
             >>> evaluation = qamoe_bench.evaluate(qamoe_bench.load_model("mean"))
             >>> round(float(evaluation.scores().loc["eta=0.3", "mae"]), 2)
             1.4
@@ -73,7 +73,7 @@ class Evaluation:
         Raises:
             BenchError: If the folder cannot be written to.
 
-        Example:
+        Examples:
             >>> evaluation = qamoe_bench.evaluate(qamoe_bench.load_model("mean"))
             >>> store = evaluation.save("results")
             >>> [stored.cell.label for stored in store.cells()]

@@ -54,7 +54,7 @@ def load_model(
         BenchError: If a name or a setting is unknown, if the checkpoint cannot be read or belongs to another model, or
             if the model requires text and the data have no features of it.
 
-    Example:
+    Examples:
         >>> model = qamoe_bench.load_model("late-fusion", "synthetic")
         >>> sum(p.numel() for p in model.parameters()) > 1000
         True
@@ -98,7 +98,7 @@ def evaluate(
             ids.
         RunFailed: If the model returns something other than an `Output` of finite numbers.
 
-    Example:
+    Examples:
         >>> model = qamoe_bench.load_model("mean", "synthetic")
         >>> evaluation = qamoe_bench.evaluate(model, "synthetic", "random-missing")
         >>> list(evaluation.predictions.columns[:6])

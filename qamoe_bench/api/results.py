@@ -48,7 +48,7 @@ def analyse(
         BenchError: If there are no finished cells, the dialect or a metric does not exist, or the clusters cannot be
             read.
 
-    Example:
+    Examples:
         >>> evaluation = qamoe_bench.evaluate(qamoe_bench.load_model("mean"))
         >>> (analysis,) = qamoe_bench.analyse(evaluation, metrics=["mae"])
         >>> [row.name for row in analysis.section.rows]
@@ -111,7 +111,7 @@ def compare(
         BenchError: If a store is empty, the reference holds two versions of a model or nothing that is expected, or if
             the dialect or a metric does not exist.
 
-    Example:
+    Examples:
         >>> evaluation = qamoe_bench.evaluate(qamoe_bench.load_model("mean"))
         >>> reference = evaluation.save("reference")
         >>> results = evaluation.save("results")
@@ -144,7 +144,7 @@ def plot_curve(analysis: Analysis, metric: str = "mae", width: float = 7.0) -> "
     Raises:
         BenchError: If the analysis lacks the metric, or if the protocol has fewer than two numeric levels.
 
-    Example:
+    Examples:
         >>> evaluation = qamoe_bench.evaluate(qamoe_bench.load_model("mean"))
         >>> (analysis,) = qamoe_bench.analyse(evaluation, metrics=["mae"])
         >>> figure = qamoe_bench.plot_curve(analysis, "mae")

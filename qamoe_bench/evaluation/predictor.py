@@ -20,6 +20,11 @@ PredictsWithQuality = Callable[[Mapping[str, Tensor]], object]
 """Maps quality scores by modality to the model's output."""
 
 
+# So many permutations of quality scores take about a third of the time of a sweep.
+SPLIT_PERMUTATIONS = 100  # a split fusion repeats only its cheap part
+FUSION_PERMUTATIONS = 19
+
+
 class WholeBatchPredictor:
     """Runs the forward pass of a model on whole batches.
 
@@ -63,8 +68,7 @@ class CachedPredictor:
         self.clock = clock
         assert isinstance(model, TwoStage)
         self._fuse = model.fuse
-        # So many take about a third of the time of a sweep: a split fusion repeats only its cheap part.
-        self.permutations = 100 if isinstance(model, SplitsFusion) else 19
+        self.permutations = SPLIT_PERMUTATIONS if isinstance(model, SplitsFusion) else FUSION_PERMUTATIONS
         self._cache = EncodingCache(model, uncorrupted(samples, token_ids), clock)
 
     @property

@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from qamoe_bench.analysis.analyse import Analysis
-from qamoe_bench.analysis.scores import Scores
+from qamoe_bench.analysis.scores import Scores, over_conditions
+from qamoe_bench.analysis.section import CONTROL, MEAN
 from qamoe_bench.figures.captions import interval_scope, place, seed_count
 from qamoe_bench.figures.drawing import Drawing
 from qamoe_bench.figures.labels import metric_axis_label, metric_name
@@ -18,7 +19,9 @@ from qamoe_bench.figures.style import BROAD, blank, legend, legend_height, line
 from qamoe_bench.vocabulary import axis_label
 
 CURVE_PANEL_HEIGHT = 2.1  # inches
-TOTAL_BAND_OPACITY = 0.6  # of all bands together; a single one has at most a quarter of it
+BAND_OPACITY = 0.15
+MOST_BANDS = 4
+"""Of more rows only three have a band, because overlapping bands cannot be told apart."""
 
 
 def curve_figures(analysis: Analysis, width: float) -> Iterator[Drawing]:
@@ -45,25 +48,50 @@ def draw_curves(axes: Axes, analysis: Analysis, scores: Scores) -> None:
     # Intervals are symmetric; beyond the range of the metric they would mislead.
     low, high = (np.clip(end, *metric.range) for end in estimate.interval())
     looks = styles(row.name for row in rows)
-    opacity = min(TOTAL_BAND_OPACITY / 4, TOTAL_BAND_OPACITY / len(looks))
-    for i, row in enumerate(rows):
-        if not np.isfinite(estimate.value[i]).any():
-            continue
+    bands = _rows_with_band(analysis, scores)
+    for i in _drawn_rows(analysis, scores):
+        row = rows[i]
         look = line(looks[row.name])
-        ends = (metric.scale * low[i], metric.scale * high[i])
-        axes.fill_between(levels.numbers, *ends, color=look["color"], alpha=opacity, linewidth=0)
+        if i in bands:
+            ends = (metric.scale * low[i], metric.scale * high[i])
+            axes.fill_between(levels.numbers, *ends, color=look["color"], alpha=BAND_OPACITY, linewidth=0)
         axes.plot(levels.numbers, metric.scale * estimate.value[i], label=row.name, **look)
     axes.set(xlabel=axis_label(levels.axis), ylabel=metric_axis_label(metric), xticks=levels.numbers)
     axes.margins(x=0.02)
 
 
+def _drawn_rows(analysis: Analysis, scores: Scores) -> list[int]:
+    """Indices of the rows with a value, without `mean` if there are others, because it would compress them."""
+    rows = analysis.section.rows
+    with_value = [i for i in range(len(rows)) if np.isfinite(scores.values[i]).any()]
+    others = [i for i in with_value if rows[i].model != MEAN]
+    return others if len(others) > 1 else with_value
+
+
+def _rows_with_band(analysis: Analysis, scores: Scores) -> set[int]:
+    """Indices of all rows if they are few, else of the best model, the control and the oracle."""
+    drawn = _drawn_rows(analysis, scores)
+    if len(drawn) <= MOST_BANDS:
+        return set(drawn)
+    rows = analysis.section.rows
+    mean = scores.metric.sign * scores.estimate(over_conditions).value  # (M,)
+    models = [i for i in drawn if not rows[i].is_oracle]
+    best = max(models, key=lambda i: mean[i] if np.isfinite(mean[i]) else -np.inf)
+    return {best} | {i for i in drawn if rows[i].is_oracle or rows[i].model == CONTROL}
+
+
 def _caption(analysis: Analysis, scores: Scores) -> str:
+    drawn = _drawn_rows(analysis, scores)
+    has_all_bands = len(_rows_with_band(analysis, scores)) == len(drawn)
+    bands = "bands" if has_all_bands else f"the bands of the best model, {CONTROL} and the oracle"
     sentences = [
         f"{metric_name(scores.metric)} by level, protocol {place(analysis)}.",
-        f"Lines are means over {seed_count(analysis)}; bands are 95 % intervals over {interval_scope(analysis)}.",
+        f"Lines are means over {seed_count(analysis)}; {bands} are 95 % intervals over {interval_scope(analysis)}.",
         "All rows are evaluated on the same corrupted samples, so differences between rows are known more precisely "
         "than the bands suggest.",
     ]
+    if any(row.model == MEAN and i not in drawn for i, row in enumerate(analysis.section.rows)):
+        sentences.append(f"{MEAN} is left out because it is far worse.")
     for note in analysis.section.levels.notes:
         sentences.append(f"{note[0].upper()}{note[1:]}.")
     return " ".join(sentences)

@@ -65,7 +65,7 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
         BenchError: If the name is unknown, the file is unreadable, or a key in it is unknown, missing or
             contradictory.
 
-    Example:
+    Examples:
         >>> protocol = qamoe_bench.load_protocol("random-missing")
         >>> [condition.name for condition in protocol.conditions][:3]
         ['eta=0', 'eta=0.1', 'eta=0.2']

@@ -90,7 +90,7 @@ class ModelRef:
         if not isinstance(variants, dict) or not all(isinstance(v, dict) for v in variants.values()):
             raise BenchError(
                 f"model {self.name!r}: expected VARIANTS in {self.module} to be a dictionary of dictionaries that is "
-                "written out; see 'Models' in the README"
+                "written out; see docs/your-model.md"
             )
         return variants
 

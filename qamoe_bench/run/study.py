@@ -71,9 +71,7 @@ def _load_table(path: Path) -> dict[str, object]:
     table: dict[str, object] = read_toml(path, f"study {path}")
     schema = table.pop("schema", None)
     if schema != SCHEMA:
-        raise BenchError(
-            f"study {path}: expected 'schema = {SCHEMA}', got {schema!r}; see 'Larger studies' in the README"
-        )
+        raise BenchError(f"study {path}: expected 'schema = {SCHEMA}', got {schema!r}; see docs/studies.md")
     return table
 
 

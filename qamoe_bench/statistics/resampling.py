@@ -6,7 +6,7 @@ Dimension legend: R resamples, N samples, G clusters.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,11 @@ class Resampling:
 
     weights: Weights
     freedom: float = math.inf
+
+    @cached_property
+    def single(self) -> Float[NDArray[np.float32], "R N"]:
+        """The weights in single precision, in which sums of counts are exact and take half of the time."""
+        return self.weights.astype(np.float32)
 
 
 def resampling(samples: int, clusters: Int[NDArray[np.int64], " N"] | None = None) -> Resampling:
@@ -68,28 +73,37 @@ def _counts(items: int, draws: int, resamples: int = RESAMPLES) -> Weights:
     return counts.reshape(resamples, items).astype(np.float64)
 
 
-def resampled(definition: Definition, prediction: Array, label: Labels, weights: Weights) -> Array:
+def resampled(definition: Definition, prediction: Array, label: Labels, resamples: Resampling) -> Array:
     """A metric of every resample, (R, ...), from predictions (..., N) and labels (N)."""
-    return resampled_terms(definition, definition.terms(prediction, label), weights)
+    return resampled_terms(definition, definition.terms(prediction, label), resamples)
 
 
-def resampled_terms(definition: Definition, terms: Sequence[NDArray[Any]], weights: Weights) -> Array:
+def resampled_terms(definition: Definition, terms: Sequence[NDArray[Any]], resamples: Resampling) -> Array:
     """A metric of every resample, (R, ...), from the terms of its definition.
 
     Measured values are summed in double precision: the order of summation differs between machines and numbers of
-    threads, and in single precision the difference would be seen in figures. Counts are exact in both, and single
-    precision takes half of the time. The resamples of one value are contiguous in memory, since most reductions are
-    over resamples.
+    threads, and in single precision the difference would be seen in figures. Counts are exact in both. The resamples of
+    one value are contiguous in memory, since most reductions are over resamples.
     """
-    single = weights.astype(np.float32)
-    exact = weights.shape[1] < _MAX_EXACT
-    sums = [_sums(term, single if exact and term.dtype == np.bool_ else weights) for term in terms]
+    is_exact = resamples.weights.shape[1] < _MAX_EXACT
+    is_count = [is_exact and term.dtype == np.bool_ for term in terms]
+    sums: list[Array] = [np.empty(0)] * len(terms)
+    for weights, counts in ((resamples.single, True), (resamples.weights, False)):
+        chosen = [i for i, is_one in enumerate(is_count) if is_one == counts]
+        for i, summed in zip(chosen, _sums([terms[i] for i in chosen], weights), strict=True):
+            sums[i] = summed
     values = np.asarray(definition.value(*sums))  # (..., R)
     return np.moveaxis(values, -1, 0)  # (R, ...), a view
 
 
-def _sums(term: NDArray[Any], weights: Float[NDArray[Any], "R N"]) -> Float[NDArray[np.float64], "... R"]:
-    """Sums over the samples of every resample, in the precision of the weights."""
-    flat = term.reshape(-1, term.shape[-1]).astype(weights.dtype)  # (X, N)
-    sums: NDArray[np.float64] = (flat @ weights.T).astype(np.float64)  # (X, R)
-    return sums.reshape(*term.shape[:-1], len(weights))
+def _sums(terms: Sequence[NDArray[Any]], weights: Float[NDArray[Any], "R N"]) -> list[Array]:
+    """Sums of each term over the samples of every resample, (..., R) each, in the precision of the weights."""
+    if not terms:
+        return []
+    flat = [term.reshape(-1, term.shape[-1]).astype(weights.dtype, copy=False) for term in terms]  # (X, N) each
+    # One product reads the weights, which are larger than a processor's cache, once for all terms.
+    sums = (np.concatenate(flat) @ weights.T).astype(np.float64, copy=False)  # (ΣX, R)
+    ends = np.cumsum([len(rows) for rows in flat])[:-1]
+    return [
+        part.reshape(*term.shape[:-1], len(weights)) for part, term in zip(np.split(sums, ends), terms, strict=True)
+    ]

@@ -103,7 +103,7 @@ class Store:
         root: The folder; it need not exist until something is written.
         keeps_index: Whether `cells` may write an index next to each large run, to speed up later reads.
 
-    Example:
+    Examples:
         >>> store = qamoe_bench.Store("empty")
         >>> store.cells()
         []

@@ -13,7 +13,7 @@ import numpy as np
 from fakestore import noisy, write_store
 
 from qamoe_bench.metrics.dialects import DIALECTS
-from qamoe_bench.statistics.resampling import RESAMPLES, resampled, sample_weights
+from qamoe_bench.statistics.resampling import RESAMPLES, Resampling, resampled, sample_weights
 
 MEASURED = """
 import resource, sys, time
@@ -42,10 +42,10 @@ def resampling() -> None:
     label = np.round(random.uniform(-3, 3, 686), 1)
     predictions = random.normal(label, 1, (5, 3, 8, 686))  # (M, S, C, N)
     start = time.perf_counter()
-    weights = sample_weights(686)
+    resamples = Resampling(sample_weights(686))
     for definition in DIALECTS["mmsa"].definitions.values():
         for model_predictions in predictions:
-            resampled(definition, model_predictions, label, weights)
+            resampled(definition, model_predictions, label, resamples)
     names = len(DIALECTS["mmsa"].definitions)
     spent = time.perf_counter() - start
     print(f"{RESAMPLES} resamples of {names} metrics of 5 models, 3 seeds, 8 levels, 686 samples: {spent:.2f} s")  # noqa: T201

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fakestore import Answer, noisy, write_store
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
@@ -157,7 +158,7 @@ def test_the_legend_has_every_row_that_is_drawn_and_no_other(kind: str, by_kind:
     for drawing, metric in zip(drawn(by_kind[kind], kind), ("mae", "corr"), strict=True):
         (legend,) = drawing.figure.legends
         names = [t.get_text().replace("\n", "") for t in legend.get_texts()]
-        there = {n for n in MODELS if not (n == "mean" and (metric == "corr" or kind == "pareto"))}
+        there = {n for n in MODELS if not (n == "mean" and (metric == "corr" or kind != "points"))}
         expected = {wrapped(n).replace("\n", "") for n in there}
         if kind == "pareto":
             expected = expected - {"oracle"} | {"oracle (no cost)", "Pareto front"}
@@ -170,8 +171,23 @@ def test_curves_are_the_means_and_bands_the_intervals(by_kind: dict[str, Analysi
     axes = drawn(by_kind["curves"], "curves")[0].figure.axes[0]
     lines = {line.get_label(): line for line in axes.get_lines()}
     for i, row in enumerate(by_kind["curves"].section.rows):
-        np.testing.assert_allclose(np.asarray(lines[row.name].get_ydata(), np.float64), mae.values[i].mean(0))
-    assert len(axes.collections) == len(lines)
+        if row.name != "mean":
+            np.testing.assert_allclose(np.asarray(lines[row.name].get_ydata(), np.float64), mae.values[i].mean(0))
+    assert len(axes.collections) == len(lines) == len(MODELS) - 1
+
+
+def test_of_many_curves_the_best_model_the_control_and_the_oracle_have_bands(tmp_path: Path) -> None:
+    models = {**MODELS, "best": noisy(0.2), "other": noisy(0.9)}
+    analysis = analysed(write_store(tmp_path, models, levels=(0.0, 0.3, 0.6, 0.9), samples=40), SWEEP, "mae")
+    drawing = drawn(analysis, "curves")[0]
+    axes = drawing.figure.axes[0]
+    assert {line.get_label() for line in axes.get_lines()} == models.keys() - {"mean"}
+    assert len(axes.collections) == 3
+    colours = styles(row.name for row in analysis.section.rows)
+    with_band = {to_hex(band.get_facecolor()[0]) for band in axes.collections}  # type: ignore[index]
+    assert with_band == {to_hex(colours[name].colour) for name in ("best", "late-fusion", "oracle")}
+    assert "the bands of the best model, late-fusion and the oracle are 95 % intervals" in drawing.caption
+    assert "mean is left out because it is far worse." in drawing.caption
 
 
 def test_significant_differences_are_filled_and_others_hollow(by_kind: dict[str, Analysis]) -> None:

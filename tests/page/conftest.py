@@ -1,18 +1,14 @@
 """Pages under test, each built once for all processes that run the tests."""
 
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pages import STORES, cells_of
-from playwright.sync_api import Browser, sync_playwright
 
 from qamoe_bench.metrics.dialects import DIALECTS
 from qamoe_bench.page.page import page
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @pytest.fixture(scope="session")
@@ -41,14 +37,3 @@ def _once(folder: Path, name: str) -> Path:
         raise
     (folder / "part").write_text(text, encoding="utf-8")
     return (folder / "part").rename(path)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on PATH (chromium, chromium-browser or google-chrome): the page was not opened")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()

@@ -654,8 +654,8 @@ def test_modalities_share_draws_in_lnln_missing_exactly_where_they_do_in_its_cod
 
 # --- Distributions: what the original draws again and again, or by the batch ---
 
-SAMPLES, SEEDS = 686, 60  # so many that half a point is more than four standard errors, not two
-"""A usual test split; 20 × 686 samples give a rate a standard error of at most 0.25 points."""
+SAMPLES, SEEDS = 686, 24
+"""A usual test split; 24 × 686 samples give a rate a standard error of at most 0.23 points."""
 
 Patterns = Counter[tuple[bool, ...]]
 """How often each tuple of (text, audio, vision) present occurs."""
@@ -781,14 +781,14 @@ def test_gcnet_patterns_are_distributed_as_by_its_rejection_loop(whole_percent: 
 def test_imder_patterns_are_distributed_as_by_its_schedule() -> None:
     generator = random.Random(1)
     for rate in RATES:
-        original = imder_original(rate, 20_000, generator)
+        original = imder_original(rate, 10_000, generator)
         assert agreement(package_patterns("imder-missing")[rate], original) > SAME, rate
 
 
 def test_mplmm_patterns_are_distributed_as_by_its_choice() -> None:
     generator = random.Random(1)
     for rate in RATES:
-        original = mplmm_original(rate, 20_000, generator)
+        original = mplmm_original(rate, 10_000, generator)
         assert agreement(package_patterns("mplmm-missing")[rate], original) > SAME, rate
 
 
@@ -803,27 +803,27 @@ def test_every_sample_keeps_a_modality_in_the_protocols_that_promise_it() -> Non
         assert all(any(pattern) for patterns in package_patterns(protocol).values() for pattern in patterns)
 
 
-# The standard error of a mean rate over 20 × 686 samples is largest in IMDer at 0.4, 0.25 points (GCNet: 0.20, MPLMM:
-# 0.23, random-missing: 0.20), so half a point is two standard errors or more. Seeds are fixed: the outcome is, too.
-HALF_A_POINT = 0.005
+# The standard error of a mean rate over 24 × 686 samples is largest in IMDer at 0.4, 0.23 points (GCNet: 0.18, MPLMM:
+# 0.21, random-missing: 0.18), so this is three standard errors or more. Seeds are fixed: the outcome is, too.
+TOLERANCE = 0.0075
 
 
 @pytest.mark.parametrize("protocol", ["gcnet-missing", "imder-missing"])
 def test_realised_rate_is_the_nominal_one_and_two_thirds_at_most(protocol: str) -> None:
     result = {rate: missing_rate(patterns) for rate, patterns in package_patterns(protocol).items()}
     expected = {0.0: 0.0, **{rate: rate for rate in RATES[:6]}, 0.7: 2 / 3}
-    assert result == pytest.approx(expected, abs=HALF_A_POINT)
+    assert result == pytest.approx(expected, abs=TOLERANCE)
     assert result[0.7] == pytest.approx(2 / 3, abs=1e-9)
 
 
 def test_realised_rate_is_half_the_nominal_one_in_mplmm() -> None:
     result = {rate: missing_rate(patterns) for rate, patterns in package_patterns("mplmm-missing").items()}
-    assert result == pytest.approx({rate: rate / 2 for rate in (0.0, *RATES)}, abs=HALF_A_POINT)
-    assert result[0.7] == pytest.approx(0.35, abs=HALF_A_POINT)
+    assert result == pytest.approx({rate: rate / 2 for rate in (0.0, *RATES)}, abs=TOLERANCE)
+    assert result[0.7] == pytest.approx(0.35, abs=TOLERANCE)
 
 
 def test_realised_rate_of_random_missing_falls_short_by_what_is_given_back() -> None:
     """All three are lost with η³, and then one of three comes back: η − η³/3."""
     result = {rate: missing_rate(patterns) for rate, patterns in package_patterns("random-missing").items()}
-    assert result == pytest.approx({rate: rate - rate**3 / 3 for rate in (0.0, *RATES)}, abs=HALF_A_POINT)
-    assert result[0.7] == pytest.approx(0.5857, abs=HALF_A_POINT)
+    assert result == pytest.approx({rate: rate - rate**3 / 3 for rate in (0.0, *RATES)}, abs=TOLERANCE)
+    assert result[0.7] == pytest.approx(0.5857, abs=TOLERANCE)

@@ -49,6 +49,7 @@ def short_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
     """In this process the quick preset trains for three epochs; commands in separate processes train in full."""
     short = Preset(replace(PRESETS["quick"].training, epochs=3, selection_window=1))
     monkeypatch.setattr("qamoe_bench.run.presets.PRESETS", {**PRESETS, "quick": short})
+    monkeypatch.setattr("qamoe_bench.evaluation.predictor.SPLIT_PERMUTATIONS", 2)
 
 
 def request(data: Path | str, **changes: Any) -> Request:
@@ -81,7 +82,7 @@ def test_a_run_trains_evaluates_and_stores_and_a_second_one_does_nothing(
 ) -> None:
     wanted = request(write_pickle(), protocols=("clean", "random-missing"), models=("late-fusion", "qa-moe"))
     store = Store(tmp_path / "results")
-    first = run_plan(plan(wanted), store)
+    first = run_plan(plan(wanted), store, jobs=1)
     assert (first.trained, first.evaluated, first.reused) == (4, 8, 0)
     of_models = {(c.cell.model, "shuffled_prediction" in c.predictions) for c in store.cells()}
     assert of_models == {("late-fusion", False), ("qa-moe", True)}
@@ -90,17 +91,17 @@ def test_a_run_trains_evaluates_and_stores_and_a_second_one_does_nothing(
         assert c.facts.encodings_asked == 3 * 20 * len(c.facts.conditions)
         assert 3 * 20 <= c.facts.encodings_computed <= 2 * 3 * 20
     before = {p: p.stat().st_mtime_ns for p in store.root.rglob("*") if p.is_file()}
-    second = run_plan(plan(wanted), store)
+    second = run_plan(plan(wanted), store, jobs=1)
     assert (second.trained, second.evaluated, second.reused) == (0, 0, 8)
     assert {p: p.stat().st_mtime_ns for p in store.root.rglob("*") if p.is_file()} == before
 
 
 def test_one_more_seed_reuses_what_another_run_stored(write_pickle: Callable[..., Path], tmp_path: Path) -> None:
     data, store = write_pickle(), Store(tmp_path / "results")
-    run_plan(plan(request(data)), store)
-    more = run_plan(plan(request(data, seeds=(1, 2, 3))), store)
+    run_plan(plan(request(data)), store, jobs=1)
+    more = run_plan(plan(request(data, seeds=(1, 2, 3))), store, jobs=1)
     assert (more.trained, more.evaluated, more.reused) == (1, 1, 2)
-    another_protocol = run_plan(plan(request(data, protocols=("clean",))), store)
+    another_protocol = run_plan(plan(request(data, protocols=("clean",))), store, jobs=1)
     assert (another_protocol.trained, another_protocol.evaluated) == (0, 2)
 
 
@@ -159,7 +160,7 @@ def test_the_model_of_the_readme_comes_in_by_module_and_function(
     (tmp_path / "stranger.py").write_text(example, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     store = Store(tmp_path / "results")
-    summary = run_plan(plan(request(write_pickle(), models=("stranger:build",), seeds=(1,))), store)
+    summary = run_plan(plan(request(write_pickle(), models=("stranger:build",), seeds=(1,))), store, jobs=1)
     assert summary.evaluated == 1
     assert store.cells()[0].facts.parameters == 6
 
@@ -347,7 +348,8 @@ def test_killed_at_any_moment_it_resumes_to_the_same_bits(
     def command(results: str) -> list[str]:
         return [
             sys.executable, "-m", "qamoe_bench", "run", "--protocol", "random-missing", "--data", str(data),
-            "--model", "late-fusion:train.epochs=5", "--model", "qa-moe:train.epochs=5", "--seeds", "1,2",
+            "--model", "late-fusion:train.epochs=5", "--model", "qa-moe:train.epochs=5,eval.permutations=0",
+            "--seeds", "1,2",
             "--jobs", jobs, "--results", str(tmp_path / results),
         ]  # fmt: skip
 

@@ -74,7 +74,7 @@ def test_a_resample_is_the_metric_of_the_clusters_that_were_drawn() -> None:
     weights = resampling(8, codes).weights[:20]
     for name in ("mae", "acc2_has0", "corr"):
         definition = MMSA.definitions[name]
-        values = resampled(definition, prediction, label, weights)
+        values = resampled(definition, prediction, label, Resampling(weights))
         for r, row in enumerate(weights):
             drawn = np.repeat(np.arange(8), row.astype(int))
             np.testing.assert_allclose(values[r], definition(prediction[drawn], label[drawn]), atol=1e-9)

@@ -15,7 +15,7 @@ from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import Estimate, differences, estimate
 from qamoe_bench.statistics.multiple_testing import holm_alphas, rank_intervals, rejected
 from qamoe_bench.statistics.ranks import spearman
-from qamoe_bench.statistics.resampling import resampled, sample_weights
+from qamoe_bench.statistics.resampling import Resampling, resampled, sample_weights
 from qamoe_bench.statistics.uncertainty import ause, coverage, gaussian_nll
 
 EXACT = 1e-12
@@ -31,7 +31,7 @@ def test_a_resample_is_the_metric_of_the_samples_that_were_drawn(dialect: str) -
     weights = sample_weights(40, 20)
     assert (weights.sum(1) == 40).all()
     for definition in DIALECTS[dialect].definitions.values():
-        values = resampled(definition, prediction, label, weights)
+        values = resampled(definition, prediction, label, Resampling(weights))
         for r, row in enumerate(weights):
             drawn = np.repeat(np.arange(40), row.astype(int))
             np.testing.assert_allclose(values[r], definition(prediction[:, drawn], label[drawn]), atol=1e-5)

@@ -1,0 +1,71 @@
+"""The documentation as a site: it builds without a warning, its links lead somewhere, and it is accessible."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal
+from urllib.parse import unquote
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the built site."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", ROOT / ".docs" / "mkdocs.yml"]
+    done = subprocess.run(
+        [*command, "--site-dir", folder],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
+    return folder
+
+
+def test_every_link_leads_to_a_page_and_a_heading(site: Path) -> None:
+    pages = {path: path.read_text(encoding="utf-8") for path in site.glob("*.html")}
+    assert len(pages) > 15
+    for path, text in pages.items():
+        if path.name == "404.html":
+            continue  # its links are absolute, since it answers under any address
+        for link in re.findall(r'(?:href|src)="([^"]+)"', text):
+            if re.match(r"[a-z]+:", link):
+                continue
+            target, _, anchor = unquote(link).partition("#")
+            other = (path.parent / target).resolve() if target else path
+            assert other.exists(), (path.name, link)
+            if anchor and other.suffix == ".html":
+                assert re.search(rf'id="{re.escape(anchor)}"', pages[other]), (path.name, link)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_are_accessible_request_nothing_and_are_searched_without_a_server(
+    site: Path, browser: Browser, scheme: Literal["light", "dark"]
+) -> None:
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme=scheme, offline=True)
+    tab = context.new_page()
+    requests: list[str] = []
+    complaints: list[str] = []
+    tab.on("request", lambda request: requests.append(request.url))
+    tab.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
+    for name in ("index", "findings", "data", "model-list", "python", "api"):  # all kinds of content
+        path = site / f"{name}.html"
+        tab.goto(path.as_uri())
+        violations = Axe().run(tab, options={"preload": False}).response["violations"]
+        assert [(path.name, v["id"]) for v in violations if v["impact"] in ("serious", "critical")] == []
+    tab.goto((site / "index.html").as_uri())
+    tab.locator(".md-search__input").fill("retention")
+    tab.locator(".md-search-result__link").first.wait_for(timeout=20_000)
+    assert [url for url in requests if not url.startswith(("file:", "blob:", "data:"))] == []
+    assert complaints == []
+    context.close()
