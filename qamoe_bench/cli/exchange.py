@@ -92,7 +92,7 @@ def import_file(
     results: Results = Path("results"),
 ) -> None:
     """Check predictions that another program made from an export, and store them like those of a run."""
-    from qamoe_bench.exchange.imports import import_predictions
+    from qamoe_bench.exchange.imports import import_predictions, incomparable_models
 
     before = Store(results).finished()
     store = import_predictions(predictions, manifest, model, results, tool, commit, parameters)
@@ -101,3 +101,6 @@ def import_file(
         log(f"stored {new} cells of {model!r} in {store.runs}; 'qamoe-bench report' compares them")
     else:
         log(f"nothing to do: these predictions of {model!r} are stored already in {store.runs}")
+    others = incomparable_models(store, manifest)
+    if others:
+        log(f"note: not in the same table as {', '.join(others)}, whose data or protocol of this name differ")

@@ -102,6 +102,19 @@ def import_predictions(
     return store
 
 
+def incomparable_models(store: Store, manifest: Path | str) -> list[str]:
+    """Models in a store whose results have the names of an export's data and protocol, and another content of them.
+
+    They are not in the same table as predictions of the export.
+    """
+    export = read_export(manifest)
+    names = (export.data["name"], export.protocol["name"])
+    digests = (export.data["digest"], export.protocol["digest"])
+    cells = [stored.cell for stored in store.cells()]
+    same = [cell for cell in cells if (cell.dataset, cell.protocol) == names]
+    return sorted({cell.model for cell in same if (cell.data_digest, cell.protocol_digest) != digests})
+
+
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise BenchError(

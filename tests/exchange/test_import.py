@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -374,3 +375,14 @@ def test_the_command_reports_one_line_and_runs_without_torch(exported: Path, tab
     assert "built-in" in refused(done)
     done = bench(*arguments[:-1], "two\nlines", cwd=tmp_path)
     assert "--commit: expected one line" in refused(done)
+
+
+def test_results_of_other_data_under_the_same_name_are_pointed_out(
+    exported: Path, table: Table, tmp_path: Path
+) -> None:
+    data = make_dataset()
+    model = qamoe_bench.load_model("mean", data)
+    qamoe_bench.evaluate(model, replace(data, digest="other"), "random-missing").save(tmp_path / "results")
+    as_csv(table, tmp_path / "p.csv")
+    done = bench("import", "p.csv", "--manifest", str(exported), "--model", "ridge", cwd=tmp_path)
+    assert done.stderr.endswith("not in the same table as Mean, whose data or protocol of this name differ\n")
