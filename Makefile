@@ -63,6 +63,7 @@ docs: .venv/installed
 # Print speed and memory; compare two versions in one session.
 benchmark: .venv/installed
 	$(BIN)/python tests/benchmarks/bench_corruption.py
+	$(BIN)/python tests/benchmarks/bench_export.py
 	$(BIN)/python tests/benchmarks/bench_large.py
 	$(BIN)/python tests/benchmarks/bench_memory.py
 	$(BIN)/python tests/benchmarks/bench_sweep.py

@@ -9,6 +9,10 @@ Evaluate
     evaluate        predictions of a trained model under every condition of a protocol
     corrupt         the samples of a split under one condition, as every model receives them
 
+Exchange
+    export_samples       corrupted samples as files for other programs
+    import_predictions   predictions that they made, stored and compared like any other
+
 Analyse
     analyse         metrics with intervals, ranks and differences, from evaluations or stored results
     compare         results against a reference: significant losses, and missing or changed cells
@@ -42,6 +46,8 @@ if TYPE_CHECKING:
     from qamoe_bench.api.results import analyse, compare, plot_curve
     from qamoe_bench.contract import Batch, DataSpec, Output
     from qamoe_bench.errors import BenchError
+    from qamoe_bench.exchange.export import export_samples
+    from qamoe_bench.exchange.imports import import_predictions
     from qamoe_bench.protocol.parse import load_protocol
     from qamoe_bench.protocol.spec import Protocol
     from qamoe_bench.store.store import Store
@@ -59,6 +65,8 @@ __all__ = [
     "compare",
     "corrupt",
     "evaluate",
+    "export_samples",
+    "import_predictions",
     "load_data",
     "load_model",
     "load_protocol",
@@ -76,6 +84,8 @@ _MODULES = {
     "compare": "api.results",
     "corrupt": "api.data",
     "evaluate": "api.models",
+    "export_samples": "exchange.export",
+    "import_predictions": "exchange.imports",
     "load_data": "api.data",
     "load_model": "api.models",
     "load_protocol": "protocol.parse",

@@ -23,7 +23,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
     ("models", "data", "analysis"),
     ("training", "evaluation", "report"),
     ("run", "figures"),
-    ("page", "cost", "curation", "api"),
+    ("page", "cost", "curation", "exchange", "api"),
     ("cli",),
     ("__main__",),
 )

@@ -28,6 +28,7 @@ INTERFACES = {
     "matches": "whether a reader recognises a file",
     "read": "what a reader makes of a file",
     "main": "the entry point of a command",
+    "cases": "what the loader of an export yields",
 }
 
 # Words and phrases that a reader from the field would have to learn first, with what to write instead.

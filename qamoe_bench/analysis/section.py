@@ -18,7 +18,7 @@ from qamoe_bench.analysis.clusters import BY_IDS, ClusterRule, Clusters
 from qamoe_bench.registry import model_with_role
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.resampling import Resampling, resampling
-from qamoe_bench.store.cell import ORACLE
+from qamoe_bench.store.cell import IMPORTED, ORACLE
 from qamoe_bench.store.store import StoredCell
 from qamoe_bench.vocabulary import MODALITIES, axis_symbol
 
@@ -60,6 +60,11 @@ class Row:
     def is_oracle(self) -> bool:
         """Whether this is the oracle, which is an upper bound and not a contestant."""
         return self.model == ORACLE
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether another program made the predictions, so that cost and training are unknown."""
+        return self.regime == IMPORTED
 
     @property
     def is_trained(self) -> bool:
@@ -248,9 +253,9 @@ class Section:
         return next(matches, None)
 
     def control_of(self, index: int) -> int | None:
-        """Index of the control of a row: the one of the same regime, or the first for the oracle, which has none."""
+        """Index of the control of a row: the one of the same regime, or the first where the regime is unknown."""
         row = self.rows[index]
-        control = self.find(CONTROL, None if row.is_oracle else row.regime)
+        control = self.find(CONTROL, None if row.is_oracle or row.is_imported else row.regime)
         return None if control == index else control
 
     @cached_property
@@ -264,13 +269,18 @@ class Section:
         return [self.seeds.index(seed) for seed in row.seeds]
 
     def _names(self) -> dict[_Identity, str]:
-        """Unique names; the regime is appended where there are several, a part of the recipe where it differs."""
+        """Unique names; the regime is appended where there are several, a part of the recipe where it differs.
+
+        Imported rows are always marked as such.
+        """
         identities = sorted({_identity(c) for c in self.cells}, key=_sort_key)
-        regimes = {regime for _, regime, _ in identities if regime}
+        # Imported rows are no reason to name the one regime of all others.
+        regimes = {regime for _, regime, _ in identities if regime} - {IMPORTED}
         recipes = Counter((model, regime) for model, regime, _ in identities)
         names = {}
         for model, regime, recipe in identities:
-            name = f"{model} ({regime})" if regime and len(regimes) > 1 else model
+            is_marked = regime == IMPORTED or (regime and len(regimes) > 1)
+            name = f"{model} ({regime})" if is_marked else model
             if recipes[model, regime] > 1:
                 name = f"{name} #{recipe[:4]}"
             names[model, regime, recipe] = name

@@ -45,10 +45,11 @@ def convert_data(
 ) -> None:
     """Write a data set as a folder of memory-mapped arrays, for data larger than memory."""
     log(f"reading {file} ...")
-    from qamoe_bench.curation.convert import blocks_in, check_place, write
+    from qamoe_bench.curation.convert import blocks_in, write
     from qamoe_bench.data.open import as_dataset, format_of, read
     from qamoe_bench.data.options import ReadingOptions
     from qamoe_bench.progress import progress_display
+    from qamoe_bench.store.new_folder import check_place
 
     check_place(folder)  # before the data are read, which may take minutes
     options = ReadingOptions(label_range, drop_bad_labels)
@@ -100,13 +101,14 @@ def encode_data(
 ) -> None:
     """Replace the text of a data set by hidden states of a language model; writes a folder as `convert` does."""
     log(f"reading {file} and {encoder} ...")
-    from qamoe_bench.curation.convert import check_place, write
+    from qamoe_bench.curation.convert import write
     from qamoe_bench.curation.encode import chunks_in, default_cache, encode_text
     from qamoe_bench.data.open import as_dataset, read
     from qamoe_bench.data.options import ReadingOptions
     from qamoe_bench.data.text.language_model import find_language_model
     from qamoe_bench.evaluation.precision import find_precision
     from qamoe_bench.progress import progress_display
+    from qamoe_bench.store.new_folder import check_place
 
     language = find_language_model(encoder)
     arithmetic = find_precision(precision)

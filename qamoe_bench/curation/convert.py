@@ -7,11 +7,7 @@ import hashlib
 import json
 import math
 import os
-import shutil
-import socket
-import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +18,7 @@ from qamoe_bench.data.dataset import Dataset, Split
 from qamoe_bench.data.digest import ArrayFacts, digest_of_facts, dtype_name
 from qamoe_bench.data.folder.manifest import FORMAT, MANIFEST, MANIFEST_SCHEMA, file_name
 from qamoe_bench.data.source import BERT_TOKENS
-from qamoe_bench.errors import BenchError
-from qamoe_bench.store.atomic import is_alive
+from qamoe_bench.store.new_folder import new_folder
 from qamoe_bench.vocabulary import MODALITIES
 
 _SAMPLES_PER_BLOCK = 512
@@ -55,7 +50,7 @@ def write(data: Dataset, folder: Path, source: Mapping[str, Any], tick: BlockCal
     Raises:
         BenchError: The folder is not empty or cannot be written; no partial folder remains.
     """
-    with _new_folder(folder) as temporary:
+    with new_folder(folder) as temporary:
         writer = _Writer(temporary, tick)
         splits = {name: writer.split(name, split) for name, split in data.splits.items()}
         facts = {name: content["arrays"] for name, content in splits.items()}
@@ -74,61 +69,6 @@ def write(data: Dataset, folder: Path, source: Mapping[str, Any], tick: BlockCal
         }
         _write_json(temporary / MANIFEST, manifest, indent=2)
     return digest
-
-
-def check_place(folder: Path) -> None:
-    """Check that nothing would be overwritten.
-
-    Raises:
-        BenchError: The path exists and is no empty folder.
-    """
-    if not folder.exists():
-        return
-    if not folder.is_dir() or any(folder.iterdir()):
-        raise BenchError(f"{folder}: expected a new or empty folder, got an existing one; choose another or remove it")
-
-
-@contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder that replaces `folder` if no error occurs, and is removed otherwise."""
-    check_place(folder)
-    # In the same parent, so that it can be renamed; host and process tell `_sweep` whether its writer is alive.
-    name = f".{folder.name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex}.tmp"
-    temporary = folder.absolute().parent / name
-    try:
-        _sweep(folder)
-        temporary.mkdir(parents=True)
-        yield temporary
-        # Contents before the name, so that not even a power failure leaves a partial folder under it.
-        _sync(temporary)
-        temporary.replace(folder.absolute())
-        _sync(folder.absolute().parent)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise BenchError(
-            f"cannot write {folder} ({reason}); free space, or choose a folder that can be written"
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove temporary folders of conversions to the same path that were killed."""
-    for temporary in folder.absolute().parent.glob(f".{folder.name}.*.tmp"):
-        host, pid, *_ = temporary.name.removeprefix(f".{folder.name}.").rsplit(".", 3)
-        # Processes of another host cannot be checked, so their folders are kept.
-        if host == socket.gethostname() and pid.isdigit() and not is_alive(int(pid)):
-            shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    """Make the entries of a folder durable."""
-    with suppress(OSError):  # some file systems cannot sync a folder
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 class _Writer:

@@ -22,10 +22,11 @@ ROWS = 64  # samples whose properties are computed together
 
 
 class TestSet:
-    """A test split on a device with the draws of one seed, shared by all models that are evaluated on it.
+    """A split on a device with the draws of one seed, shared by all models that are evaluated on it.
 
     Attributes:
         data: The data set.
+        split: Name of the split; models are evaluated on `test`.
         ids: Names of the samples.
         target: Labels (N,).
         scatter: Per modality the true noise scale of each sample, where the data set's law is known.
@@ -36,12 +37,13 @@ class TestSet:
 
     __test__ = False  # the name makes pytest collect the class as a test otherwise
 
-    def __init__(self, data: Dataset, seed: int, device: torch.device) -> None:
-        split = data.splits[SPLIT]
+    def __init__(self, data: Dataset, seed: int, device: torch.device, name: str = SPLIT) -> None:
+        split = data.splits[name]
         self.data = data
+        self.split = name
         self.ids = split.ids
         self.target = split.target.numpy()
-        self.scatter = data.reliability.get(SPLIT, {})
+        self.scatter = data.reliability.get(name, {})
         self.clean = split.batch().to(device)
         self.seed = seed
         self.reference = data.reference.to(device)

@@ -51,12 +51,13 @@ def value_panels(analysis: Analysis, scores: Scores, plane: Plane) -> list[Panel
 
 
 def difference_panels(analysis: Analysis, scores: Scores, plane: Plane, other: str) -> list[Panel]:
-    """Every trained row minus the first row of model `other`, with significant cells marked; empty without `other`."""
+    """Every trained or imported row minus the first of model `other`, significant cells marked; empty without it."""
     section = analysis.section
     control = section.find(other)
     if control is None:
         return []
-    pairs = [(i, control) for i, row in enumerate(section.rows) if i != control and row.is_trained]
+    models = [i for i, row in enumerate(section.rows) if row.is_trained or row.is_imported]
+    pairs = [(i, control) for i in models if i != control]
     if not pairs:
         return []
     trained = np.array([row.is_trained for row in section.rows])

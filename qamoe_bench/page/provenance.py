@@ -20,6 +20,7 @@ def run_facts(manifest: Manifest) -> list[tuple[str, str]]:
     engine = manifest.get("engine", {})
     facts = {
         "command": command(manifest.get("request", {})),
+        "imported": _imported(manifest.get("imported", {})),
         "data": _data(data),
         "repaired in the data": " ".join(data.get("notes", ())),
         "engine's code, SHA-256": engine.get("engine", ""),
@@ -51,6 +52,12 @@ def command(request: Manifest) -> str:
         if reading.get(key):
             words.append(f"--{key.replace('_', '-')}")
     return shlex.join(words)  # quotes what the shell would interpret
+
+
+def _imported(origin: Manifest) -> str:
+    """Name, tool and version of predictions that another program made."""
+    commit = f"commit {origin['commit']}" if origin.get("commit") else ""
+    return _joined(origin.get("model", ""), origin.get("tool", ""), commit)
 
 
 def _data(data: Manifest) -> str:

@@ -13,7 +13,7 @@ from qamoe_bench.analysis.audits import COVERAGE
 from qamoe_bench.analysis.section import Row
 from qamoe_bench.report.metric_tables import NOT_SIGNIFICANT, oracle_rows
 from qamoe_bench.report.table import Table, fitted, shown, without_empty
-from qamoe_bench.report.training_columns import HEADS, training_cells, training_notes
+from qamoe_bench.report.training_columns import HEADS, origin_notes, training_cells, training_notes
 from qamoe_bench.statistics.intervals import Estimate
 from qamoe_bench.store.store import StoredCell
 from qamoe_bench.vocabulary import MODALITIES
@@ -120,7 +120,8 @@ def model_table(analysis: Analysis) -> Table:
         rows.append((row.name, *training, parameters, _best_epochs(row.cells), str(len(row.cells))))
     head = ("model", "regime", *HEADS, "parameters", "best epoch", "seeds")
     # Cells of older stores do not say what they have seen.
-    return without_empty(Table("Models", head, tuple(rows), training_notes(section), oracle_rows(section)))
+    notes = (*training_notes(section), *origin_notes(section))
+    return without_empty(Table("Models", head, tuple(rows), notes, oracle_rows(section)))
 
 
 def _best_epochs(cells: Sequence[StoredCell]) -> str:

@@ -40,6 +40,19 @@ def training_notes(section: Section) -> tuple[str, ...]:
     return (SEEN_NOTE, *notes) if notes else ()
 
 
+def origin_notes(section: Section) -> tuple[str, ...]:
+    """Where imported predictions come from, a note for each row of them."""
+    notes = []
+    for index, row in enumerate(section.rows):
+        if row.is_imported:
+            origin = row.cells[0].facts.imported  # the same for all seeds
+            commit = f", commit {origin['commit']}" if origin.get("commit") else ""
+            control = section.control_of(index)
+            compared = "" if control is None else f"; Δ is the difference from {section.rows[control].name}"
+            notes.append(f"{row.name}: made by {origin.get('tool') or 'a program without a name'}{commit}{compared}")
+    return tuple(notes)
+
+
 def _place(row: Row) -> str:
     facts = row.cells[0].facts.trained_on
     # The spectrum is wider than the protocol of its name.

@@ -1,4 +1,4 @@
-"""Arithmetic on a GPU that is as precise as on the CPU, and gives the same bits at every run."""
+"""Arithmetic that gives the same bits at every run: on one thread, and on a GPU as precise as on the CPU."""
 
 import os
 import warnings
@@ -45,3 +45,14 @@ def reproducible(device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = tf32
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
         torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """A context in which torch computes on one thread, however many cores there are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

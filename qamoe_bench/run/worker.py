@@ -9,8 +9,7 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -28,7 +27,7 @@ from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.progress import Advance
 from qamoe_bench.protocol.spec import Condition, Protocol
 from qamoe_bench.provenance.environment import peak_memory_mib, utc_now
-from qamoe_bench.run.arithmetic import reproducible
+from qamoe_bench.run.arithmetic import one_thread, reproducible
 from qamoe_bench.run.curve_recorder import CurveInProgress, CurveRecorder, Watched
 from qamoe_bench.run.first_batch import try_first_batch
 from qamoe_bench.run.pending import lacks_curve, pending_cells
@@ -66,7 +65,7 @@ def run_job(job: Job, store: Store, run_id: str, advance: Advance) -> Outcome:
         BenchError: for errors that stop other jobs as well, such as a full disk.
     """
     # The lock first, because what the other contexts set is global.
-    with _job_lock, _one_thread(), reproducible(torch.device(job.device)):
+    with _job_lock, one_thread(), reproducible(torch.device(job.device)):
         pending = pending_cells(job, store)
         weights = _JobWeights(job, store, run_id, advance, pending)
         evaluated = 0
@@ -109,16 +108,6 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 _job_lock = threading.Lock()  # workers of Dask may run several threads in one process
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _evaluate_cell(cell: Cell, protocol: Protocol, weights: "_JobWeights") -> None:

@@ -20,6 +20,9 @@ ORACLE = "oracle"
 GIVEN = "given"
 """Regime of weights that the user supplied."""
 
+IMPORTED = "imported"
+"""Regime of predictions that another program made; how its model was trained is not known."""
+
 READABLE_LENGTH = 110
 """Longest readable part of a file name, in bytes. Encrypted file systems such as eCryptfs refuse names of more than 143
 bytes, most others of more than 255; the key and the ending take 29."""
@@ -118,6 +121,8 @@ class CellFacts:
             files do not: a checkout or a copy changes them.
         trained_on: What the weights were trained on and what of the protocol they have not seen, see
             `qamoe_bench.training.coverage.training_facts`; empty for given weights, the oracle, and if not recorded.
+        imported: Of predictions that another program made, its name (`tool`), version (`commit`) and the digest of the
+            `export` that they are of; empty for all others. Parameters of 0 are then unknown.
     """
 
     conditions: Sequence[Mapping[str, Any]]
@@ -134,3 +139,4 @@ class CellFacts:
     peak_memory_mib: float = 0.0
     finished: str = ""
     trained_on: Mapping[str, Any] = field(default_factory=dict)
+    imported: Mapping[str, str] = field(default_factory=dict)
