@@ -65,7 +65,7 @@ def load_model(
     find_preset(preset)  # raises for an unknown name
     settings = {**ref.card().presets.get(preset, {}), **ref.settings}
     check_modalities(ref, dataset)
-    model = build_model(ref.builder(), settings, dataset.spec, seed, ref.name)
+    model = build_model(ref, settings, dataset.spec, dataset.examples, seed)
     if checkpoint is not None:
         load_weights(model, Path(checkpoint))
     return model

@@ -159,11 +159,20 @@ def _check_trained(requests: "Sequence[LocatedRequest]") -> None:
 
 
 def _print_notes(plans: "Sequence[Plan]") -> None:
-    """Print what reading the data decided, because it bears on every number that follows."""
+    """Print what was decided about data and models, because it bears on every number that follows."""
     for plan in plans:
         data = plan.manifest["data"]
         for note in data["notes"]:
             log(f"note: data {data['name']}: {note}")
+    # Once, although every data set has a plan of its own.
+    calls = {
+        f"note: model {name} {about['call']}"
+        for plan in plans
+        for name, about in plan.manifest["models"].items()
+        if "call" in about
+    }
+    for line in sorted(calls):
+        log(line)
 
 
 def _warn_uncovered(plans: "Sequence[Plan]") -> None:

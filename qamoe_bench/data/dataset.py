@@ -29,6 +29,9 @@ POOL_FRAMES = 4096
 SAMPLES_AT_ONCE = 256
 """Samples of a mapped file that are read together, since all of them may not fit into memory."""
 
+EXAMPLES = 5
+"""Samples that models of other code are tried on; a number that is seldom another size of a tensor."""
+
 # A dimension whose standard deviation is below this share of its mean's magnitude is constant up to rounding.
 _CONSTANT_TOLERANCE = 1e-6
 
@@ -150,6 +153,11 @@ class Dataset:
             pretrained=self.pretrained,
             best_constants=best_constants(train.target.numpy()),
         )
+
+    @property
+    def examples(self) -> Batch:
+        """A few uncorrupted training samples, to see how a model is called."""
+        return self.splits["train"].batch().rows(slice(0, EXAMPLES))
 
     @cached_property
     def reference(self) -> Reference:

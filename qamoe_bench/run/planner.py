@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
+from qamoe_bench.adapters.module import AdaptedModule
 from qamoe_bench.config import configure
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.open import open_dataset
@@ -80,11 +82,14 @@ def plan(request: Request, *, remote: bool = False) -> Plan:
         check_tokens(protocol, data)
         if "sweep" in request.regimes and not request.checkpoint:
             check_tokens(protocol.training_protocol, data)
+    calls = {}
     for recipe in recipes:
-        _check_recipe(recipe, data)
+        model = _check_recipe(recipe, data)
+        if isinstance(model, AdaptedModule):
+            calls[recipe.model.name] = {"call": model.call.sentence}
     engine = engine_content(device, data)
     jobs = _make_jobs(request, data, protocols, recipes, engine)
-    return make_plan(jobs, _manifest(request, data, protocols, recipes, engine))
+    return make_plan(jobs, _manifest(request, data, protocols, recipes, engine, calls))
 
 
 def _open(request: Request) -> Dataset:
@@ -128,13 +133,14 @@ def _make_recipes(request: Request) -> list[Recipe]:
     ]
 
 
-def _check_recipe(recipe: Recipe, data: Dataset) -> None:
+def _check_recipe(recipe: Recipe, data: Dataset) -> nn.Module:
     """Build the model, and load its checkpoint, so that a mistake in them ends the command before any training."""
     check_modalities(recipe.model, data)
     # Any seed will do: this model is thrown away.
-    model = build_model(recipe.model.builder(), recipe.settings, data.spec, 0, recipe.model.name)
+    model = build_model(recipe.model, recipe.settings, data.spec, data.examples, 0)
     if recipe.checkpoint:
         load_weights(model, Path(recipe.checkpoint))
+    return model
 
 
 def check_modalities(model: ModelRef, data: Dataset) -> None:
@@ -276,9 +282,23 @@ def _jobs_of_row(row: _Row, seed: int, request: Request, data: Dataset, device: 
 
 
 def _manifest(
-    request: Request, data: Dataset, protocols: list[Protocol], recipes: list[Recipe], engine: Mapping[str, Any]
+    request: Request,
+    data: Dataset,
+    protocols: list[Protocol],
+    recipes: list[Recipe],
+    engine: Mapping[str, Any],
+    calls: Mapping[str, Mapping[str, str]],
 ) -> dict[str, Any]:
-    """The record of a run, `run.json`: everything about it that is known before it starts."""
+    """The record of a run, `run.json`: everything about it that is known before it starts.
+
+    Args:
+        request: The request.
+        data: The data set.
+        protocols: Its protocols.
+        recipes: Its models and regimes.
+        engine: See `engine_content`.
+        calls: How the forward pass of each adapted model is called, by name of the model.
+    """
     return {
         "request": asdict(request),
         "data": {
@@ -289,7 +309,10 @@ def _manifest(
             "notes": list(data.notes),
         },
         "protocols": {protocol.name: _describe_protocol(protocol) for protocol in protocols},
-        "models": {recipe.model.name: _describe_code(recipe.model) for recipe in recipes},
+        "models": {
+            recipe.model.name: {**_describe_code(recipe.model), **calls.get(recipe.model.name, {})}
+            for recipe in recipes
+        },
         "engine": dict(engine),
     }
 
