@@ -159,7 +159,7 @@ def _check_trained(requests: "Sequence[LocatedRequest]") -> None:
 
 
 def _print_notes(plans: "Sequence[Plan]") -> None:
-    """Print what was decided about data and models, because it bears on every number that follows."""
+    """Print what was decided about data, models and protocols, because it bears on every number that follows."""
     for plan in plans:
         data = plan.manifest["data"]
         for note in data["notes"]:
@@ -173,6 +173,10 @@ def _print_notes(plans: "Sequence[Plan]") -> None:
     }
     for line in sorted(calls):
         log(line)
+    for plan in plans:
+        for name, about in plan.manifest["protocols"].items():
+            for sentence in about.get("recorded", ()):
+                log(f"note: protocol {name} on {plan.manifest['data']['name']}: {sentence}")
 
 
 def _warn_uncovered(plans: "Sequence[Plan]") -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from qamoe_bench.contract import Batch, DataSpec, Reference, valid_frames
 from qamoe_bench.data.boundary_tokens import has_boundary_tokens
+from qamoe_bench.data.options import DEFAULT_READING, ReadingOptions
 from qamoe_bench.errors import BenchError
 from qamoe_bench.metrics.constants import best_constants
 from qamoe_bench.protocol.spec import Condition
@@ -107,6 +108,7 @@ class Dataset:
         token_ids: Modalities that hold token ids instead of features; see `DataSpec`.
         pretrained: Folders of language models for these; see `DataSpec`.
         token_model: Language model that made the `tokens` of the splits, as the file names it; empty if unknown.
+        reading: How the file was read; other files of the same samples are read in the same way.
 
     Raises:
         BenchError: A split has fewer than 2 samples.
@@ -122,6 +124,7 @@ class Dataset:
     token_ids: Mapping[str, int] = field(default_factory=dict)
     pretrained: Mapping[str, str] = field(default_factory=dict)
     token_model: str = ""
+    reading: ReadingOptions = DEFAULT_READING
 
     def __post_init__(self) -> None:
         for name in SPLITS:
