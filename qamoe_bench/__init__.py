@@ -14,6 +14,9 @@ Analyse
     compare         results against a reference: significant losses, and missing or changed cells
     plot_curve      a metric over the levels of a protocol, as a matplotlib figure
 
+Share
+    merge           the results of several stores in one
+
 Types
     Batch           the samples that a model receives
     Output          the predictions that a model returns
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from qamoe_bench.api.data import corrupt, load_data
     from qamoe_bench.api.models import evaluate, load_model
     from qamoe_bench.api.results import analyse, compare, plot_curve
+    from qamoe_bench.api.sharing import merge
     from qamoe_bench.contract import Batch, DataSpec, Output
     from qamoe_bench.errors import BenchError
     from qamoe_bench.protocol.parse import load_protocol
@@ -62,6 +66,7 @@ __all__ = [
     "load_data",
     "load_model",
     "load_protocol",
+    "merge",
     "plot_curve",
 ]
 
@@ -79,6 +84,7 @@ _MODULES = {
     "load_data": "api.data",
     "load_model": "api.models",
     "load_protocol": "protocol.parse",
+    "merge": "api.sharing",
     "plot_curve": "api.results",
 }
 

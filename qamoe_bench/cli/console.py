@@ -36,6 +36,14 @@ def name_ignored(store: Store) -> None:
         log(f"note: ignored {names}{more}: not named as the store names cells, so copies count once; remove them")
 
 
+def open_stores(results: Sequence[Path] | None) -> list[Store]:
+    """The stores that `--results` names, by default `results`; their ignored files are logged."""
+    stores = [Store(folder) for folder in results or (Path("results"),)]
+    for store in stores:
+        name_ignored(store)
+    return stores
+
+
 def print_or_write(text: str, output: Path | None) -> None:
     """Print a text to standard output, or write it to a file and log the path.
 

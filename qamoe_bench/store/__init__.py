@@ -1,7 +1,7 @@
 """The store: a results folder whose files are written completely or not at all, without locks.
 
-Read `store` first: it describes the layout of the folder and holds `Store` and `StoredCell`. `cell` defines the
-stored types (`Cell`, `CellFacts`) and the keys, `atomic` writes files, `index` caches the metadata of many
-files in one, `failures` records cells that could not be finished, and `selection` keeps the test metrics of every epoch
-for one diagnosis.
+Read `store` first: it describes the layout of the folder and holds `Store`. `cell` defines the stored types (`Cell`,
+`CellFacts`) and the keys, `stored_cell` reads a finished cell, and `agreement` decides whether two files of one key
+agree. `atomic` writes files, `index` caches the metadata of many files in one, `failures` records cells that could not
+be finished, and `selection` keeps the test metrics of every epoch for one diagnosis.
 """

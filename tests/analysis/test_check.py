@@ -32,7 +32,8 @@ from qamoe_bench.run.presets import PRESETS
 from qamoe_bench.run.request import Request
 from qamoe_bench.run.runner import run_plan
 from qamoe_bench.seeding import seeded
-from qamoe_bench.store.store import METADATA_KEY, Store
+from qamoe_bench.store.store import Store
+from qamoe_bench.store.stored_cell import METADATA_KEY
 from qamoe_bench.training.checkpoint import save_weights
 from qamoe_bench.training.exposure import SPECTRUM
 from qamoe_bench.training.loop import train

@@ -51,7 +51,7 @@ def no_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> None:
         raise AssertionError(f"{path} was opened")
 
-    monkeypatch.setattr(store, "_read_header", refuse)
+    monkeypatch.setattr(store, "read_header", refuse)
 
 
 def seeds(cells: list[StoredCell]) -> list[int]:

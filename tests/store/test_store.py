@@ -18,7 +18,8 @@ from storedcell import CELL, COLUMNS, FACTS
 from qamoe_bench.errors import BenchError
 from qamoe_bench.store.atomic import write_atomic
 from qamoe_bench.store.cell import Cell
-from qamoe_bench.store.store import METADATA_KEY, Store
+from qamoe_bench.store.store import Store
+from qamoe_bench.store.stored_cell import METADATA_KEY
 
 
 def stored(root: Path) -> Store:
