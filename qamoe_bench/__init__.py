@@ -16,6 +16,8 @@ Analyse
 
 Share
     merge           the results of several stores in one
+    bundle          results as one file that others can check
+    open_bundle     the store in such a file, after checking it
 
 Types
     Batch           the samples that a model receives
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from qamoe_bench.api.data import corrupt, load_data
     from qamoe_bench.api.models import evaluate, load_model
     from qamoe_bench.api.results import analyse, compare, plot_curve
-    from qamoe_bench.api.sharing import merge
+    from qamoe_bench.api.sharing import bundle, merge, open_bundle
     from qamoe_bench.contract import Batch, DataSpec, Output
     from qamoe_bench.errors import BenchError
     from qamoe_bench.protocol.parse import load_protocol
@@ -60,6 +62,7 @@ __all__ = [
     "Protocol",
     "Store",
     "analyse",
+    "bundle",
     "compare",
     "corrupt",
     "evaluate",
@@ -67,6 +70,7 @@ __all__ = [
     "load_model",
     "load_protocol",
     "merge",
+    "open_bundle",
     "plot_curve",
 ]
 
@@ -78,6 +82,7 @@ _MODULES = {
     "Protocol": "protocol.spec",
     "Store": "store.store",
     "analyse": "api.results",
+    "bundle": "api.sharing",
     "compare": "api.results",
     "corrupt": "api.data",
     "evaluate": "api.models",
@@ -85,6 +90,7 @@ _MODULES = {
     "load_model": "api.models",
     "load_protocol": "protocol.parse",
     "merge": "api.sharing",
+    "open_bundle": "api.sharing",
     "plot_curve": "api.results",
 }
 

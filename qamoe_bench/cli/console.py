@@ -11,7 +11,9 @@ from rich.console import Console
 
 from qamoe_bench.cli.characters import ERRORS, showable_chapter, shows_everything
 from qamoe_bench.store.atomic import write_atomic
-from qamoe_bench.store.store import Store
+from qamoe_bench.store.contents import joined
+from qamoe_bench.store.store import Store, no_cells
+from qamoe_bench.store.stored_cell import DamagedCell, StoredCell
 
 if TYPE_CHECKING:
     from qamoe_bench.report.table import Chapter
@@ -36,12 +38,35 @@ def name_ignored(store: Store) -> None:
         log(f"note: ignored {names}{more}: not named as the store names cells, so copies count once; remove them")
 
 
+def name_damaged(damaged: Sequence[DamagedCell]) -> None:
+    """Log the files of cells that are damaged and therefore not used."""
+    for damage in damaged[:SHOWN_FILES]:
+        log(f"note: {damage.note}")
+    if len(damaged) > SHOWN_FILES:
+        log(f"note: {len(damaged) - SHOWN_FILES} more files are damaged and not used")
+
+
 def open_stores(results: Sequence[Path] | None) -> list[Store]:
-    """The stores that `--results` names, by default `results`; their ignored files are logged."""
+    """The stores that `--results` names, by default `results`; files in them that are no cells are logged."""
     stores = [Store(folder) for folder in results or (Path("results"),)]
     for store in stores:
         name_ignored(store)
     return stores
+
+
+def cells_in(stores: Sequence[Store]) -> Sequence[StoredCell]:
+    """The cells of several stores, read as one; damaged ones are logged.
+
+    Raises:
+        BenchError: If a store has none, if a file may not be read, or if two files of one key differ.
+    """
+    parts = [store.files() for store in stores]
+    together = joined(parts)
+    name_damaged(together.damaged)
+    for store, part in zip(stores, parts, strict=True):
+        if not part.cells:
+            raise no_cells(store)
+    return together.cells
 
 
 def print_or_write(text: str, output: Path | None) -> None:

@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
-from qamoe_bench.cli.console import open_stores
+from qamoe_bench.cli.console import cells_in, open_stores
 from qamoe_bench.cli.options import Cluster, DialectName, Metrics, OnlyModels, OnlyProtocols, SeveralResults
 from qamoe_bench.errors import BenchError
 from qamoe_bench.metrics.dialects import find_dialect
-from qamoe_bench.store.store import require_cells_of
 
 # Kinds of figures are those of `qamoe_bench.figures.gallery`, which is not imported here because it needs matplotlib.
 Kinds = Annotated[
@@ -66,7 +65,7 @@ def draw_figures(
     definitions = find_dialect(dialect)
     rule = cluster_rule(cluster)
     stores = open_stores(results)
-    cells = select(require_cells_of(stores), protocol or (), model or ())
+    cells = select(cells_in(stores), protocol or (), model or ())
     drawn = 0
     # Both are iterators: one analysis is drawn and released before the next is computed.
     for path in write_figures(analyses(cells, definitions, metric or (), rule), choice, output):

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from qamoe_bench import __version__
-from qamoe_bench.cli import check, cost, data, figures, ls, merge, protocol, report, run
+from qamoe_bench.cli import bundle, check, cost, data, figures, ls, merge, protocol, report, run
 from qamoe_bench.cli.characters import prepare_streams
 from qamoe_bench.cli.console import stderr
 from qamoe_bench.errors import BenchError, RunFailed
@@ -62,6 +62,8 @@ app.command("check")(check.check_results)
 app.command("figures")(figures.draw_figures)
 app.command("cost")(cost.print_costs)
 app.command("merge")(merge.merge_results)
+app.command("bundle")(bundle.write_bundle)
+app.command("unbundle")(bundle.unpack_bundle)
 app.command("ls")(ls.list_names)
 app.add_typer(protocol.app, name="protocol")
 app.add_typer(data.app, name="data")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from qamoe_bench.cli.console import open_stores
+from qamoe_bench.cli.console import name_damaged, open_stores
 from qamoe_bench.store.store import Store
 
 Sources = Annotated[list[Path], typer.Argument(metavar="DIR...", help="Results folders to copy from.")]
@@ -19,5 +19,6 @@ def merge_results(sources: Sources, into: Into, dry_run: DryRun = False) -> None
 
     merged = merge_stores(open_stores(sources), Store(into, keeps_index=not dry_run), dry_run=dry_run)
     verb = "would come" if dry_run else "came"
+    name_damaged(merged.damaged)
     names = ", ".join(map(str, sources))
     print(f"{into}: {merged.added} cells {verb} from {names}, {merged.present} were there already, 0 conflicts")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qamoe_bench.cli.console import (
+    cells_in,
     open_stores,
     print_chapters_as,
     print_document_or_write,
@@ -17,7 +18,7 @@ from qamoe_bench.cli.console import (
 from qamoe_bench.cli.options import Cluster, DialectName, Metrics, OnlyModels, OnlyProtocols, SeveralResults
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.metrics.dialects import find_dialect
-from qamoe_bench.store.store import Store, StoredCell, manifests_of, require_cells_of
+from qamoe_bench.store.store import Store, StoredCell, manifests_of
 
 if TYPE_CHECKING:
     from qamoe_bench.analysis.clusters import ClusterRule
@@ -86,7 +87,7 @@ def report(
         raise BenchError(f"--stability with {given}: expected tables of a report ({formats}); leave out {given}")
     rule = cluster_rule(cluster)
     stores = open_stores(results)
-    cells = select(require_cells_of(stores), protocol or (), model or ())
+    cells = select(cells_in(stores), protocol or (), model or ())
     metrics = metric or ()
     if texts is not None and format != PAGE:
         raise BenchError(f"--texts with --format {format}: only the page shows single samples; add --format {PAGE}")
@@ -172,10 +173,7 @@ def _write_page(
 ) -> None:
     if output is None and sys.stdout.isatty():  # before minutes of work
         raise BenchError("--format html writes megabytes: expected a file or a pipe; add --output page.html")
-    try:
-        from qamoe_bench.page.page import page  # needs jinja2 and altair, which are optional
-    except ModuleNotFoundError as error:
-        raise BenchError(
-            f"--format html needs {error.name}, which is not installed; run: pip install 'qamoe-bench[page]'"
-        ) from error
-    print_document_or_write(page(cells, manifests_of(stores), find_dialect(dialect), metrics, texts, rule), output)
+    from qamoe_bench.api.sharing import page_of
+
+    text = page_of(cells, manifests_of(stores), dialect, metrics, texts, rule)
+    print_document_or_write(text, output)

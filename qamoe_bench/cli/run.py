@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qamoe_bench import __version__
-from qamoe_bench.cli.console import log, stderr
+from qamoe_bench.cli.console import log, name_damaged, stderr
 from qamoe_bench.cli.options import (
     AcceptUnknownTokens,
     DialectName,
@@ -221,5 +221,7 @@ def _print_dry_run(plans: "Sequence[Plan]", store: Store, execution: "Execution"
     jobs = [job for plan in plans for job in plan.jobs]
     print_rows(plan_table(jobs, store))
     cells = sum(len(job.cells) for job in jobs)
-    lines = forecast_lines(cells, forecast(jobs, store, store.cells()), execution)
+    contents = store.contents()
+    name_damaged(contents.damaged)
+    lines = forecast_lines(cells, forecast(jobs, store, contents.cells), execution)
     print("\n" + "\n".join(lines))

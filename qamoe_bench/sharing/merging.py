@@ -13,10 +13,11 @@ from qamoe_bench.store.access import cannot_read
 from qamoe_bench.store.agreement import Distinct, conflict_error
 from qamoe_bench.store.atomic import write_atomic
 from qamoe_bench.store.cell import key_in
+from qamoe_bench.store.contents import with_common_samples
 from qamoe_bench.store.index import file_names
 from qamoe_bench.store.selection import FOLDER as SELECTION
-from qamoe_bench.store.store import Store
-from qamoe_bench.store.stored_cell import StoredCell
+from qamoe_bench.store.store import Store, no_cells
+from qamoe_bench.store.stored_cell import DamagedCell, StoredCell
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,12 @@ class Merged:
     Attributes:
         added: Number of cells that were copied, or with `dry_run` would be.
         present: Number of cells that were in the target already.
+        damaged: Files of the sources that are damaged and were not copied.
     """
 
     added: int
     present: int
+    damaged: tuple[DamagedCell, ...] = ()
 
 
 def merge_stores(sources: Sequence[Store], into: Store, *, dry_run: bool = False) -> Merged:
@@ -44,24 +47,32 @@ def merge_stores(sources: Sequence[Store], into: Store, *, dry_run: bool = False
         BenchError: If a source has no cells or a cell cannot be read, if two cells of one key hold different results,
             or if the target cannot be written to. Nothing was written unless it is the last.
     """
+    parts = [source.files() for source in sources]
+    for source, part in zip(sources, parts, strict=True):
+        if not part.cells:
+            raise no_cells(source)
     unique = Distinct()
-    for stored in into.copies():
+    for stored in into.files().cells:
         unique.add(stored)
-    before = len(unique.cells)
-    requested = set()
-    for source in sources:
-        for stored in source.require_cells():
+    before = {stored.cell.key for stored in unique.cells}
+    offered = set()
+    damaged: list[DamagedCell] = []
+    for part in parts:
+        damaged += part.damaged
+        for stored in part.cells:
             unique.add(stored)
-            requested.add(stored.cell.key)
+            offered.add(stored.cell.key)
     if unique.conflicts:
         raise conflict_error(unique.conflicts, "nothing was merged; ")
-    added = unique.cells[before:]
+    together = with_common_samples(unique.cells)
+    added = [stored for stored in together.cells if stored.cell.key not in before]
+    damaged += together.damaged
     if not dry_run:
         for source in sources:
             _copy_runs(source, into)
         for stored in added:
             _copy(stored.path, into.runs / _run_of(stored) / "predictions" / stored.path.name)
-    return Merged(len(added), len(requested) - len(added))
+    return Merged(len(added), len(offered & before), tuple(damaged))
 
 
 def _run_of(stored: StoredCell) -> str:

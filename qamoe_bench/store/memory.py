@@ -29,7 +29,7 @@ class MemoryCell(StoredCell):
     @classmethod
     def from_columns(cls, cell: Cell, facts: CellFacts, columns: Mapping[str, NDArray[Any]]) -> "MemoryCell":
         """A cell with the columns of a sweep."""
-        return cls(Path(), cell, facts, frozenset(columns), columns)
+        return cls(Path(), cell, facts, frozenset(columns), "", columns)
 
     @property
     def predictions(self) -> "pd.DataFrame":

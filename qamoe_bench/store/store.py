@@ -18,24 +18,28 @@ Dimension legend: V draws, C conditions, N samples.
 
 import json
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
-from itertools import chain
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from qamoe_bench.errors import BenchError
+from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.store.access import cannot_read, cannot_write, no_permission
 from qamoe_bench.store.agreement import distinct
 from qamoe_bench.store.atomic import remove_abandoned, write_atomic
 from qamoe_bench.store.cell import SCHEMA, Cell, CellFacts, key_in
-from qamoe_bench.store.index import file_names, read_headers
-from qamoe_bench.store.stored_cell import METADATA_KEY, as_cell, check_schema, read_header
+from qamoe_bench.store.checksum import UNSEALED, seal
+from qamoe_bench.store.contents import StoreContents, joined
+from qamoe_bench.store.index import FileHeader, Stamp, file_names, read_headers, stamp_of
+from qamoe_bench.store.stored_cell import METADATA_KEY, DamagedCell, as_cell, check_schema, read_header
 from qamoe_bench.store.stored_cell import StoredCell as StoredCell
+from qamoe_bench.store.verification import Damage, check_rows
 
 COMPRESSION_LEVEL = 12
 """Of zstd: finds the repetitions between conditions; higher levels are slower and save nothing more."""
@@ -101,9 +105,14 @@ class Store:
 
         Raises:
             BenchError: If it cannot be written.
+            RunFailed: If the columns are not those of the conditions, see `qamoe_bench.store.verification`.
         """
         about = {"schema": SCHEMA, "key": cell.key, "cell": asdict(cell), "facts": asdict(facts)}
         table = pa.table(dict(columns))
+        try:
+            samples = check_rows(table, facts.conditions)
+        except Damage as error:
+            raise RunFailed(f"the predictions of {cell.label} cannot be stored: {error}") from error
         # Numbers rarely repeat: a dictionary of them would only add to the file.
         dictionaries = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
         sink = pa.BufferOutputStream()
@@ -116,28 +125,32 @@ class Store:
             compression_level=COMPRESSION_LEVEL,
             use_dictionary=dictionaries or False,
         ) as writer:
+            # The checksum is the first value, where `qamoe_bench.store.checksum` looks for it.
+            about = {"checksum": UNSEALED, "samples": samples, **about}
             writer.add_key_value_metadata({METADATA_KEY: json.dumps(about)})
             writer.write_table(table)
-        write_atomic(self.runs / run_id / "predictions" / cell.file_name, sink.getvalue().to_pybytes())
+        write_atomic(self.runs / run_id / "predictions" / cell.file_name, seal(sink.getvalue().to_pybytes()))
 
     def find_cell(self, cell: Cell) -> Path | None:
-        """The file of a finished cell in any run, or None."""
-        return self._find("predictions", cell.file_name)
-
-    def read_cell(self, cell: Cell) -> StoredCell | None:
-        """A finished cell, looked up by name, or None.
-
-        Unlike `cells`, it does not depend on listings of folders, which lag behind on network file systems.
+        """The file of a finished cell in any run, or None; a damaged file does not count.
 
         Raises:
-            BenchError: If the file cannot be read or is of a newer schema.
+            BenchError: If a file may not be read or is of a newer schema, or if two files of this key differ.
         """
+        # By name: unlike `contents`, this needs no listings of folders, which lag behind on network file systems.
+        intact = [path for path in self._all("predictions", cell.file_name) if _is_intact(path, stamp_of(path))]
+        if len(intact) > 1:
+            distinct(as_cell(path, read_header(path)) for path in intact)
+        return intact[0] if intact else None
+
+    def read_cell(self, cell: Cell) -> StoredCell | None:
+        """A finished cell, looked up by name, or None; errors as of `find_cell`."""
         path = self.find_cell(cell)
         return None if path is None else as_cell(path, read_header(path))
 
     def find_checkpoint(self, key: str) -> Path | None:
         """The file of trained weights in any run, or None."""
-        return self._find("checkpoints", f"{key}.safetensors")
+        return next(self._all("checkpoints", f"{key}.safetensors"), None)
 
     def checkpoint_path(self, run_id: str, key: str) -> Path:
         """The path at which a run stores trained weights."""
@@ -157,33 +170,54 @@ class Store:
                 manifests.setdefault(manifest.get("run", run_id), manifest)  # once, if a folder was copied
         return list(manifests.values())
 
-    def copies(self) -> Iterator[StoredCell]:
-        """Every finished cell of every run, in order of run ids; a cell that several runs contain comes several times.
+    def files(self) -> StoreContents:
+        """As `contents`, with every copy of a cell, and whether or not these agree with each other."""
+        save = _write_if_possible if self._keeps_index else _do_not_write
+        cells = []
+        damaged: list[DamagedCell] = []
+
+        def read(path: Path) -> FileHeader | None:
+            try:
+                return read_header(path)
+            except FileNotFoundError:  # another process has removed the run meanwhile
+                return None
+            except DamagedCell as error:
+                damaged.append(error)
+                return None
+
+        for folder in self._prediction_folders():
+            for name, header in read_headers(folder, _is_cell, folder.parent / "index.parquet", read, save).items():
+                try:
+                    cells.append(as_cell(folder / name, header))
+                except DamagedCell as error:
+                    damaged.append(error)
+        return StoreContents(tuple(cells), tuple(damaged))
+
+    def contents(self) -> StoreContents:
+        """Every finished cell of every run, and the damaged files; a cell that several runs contain is listed once.
 
         Raises:
-            BenchError: If a file cannot be read or is of a newer schema.
+            BenchError: If a file may not be read or is of a newer schema, or if two files of one key differ.
         """
-        save = _write_if_possible if self._keeps_index else _do_not_write
-        for folder in self._prediction_folders():
-            headers = read_headers(folder, _is_cell, folder.parent / "index.parquet", read_header, save)
-            for name, header in headers.items():
-                yield as_cell(folder / name, header)
+        return contents_of_stores([self])
 
     def cells(self) -> list[StoredCell]:
-        """Every finished cell of every run; a cell that several runs contain is listed once.
-
-        Raises:
-            BenchError: If a file cannot be read or is of a newer schema, or if two files of one key differ.
-        """
-        return cells_of([self])
+        """The cells of `contents`; damaged files are left out with a warning, and errors are as there."""
+        contents = self.contents()
+        for damage in contents.damaged:
+            warnings.warn(damage.note, stacklevel=2)
+        return list(contents.cells)
 
     def require_cells(self) -> list[StoredCell]:
         """As `cells`, for callers that cannot work without any.
 
         Raises:
-            BenchError: If there is no finished cell, if a file cannot be read, or if two files of one key differ.
+            BenchError: If there is no finished cell, and as `contents`.
         """
-        return require_cells_of([self])
+        cells = self.cells()
+        if not cells:
+            raise no_cells(self)
+        return cells
 
     def finished(self) -> set[str]:
         """The keys of the finished cells, taken from file names without opening any file."""
@@ -218,37 +252,21 @@ class Store:
     def _prediction_folders(self) -> list[Path]:
         return [self.runs / run_id / "predictions" for run_id in self.run_ids()]
 
-    def _find(self, part: str, name: str) -> Path | None:
-        """A file of a part of any run, or None; what another user does not let this one see is not there."""
+    def _all(self, part: str, name: str) -> Iterator[Path]:
+        """The files of this name in a part of any run; what another user does not let this one see is not there."""
         for run_id in self.run_ids():
             path = self.runs / run_id / part / name
             if os.path.exists(path):  # unlike Path.exists, False without permission  # noqa: PTH110
-                return path
-        return None
+                yield path
 
 
-def cells_of(stores: Iterable[Store]) -> list[StoredCell]:
-    """Every finished cell of several stores, which are read as one; a cell that several of them contain is listed once.
-
-    Raises:
-        BenchError: If a file cannot be read or is of a newer schema, or if two files of one key differ.
-    """
-    return distinct(chain.from_iterable(store.copies() for store in stores))
-
-
-def require_cells_of(stores: Iterable[Store]) -> list[StoredCell]:
-    """As `cells_of`, for callers that need some cell of each store.
+def contents_of_stores(stores: Iterable[Store]) -> StoreContents:
+    """The content of several stores, which are read as one; a cell that several of them contain is listed once.
 
     Raises:
-        BenchError: If a store has no finished cell, if a file cannot be read, or if two files of one key differ.
+        BenchError: If a file may not be read or is of a newer schema, or if two files of one key differ.
     """
-    copies = []
-    for store in stores:
-        of_store = list(store.copies())
-        if not of_store:
-            raise BenchError(f"no finished cells in {store.runs}: expected a store; run 'qamoe-bench run' first")
-        copies += of_store
-    return distinct(copies)
+    return joined(store.files() for store in stores)
 
 
 def manifests_of(stores: Iterable[Store]) -> list[dict[str, Any]]:
@@ -264,9 +282,23 @@ def manifests_of(stores: Iterable[Store]) -> list[dict[str, Any]]:
     return list(manifests.values())
 
 
+def no_cells(store: Store) -> BenchError:
+    """The error for a store in which nothing can be used."""
+    return BenchError(f"no finished cells in {store.runs}: expected a store; run 'qamoe-bench run' first")
+
+
 def json_bytes(content: object) -> bytes:
     """Readable JSON in UTF-8; parts of names that are no valid text become escapes, which JSON reads back."""
     return json.dumps(content, indent=2, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
+
+
+@lru_cache(maxsize=2**16)  # of the same stamp, a file is verified once in a process
+def _is_intact(path: Path, stamp: Stamp) -> bool:
+    try:
+        as_cell(path, read_header(path))
+    except (FileNotFoundError, DamagedCell):
+        return False
+    return True
 
 
 def _is_cell(name: str) -> bool:
@@ -296,7 +328,10 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         schema = manifest.get("schema")
     except (OSError, ValueError, AttributeError) as error:  # AttributeError if it is JSON, but no object
         raise cannot_read("run manifest", path, error, "cannot be read ({reason}); remove that run's folder") from error
-    check_schema(path, schema)
+    try:
+        check_schema(path, schema)
+    except Damage as error:
+        raise BenchError(f"run manifest {path}: cannot be read ({error}); remove that run's folder") from error
     return manifest
 
 

@@ -17,7 +17,7 @@ import qamoe_bench
 from qamoe_bench.errors import BenchError
 from qamoe_bench.sharing.merging import Merged, merge_stores
 from qamoe_bench.store.agreement import difference
-from qamoe_bench.store.store import Store, cells_of
+from qamoe_bench.store.store import Store, contents_of_stores
 
 Bench = Callable[..., Done]
 
@@ -48,7 +48,7 @@ def test_a_merge_counts_what_came_and_what_was_there(two: tuple[Store, Store], t
     assert first.out == f"{both}: 4 cells came from {tmp_path / 'a'}, 0 were there already, 0 conflicts\n"
     done = command("merge", tmp_path / "a", tmp_path / "b", "--into", both)
     assert done.out.startswith(f"{both}: 2 cells came from {tmp_path / 'a'}, {tmp_path / 'b'}, 4 were there already")
-    assert [c.cell for c in Store(both).cells()] == [c.cell for c in cells_of(two)]
+    assert [c.cell for c in Store(both).cells()] == [c.cell for c in contents_of_stores(two).cells]
     assert [m["run"] for m in Store(both).manifests()] == ["first", "second"]
     before = content(both)
     assert ": 0 cells came" in command("merge", tmp_path / "b", both, "--into", both).out
@@ -129,7 +129,7 @@ def test_equal_predictions_with_other_times_are_no_conflict(tmp_path: Path) -> N
         (lambda root: with_column(root, "prediction", [0, 1, 2.5], pa.float32()), "prediction differs by up to 0.5"),
         (lambda root: with_column(root, "prediction", [0, 1, 2], pa.float64()), "column prediction differs"),
         (lambda root: with_column(root, "id", ["a", "c", "b"]), "column id differs"),
-        (lambda root: with_column(root, "condition", ["eta=0", "eta=0", "eta=1"]), "column condition differs"),
+        (lambda root: with_column(root, "target", [0, 1, 3], pa.float32()), "column target differs by up to 1"),
         (lambda root: with_column(root, "variance", [1, 1, 1], pa.float32()), "only one has column variance"),
         (lambda root: with_changes(root, parameters=13), "recorded parameters differs"),
         (lambda root: with_changes(root, config={"width": 4}), "recorded config differs"),
