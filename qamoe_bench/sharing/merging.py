@@ -17,7 +17,7 @@ from qamoe_bench.store.contents import with_common_samples
 from qamoe_bench.store.index import file_names
 from qamoe_bench.store.selection import FOLDER as SELECTION
 from qamoe_bench.store.store import Store, no_cells
-from qamoe_bench.store.stored_cell import DamagedCell, StoredCell
+from qamoe_bench.store.stored_cell import DamagedCell, StoredCell, check_whole
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,15 @@ def merge_stores(sources: Sequence[Store], into: Store, *, dry_run: bool = False
     if unique.conflicts:
         raise conflict_error(unique.conflicts, "nothing was merged; ")
     together = with_common_samples(unique.cells)
-    added = [stored for stored in together.cells if stored.cell.key not in before]
     damaged += together.damaged
+    added = []
+    for stored in together.cells:
+        if stored.cell.key not in before:
+            try:
+                check_whole(stored)
+                added.append(stored)
+            except DamagedCell as error:
+                damaged.append(error)
     if not dry_run:
         for source in sources:
             _copy_runs(source, into)

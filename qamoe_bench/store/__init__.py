@@ -1,7 +1,8 @@
 """The store: a results folder whose files are written completely or not at all, without locks.
 
 Read `store` first: it describes the layout of the folder and holds `Store`. `cell` defines the stored types (`Cell`,
-`CellFacts`) and the keys, `stored_cell` reads a finished cell, and `agreement` decides whether two files of one key
-agree. `atomic` writes files, `index` caches the metadata of many files in one, `failures` records cells that could not
-be finished, and `selection` keeps the test metrics of every epoch for one diagnosis.
+`CellFacts`) and the keys. `stored_cell` reads a finished cell; `checksum` and `verification` say what must hold of one,
+`agreement` whether two files of one key agree, and `contents` joins what several folders hold. `atomic` writes files,
+`index` caches the metadata of many files in one, `failures` records cells that could not be finished, and `selection`
+keeps the test metrics of every epoch for one diagnosis.
 """

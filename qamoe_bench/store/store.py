@@ -138,7 +138,11 @@ class Store:
             BenchError: If a file may not be read or is of a newer schema, or if two files of this key differ.
         """
         # By name: unlike `contents`, this needs no listings of folders, which lag behind on network file systems.
-        intact = [path for path in self._all("predictions", cell.file_name) if _is_intact(path, stamp_of(path))]
+        intact = []
+        for path in self._all("predictions", cell.file_name):
+            with suppress(FileNotFoundError):  # another process has just removed it
+                if _is_intact(path, stamp_of(path)):
+                    intact.append(path)
         if len(intact) > 1:
             distinct(as_cell(path, read_header(path)) for path in intact)
         return intact[0] if intact else None

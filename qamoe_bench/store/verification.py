@@ -39,9 +39,9 @@ def check_identity(about: Mapping[str, Any], file_key: str) -> None:
     cell = about.get("cell")
     if not isinstance(cell, dict) or not isinstance(about.get("facts"), dict):
         raise Damage("its metadata describe no cell")
-    for field in fields(Cell):
-        if type(cell.get(field.name)) is not field.type:  # not isinstance, because a bool is an int
-            raise Damage(f"its {field.name} is of another type")
+    for name, kind in _TYPES.items():
+        if type(cell.get(name)) is not kind:  # not isinstance, because a bool is an int
+            raise Damage(f"its {name} is of another type")
     # Of all fields in the file, which may be those of a later version.
     key = digest_of({**cell, "schema": about["schema"]})[: len(file_key)]
     if not key == file_key == about.get("key"):
@@ -149,6 +149,10 @@ def _texts(table: pa.Table, name: str) -> tuple[NDArray[Any], list[str]]:
     if column.null_count or not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         raise Damage(f"its column {name} holds something else than text")
     return column.indices.to_numpy(zero_copy_only=False), column.dictionary.to_pylist()
+
+
+# Computed once: a store may hold many thousands of cells.
+_TYPES = {field.name: field.type for field in fields(Cell)}
 
 
 def _is_conditions(value: object) -> bool:
