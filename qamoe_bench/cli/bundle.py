@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from qamoe_bench.cli.console import cells_in, log, open_stores, print_chapters_as
+from qamoe_bench.cli.console import cells_in, log, open_stores, plain_file, print_chapters_as
 from qamoe_bench.cli.options import DialectName, OnlyModels, OnlyProtocols, SeveralResults
 from qamoe_bench.store.store import manifests_of
 
@@ -31,7 +31,7 @@ def write_bundle(
     stores = open_stores(results)
     cells = select(cells_in(stores), protocol or (), model or ())
     text = page_of(cells, manifests_of(stores), dialect) if page else ""
-    digest = pack(cells, output, text, dialect)
+    digest = pack(cells, plain_file(output), text, dialect)
     print(f"{output}: {len(cells)} cells, SHA-256 {digest}")
 
 

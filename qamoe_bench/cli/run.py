@@ -187,7 +187,7 @@ def _execute(plans: "Sequence[Plan]", store: Store, execution: "Execution") -> "
     except KeyboardInterrupt:
         cells = [cell for plan in plans for cell in plan.cells]
         stored = sum(store.find_cell(cell) is not None for cell in cells)
-        stderr.print(f"stopped: {stored} of {len(cells)} cells are stored; the same command continues from there")
+        log(f"stopped: {stored} of {len(cells)} cells are stored; the same command continues from there")
         sys.exit(130)  # 128 + SIGINT, as shells report it
 
 
@@ -201,7 +201,7 @@ def _print_summary(plans: "Sequence[Plan]", summary: "RunSummary", store: Store)
             f"trained {summary.trained} models, evaluated {summary.evaluated} cells, reused {summary.reused}, "
             f"{curves}in {summary.seconds:.0f} s ({folders})"
         )
-    stderr.print(line, highlight=False, soft_wrap=True)
+    log(line)
 
 
 def _print_tables(plans: "Sequence[Plan]", store: Store, dialect: str) -> None:
