@@ -18,6 +18,11 @@ Analyse
     compare         results against a reference: significant losses, and missing or changed cells
     plot_curve      a metric over the levels of a protocol, as a matplotlib figure
 
+Share
+    merge           the results of several stores in one
+    bundle          results as one file that others can check
+    open_bundle     the store in such a file, after checking it
+
 Types
     Batch           the samples that a model receives
     ArrayBatch      the same as NumPy arrays, for functions
@@ -46,6 +51,7 @@ if TYPE_CHECKING:
     from qamoe_bench.api.data import corrupt, load_data
     from qamoe_bench.api.models import evaluate, load_model
     from qamoe_bench.api.results import analyse, compare, plot_curve
+    from qamoe_bench.api.sharing import bundle, merge, open_bundle
     from qamoe_bench.contract import Batch, DataSpec, Output
     from qamoe_bench.errors import BenchError
     from qamoe_bench.exchange.export import export_samples
@@ -65,6 +71,7 @@ __all__ = [
     "Protocol",
     "Store",
     "analyse",
+    "bundle",
     "compare",
     "corrupt",
     "evaluate",
@@ -73,6 +80,8 @@ __all__ = [
     "load_data",
     "load_model",
     "load_protocol",
+    "merge",
+    "open_bundle",
     "plot_curve",
 ]
 
@@ -85,6 +94,7 @@ _MODULES = {
     "Protocol": "protocol.spec",
     "Store": "store.store",
     "analyse": "api.results",
+    "bundle": "api.sharing",
     "compare": "api.results",
     "corrupt": "api.data",
     "evaluate": "api.models",
@@ -93,6 +103,8 @@ _MODULES = {
     "load_data": "api.data",
     "load_model": "api.models",
     "load_protocol": "protocol.parse",
+    "merge": "api.sharing",
+    "open_bundle": "api.sharing",
     "plot_curve": "api.results",
 }
 

@@ -15,8 +15,8 @@ from qamoe_bench.api.evaluation import Evaluation
 from qamoe_bench.evaluation.test_set import TestSet
 
 FUNCTIONS = (
-    "analyse", "compare", "corrupt", "evaluate", "export_samples", "import_predictions", "load_data", "load_model",
-    "load_protocol", "plot_curve",
+    "analyse", "bundle", "compare", "corrupt", "evaluate", "export_samples", "import_predictions", "load_data",
+    "load_model", "load_protocol", "merge", "open_bundle", "plot_curve",
 )  # fmt: skip
 DOCUMENTED = {
     "qamoe_bench": qamoe_bench,

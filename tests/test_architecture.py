@@ -23,7 +23,8 @@ TIERS: tuple[tuple[str, ...], ...] = (
     ("models", "data", "analysis"),
     ("training", "evaluation", "report"),
     ("run", "figures"),
-    ("page", "cost", "curation", "exchange", "api"),
+    ("page", "cost", "curation", "sharing", "exchange"),
+    ("api",),
     ("cli",),
     ("__main__",),
 )
@@ -32,7 +33,8 @@ LOOSE = 10
 
 TORCH_FREE = (
     "errors", "seeding", "vocabulary", "provenance", "progress", "documents", "config", "registry", "protocol",
-    "metrics", "store", "statistics", "analysis", "report", "figures", "page", "cli",
+    "metrics", "store", "statistics", "analysis", "report", "figures", "page", "sharing",
+    "cli",
 )  # fmt: skip
 CONTRACT = ("contract", "config", "nn", "errors", "vocabulary")
 """What a model may import, built-in or not."""

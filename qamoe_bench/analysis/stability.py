@@ -220,7 +220,7 @@ def _without_draws(section: Section, dialect: Dialect, metric: str) -> dict[str,
 
 
 def _without_draw(cell: StoredCell, draw: int) -> StoredCell:
-    return _WithoutDraw(cell.path, cell.cell, cell.facts, cell.names, cell, draw)
+    return _WithoutDraw(cell.path, cell.cell, cell.facts, cell.names, cell.samples_digest, cell, draw)
 
 
 @dataclass(frozen=True)

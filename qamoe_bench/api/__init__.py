@@ -2,5 +2,5 @@
 
 Read `models` first: `load_model`, and `evaluate`, which returns the `Evaluation` of `evaluation`. `data` loads data
 sets and protocols and applies conditions. `results` analyses, compares and plots evaluations and stored results, and
-never loads torch.
+`sharing` merges stores; neither loads torch.
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qamoe_bench.metrics.dialects import find_dialect, scores
-from qamoe_bench.store.cell import digest_of
+from qamoe_bench.store.cell import run_name
 from qamoe_bench.store.memory import MemoryCell
 from qamoe_bench.store.store import Store
 
@@ -87,7 +87,7 @@ class Evaluation:
         store = Store(results)
         # The run id depends on the content only, so saving twice writes the same files.
         keys = [stored.cell.key for stored in self.cells]
-        run_id = f"{self.manifest['data']['name']}-{digest_of(keys)[:12]}"
+        run_id = run_name(self.manifest["data"]["name"], keys)
         store.prepare(run_id)
         store.write_manifest(run_id, {**self.manifest, "cells": keys})
         for stored in self.cells:

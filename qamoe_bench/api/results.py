@@ -15,13 +15,15 @@ from qamoe_bench.api.evaluation import Evaluation
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.metrics.dialects import find_dialect
 from qamoe_bench.report.tables import analyses, shown_metrics
+from qamoe_bench.store.agreement import distinct
 from qamoe_bench.store.store import Store, StoredCell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Results = Store | Evaluation | Path | str | Iterable[StoredCell | Evaluation]
-"""A store or its folder, an evaluation, or several cells or evaluations."""
+Part = Store | Evaluation | Path | str
+Results = Part | Iterable[StoredCell | Part]
+"""A store or its folder, an evaluation, or several of these, or of their cells."""
 
 
 def analyse(
@@ -33,8 +35,8 @@ def analyse(
     """Compute metrics with confidence intervals, ranks, and differences between models.
 
     Args:
-        results: A store or its folder, an evaluation, or several cells or evaluations, which are compared with each
-            other where they share data and protocol.
+        results: A store or its folder, an evaluation, or several of these or of their cells, which are compared with
+            each other where they share data and protocol.
         dialect: Name of the metric dialect.
         metrics: Metrics to compute; empty for the main metrics of the dialect.
         cluster: Test samples that are alike, as `--cluster` takes it: `auto` reads their videos or dialogues from their
@@ -45,8 +47,8 @@ def analyse(
         cells at a time if that is too much.
 
     Raises:
-        BenchError: If there are no finished cells, the dialect or a metric does not exist, or the clusters cannot be
-            read.
+        BenchError: If there are no finished cells, two of one key hold different results, the dialect or a metric
+            does not exist, or the clusters cannot be read.
 
     Examples:
         >>> evaluation = qamoe_bench.evaluate(qamoe_bench.load_model("mean"))
@@ -61,19 +63,21 @@ def analyse(
 
 def _cells(results: Results) -> list[StoredCell]:
     """The cells of any kind of results, each once."""
-    if isinstance(results, Path | str):
-        return Store(results).require_cells()
-    if isinstance(results, Store):
-        return results.require_cells()
-    # Any other object is a collection. A later cell replaces an earlier one with the same key, which has equal numbers.
-    parts = [results] if isinstance(results, Evaluation) else results
-    cells: dict[str, StoredCell] = {}
+    parts = [results] if isinstance(results, Part) else results
+    cells: list[StoredCell] = []
     for part in parts:
-        for stored in part.cells if isinstance(part, Evaluation) else (part,):
-            cells[stored.cell.key] = stored
+        if isinstance(part, StoredCell):
+            cells.append(part)
+        else:
+            cells += part.cells if isinstance(part, Evaluation) else as_store(part).require_cells()
     if not cells:
         raise BenchError("no finished cells: expected cells or evaluations to analyse, got none; pass at least one")
-    return list(cells.values())
+    return distinct(cells)
+
+
+def as_store(results: Store | Path | str) -> Store:
+    """A store, or the one in a folder."""
+    return results if isinstance(results, Store) else Store(results)
 
 
 def compare(
@@ -120,8 +124,8 @@ def compare(
     """
     definitions = find_dialect(dialect)
     return compare_stores(
-        reference if isinstance(reference, Store) else Store(reference),
-        results if isinstance(results, Store) else Store(results),
+        as_store(reference),
+        as_store(results),
         definitions,
         shown_metrics(definitions, metrics),
         Limits(tolerance, slowdown),

@@ -7,9 +7,12 @@ character becomes its name, its letter without accents, or a look-alike, and a q
 import codecs
 import sys
 import unicodedata
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from qamoe_bench.report.escaping import escaped
 
 if TYPE_CHECKING:
     from qamoe_bench.report.table import Chapter, Table
@@ -61,32 +64,41 @@ def shows_everything() -> bool:
 
 def showable_table(table: "Table") -> "Table":
     """A table as standard output can show it, replaced before the layout, so that columns stay aligned."""
-    if shows_everything():
-        return table
-    return replace(
-        table,
-        title=_showable(table.title),
-        header=tuple(map(_showable, table.header)),
-        rows=tuple(tuple(map(_showable, row)) for row in table.rows),
-        notes=tuple(map(_showable, table.notes)),
-        reference=tuple(map(_showable, table.reference)),
-    )
+    return _changed_table(table, _showable)
 
 
 def showable_chapter(chapter: "Chapter") -> "Chapter":
     """A chapter as standard output can show it."""
-    if shows_everything():
-        return chapter
+    return _changed_chapter(chapter, _showable)
+
+
+def harmless_chapter(chapter: "Chapter") -> "Chapter":
+    """A chapter for a file, which can hold every character, without those that steer a terminal."""
+    return _changed_chapter(chapter, escaped)
+
+
+def _changed_chapter(chapter: "Chapter", change: Callable[[str], str]) -> "Chapter":
     return replace(
         chapter,
-        heading=_showable(chapter.heading),
-        lines=tuple(map(_showable, chapter.lines)),
-        tables=tuple(map(showable_table, chapter.tables)),
+        heading=change(chapter.heading),
+        lines=tuple(map(change, chapter.lines)),
+        tables=tuple(_changed_table(table, change) for table in chapter.tables),
+    )
+
+
+def _changed_table(table: "Table", change: Callable[[str], str]) -> "Table":
+    return replace(
+        table,
+        title=change(table.title),
+        header=tuple(map(change, table.header)),
+        rows=tuple(tuple(map(change, row)) for row in table.rows),
+        notes=tuple(map(change, table.notes)),
+        reference=tuple(map(change, table.reference)),
     )
 
 
 def _showable(text: str) -> str:
-    return _in_encoding(text, sys.stdout.encoding)
+    return escaped(text) if shows_everything() else _in_encoding(escaped(text), sys.stdout.encoding)
 
 
 @lru_cache(maxsize=4096)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qamoe_bench.cli.characters import ERRORS, showable_table
-from qamoe_bench.cli.console import name_ignored
+from qamoe_bench.cli.console import name_ignored, plain_file
 from qamoe_bench.cli.options import Cluster, DialectName, Metrics, Results, parse_seeds
 from qamoe_bench.store.atomic import write_atomic
 from qamoe_bench.store.store import Store
@@ -92,6 +92,7 @@ def check_results(
 
 
 def _print_verdict(verdict: "Verdict") -> None:
+    from qamoe_bench.report.escaping import escaped
     from qamoe_bench.report.formats.terminal import print_table, stdout
     from qamoe_bench.report.verdict import annotations, summary, verdict_table
 
@@ -100,7 +101,7 @@ def _print_verdict(verdict: "Verdict") -> None:
         print_table(showable_table(table), stdout())
     print(summary(verdict))
     for note in verdict.notes:
-        print(f"note: {note}")
+        print(f"note: {escaped(note)}")
     # GitHub sets this variable, and shows lines of this form next to the change that is tested.
     if os.environ.get("GITHUB_ACTIONS") == "true":
         print("\n".join(annotations(verdict)))
@@ -109,4 +110,4 @@ def _print_verdict(verdict: "Verdict") -> None:
 def _write_junit(verdict: "Verdict", path: Path) -> None:
     from qamoe_bench.report.verdict import junit
 
-    write_atomic(path, junit(verdict).encode(errors=ERRORS))
+    write_atomic(plain_file(path), junit(verdict).encode(errors=ERRORS))

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from qamoe_bench.cli.characters import ERRORS, showable_chapter, shows_everything
+from qamoe_bench.cli.characters import ERRORS, harmless_chapter, showable_chapter, shows_everything
+from qamoe_bench.errors import BenchError
+from qamoe_bench.report.escaping import escaped
 from qamoe_bench.store.atomic import write_atomic
-from qamoe_bench.store.store import Store
+from qamoe_bench.store.contents import joined
+from qamoe_bench.store.store import Store, no_cells
+from qamoe_bench.store.stored_cell import DamagedCell, StoredCell
 
 if TYPE_CHECKING:
     from qamoe_bench.report.table import Chapter
@@ -24,7 +28,7 @@ stderr = Console(stderr=True)
 
 def log(message: str) -> None:
     """Print a message to standard error as it is: no markup, no colours, and no added line breaks."""
-    stderr.print(message, highlight=False, markup=False, soft_wrap=True)
+    stderr.print(escaped(message), highlight=False, markup=False, soft_wrap=True)
 
 
 def name_ignored(store: Store) -> None:
@@ -36,6 +40,56 @@ def name_ignored(store: Store) -> None:
         log(f"note: ignored {names}{more}: not named as the store names cells, so copies count once; remove them")
 
 
+def name_damaged(damaged: Sequence[DamagedCell]) -> None:
+    """Log the files of cells that are damaged and therefore not used."""
+    for damage in damaged[:SHOWN_FILES]:
+        log(f"note: {damage.note}")
+    if len(damaged) > SHOWN_FILES:
+        log(f"note: {len(damaged) - SHOWN_FILES} more files are damaged and not used")
+
+
+def open_stores(results: Sequence[Path] | None) -> list[Store]:
+    """The stores that `--results` names, by default `results`; files in them that are no cells are logged."""
+    stores = [Store(folder) for folder in results or (Path("results"),)]
+    for store in stores:
+        name_ignored(store)
+    return stores
+
+
+def cells_in(stores: Sequence[Store]) -> Sequence[StoredCell]:
+    """The cells of several stores, read as one; damaged ones are logged.
+
+    Raises:
+        BenchError: If a store has none, if a file may not be read, or if two files of one key differ.
+    """
+    parts = [store.files() for store in stores]
+    together = joined(parts)
+    name_damaged(together.damaged)
+    for store, part in zip(stores, parts, strict=True):
+        if not part.cells:
+            raise no_cells(store)
+    return together.cells
+
+
+def plain_file(output: Path) -> Path:
+    """The file that a path of an option means: through links, and no device or folder.
+
+    Raises:
+        BenchError: If something else is there, which a new file would replace.
+    """
+    try:
+        target = output.resolve()  # writing renames a file, which would replace a link
+        is_plain = target.is_file() or not target.exists()
+    except (OSError, ValueError, RuntimeError) as error:  # a circle of links, a null character
+        raise BenchError(f"cannot write {output} ({error}); name another file") from error
+    if not is_plain:
+        kind = "a folder" if target.is_dir() else "a device or pipe"
+        raise BenchError(
+            f"cannot write {output}: expected a file, got {kind}; name a file, or use the shell's > for it"
+        )
+    return target
+
+
 def print_or_write(text: str, output: Path | None) -> None:
     """Print a text to standard output, or write it to a file and log the path.
 
@@ -45,7 +99,7 @@ def print_or_write(text: str, output: Path | None) -> None:
     if output is None:
         print(text, end="")  # every format ends with a line break
         return
-    write_atomic(output, text.encode(errors=ERRORS))
+    write_atomic(plain_file(output), text.encode(errors=ERRORS))
     log(f"wrote {output}")
 
 
@@ -92,4 +146,4 @@ def print_chapters_as(chapters: "Sequence[Chapter]", format: str, output: Path |
     elif format == "terminal" and output is None:
         print_or_write(OF_CHAPTERS[format]([showable_chapter(chapter) for chapter in chapters]), None)
     else:
-        print_or_write(OF_CHAPTERS[format](chapters), output)
+        print_or_write(OF_CHAPTERS[format]([harmless_chapter(chapter) for chapter in chapters]), output)

@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
-from qamoe_bench.cli.console import name_ignored
-from qamoe_bench.cli.options import Cluster, DialectName, Metrics, OnlyModels, OnlyProtocols, Results
+from qamoe_bench.cli.console import cells_in, open_stores
+from qamoe_bench.cli.options import Cluster, DialectName, Metrics, OnlyModels, OnlyProtocols, SeveralResults
 from qamoe_bench.errors import BenchError
 from qamoe_bench.metrics.dialects import find_dialect
-from qamoe_bench.store.store import Store
 
 # Kinds of figures are those of `qamoe_bench.figures.gallery`, which is not imported here because it needs matplotlib.
 Kinds = Annotated[
@@ -43,7 +42,7 @@ OutputFolder = Annotated[Path, typer.Option("--output", metavar="DIR", help="Fol
 
 
 def draw_figures(
-    results: Results = Path("results"),
+    results: SeveralResults = None,
     output: OutputFolder = Path("figures"),
     kind: Kinds = None,
     width: Widths = None,
@@ -65,9 +64,8 @@ def draw_figures(
     choice = Choice(kind or (), width or ["one"], type or ["png"], multiply_adds)
     definitions = find_dialect(dialect)
     rule = cluster_rule(cluster)
-    store = Store(results)
-    name_ignored(store)
-    cells = select(store.require_cells(), protocol or (), model or ())
+    stores = open_stores(results)
+    cells = select(cells_in(stores), protocol or (), model or ())
     drawn = 0
     # Both are iterators: one analysis is drawn and released before the next is computed.
     for path in write_figures(analyses(cells, definitions, metric or (), rule), choice, output):
@@ -75,8 +73,9 @@ def draw_figures(
         drawn += 1
     if not drawn:
         kinds = f" of --kind {', '.join(kind)}" if kind else ""
+        places = ", ".join(str(store.runs) for store in stores)
         raise BenchError(
-            f"nothing to draw{kinds} in {store.runs}: expected other kinds, protocols or models; relax the selection"
+            f"nothing to draw{kinds} in {places}: expected other kinds, protocols or models; relax the selection"
         )
 
 

@@ -1,12 +1,13 @@
 """`qamoe-bench ls`: the names of models, protocols, data sets, metrics and runs. Nothing here needs torch."""
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from qamoe_bench.cli.console import log, name_ignored, print_json
+from qamoe_bench.cli.console import log, name_damaged, name_ignored, print_json
 from qamoe_bench.cli.options import Results
 from qamoe_bench.errors import unknown_name
 from qamoe_bench.metrics.catalogue import METRICS
@@ -97,7 +98,10 @@ def _metrics() -> list[Entry]:
 
 def _runs(store: Store) -> list[Entry]:
     name_ignored(store)
-    finished = store.finished()
+    contents = store.contents()
+    name_damaged(contents.damaged)
+    finished = {stored.cell.key for stored in contents.cells}
+    damaged = Counter(damage.path.parent.parent.name for damage in contents.damaged)
     entries = []
     for run in store.manifests():
         cells = run["cells"]
@@ -111,6 +115,7 @@ def _runs(store: Store) -> list[Entry]:
                 "protocols": ", ".join(run["protocols"]),
                 "cells": f"{len(done)}/{len(cells)}",
                 "failed": len(failed),
+                "damaged": damaged[run["run"]],
             }
         )
     return entries

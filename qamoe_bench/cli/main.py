@@ -11,10 +11,12 @@ from typing import Annotated
 import typer
 
 from qamoe_bench import __version__
-from qamoe_bench.cli import check, cost, data, exchange, figures, ls, protocol, report, run
+from qamoe_bench.cli import bundle, check, cost, data, exchange, figures, ls, merge, protocol, report, run
 from qamoe_bench.cli.characters import prepare_streams
 from qamoe_bench.cli.console import stderr
+from qamoe_bench.cli.search_path import put_current_folder_last
 from qamoe_bench.errors import BenchError, RunFailed
+from qamoe_bench.report.escaping import escaped
 
 NARROW = 80
 """Columns from which on help is shown in boxes."""
@@ -34,7 +36,7 @@ def main() -> None:
         del os.environ["COLUMNS"]  # some build machines report no columns; then the terminal itself is asked
     if shutil.get_terminal_size().columns < NARROW:
         app.rich_markup_mode = None  # plain help wraps its lines, and boxes shorten the names of options
-    sys.path.insert(0, "")  # `--model package.module:build` may be in the current folder
+    put_current_folder_last()
     try:
         app()
     except BenchError as error:
@@ -44,7 +46,7 @@ def main() -> None:
 
 
 def _exit_with(code: int, message: str) -> None:
-    stderr.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+    stderr.print(escaped(message), style="red", markup=False, highlight=False, soft_wrap=True)
     sys.exit(code)
 
 
@@ -61,6 +63,9 @@ app.command("report")(report.report)
 app.command("check")(check.check_results)
 app.command("figures")(figures.draw_figures)
 app.command("cost")(cost.print_costs)
+app.command("merge")(merge.merge_results)
+app.command("bundle")(bundle.write_bundle)
+app.command("unbundle")(bundle.unpack_bundle)
 app.command("ls")(ls.list_names)
 app.command("export")(exchange.export_protocol)
 app.command("import")(exchange.import_file)

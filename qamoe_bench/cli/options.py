@@ -14,6 +14,14 @@ from qamoe_bench.metrics.dialects import DIALECTS
 
 # Where results are read from or written to. Commands that only read do not create the folder.
 Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Results folder; runs are stored in DIR/runs.")]
+SeveralResults = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--results",
+        metavar="DIR",
+        help="Results folder. Repeatable: several are read as one, and nothing is copied. Default: results.",
+    ),
+]
 
 # Which metrics are computed. The names are those of `qamoe-bench ls metrics`.
 DialectName = Annotated[

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qamoe_bench.cli.console import (
-    name_ignored,
+    cells_in,
+    open_stores,
     print_chapters_as,
     print_document_or_write,
     print_or_write,
     showable_json,
 )
-from qamoe_bench.cli.options import Cluster, DialectName, Metrics, OnlyModels, OnlyProtocols, Results
+from qamoe_bench.cli.options import Cluster, DialectName, Metrics, OnlyModels, OnlyProtocols, SeveralResults
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.metrics.dialects import find_dialect
-from qamoe_bench.store.store import Store, StoredCell
+from qamoe_bench.store.store import Store, StoredCell, manifests_of
 
 if TYPE_CHECKING:
     from qamoe_bench.analysis.clusters import ClusterRule
@@ -58,7 +59,7 @@ Texts = Annotated[
 
 
 def report(
-    results: Results = Path("results"),
+    results: SeveralResults = None,
     dialect: DialectName = "mmsa",
     metric: Metrics = None,
     format: FormatName = "terminal",
@@ -85,19 +86,18 @@ def report(
         formats = ", ".join(OF_CHAPTERS)
         raise BenchError(f"--stability with {given}: expected tables of a report ({formats}); leave out {given}")
     rule = cluster_rule(cluster)
-    store = Store(results)
-    name_ignored(store)
-    cells = select(store.require_cells(), protocol or (), model or ())
+    stores = open_stores(results)
+    cells = select(cells_in(stores), protocol or (), model or ())
     metrics = metric or ()
     if texts is not None and format != PAGE:
         raise BenchError(f"--texts with --format {format}: only the page shows single samples; add --format {PAGE}")
     if overview:
         _print_overview(cells, dialect, metrics, format, output, rule)
     elif format == PAGE:
-        _write_page(store, dialect, metrics, output, cells, texts, rule)
+        _write_page(stores, dialect, metrics, output, cells, texts, rule)
     else:
         print_report(
-            store.manifests(), dialect, metrics, format, output, cells, rule,
+            manifests_of(stores), dialect, metrics, format, output, cells, rule,
             against_published=bool(against), with_stability=stability,
         )  # fmt: skip
 
@@ -163,7 +163,7 @@ def _print_overview(
 
 
 def _write_page(
-    store: Store,
+    stores: Sequence[Store],
     dialect: str,
     metrics: Sequence[str],
     output: Path | None,
@@ -173,10 +173,7 @@ def _write_page(
 ) -> None:
     if output is None and sys.stdout.isatty():  # before minutes of work
         raise BenchError("--format html writes megabytes: expected a file or a pipe; add --output page.html")
-    try:
-        from qamoe_bench.page.page import page  # needs jinja2 and altair, which are optional
-    except ModuleNotFoundError as error:
-        raise BenchError(
-            f"--format html needs {error.name}, which is not installed; run: pip install 'qamoe-bench[page]'"
-        ) from error
-    print_document_or_write(page(cells, store.manifests(), find_dialect(dialect), metrics, texts, rule), output)
+    from qamoe_bench.api.sharing import page_of
+
+    text = page_of(cells, manifests_of(stores), dialect, metrics, texts, rule)
+    print_document_or_write(text, output)

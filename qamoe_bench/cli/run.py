@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qamoe_bench import __version__
-from qamoe_bench.cli.console import log, stderr
+from qamoe_bench.cli.console import log, name_damaged, stderr
 from qamoe_bench.cli.options import (
     AcceptUnknownTokens,
     DialectName,
@@ -200,7 +200,7 @@ def _execute(plans: "Sequence[Plan]", store: Store, execution: "Execution") -> "
     except KeyboardInterrupt:
         cells = [cell for plan in plans for cell in plan.cells]
         stored = sum(store.find_cell(cell) is not None for cell in cells)
-        stderr.print(f"stopped: {stored} of {len(cells)} cells are stored; the same command continues from there")
+        log(f"stopped: {stored} of {len(cells)} cells are stored; the same command continues from there")
         sys.exit(130)  # 128 + SIGINT, as shells report it
 
 
@@ -214,7 +214,7 @@ def _print_summary(plans: "Sequence[Plan]", summary: "RunSummary", store: Store)
             f"trained {summary.trained} models, evaluated {summary.evaluated} cells, reused {summary.reused}, "
             f"{curves}in {summary.seconds:.0f} s ({folders})"
         )
-    stderr.print(line, highlight=False, soft_wrap=True)
+    log(line)
 
 
 def _print_tables(plans: "Sequence[Plan]", store: Store, dialect: str) -> None:
@@ -234,5 +234,7 @@ def _print_dry_run(plans: "Sequence[Plan]", store: Store, execution: "Execution"
     jobs = [job for plan in plans for job in plan.jobs]
     print_rows(plan_table(jobs, store))
     cells = sum(len(job.cells) for job in jobs)
-    lines = forecast_lines(cells, forecast(jobs, store, store.cells()), execution)
+    contents = store.contents()
+    name_damaged(contents.damaged)
+    lines = forecast_lines(cells, forecast(jobs, store, contents.cells), execution)
     print("\n" + "\n".join(lines))

@@ -24,6 +24,7 @@ from qamoe_bench.analysis.audits import COVERAGE
 from qamoe_bench.analysis.runs import improvement_probabilities, interquartile_means
 from qamoe_bench.analysis.scores import Scores
 from qamoe_bench.analysis.section import CONTROL, Row
+from qamoe_bench.report.escaping import escaped_for_csv
 
 # In the order of the columns of the CSV.
 RECORD_KEYS = (
@@ -53,7 +54,8 @@ def as_csv(analyses: Iterable[Analysis]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, RECORD_KEYS, lineterminator="\n")  # not \r\n, so that files are equal on all systems
     writer.writeheader()
-    writer.writerows(records(analyses))
+    for record in records(analyses):
+        writer.writerow({key: escaped_for_csv(v) if isinstance(v, str) else v for key, v in record.items()})
     return text.getvalue()
 
 

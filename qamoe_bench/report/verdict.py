@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 
 from qamoe_bench.analysis.check.check import Verdict
 from qamoe_bench.analysis.check.findings import Finding, Name
+from qamoe_bench.report.escaping import escaped
 from qamoe_bench.report.table import Table, counted, without_empty
 
 MAX_SHOWN = 20  # regressions in the table, and likewise improvements
@@ -53,9 +54,10 @@ def junit(verdict: Verdict) -> str:
     suite.set("tests", str(len(names)))
     suite.set("failures", str(len(regressions)))
     for name in names:
-        case = ElementTree.SubElement(suite, "testcase", classname=f"{name[0]}.{name[1]}", name=_row_name(name))
+        case = ElementTree.SubElement(suite, "testcase", classname=escaped(f"{name[0]}.{name[1]}"))
+        case.set("name", escaped(_row_name(name)))
         if name in regressions:
-            lines = regressions[name]
+            lines = [escaped(line) for line in regressions[name]]
             ElementTree.SubElement(case, "failure", message=lines[0]).text = "\n".join(lines)
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"

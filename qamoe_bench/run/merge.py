@@ -9,7 +9,7 @@ from qamoe_bench.evaluation.sweep import EvalConfig
 from qamoe_bench.protocol.spec import Protocol
 from qamoe_bench.run.plan import Job, Plan
 from qamoe_bench.run.request import Request
-from qamoe_bench.store.cell import Cell, digest_of
+from qamoe_bench.store.cell import Cell, run_name
 
 
 def make_plan(jobs: Iterable[Job], manifest: Mapping[str, Any]) -> Plan:
@@ -17,7 +17,7 @@ def make_plan(jobs: Iterable[Job], manifest: Mapping[str, Any]) -> Plan:
     merged = merge_jobs_with_common_trainings(jobs)
     keys = [cell.key for job in merged for cell, _ in job.cells]
     # Derived from the cells, so that the same request continues the same run.
-    run_id = f"{manifest['data']['name']}-{digest_of(keys)[:12]}"
+    run_id = run_name(manifest["data"]["name"], keys)
     return Plan(run_id, tuple(merged), {**manifest, "cells": keys})
 
 

@@ -43,6 +43,14 @@ def digest_of(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def run_name(dataset: str, keys: Sequence[str]) -> str:
+    """The name of the folder of a run: the data set in characters that make no path, then a digest of the cells."""
+    # The name may come from the manifest of a folder, which anybody can have written.
+    readable = re.sub(r"[^\w.-]+", "_", dataset).lstrip(".-")
+    prefix = readable.encode(errors="replace")[:READABLE_LENGTH].decode(errors="ignore")
+    return f"{prefix or 'data'}-{digest_of(list(keys))[:12]}"
+
+
 @dataclass(frozen=True)
 class Cell:
     """The identity of one cell.

@@ -19,9 +19,9 @@ from qamoe_bench.store.access import no_permission
 REWRITE_AFTER = 64
 """Number of cache misses (files that had to be opened) from which on the index is rewritten."""
 FORMAT = b"qamoe_bench_index"
-VERSION = b"1"
-COLUMNS = ("file", "size", "time", "number", "about", "names")
-"""Columns of the index: file name, the three parts of its `Stamp`, and the two parts of its `FileHeader`."""
+VERSION = b"2"
+COLUMNS = ("file", "size", "time", "number", "about", "names", "samples")
+"""Columns of the index: file name, the three parts of its `Stamp`, and the three parts of its `FileHeader`."""
 Stamp = tuple[int, int, int]
 """Size in bytes, modification time in nanoseconds, and inode number of a file."""
 
@@ -33,17 +33,19 @@ class FileHeader:
     Attributes:
         metadata: The file's own metadata, as text.
         columns: Names of its columns.
+        samples: Digest of the samples that it is about.
     """
 
     metadata: str
     columns: tuple[str, ...]
+    samples: str
 
 
 def read_headers(
     folder: Path,
     is_wanted: Callable[[str], object],
     index: Path,
-    read: Callable[[Path], FileHeader],
+    read: Callable[[Path], FileHeader | None],
     write: Callable[[Path, bytes], None],
 ) -> Mapping[str, FileHeader]:
     """The header of every file of a folder, by file name, in order of names.
@@ -52,15 +54,18 @@ def read_headers(
         folder: Folder with the files; it need not exist.
         is_wanted: Whether a file of this name counts.
         index: Path of the index.
-        read: Reads the header of one file; its exceptions are passed on.
+        read: Reads the header of one file, None for a file to leave out; its exceptions are passed on.
         write: Writes the index, if possible.
     """
     stamps = _stamps(folder, is_wanted)
     cached = {}
-    for name, (stamp, header) in _load(index).items():
+    for name, (stamp, unchanged) in _load(index).items():
         if stamps.get(name) == stamp:  # the file has not changed since
-            cached[name] = header
-    headers = {name: cached.get(name) or read(folder / name) for name in sorted(stamps)}
+            cached[name] = unchanged
+    headers: dict[str, FileHeader] = {}
+    for name in sorted(stamps):
+        if (header := cached.get(name) or read(folder / name)) is not None:
+            headers[name] = header
     misses = len(headers) - len(cached)
     if misses >= REWRITE_AFTER:
         write(index, _packed((name, stamps[name], header) for name, header in headers.items()))
@@ -86,13 +91,18 @@ def _stamps(folder: Path, is_wanted: Callable[[str], object]) -> dict[str, Stamp
     stamps = {}
     for name in file_names(folder, is_wanted):
         try:
-            status = (folder / name).stat()
+            stamps[name] = stamp_of(folder / name)
         except FileNotFoundError:  # another process may remove the run meanwhile
             continue
         except PermissionError as error:  # a folder that may be listed, and not entered
             raise no_permission("predictions", folder / name) from error
-        stamps[name] = (status.st_size, status.st_mtime_ns, status.st_ino)
     return stamps
+
+
+def stamp_of(path: Path) -> Stamp:
+    """What changes when the content of a file does."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def _load(index: Path) -> dict[str, tuple[Stamp, FileHeader]]:
@@ -106,16 +116,17 @@ def _load(index: Path) -> dict[str, tuple[Stamp, FileHeader]]:
     except (OSError, ValueError, KeyError):  # pyarrow's exceptions derive from ValueError
         return {}
     entries = {}
-    for file, size, time, number, metadata, names in zip(*columns, strict=True):
-        entries[file] = ((size, time, number), FileHeader(metadata, tuple(names)))
+    for file, size, time, number, metadata, names, samples in zip(*columns, strict=True):
+        entries[file] = ((size, time, number), FileHeader(metadata, tuple(names), samples))
     return entries
 
 
 def _packed(entries: Iterable[tuple[str, Stamp, FileHeader]]) -> bytes:
     """An index with these entries, as the bytes of a Parquet file."""
-    rows = [(file, *stamp, header.metadata, header.columns) for file, stamp, header in entries]
+    rows = [(file, *stamp, header.metadata, header.columns, header.samples) for file, stamp, header in entries]
     numbers = [(name, pa.uint64()) for name in ("size", "time", "number")]
-    schema = pa.schema([("file", pa.string()), *numbers, ("about", pa.string()), ("names", pa.list_(pa.string()))])
+    texts = [("about", pa.string()), ("names", pa.list_(pa.string())), ("samples", pa.string())]
+    schema = pa.schema([("file", pa.string()), *numbers, *texts])
     records = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
     table = pa.Table.from_pylist(records, schema.with_metadata({FORMAT: VERSION}))
     sink = pa.BufferOutputStream()

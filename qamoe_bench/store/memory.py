@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qamoe_bench.store.cell import Cell, CellFacts
-from qamoe_bench.store.store import StoredCell
+from qamoe_bench.store.stored_cell import StoredCell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,7 @@ class MemoryCell(StoredCell):
     @classmethod
     def from_columns(cls, cell: Cell, facts: CellFacts, columns: Mapping[str, NDArray[Any]]) -> "MemoryCell":
         """A cell with the columns of a sweep."""
-        return cls(Path(), cell, facts, frozenset(columns), columns)
+        return cls(Path(), cell, facts, frozenset(columns), "", columns)
 
     @property
     def predictions(self) -> "pd.DataFrame":
@@ -48,3 +48,7 @@ class MemoryCell(StoredCell):
         draws = int(np.max(self.arrays["draw"])) + 1  # numbered from 0
         shape = (draws, len(self.facts.conditions), -1)
         return {name: self.arrays[name].reshape(shape) for name in names}
+
+    def values(self, name: str) -> list[Any]:
+        """Any column as Python's values, one per row."""
+        return list(self.arrays[name].tolist())

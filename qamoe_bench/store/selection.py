@@ -81,16 +81,21 @@ def write_curve(store: Store, run_id: str, cell: Cell, curve: SelectionCurve) ->
     write_atomic(path, sink.getvalue().to_pybytes())
 
 
+def curve_path(stored: StoredCell) -> Path | None:
+    """The file of the curve of a stored cell, or None without one."""
+    if not stored.path.name:  # a cell in memory
+        return None
+    # A cell lies in <runs>/<run-id>/predictions, and another run may have recorded its curve.
+    return _find(stored.path.parents[2], stored.cell.file_name)
+
+
 def read_curve(stored: StoredCell) -> SelectionCurve | None:
     """The curve of a stored cell, or None without one.
 
     Raises:
         BenchError: If the file cannot be read.
     """
-    if not stored.path.name:  # a cell in memory
-        return None
-    # A cell lies in <runs>/<run-id>/predictions, and another run may have recorded its curve.
-    path = _find(stored.path.parents[2], stored.cell.file_name)
+    path = curve_path(stored)
     if path is None:
         return None
     try:

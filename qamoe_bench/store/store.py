@@ -18,82 +18,31 @@ Dimension legend: V draws, C conditions, N samples.
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
-from functools import cached_property
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from qamoe_bench.errors import BenchError
+from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.store.access import cannot_read, cannot_write, no_permission
+from qamoe_bench.store.agreement import distinct
 from qamoe_bench.store.atomic import remove_abandoned, write_atomic
 from qamoe_bench.store.cell import SCHEMA, Cell, CellFacts, key_in
-from qamoe_bench.store.index import FileHeader, file_names, read_headers
+from qamoe_bench.store.checksum import UNSEALED, seal
+from qamoe_bench.store.contents import StoreContents, joined
+from qamoe_bench.store.index import FileHeader, Stamp, file_names, read_headers, stamp_of
+from qamoe_bench.store.stored_cell import METADATA_KEY, DamagedCell, as_cell, check_schema, read_header
+from qamoe_bench.store.stored_cell import StoredCell as StoredCell
+from qamoe_bench.store.verification import Damage, check_rows
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-METADATA_KEY = b"qamoe_bench"
-"""Key of the metadata of a Parquet file under which a cell and its facts are stored."""
-REPETITIVE_COLUMNS = ("id", "condition")
-"""Columns of few distinct strings, which are read and written as dictionaries."""
 COMPRESSION_LEVEL = 12
 """Of zstd: finds the repetitions between conditions; higher levels are slower and save nothing more."""
-
-
-@dataclass(frozen=True)
-class StoredCell:
-    """A finished cell in a store. Predictions stay on disk until they are accessed.
-
-    Attributes:
-        path: The file.
-        cell: Identity of the cell.
-        facts: Facts that were recorded with it.
-        names: Names of its columns.
-    """
-
-    path: Path
-    cell: Cell
-    facts: CellFacts
-    names: frozenset[str]
-
-    @property
-    def predictions(self) -> "pd.DataFrame":
-        """One row per (draw, condition, sample): conditions in order, samples in the order of the split."""
-        with _opened(self.path, read_dictionary=REPETITIVE_COLUMNS) as file:
-            frame: pd.DataFrame = file.read().to_pandas()
-        return frame
-
-    @cached_property
-    def samples(self) -> tuple[str, ...]:
-        """The ids of the N samples, in order."""
-        with _opened(self.path, read_dictionary=REPETITIVE_COLUMNS) as file:
-            ids = file.read(columns=["id"]).column("id").unify_dictionaries().combine_chunks()
-        if pa.types.is_dictionary(ids.type):
-            return tuple(ids.dictionary.to_pylist())
-        return tuple(dict.fromkeys(ids.to_pylist()))  # distinct values in order
-
-    def column(self, name: str) -> NDArray[Any]:
-        """One numeric column, (V, C, N)."""
-        return self.columns([name])[name]
-
-    def columns(self, names: Sequence[str]) -> dict[str, NDArray[Any]]:
-        """Several numeric columns, each (V, C, N), in one pass over the file."""
-        with _opened(self.path) as file:
-            table = file.read(columns=list(names), use_threads=False)
-            shape = (_draws_in(file.metadata), len(self.facts.conditions), -1)
-        arrays = {}
-        for name in names:
-            # Arrow's own to_numpy would import pandas, which takes longer than a small report.
-            chunks = [np.from_dlpack(chunk) for chunk in table.column(name).chunks]
-            arrays[name] = np.concatenate(chunks).reshape(shape)  # (V, C, N)
-        return arrays
 
 
 class Store:
@@ -156,9 +105,14 @@ class Store:
 
         Raises:
             BenchError: If it cannot be written.
+            RunFailed: If the columns are not those of the conditions, see `qamoe_bench.store.verification`.
         """
         about = {"schema": SCHEMA, "key": cell.key, "cell": asdict(cell), "facts": asdict(facts)}
         table = pa.table(dict(columns))
+        try:
+            samples = check_rows(table, facts.conditions)
+        except Damage as error:
+            raise RunFailed(f"the predictions of {cell.label} cannot be stored: {error}") from error
         # Numbers rarely repeat: a dictionary of them would only add to the file.
         dictionaries = [field.name for field in table.schema if pa.types.is_dictionary(field.type)]
         sink = pa.BufferOutputStream()
@@ -171,28 +125,36 @@ class Store:
             compression_level=COMPRESSION_LEVEL,
             use_dictionary=dictionaries or False,
         ) as writer:
+            # The checksum is the first value, where `qamoe_bench.store.checksum` looks for it.
+            about = {"checksum": UNSEALED, "samples": samples, **about}
             writer.add_key_value_metadata({METADATA_KEY: json.dumps(about)})
             writer.write_table(table)
-        write_atomic(self.runs / run_id / "predictions" / cell.file_name, sink.getvalue().to_pybytes())
+        write_atomic(self.runs / run_id / "predictions" / cell.file_name, seal(sink.getvalue().to_pybytes()))
 
     def find_cell(self, cell: Cell) -> Path | None:
-        """The file of a finished cell in any run, or None."""
-        return self._find("predictions", cell.file_name)
-
-    def read_cell(self, cell: Cell) -> StoredCell | None:
-        """A finished cell, looked up by name, or None.
-
-        Unlike `cells`, it does not depend on listings of folders, which lag behind on network file systems.
+        """The file of a finished cell in any run, or None; a damaged file does not count.
 
         Raises:
-            BenchError: If the file cannot be read or is of a newer schema.
+            BenchError: If a file may not be read or is of a newer schema, or if two files of this key differ.
         """
+        # By name: unlike `contents`, this needs no listings of folders, which lag behind on network file systems.
+        intact = []
+        for path in self._all("predictions", cell.file_name):
+            with suppress(FileNotFoundError):  # another process has just removed it
+                if _is_intact(path, stamp_of(path)):
+                    intact.append(path)
+        if len(intact) > 1:
+            distinct(as_cell(path, read_header(path)) for path in intact)
+        return intact[0] if intact else None
+
+    def read_cell(self, cell: Cell) -> StoredCell | None:
+        """A finished cell, looked up by name, or None; errors as of `find_cell`."""
         path = self.find_cell(cell)
-        return None if path is None else _as_cell(path, _read_header(path))
+        return None if path is None else as_cell(path, read_header(path))
 
     def find_checkpoint(self, key: str) -> Path | None:
         """The file of trained weights in any run, or None."""
-        return self._find("checkpoints", f"{key}.safetensors")
+        return next(self._all("checkpoints", f"{key}.safetensors"), None)
 
     def checkpoint_path(self, run_id: str, key: str) -> Path:
         """The path at which a run stores trained weights."""
@@ -205,36 +167,60 @@ class Store:
             BenchError: If a manifest cannot be read or is of a newer schema.
         """
         manifests: dict[str, dict[str, Any]] = {}
-        for run_id in self._run_ids() if run_ids is None else run_ids:
+        for run_id in self.run_ids() if run_ids is None else run_ids:
             path = self.runs / run_id / "run.json"
             if _exists(path):
                 manifest = _read_manifest(path)
                 manifests.setdefault(manifest.get("run", run_id), manifest)  # once, if a folder was copied
         return list(manifests.values())
 
-    def cells(self) -> list[StoredCell]:
-        """Every finished cell of every run; a cell that several runs contain is listed once.
+    def files(self) -> StoreContents:
+        """As `contents`, with every copy of a cell, and whether or not these agree with each other."""
+        save = _write_if_possible if self._keeps_index else _do_not_write
+        cells = []
+        damaged: list[DamagedCell] = []
+
+        def read(path: Path) -> FileHeader | None:
+            try:
+                return read_header(path)
+            except FileNotFoundError:  # another process has removed the run meanwhile
+                return None
+            except DamagedCell as error:
+                damaged.append(error)
+                return None
+
+        for folder in self._prediction_folders():
+            for name, header in read_headers(folder, _is_cell, folder.parent / "index.parquet", read, save).items():
+                try:
+                    cells.append(as_cell(folder / name, header))
+                except DamagedCell as error:
+                    damaged.append(error)
+        return StoreContents(tuple(cells), tuple(damaged))
+
+    def contents(self) -> StoreContents:
+        """Every finished cell of every run, and the damaged files; a cell that several runs contain is listed once.
 
         Raises:
-            BenchError: If a file cannot be read or is of a newer schema.
+            BenchError: If a file may not be read or is of a newer schema, or if two files of one key differ.
         """
-        save = _write_if_possible if self._keeps_index else _do_not_write
-        cells = {}
-        for folder in self._prediction_folders():
-            headers = read_headers(folder, _is_cell, folder.parent / "index.parquet", _read_header, save)
-            for name, header in headers.items():  # the file name contains the key
-                cells[name] = _as_cell(folder / name, header)
-        return list(cells.values())
+        return contents_of_stores([self])
+
+    def cells(self) -> list[StoredCell]:
+        """The cells of `contents`; damaged files are left out with a warning, and errors are as there."""
+        contents = self.contents()
+        for damage in contents.damaged:
+            warnings.warn(damage.note, stacklevel=2)
+        return list(contents.cells)
 
     def require_cells(self) -> list[StoredCell]:
         """As `cells`, for callers that cannot work without any.
 
         Raises:
-            BenchError: If there is no finished cell, or if a file cannot be read.
+            BenchError: If there is no finished cell, and as `contents`.
         """
         cells = self.cells()
         if not cells:
-            raise BenchError(f"no finished cells in {self.runs}: expected a store; run 'qamoe-bench run' first")
+            raise no_cells(self)
         return cells
 
     def finished(self) -> set[str]:
@@ -251,11 +237,12 @@ class Store:
             paths += [folder / name for name in file_names(folder, _is_misnamed)]
         return paths
 
-    def _prediction_folders(self) -> list[Path]:
-        return [self.runs / run_id / "predictions" for run_id in self._run_ids()]
+    def run_ids(self) -> list[str]:
+        """Names of the folders of all runs, sorted.
 
-    def _run_ids(self) -> list[str]:
-        """Names of the folders of all runs, sorted."""
+        Raises:
+            BenchError: If another user does not let this one read the folder.
+        """
         try:
             with os.scandir(self.runs) as entries:
                 names = {entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()}
@@ -266,28 +253,56 @@ class Store:
         # A listing on a network file system may not show a new folder yet.
         return sorted(names | {run_id for run_id in self._prepared if _exists(self.runs / run_id)})
 
-    def _find(self, part: str, name: str) -> Path | None:
-        """A file of a part of any run, or None; what another user does not let this one see is not there."""
-        for run_id in self._run_ids():
+    def _prediction_folders(self) -> list[Path]:
+        return [self.runs / run_id / "predictions" for run_id in self.run_ids()]
+
+    def _all(self, part: str, name: str) -> Iterator[Path]:
+        """The files of this name in a part of any run; what another user does not let this one see is not there."""
+        for run_id in self.run_ids():
             path = self.runs / run_id / part / name
             if os.path.exists(path):  # unlike Path.exists, False without permission  # noqa: PTH110
-                return path
-        return None
+                yield path
 
 
-def _draws_in(metadata: pq.FileMetaData) -> int:
-    """V, from the statistics of the draw column: draws are numbered from 0, and the last row group has the last."""
-    last = metadata.row_group(metadata.num_row_groups - 1)
-    for index in range(metadata.num_columns):
-        column = last.column(index)
-        if column.path_in_schema == "draw":
-            return int(column.statistics.max) + 1
-    return 1
+def contents_of_stores(stores: Iterable[Store]) -> StoreContents:
+    """The content of several stores, which are read as one; a cell that several of them contain is listed once.
+
+    Raises:
+        BenchError: If a file may not be read or is of a newer schema, or if two files of one key differ.
+    """
+    return joined(store.files() for store in stores)
+
+
+def manifests_of(stores: Iterable[Store]) -> list[dict[str, Any]]:
+    """The manifests of the runs of several stores; of a run that several of them contain, the first.
+
+    Raises:
+        BenchError: If a manifest cannot be read or is of a newer schema.
+    """
+    manifests: dict[object, dict[str, Any]] = {}
+    for store in stores:
+        for manifest in store.manifests():
+            manifests.setdefault(manifest.get("run"), manifest)
+    return list(manifests.values())
+
+
+def no_cells(store: Store) -> BenchError:
+    """The error for a store in which nothing can be used."""
+    return BenchError(f"no finished cells in {store.runs}: expected a store; run 'qamoe-bench run' first")
 
 
 def json_bytes(content: object) -> bytes:
     """Readable JSON in UTF-8; parts of names that are no valid text become escapes, which JSON reads back."""
     return json.dumps(content, indent=2, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
+
+
+@lru_cache(maxsize=2**16)  # of the same stamp, a file is verified once in a process
+def _is_intact(path: Path, stamp: Stamp) -> bool:
+    try:
+        as_cell(path, read_header(path))
+    except (FileNotFoundError, DamagedCell):
+        return False
+    return True
 
 
 def _is_cell(name: str) -> bool:
@@ -310,29 +325,6 @@ def _exists(path: Path) -> bool:
         raise no_permission("results folder", path.parent) from error
 
 
-def _source(path: Path) -> Path | pa.BufferReader:
-    """What Arrow can read a file from: paths that are no valid text (in locale C, or from old disks) it cannot open."""
-    return path if _is_text(path) else pa.BufferReader(path.read_bytes())
-
-
-def _is_text(path: Path) -> bool:
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-@contextmanager
-def _opened(path: Path, **options: Any) -> Iterator[pq.ParquetFile]:
-    """A file of predictions; errors while it is read name it."""
-    try:
-        with pq.ParquetFile(_source(path), **options) as file:
-            yield file
-    except (OSError, pa.ArrowException) as error:
-        raise _not_a_cell(path, error) from error
-
-
 def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         # From bytes, so that a byte-order mark and line ends of Windows are read as well.
@@ -340,31 +332,11 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         schema = manifest.get("schema")
     except (OSError, ValueError, AttributeError) as error:  # AttributeError if it is JSON, but no object
         raise cannot_read("run manifest", path, error, "cannot be read ({reason}); remove that run's folder") from error
-    _check_schema(path, schema)
+    try:
+        check_schema(path, schema)
+    except Damage as error:
+        raise BenchError(f"run manifest {path}: cannot be read ({error}); remove that run's folder") from error
     return manifest
-
-
-def _read_header(path: Path) -> FileHeader:
-    try:
-        schema = pq.read_schema(_source(path))
-        return FileHeader((schema.metadata or {})[METADATA_KEY].decode(), tuple(schema.names))
-    except (OSError, KeyError, ValueError) as error:  # pyarrow's exceptions derive from ValueError
-        raise _not_a_cell(path, error) from error
-
-
-def _as_cell(path: Path, header: FileHeader) -> StoredCell:
-    try:
-        about = json.loads(header.metadata)
-    except ValueError as error:
-        raise _not_a_cell(path, error) from error
-    _check_schema(path, about.get("schema"))
-    cell = Cell(**_known_fields(Cell, about["cell"]))
-    facts = CellFacts(**_known_fields(CellFacts, about["facts"]))
-    return StoredCell(path, cell, facts, frozenset(header.columns))
-
-
-def _not_a_cell(path: Path, error: Exception) -> BenchError:
-    return cannot_read("predictions", path, error, "not a file of this store ({reason}); remove it and run again")
 
 
 def _write_if_possible(path: Path, content: bytes) -> None:
@@ -374,20 +346,3 @@ def _write_if_possible(path: Path, content: bytes) -> None:
 
 def _do_not_write(path: Path, content: bytes) -> None:
     """Ignore the index."""
-
-
-# Computed once: a store may hold many thousands of cells.
-_FIELDS: Mapping[type, tuple[str, ...]] = {
-    Cell: tuple(field.name for field in fields(Cell)),
-    CellFacts: tuple(field.name for field in fields(CellFacts)),
-}
-
-
-def _known_fields(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that this version defines; fields of later versions are ignored."""
-    return {name: values[name] for name in _FIELDS[kind] if name in values}
-
-
-def _check_schema(path: Path, schema: object) -> None:
-    if not isinstance(schema, int) or schema > SCHEMA:
-        raise BenchError(f"{path}: expected schema {SCHEMA} or older, got {schema!r}; update qamoe-bench to read it")

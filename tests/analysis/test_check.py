@@ -1,6 +1,5 @@
 """The gate: significantly worse, missing or changed rows fail; rows that are equal, or equal up to chance, pass."""
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -11,12 +10,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from commandline import bench
 from fakestore import Answer, noisy, write_store
 from numpy.typing import NDArray
+from storedcell import rewrite_cell
 from typer.testing import CliRunner
 
 from qamoe_bench.analysis.check.check import Expected, Verdict, compare_stores
@@ -32,7 +31,7 @@ from qamoe_bench.run.presets import PRESETS
 from qamoe_bench.run.request import Request
 from qamoe_bench.run.runner import run_plan
 from qamoe_bench.seeding import seeded
-from qamoe_bench.store.store import METADATA_KEY, Store
+from qamoe_bench.store.store import Store
 from qamoe_bench.training.checkpoint import save_weights
 from qamoe_bench.training.exposure import SPECTRUM
 from qamoe_bench.training.loop import train
@@ -157,10 +156,7 @@ def rewrite(store: Store, model: str, change: Callable[[dict[str, Any]], None]) 
     """Change the facts of a model's cells."""
     for cell in store.cells():
         if cell.cell.model == model:
-            table = pq.read_table(cell.path)
-            about = json.loads(table.schema.metadata[METADATA_KEY])
-            change(about["facts"])
-            pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(about)}), cell.path)
+            rewrite_cell(cell.path, change=lambda about: change(about["facts"]))
 
 
 def set_speed(store: Store, model: str, seconds: float) -> None:
@@ -348,12 +344,14 @@ def test_perturbed_weights_fail_and_an_unchanged_rerun_passes(tmp_path: Path) ->
 
 def test_a_perturbed_model_fails_though_its_change_is_small_against_the_spread_of_samples(tmp_path: Path) -> None:
     """A paired test detects what two separate intervals would not."""
+
+    def moved(table: pa.Table) -> pa.Table:
+        prediction = pa.array((table.column("prediction").to_numpy() * 0.85).astype(np.float32))
+        return table.set_column(table.schema.get_field_index("prediction"), "prediction", prediction)
+
     reference, now = stores(tmp_path)
     for cell in now.cells():
         if cell.cell.model == "ours":
-            table = pq.read_table(cell.path)
-            moved = table.column("prediction").to_numpy() * 0.85
-            place = table.schema.get_field_index("prediction")
-            pq.write_table(table.set_column(place, "prediction", pa.array(moved.astype(np.float32))), cell.path)
+            rewrite_cell(cell.path, moved)
     verdict = judged(reference, now)
     assert {(f.kind, f.what) for f in verdict.findings} >= {("worse", "mae")}

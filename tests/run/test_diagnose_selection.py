@@ -308,7 +308,7 @@ def test_an_epoch_whose_predictions_are_not_finite_is_undefined_and_never_the_be
     write_curve(store, "run", cell, SelectionCurve(("a", "b"), (2, 2), {("mmsa", "mae"): errors}))
     conditions = tuple({"name": name, "levels": {}} for name in "ab")
     facts = CellFacts(conditions, 1, {}, {})
-    stored = StoredCell(store.runs / "run" / "predictions" / cell.file_name, cell, facts, frozenset())
+    stored = StoredCell(store.runs / "run" / "predictions" / cell.file_name, cell, facts, frozenset(), "")
     mae, corr = selection_gains(Row("r", (stored,)), "mmsa", ["mae", "corr"])
     assert mae.per_metric.tolist() == [-0.5]
     assert np.isnan(corr.selected)  # this curve lacks it

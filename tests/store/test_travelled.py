@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from commandline import bench
 from fakestore import noisy, write_store
@@ -169,7 +168,7 @@ def deny(monkeypatch: pytest.MonkeyPatch, denied: Path) -> None:
 
         return call
 
-    for module, name in ((os, "scandir"), (os, "stat"), (pq, "read_schema"), (pq, "ParquetFile")):
+    for module, name in ((os, "scandir"), (os, "stat"), (Path, "read_bytes")):
         monkeypatch.setattr(module, name, refusing(getattr(module, name), inside=name == "stat"))
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != denied)
     monkeypatch.setattr(Path, "owner", lambda self: "alice")

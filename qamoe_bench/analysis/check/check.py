@@ -19,6 +19,7 @@ from qamoe_bench.errors import BenchError
 from qamoe_bench.metrics.dialects import Dialect
 from qamoe_bench.store.cell import Cell
 from qamoe_bench.store.store import Store, StoredCell
+from qamoe_bench.store.stored_cell import DamagedCell
 
 MAX_LISTED = 5
 """Names or seeds that an error lists."""
@@ -88,11 +89,11 @@ def compare_stores(
         cluster_rule: How test samples are assigned to clusters.
 
     Raises:
-        BenchError: when one of the stores is empty, when the reference holds two versions of one row or no expected
-            cell, or when the results hold none of the expected cells.
+        BenchError: when one of the stores is empty, when a cell of the reference is damaged, when it holds two versions
+            of one row or no expected cell, or when the results hold none of the expected cells.
     """
     old = _expected_cells(reference, expected)
-    new = _present_cells(results)
+    new, damaged = _present_cells(results)
     _check_overlap(old, new, reference, results)
     newest = {name: newest_by_seed(cells) for name, cells in new.items()}
     findings, comparable = _match(old, newest)
@@ -106,12 +107,19 @@ def compare_stores(
         tuple(sorted(findings, key=lambda f: not f.is_regression)),
         tuple(compared),
         numbers,
-        (*_notes(old, new, newest, comparable), *_version_changes(reference, results)),
+        (
+            *(damage.note for damage in damaged),
+            *_notes(old, new, newest, comparable),
+            *_version_changes(reference, results),
+        ),
     )
 
 
 def _expected_cells(reference: Store, expected: Expected) -> dict[Name, list[StoredCell]]:
-    finished = reference.cells()
+    contents = reference.contents()
+    if contents.damaged:  # without it, less would be compared than the reference promises
+        raise contents.damaged[0]
+    finished = contents.cells
     if not finished:
         raise _no_cells(
             reference, f"a reference; make one with 'qamoe-bench run --protocol NAME --results {reference.root}'"
@@ -133,13 +141,14 @@ def _expected_cells(reference: Store, expected: Expected) -> dict[Name, list[Sto
     return rows
 
 
-def _present_cells(results: Store) -> dict[Name, list[StoredCell]]:
-    rows = _by_name(results.cells())
+def _present_cells(results: Store) -> tuple[dict[Name, list[StoredCell]], Sequence[DamagedCell]]:
+    contents = results.contents()
+    rows = _by_name(contents.cells)
     if not rows:
         raise _no_cells(
             results, f"results to check; run 'qamoe-bench run --protocol NAME --results {results.root}' first"
         )
-    return rows
+    return rows, contents.damaged
 
 
 def _no_cells(store: Store, expected: str) -> BenchError:

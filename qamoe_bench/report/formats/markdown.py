@@ -42,5 +42,5 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _escape(text: str) -> str:
-    """Text without the characters that would end a cell or begin an HTML tag."""
-    return text.replace("|", "\\|").replace("<", "&lt;")
+    """Text without the characters that would end a cell, or begin a link or an HTML tag."""
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[")

@@ -9,6 +9,7 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from qamoe_bench.report.escaping import escaped
 from qamoe_bench.report.formats.fitting import column_widths, fit
 from qamoe_bench.report.table import WIDEST, Chapter, Table
 
@@ -55,7 +56,7 @@ def print_rows(rows: Sequence[Mapping[str, object]]) -> None:
     console = stdout(LIST_WIDTH)
     if console.width < _narrowest(rows):
         for row in rows:
-            lines = [f"{name}: {value}" for name, value in row.items()]
+            lines = [escaped(f"{name}: {value}") for name, value in row.items()]
             console.print("\n  ".join(lines), highlight=False, markup=False, soft_wrap=True)
         return
     table = RichTable(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
@@ -63,7 +64,7 @@ def print_rows(rows: Sequence[Mapping[str, object]]) -> None:
         justify: Literal["left", "right"] = "right" if isinstance(value, int) else "left"
         table.add_column(name, no_wrap=not index, justify=justify, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(str(value)) for value in row.values()))
+        table.add_row(*(Text(escaped(str(value))) for value in row.values()))
     console.print(table, highlight=False)
 
 

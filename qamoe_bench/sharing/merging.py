@@ -1,0 +1,116 @@
+"""Merging: the results of several stores are copied into one, cell by cell, and nothing is ever replaced.
+
+Every file is written completely or not at all, and what is there already is left alone, so a merge that was interrupted
+continues when it is repeated, and repeating a finished one changes nothing. Cells are compared before anything is
+written, see `qamoe_bench.store.agreement`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qamoe_bench.store.access import cannot_read
+from qamoe_bench.store.agreement import Distinct, conflict_error
+from qamoe_bench.store.atomic import write_atomic
+from qamoe_bench.store.cell import key_in
+from qamoe_bench.store.contents import with_common_samples
+from qamoe_bench.store.index import file_names
+from qamoe_bench.store.selection import FOLDER as SELECTION
+from qamoe_bench.store.store import Store, no_cells
+from qamoe_bench.store.stored_cell import DamagedCell, StoredCell, check_whole
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The outcome of a merge.
+
+    Attributes:
+        added: Number of cells that were copied, or with `dry_run` would be.
+        present: Number of cells that were in the target already.
+        damaged: Files of the sources that are damaged and were not copied.
+    """
+
+    added: int
+    present: int
+    damaged: tuple[DamagedCell, ...] = ()
+
+
+def merge_stores(sources: Sequence[Store], into: Store, *, dry_run: bool = False) -> Merged:
+    """Copy the cells of several stores into one, with the manifests, weights and curves of their runs.
+
+    Args:
+        sources: The stores to copy from; they are not changed.
+        into: The store to copy to; it need not exist.
+        dry_run: Whether to compare only and write nothing.
+
+    Raises:
+        BenchError: If a source has no cells or a cell cannot be read, if two cells of one key hold different results,
+            or if the target cannot be written to. Nothing was written unless it is the last.
+    """
+    parts = [source.files() for source in sources]
+    for source, part in zip(sources, parts, strict=True):
+        if not part.cells:
+            raise no_cells(source)
+    unique = Distinct()
+    for stored in into.files().cells:
+        unique.add(stored)
+    before = {stored.cell.key for stored in unique.cells}
+    offered = set()
+    damaged: list[DamagedCell] = []
+    for part in parts:
+        damaged += part.damaged
+        for stored in part.cells:
+            unique.add(stored)
+            offered.add(stored.cell.key)
+    if unique.conflicts:
+        raise conflict_error(unique.conflicts, "nothing was merged; ")
+    together = with_common_samples(unique.cells)
+    damaged += together.damaged
+    added = []
+    for stored in together.cells:
+        if stored.cell.key not in before:
+            try:
+                check_whole(stored)
+                added.append(stored)
+            except DamagedCell as error:
+                damaged.append(error)
+    if not dry_run:
+        for source in sources:
+            _copy_runs(source, into)
+        for stored in added:
+            _copy(stored.path, into.runs / _run_of(stored) / "predictions" / stored.path.name)
+    return Merged(len(added), len(offered & before), tuple(damaged))
+
+
+def _run_of(stored: StoredCell) -> str:
+    return stored.path.parent.parent.name  # a cell lies in runs/RUN/predictions
+
+
+def _copy_runs(source: Store, into: Store) -> None:
+    """Make the run folders of a source, with what belongs to their cells."""
+    for run_id in source.run_ids():
+        folder = source.runs / run_id
+        into.prepare(run_id)
+        target = into.runs / run_id
+        manifest = folder / "run.json"
+        if manifest.exists() and not (target / "run.json").exists():
+            _copy(manifest, target / "run.json")
+        for name in file_names(folder / "checkpoints", _is_weights):
+            if into.find_checkpoint(Path(name).stem) is None:
+                _copy(folder / "checkpoints" / name, target / "checkpoints" / name)
+        for name in file_names(folder / SELECTION, key_in):
+            if not [*into.runs.glob(f"*/{SELECTION}/*{key_in(name)}.parquet")]:
+                (target / SELECTION).mkdir(exist_ok=True)
+                _copy(folder / SELECTION / name, target / SELECTION / name)
+
+
+def _is_weights(name: str) -> bool:
+    return name.endswith(".safetensors") and not name.startswith(".")
+
+
+def _copy(path: Path, target: Path) -> None:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise cannot_read("file", path, error, "cannot be read ({reason}); merge again when it can") from error
+    write_atomic(target, content)
