@@ -228,7 +228,8 @@ class HasPreparation(Protocol):
     """A model that takes statistics of the training split before its first epoch, such as a whitening or a start.
 
     Their results belong into parameters and buffers whose shapes the constructor knows, because a checkpoint holds
-    these alone and is loaded into a fresh model, which is not prepared again.
+    these alone and is loaded into a fresh model, which is not prepared again. A model must work before it, too: its
+    costs and its first batch are computed without.
     """
 
     def prepare(self, samples: TrainingBatch) -> None:

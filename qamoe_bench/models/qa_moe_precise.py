@@ -26,11 +26,18 @@ predicted from the number of tokens that are not lost, because states of tokens 
 
 Ablations: `-quality` is r = 1, `constant-quality` trains with r and evaluates with its average, `per-direction` weights
 each direction by its own 1 / (1 + σ²_j) instead of r, `-whitening` only standardises, `-shared-noise` measures the
-scatter of frames alone, `experts` adds eight GLU experts per modality, of which three are used. Experts are off because
-one Gaussian is the true form of the embedded data, where they cost about a point of reach.
+scatter of frames alone, `experts` adds eight GLU experts per modality, of which three are used. Reach in % (share of
+the way in MAE from `mean` to the oracle, random-missing and quality-degradation) on further samples of the embedded
+law, mean of three training draws, whose standard deviation is about 1: 94.0; its start alone 92.7; `-quality` 84.1,
+`constant-quality` 85.3, `per-direction` 94.0, `experts` 94.7, `-whitening` 29.6. The last measures the start as well,
+which without covariances finds other directions and is not left in 50 epochs. Experts are off because one Gaussian is
+the true form of these data, where their gain is within the noise of the draws.
 
-Chosen on further samples of the embedded law and by cross-validation inside MOSI's train and valid split, without any
-test split.
+The median is worth 4 points of reach (one draw: 94.9, with the mean of p instead 90.9). QA-MoE cannot have them, since
+the median of its Gaussian is its mean; a distribution over anchors is what makes the difference.
+
+Chosen on these samples and by cross-validation inside MOSI's train and valid split, without any test split. On real
+data nothing is claimed: scatter of token states is content, and audio of one frame has none.
 
 Dimension legend: B samples, D feature width, K directions, N anchors, H knots, E experts.
 """
@@ -55,7 +62,7 @@ from qamoe_bench.nn.frames import frame_counts, observed_frames
 from qamoe_bench.nn.measured import FrameMeasure
 from qamoe_bench.nn.two_stage import QualityAwareModel
 
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "-quality": {"quality": "none"},
     "constant-quality": {"quality": "constant"},
     "per-direction": {"per_direction": True},

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,16 +12,22 @@ from tinydata import make_dataset, training_batch
 from qamoe_bench.contract import Batch, DataSpec, TrainingBatch
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import BenchError
-from qamoe_bench.models.qa_moe_precise import VARIANTS, QAMoEPrecise, build
+from qamoe_bench.models.qa_moe_precise import VARIANTS, FrameFeatures, QAMoEPrecise, build
 from qamoe_bench.nn.anchors import median, shares
 from qamoe_bench.training.checkpoint import load_weights, save_weights
 
 
-def prepared(data: Dataset, **settings: object) -> QAMoEPrecise:
+def prepared(data: Dataset, **settings: Any) -> QAMoEPrecise:
     model = build(data.spec, **settings)
     with torch.no_grad():
         model.prepare(training_batch(data.splits["train"]))
     return model.eval()
+
+
+def frames_of(model: QAMoEPrecise, modality: str) -> FrameFeatures:
+    features = model.encoders[modality]
+    assert isinstance(features, FrameFeatures)
+    return features
 
 
 def test_forward_equals_the_formulas(tiny: Dataset, batch: TrainingBatch) -> None:
@@ -29,10 +36,11 @@ def test_forward_equals_the_formulas(tiny: Dataset, batch: TrainingBatch) -> Non
     for i in range(batch.size):
         score = model.prior.clone()
         for m in model.modalities:
-            measure = model.encoders[m].measure
+            features = frames_of(model, m)
+            measure = features.measure
             frames = batch.features[m][i, : batch.lengths[m][i]]
             q = frames.var(0) / len(frames) if len(frames) > 1 else measure.scatter * measure.scale**2
-            directions = model.encoders[m].gain * model.encoders[m].projection @ model.encoders[m].whitening
+            directions = features.gain * features.projection @ features.whitening
             mu = directions @ ((frames.mean(0) - measure.centre) / measure.scale)
             s2 = (1 + model.spread[m].exp()).log()
             sigma2 = directions**2 @ (q / measure.scale**2) / s2
@@ -56,7 +64,7 @@ def one_dimension() -> DataSpec:
 def test_score_evidence_and_answer_by_hand() -> None:
     model = build(one_dimension(), anchors=3, knots=3, speed=1.0).eval()
     with torch.no_grad():
-        model.encoders["text"].projection.fill_(1.0)
+        frames_of(model, "text").projection.fill_(1.0)
         model.prototypes["text"][:, 0] = torch.tensor([-2.0, 0.0, 2.0])
         model.spread["text"].fill_(math.log(math.e**2 - 1))  # s² = 2
     frames = torch.tensor([[[0.0], [0.5], [2.5], [0.0]], [[1.0], [1.0], [0.0], [0.0]]])
@@ -190,7 +198,7 @@ def test_weights_per_direction_are_the_score_where_there_is_one_direction(tiny: 
 def test_without_whitening_dimensions_are_only_standardised(tiny: Dataset) -> None:
     model = prepared(tiny, **VARIANTS["-whitening"])
     for m in model.modalities:
-        assert ((model.encoders[m].whitening != 0).sum(0) == 1).all()
+        assert ((frames_of(model, m).whitening != 0).sum(0) == 1).all()
 
 
 def test_experts_add_nothing_at_first_and_three_of_eight_are_used(tiny: Dataset, batch: TrainingBatch) -> None:
