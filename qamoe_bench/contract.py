@@ -224,6 +224,24 @@ class HasLoss(Protocol):
 
 
 @runtime_checkable
+class HasPreparation(Protocol):
+    """A model that takes statistics of the training split before its first epoch, such as a whitening or a start.
+
+    Their results belong into parameters and buffers whose shapes the constructor knows, because a checkpoint holds
+    these alone and is loaded into a fresh model, which is not prepared again. A model must work before it, too: its
+    costs and its first batch are computed without.
+    """
+
+    def prepare(self, samples: TrainingBatch) -> None:
+        """Called once before the first epoch, with the whole training split, uncorrupted, and without gradients.
+
+        The samples may be larger than memory: go through them with `samples.split(64)`, and keep sums or one vector per
+        sample. Random numbers are seeded; the same samples and seed must leave the same state.
+        """
+        ...
+
+
+@runtime_checkable
 class HasEpochs(Protocol):
     """A model whose training changes over time, such as one with a warm-up."""
 

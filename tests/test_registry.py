@@ -176,7 +176,7 @@ def test_no_role_without_models(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_groups_expand_to_their_models() -> None:
-    assert expand_groups(["@quick"]) == ["late-fusion", "mean", "qa-moe", "qa-moe-plus", "text-only"]
+    assert expand_groups(["@quick"]) == ["late-fusion", "mean", "qa-moe", "qa-moe-plus", "qa-moe-precise", "text-only"]
     assert expand_groups(["@paper"]) == ["c-mib", "mm-boosting", "qa-moe", "sam-lml"]
     assert expand_groups(["@all"]) == [*model_refs()]
     assert expand_groups(["qa-moe:k=2", "@quick", "mean"])[:2] == ["qa-moe:k=2", "late-fusion"]

@@ -84,6 +84,8 @@ APPLY: Mapping[str, CorruptionFunction] = {
     "gaussian-noise": values.additive(values.GAUSSIAN),
     "laplace-noise": values.additive(values.LAPLACE),
     "utterance-noise": values.additive(values.UTTERANCE),
+    "occasional-noise": values.occasional_noise,
+    "frame-or-utterance-noise": values.frame_or_utterance_noise,
     "salt-and-pepper": values.salt_and_pepper,
     "scalar-noise": values.scalar_noise,
     "missing-or-scalar-noise": values.missing_or_scalar_noise,

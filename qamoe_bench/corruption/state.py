@@ -4,7 +4,7 @@ Dimension legend: B samples, T frames, D feature width.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -51,6 +51,8 @@ class Corrupted:
         noise: Per modality, the size of what was added or replaced in units of σ_ref: the standard deviation of
             additive noise, the measured root mean square of every other change that erases nothing.
         token_ids: Modalities that hold token ids, each with the id of a lost token.
+        chosen: By kind and modality, the samples that got noise that is constant over the utterance, where chance
+            decides about it; only a predictor that is told the corruption may look at it.
         written: Modalities whose frames a step may have given new content, in addition to erasing some.
     """
 
@@ -59,6 +61,7 @@ class Corrupted:
     noise: Mapping[str, Float[Tensor, " B"]]
     token_ids: Mapping[str, int]
     written: frozenset[str] = frozenset()
+    chosen: Mapping[tuple[str, str], Bool[Tensor, " B"]] = field(default_factory=dict)
 
     def missing(self, modality: str) -> Float[Tensor, " B"]:
         """Share of a sample's valid frames that were erased; 1 where the data has none."""

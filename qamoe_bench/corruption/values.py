@@ -3,7 +3,7 @@
 Dimension legend: B samples, T frames, D feature width.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
@@ -19,6 +19,7 @@ from qamoe_bench.protocol.spec import Step
 GAUSSIAN = Purpose("gaussian", "value", "normal")
 LAPLACE = Purpose("laplace", "value", "laplace")
 UTTERANCE = Purpose("utterance", "dimension", "normal")
+CHOICE = Purpose("choice", "sample")
 EXTREME = Purpose("extreme", "value")
 SCALAR = Purpose("scalar", "sample", "normal")
 
@@ -42,6 +43,35 @@ def additive(purpose: Purpose) -> Callable[[Corrupted, Step, Draws, Reference], 
         return replace(state, batch=replace(state.batch, features=features), noise=noise)
 
     return apply
+
+
+def occasional_noise(state: Corrupted, step: Step, draws: Draws, reference: Reference) -> Corrupted:
+    """Utterance noise for the samples whose uniform draw is below 1/2."""
+    chosen = {m: draws(CHOICE, m) < 0.5 for m in step.levels}  # (B,) each
+    levels = {}
+    for m, level in step.levels.items():
+        levels[m] = (per_sample(level, chosen[m]) * chosen[m]).cpu().numpy()
+    return _with_choice(additive(UTTERANCE)(state, replace(step, levels=levels), draws, reference), step, chosen)
+
+
+def frame_or_utterance_noise(state: Corrupted, step: Step, draws: Draws, reference: Reference) -> Corrupted:
+    """Utterance noise for the samples whose uniform draw is below 1/2, frame noise for the others."""
+    chosen = {m: draws(CHOICE, m) < 0.5 for m in step.levels}  # (B,) each
+    per_utterance = {}
+    per_frame = {}
+    for m, level in step.levels.items():
+        scale = per_sample(level, chosen[m])
+        per_utterance[m] = (scale * chosen[m]).cpu().numpy()
+        per_frame[m] = (scale * ~chosen[m]).cpu().numpy()
+    state = additive(UTTERANCE)(state, replace(step, levels=per_utterance), draws, reference)
+    state = additive(GAUSSIAN)(state, replace(step, levels=per_frame), draws, reference)
+    return _with_choice(state, step, chosen)
+
+
+def _with_choice(state: Corrupted, step: Step, chosen: Mapping[str, Bool[Tensor, " B"]]) -> Corrupted:
+    """The state with a record of the samples that a kind chose."""
+    added = {(step.kind, m): samples for m, samples in chosen.items()}
+    return replace(state, chosen={**state.chosen, **added})
 
 
 def salt_and_pepper(state: Corrupted, step: Step, draws: Draws, reference: Reference) -> Corrupted:

@@ -85,8 +85,16 @@ class Oracle(Protocol):
         """Whether the optimum can be computed exactly under a condition."""
         ...
 
-    def predict(self, split: str, corrupted: Batch, condition: Condition) -> dict[str, NDArray[np.float64]]:
+    def predict(
+        self,
+        split: str,
+        corrupted: Batch,
+        condition: Condition,
+        chosen: Mapping[tuple[str, str], NDArray[np.bool_]] | None = None,
+    ) -> dict[str, NDArray[np.float64]]:
         """Columns of predictions [N] for a whole corrupted split, in the order of the split.
+
+        `chosen` are the samples that corruptions chose by chance, see `qamoe_bench.corruption.state.Corrupted`.
 
         `prediction` is the posterior mean; `prediction_<metric>` is the best decision for that metric if it differs.
         """

@@ -155,7 +155,8 @@ def sweep_oracle(test: TestSet, protocol: Protocol) -> Sweep:
     parts: list[Columns] = []
     for draw, condition in blocks:
         corrupted = test.corrupted(condition, draw=draw)
-        decisions = oracle.predict(SPLIT, corrupted.batch.to("cpu"), condition)
+        chosen = {key: samples.cpu().numpy() for key, samples in corrupted.chosen.items()}
+        decisions = oracle.predict(SPLIT, corrupted.batch.to("cpu"), condition, chosen)
         columns = {name: values.astype(np.float32) for name, values in decisions.items()}
         parts.append(columns | realised_corruption(corrupted))
     return Sweep(assemble(test, blocks, parts))

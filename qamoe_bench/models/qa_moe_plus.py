@@ -37,6 +37,7 @@ from torch.nn import functional as F
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
 from qamoe_bench.errors import BenchError
+from qamoe_bench.nn.anchors import median, shares, spread
 from qamoe_bench.nn.encoder import Summary, utterance_encoders
 from qamoe_bench.nn.experts import Dispatch, GLUExperts, top_k_gate
 from qamoe_bench.nn.frames import FrameStatistics, StandardisedLinear, frame_counts, observed_frames
@@ -187,7 +188,7 @@ class QAMoEPlus(QualityAwareModel):
         mass = log_mass.exp()
         parts = {f"logit_{m}": logit for m, logit in mixed.logits.items()}
         parts["log_mass"] = log_mass
-        return Output(median(mass, self.anchors), self._variance(mass), scores, mixed.gates, parts)
+        return Output(median(mass, self.anchors), spread(mass, self.anchors), scores, mixed.gates, parts)
 
     def loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
         """Cross-entropies of the distribution over anchors and of the scores, and the error of the median."""
@@ -220,29 +221,6 @@ class QAMoEPlus(QualityAwareModel):
         for m, x in zip(self.modalities, evidence, strict=True):
             score = score + weights[m][:, None] * x
         return score.log_softmax(1)
-
-    def _variance(self, mass: Float[Tensor, "B N"]) -> Float[Tensor, " B"]:
-        """The variance of p, with each anchor's mass spread evenly over its cell."""
-        mean = mass @ self.anchors
-        spread = (mass * (self.anchors - mean[:, None]) ** 2).sum(1)
-        cell = self.anchors[1] - self.anchors[0]
-        return spread + cell**2 / 12  # the variance inside a cell, which also keeps the sum positive
-
-
-def shares(label: Float[Tensor, " B"], anchors: Float[Tensor, " N"]) -> Float[Tensor, "B N"]:
-    """A label's mass split linearly between its two nearest anchors; labels outside the anchors are clamped to them."""
-    step = anchors[1] - anchors[0]
-    return (1 - (label.clamp(anchors[0], anchors[-1])[:, None] - anchors).abs() / step).clamp(min=0)
-
-
-def median(mass: Float[Tensor, "B N"], anchors: Float[Tensor, " N"]) -> Float[Tensor, " B"]:
-    """The median of the mass, each anchor's mass spread evenly over its cell; clamped to the range of the anchors."""
-    below = mass.cumsum(1)  # (B, N), mass below the upper border of each cell
-    cell = (below < 0.5).sum(1, keepdim=True).clamp(max=len(anchors) - 1)  # (B, 1), the cell that contains the median
-    inside = mass.gather(1, cell).clamp(min=1e-6)
-    part = (0.5 - (below.gather(1, cell) - inside)) / inside  # share of the cell that lies below the median
-    step = anchors[1] - anchors[0]
-    return (anchors[cell] + (part - 0.5) * step)[:, 0].clamp(anchors[0], anchors[-1])
 
 
 def build(spec: DataSpec, **overrides: Any) -> QAMoEPlus:

@@ -48,7 +48,9 @@ def _traits(kind: CorruptionKind) -> str:
     """What the kind does to frames, and whether it decides for all modalities together."""
     effects: list[str] = sorted(kind.effects)
     if kind.noise is not None:
-        effects = [f"adds {kind.noise.law} noise per {kind.noise.per}"]
+        unit = "frame or utterance" if kind.noise.per == "either" else kind.noise.per
+        chance = f" with probability {kind.noise.chance:g}" if kind.noise.chance < 1 else ""
+        effects = [f"adds {kind.noise.law} noise per {unit}{chance}"]
     return ", ".join([*effects, "joint"] if kind.joint else effects)
 
 

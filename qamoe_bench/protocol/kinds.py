@@ -36,11 +36,19 @@ class AdditiveNoise:
 
     Attributes:
         law: Distribution of the draws, with mean 0 and variance 1.
-        per: Whether every frame gets a fresh draw, or one draw is constant over the utterance.
+        per: Whether every frame gets a fresh draw, or one draw is constant over the utterance; `either` is one of the
+            two with equal probability, independently per sample and modality.
+        chance: Probability that a modality of a sample gets the noise, independently.
     """
 
     law: Literal["gaussian", "laplace"]
-    per: Literal["frame", "utterance"]
+    per: Literal["frame", "utterance", "either"]
+    chance: float = 1.0
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether chance decides which noise a modality of a sample gets, or whether it gets any."""
+        return self.per == "either" or self.chance < 1
 
 
 @dataclass(frozen=True)
@@ -198,6 +206,22 @@ CORRUPTION_KINDS: Mapping[str, CorruptionKind] = {
         "dimension; pooling over frames cannot average it away",
         effects=ADDS,
         noise=AdditiveNoise("gaussian", per="utterance"),
+        numeric=True,
+    ),
+    "occasional-noise": CorruptionKind(
+        "level",
+        "as utterance-noise, but each modality of a sample gets it with probability 1/2, independently, and otherwise "
+        "stays as it is",
+        effects=ADDS,
+        noise=AdditiveNoise("gaussian", per="utterance", chance=0.5),
+        numeric=True,
+    ),
+    "frame-or-utterance-noise": CorruptionKind(
+        "level",
+        "each modality of a sample gets, with equal probability and independently, the noise of gaussian-noise or that "
+        "of utterance-noise",
+        effects=ADDS,
+        noise=AdditiveNoise("gaussian", per="either"),
         numeric=True,
     ),
     "salt-and-pepper": CorruptionKind(

@@ -51,6 +51,12 @@ class CorruptedBatches:
         self._generator = torch.Generator(device).manual_seed(torch_seed("train", seed, "corruption"))
         self._order = torch.Generator().manual_seed(torch_seed("train", seed, "order"))
 
+    def clean_samples(self) -> TrainingBatch:
+        """The whole training split without corruption, in its own order; features may be mapped from a file."""
+        clean = self._train
+        untouched = {m: torch.ones(clean.size, device=self._device) for m in clean.modalities}
+        return TrainingBatch(clean.features, clean.lengths, self._target, clean.features, untouched)
+
     def train_batches(self) -> Iterator[TrainingBatch]:
         """One epoch in a new order."""
         # The order is drawn on the CPU, so that it is the same on every device.

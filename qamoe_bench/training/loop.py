@@ -2,7 +2,7 @@
 
 The epoch is chosen by the mean absolute error on the validation split, which is comparable between models whatever
 their objective. The split is corrupted like the training samples, with draws that stay the same for all epochs. The
-test split is not read here. A model without parameters is returned unchanged.
+test split is not read here. A model without parameters is prepared at most.
 """
 
 import copy
@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qamoe_bench.contract import HasEpochs, HasLoss, Output, TrainingBatch
+from qamoe_bench.contract import HasEpochs, HasLoss, HasPreparation, Output, TrainingBatch
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import RunFailed
 from qamoe_bench.seeding import seeded
@@ -70,6 +70,7 @@ def train(
     start = time.perf_counter()
     model.to(device)
     batches = CorruptedBatches(data, exposure, seed, config, device)
+    prepare_model(model, batches, seed)
     if not any(p.requires_grad for p in model.parameters()):
         return Trained((), (_validate(model, batches),), 0, time.perf_counter() - start)
     optimiser = make_optimiser(model, config)
@@ -94,6 +95,13 @@ def train(
     model.load_state_dict(best)
     model.eval()
     return Trained(tuple(train_loss), tuple(valid_mae), chosen, time.perf_counter() - start)
+
+
+def prepare_model(model: nn.Module, batches: CorruptedBatches, seed: int) -> None:
+    """Show the uncorrupted training split to a model that asks for it, see `HasPreparation`; others stay untouched."""
+    if isinstance(model, HasPreparation):
+        with seeded("prepare", seed), torch.no_grad():
+            model.prepare(batches.clean_samples())
 
 
 def best_epoch(valid_mae: Sequence[float], window: int) -> int:

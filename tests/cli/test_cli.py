@@ -81,7 +81,8 @@ def test_lists_are_tables_or_json(store: Path) -> None:
         table = bench("ls", kind, cwd=store).stdout
         assert all(name in table for name in names[kind])
     assert set(names["models"]) == {
-        "qa-moe", "qa-moe-plus", "c-mib", "mm-boosting", "sam-lml", "late-fusion", "text-only", "mean",
+        "qa-moe", "qa-moe-plus", "qa-moe-precise", "c-mib", "mm-boosting", "sam-lml", "late-fusion", "text-only",
+        "mean",
     }  # fmt: skip
     assert {"clean", "random-missing", "quality-degradation"} <= set(names["protocols"])
     assert names["datasets"][0] == "synthetic"

@@ -24,8 +24,9 @@ from qamoe_bench.vocabulary import MODALITIES
 
 EVERY_KIND = pytest.mark.parametrize("kind", CORRUPTION_KINDS)
 ADDITIVE = tuple(k for k, kind in CORRUPTION_KINDS.items() if kind.noise is not None)
-FRESH = tuple(k for k, kind in CORRUPTION_KINDS.items() if kind.noise is not None and kind.noise.per == "frame")
-CONSTANT = tuple(k for k, kind in CORRUPTION_KINDS.items() if kind.noise is not None and kind.noise.per == "utterance")
+CERTAIN = {k: kind.noise for k, kind in CORRUPTION_KINDS.items() if kind.noise is not None and kind.noise.chance == 1}
+FRESH = tuple(k for k, noise in CERTAIN.items() if noise.per == "frame")
+CONSTANT = tuple(k for k, noise in CERTAIN.items() if noise.per == "utterance")
 REPLACING = tuple(k for k, kind in CORRUPTION_KINDS.items() if "replaces" in kind.effects)
 SCALING = tuple(k for k, kind in CORRUPTION_KINDS.items() if "scales" in kind.effects)
 CHANGING = tuple(k for k, kind in CORRUPTION_KINDS.items() if kind.changes_content)
@@ -150,7 +151,9 @@ def test_the_traits_of_every_kind_are_stated() -> None:
     for kind in CORRUPTION_KINDS.values():
         assert kind.effects
         assert (kind.parameter == "level") == (kind.noise is not None)
-    assert ADDITIVE == ("gaussian-noise", "laplace-noise", "utterance-noise")
+    always = ("gaussian-noise", "laplace-noise", "utterance-noise")
+    assert (*always, "occasional-noise", "frame-or-utterance-noise") == ADDITIVE
+    assert tuple(CERTAIN) == (*always, "frame-or-utterance-noise")
     assert JOINT == ("gcnet-missing", "imder-missing", "mplmm-missing")
     assert ERASING_ALONE == ("modality-missing", "frame-missing", "block-missing")
     assert set(CORRUPTION_KINDS) == {*JOINT, *ERASING_ALONE, *CHANGING}
@@ -363,7 +366,7 @@ def test_noise_at_one_level_is_a_multiple_of_noise_at_another(kind: str, a: floa
         torch.testing.assert_close(noise_b, noise_a * (b / a), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ADDITIVE)
+@pytest.mark.parametrize("kind", CERTAIN)
 def test_noise_has_the_stated_size_per_dimension(kind: str) -> None:
     result = at_many(kind, 0.5)
     for m in MODALITIES:
@@ -396,6 +399,46 @@ def test_utterance_noise_is_constant_over_frames_and_differs_between_dimensions(
         for row, length in zip(noise, BATCH.lengths[m].tolist(), strict=True):
             torch.testing.assert_close(row[:length], row[:1].expand(length, -1), rtol=1e-5, atol=1e-5)
         assert np.unique(noise[:, 0].numpy()).size == 24 * WIDTHS[m]
+
+
+def is_constant(noise: Tensor) -> Tensor:
+    """Which samples have the same noise in all of their frames."""
+    return torch.isclose(noise, noise[:, :1], rtol=1e-4, atol=1e-5).all(2).all(1)
+
+
+def test_occasional_noise_hits_half_of_the_modalities_independently_and_leaves_the_others_as_they_are() -> None:
+    result = at_many("occasional-noise", 0.5)
+    hit = {m: (result.batch.features[m] != SAME_CONTENT.features[m]).flatten(1).any(1) for m in MODALITIES}
+    for m in MODALITIES:
+        assert float(hit[m].float().mean()) == pytest.approx(0.5, abs=FOUR_STANDARD_ERRORS / 2)
+        noise = (result.batch.features[m] - SAME_CONTENT.features[m]) / EQUAL_REFERENCE.std[m]
+        assert is_constant(noise).all()
+        assert float(noise[hit[m], 0].std()) == pytest.approx(0.5, rel=0.1)
+        assert torch.equal(result.noise[m], 0.5 * hit[m])
+        assert torch.equal(result.chosen["occasional-noise", m], hit[m])
+    together = np.corrcoef(torch.stack([hit[m] for m in MODALITIES]).numpy())
+    assert np.abs(together - np.eye(3)).max() < FOUR_STANDARD_ERRORS
+
+
+def test_noise_is_per_frame_or_per_utterance_with_equal_probability() -> None:
+    result = at_many("frame-or-utterance-noise", 0.5)
+    for m in MODALITIES:
+        constant = is_constant((result.batch.features[m] - SAME_CONTENT.features[m]) / EQUAL_REFERENCE.std[m])
+        assert float(constant.float().mean()) == pytest.approx(0.5, abs=FOUR_STANDARD_ERRORS / 2)
+        assert torch.equal(result.chosen["frame-or-utterance-noise", m], constant)
+
+
+@pytest.mark.parametrize("kind", [k for k in ADDITIVE if k not in (*FRESH, *CONSTANT)])
+def test_the_samples_that_chance_chooses_are_the_same_at_every_level_and_with_levels_of_their_own(kind: str) -> None:
+    low, high = at_many(kind, 0.2), at_many(kind, 0.9)
+    for m in MODALITIES:
+        assert torch.equal(low.chosen[kind, m], high.chosen[kind, m])
+    draws = common(1).rows(slice(None))
+    mixed = np.where(np.arange(24) < 12, 0.3, 0.8).astype(np.float32)
+    result = run(BATCH, draws, Step(kind, dict.fromkeys(MODALITIES, mixed), {}))
+    for m in MODALITIES:
+        torch.testing.assert_close(result.batch.features[m][:12], at(kind, 0.3, 1).batch.features[m][:12])
+        torch.testing.assert_close(result.batch.features[m][12:], at(kind, 0.8, 1).batch.features[m][12:])
 
 
 # --- Values that are replaced or multiplied ---
@@ -487,7 +530,7 @@ def test_noise_is_the_measured_change_of_what_is_left(kind: str, data: st.DataOb
         torch.testing.assert_close(result.noise[m], expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ADDITIVE)
+@pytest.mark.parametrize("kind", CERTAIN)
 def test_noise_is_the_level_of_additive_noise_and_what_is_measured_on_average(kind: str) -> None:
     result = at_many(kind, 0.5)
     for m in MODALITIES:

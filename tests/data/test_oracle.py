@@ -109,6 +109,24 @@ def test_posterior_is_the_hand_worked_one(
     np.testing.assert_allclose(got, [[1 / (1 + odds), odds / (1 + odds)]], rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("kind", "chosen", "variance"),
+    [
+        ("occasional-noise", True, 1 / 2 + 0.36),
+        ("occasional-noise", False, 1 / 2),
+        ("frame-or-utterance-noise", True, 1 / 2 + 0.36),
+        ("frame-or-utterance-noise", False, (1 + 0.36) / 2),
+    ],
+)
+def test_posterior_knows_what_chance_decided(kind: str, chosen: bool, variance: float) -> None:
+    odds = 3 * np.exp(((0.15 + 1 / 3) ** 2 - (0.15 - 2 / 3) ** 2) / (2 * variance))
+    steps = condition((kind, {"text": 0.2}))
+    got = tiny().posterior("test", frames(0.7, 0.0, -0.4), steps, {(kind, "text"): np.array([chosen])})
+    np.testing.assert_allclose(got, [[1 / (1 + odds), odds / (1 + odds)]], rtol=1e-6)
+    with pytest.raises(ValueError, match=f"expected the samples that '{kind}' chose in 'text', got none; pass them"):
+        tiny().posterior("test", frames(0.7), steps)
+
+
 def test_decisions_without_frames_are_those_of_the_prior() -> None:
     got = tiny().predict("test", frames(0.0, 0.0), CLEAN)
     decisions = dict.fromkeys(("mae", "acc7", "acc5"), 2.0)
@@ -331,6 +349,10 @@ def test_posterior_is_calibrated(case: str) -> None:
         ((("block-missing", {"text": 0.5}), ("imder-missing", {"text": 0.5})), True),
         ((("temporal-shift", {"text": 0.5}), ("gaussian-noise", {"text": 0.5})), False),
         ((("salt-and-pepper", {"text": 0.5}),), False),
+        ((("occasional-noise", {"text": 0.5}),), True),
+        ((("frame-or-utterance-noise", {"text": 0.5}), ("frame-missing", {"text": 0.5})), True),
+        ((("occasional-noise", {"text": 0.5}), ("occasional-noise", {"text": 0.5})), False),
+        ((("frame-or-utterance-noise", {"text": np.array([0.5, 0.6], np.float32)}),), False),
         ((("gaussian-noise", {"text": np.array([0.5, 0.6], np.float32)}),), False),
     ],
 )

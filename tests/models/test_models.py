@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tinydata import make_dataset
+from tinydata import make_dataset, training_batch
 from torch import Tensor, nn
 
 import qamoe_bench
-from qamoe_bench.contract import AcceptsQuality, Batch, DataSpec, Output, TrainingBatch
+from qamoe_bench.contract import AcceptsQuality, Batch, DataSpec, HasPreparation, Output, TrainingBatch
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import BenchError
 from qamoe_bench.registry import find_model, model_refs
@@ -189,6 +189,39 @@ def test_saved_and_loaded_weights_give_the_same_output(
     twin.load_state_dict(model.state_dict())
     for key, value in outputs(model, batch).items():
         assert torch.equal(outputs(twin, batch)[key], value)
+
+
+@every_model_and_variant
+def test_preparation_is_deterministic_finite_and_part_of_the_checkpoint(
+    name: str, tiny: Dataset, batch: TrainingBatch, device: torch.device
+) -> None:
+    model, again, loaded = (made(name, tiny.spec, device) for _ in range(3))
+    if not isinstance(model, HasPreparation):
+        pytest.skip("it needs no preparation")
+    assert isinstance(again, HasPreparation)
+    samples = training_batch(tiny.splits["train"]).to(device)
+    with torch.no_grad():
+        model.prepare(samples)
+        again.prepare(samples)
+    loaded.load_state_dict(model.state_dict())
+    for key, value in outputs(model, batch).items():
+        assert value.isfinite().all()
+        assert torch.equal(outputs(again, batch)[key], value)
+        assert torch.equal(outputs(loaded, batch)[key], value)
+
+
+@every_model
+@pytest.mark.parametrize("absent", ["text", "audio", "vision"])
+def test_preparation_takes_a_training_split_without_one_of_its_modalities(
+    name: str, absent: str, tiny: Dataset, batch: TrainingBatch, device: torch.device
+) -> None:
+    model = made(name, tiny.spec, device)
+    if not isinstance(model, HasPreparation):
+        pytest.skip("it needs no preparation")
+    with torch.no_grad():
+        model.prepare(zeroed(training_batch(tiny.splits["train"]).to(device), absent))
+        model.prepare(training_batch(tiny.splits["train"]).to(device).rows(slice(0, 3)))
+    assert all(value.isfinite().all() for value in outputs(model, batch).values())
 
 
 @every_model

@@ -106,7 +106,16 @@ def test_a_mean_of_states_leaves_padding_out_and_the_last_state_is_padding(
     assert (mean(batch)[:3] == 0).all()
 
 
-TAKE_TOKENS = ("qa-moe", "qa-moe:label-nll", "qa-moe-plus", "late-fusion", "mm-boosting", "text-only", "c-mib")
+TAKE_TOKENS = (
+    "qa-moe",
+    "qa-moe:label-nll",
+    "qa-moe-plus",
+    "qa-moe-precise",
+    "late-fusion",
+    "mm-boosting",
+    "text-only",
+    "c-mib",
+)
 
 
 @pytest.mark.usefixtures("small_bert")

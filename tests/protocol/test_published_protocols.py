@@ -289,6 +289,40 @@ def utterance_noise(sample: Sample, point: Point, training: Training) -> None:
         sample.frames[m] = [(f + point["lambda"] * std * noise).astype(np.float32) for f in sample.frames[m]]
 
 
+def conflicting_noise(sample: Sample, point: Point, training: Training) -> None:
+    for m in MODALITIES:
+        if sample.uniform(m, "occasional-noise/choice") < 0.5:
+            add_to_all_frames(sample, m, point["lambda"], training, "occasional-noise/utterance")
+
+
+def mixed_noise(sample: Sample, point: Point, training: Training) -> None:
+    drop_text(sample, point["lambda"])
+    for m in ("audio", "vision"):
+        if sample.uniform(m, "frame-or-utterance-noise/choice") < 0.5:
+            add_to_all_frames(sample, m, point["lambda"], training, "frame-or-utterance-noise/utterance")
+            continue
+        normal = sample.numbers(m, "frame-or-utterance-noise/gaussian")
+        for position, frame in enumerate(sample.frames[m]):
+            noise = normal.standard_normal(len(frame), dtype=np.float32)
+            sample.frames[m][position] = (frame + point["lambda"] * training.std[m] * noise).astype(np.float32)
+
+
+def harsh_noise(sample: Sample, point: Point, training: Training) -> None:
+    drop_text(sample, 0.7)
+    for m in ("audio", "vision"):
+        normal = sample.numbers(m, "gaussian-noise/gaussian")
+        for position, frame in enumerate(sample.frames[m]):
+            noise = normal.standard_normal(len(frame), dtype=np.float32)
+            sample.frames[m][position] = (frame + point["lambda"] * training.std[m] * noise).astype(np.float32)
+
+
+def add_to_all_frames(sample: Sample, modality: str, level: float, training: Training, purpose: str) -> None:
+    std = training.std[modality]
+    noise = sample.numbers(modality, purpose).standard_normal(len(std), dtype=np.float32)
+    frames = sample.frames[modality]
+    sample.frames[modality] = [(f + level * std * noise).astype(np.float32) for f in frames]
+
+
 def token_substitution(sample: Sample, point: Point, training: Training) -> None:
     donors = training.frames["text"]
     places = sample.uniforms("text", "frame-substitution/donor")
@@ -389,15 +423,18 @@ TRANSCRIPTIONS: Mapping[str, Transcription] = {
     "block-place": block_place,
     "block-subsets": block_subsets,
     "burst": burst,
+    "conflicting-noise": conflicting_noise,
     "fixed-missing": fixed_missing,
     "frame-missing": frame_missing,
     "gcnet-missing": gcnet_missing,
+    "harsh-noise": harsh_noise,
     "imbalanced-missing": imbalanced_missing,
     "imder-missing": imder_missing,
     "imder-missing-code": imder_missing_code,
     "laplace-noise": laplace_noise,
     "lnln-missing": lnln_missing,
     "mixed": mixed,
+    "mixed-noise": mixed_noise,
     "mplmm-missing": mplmm_missing,
     "msa-robustness": msa_robustness,
     "pattern-macro": pattern_macro,
@@ -546,10 +583,12 @@ def test_imbalanced_and_shared_missingness_have_one_realised_mean_rate() -> None
             assert realised[f"{name} {level}"] == pytest.approx(mean, abs=0.01)  # 3 standard errors
 
 
-@pytest.mark.parametrize("protocol", sorted(set(TRANSCRIPTIONS) - {"quality-degradation", "mixed"}))
+@pytest.mark.parametrize(
+    "protocol", sorted(set(TRANSCRIPTIONS) - {"quality-degradation", "mixed", "conflicting-noise"})
+)
 def test_values_are_the_same_to_the_bit_when_nothing_is_added(protocol: str) -> None:
     """Taking away, moving and replacing involve no rounding."""
-    if protocol in ("laplace-noise", "utterance-noise", "salt-and-pepper"):
+    if protocol in ("laplace-noise", "utterance-noise", "salt-and-pepper", "mixed-noise", "harsh-noise"):
         modalities: tuple[str, ...] = ("text",)  # audio and vision are computed
     else:
         modalities = MODALITIES

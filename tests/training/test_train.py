@@ -177,3 +177,58 @@ def test_validation_is_the_same_when_it_is_made_again_for_every_epoch(
         monkeypatch.setattr("qamoe_bench.training.batches.KEPT_BYTES", kept)
         courses.append(fit(tiny, config=config)[1].valid_mae)
     assert courses[0] == pytest.approx(courses[1], rel=1e-6)
+
+
+class Prepared(nn.Module):
+    """Predicts the mean label of the samples that it was prepared with, and remembers what it saw."""
+
+    centre: Tensor
+
+    def __init__(self, learns: bool) -> None:
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(()))
+        self.offset = nn.Parameter(torch.zeros(()), requires_grad=learns)
+        self.seen: list[TrainingBatch | str] = []
+        self.random = torch.zeros(())
+
+    def prepare(self, samples: TrainingBatch) -> None:
+        assert not torch.is_grad_enabled()
+        self.seen.append(samples)
+        self.random = torch.rand(())
+        self.centre.copy_(samples.target.mean())
+
+    def start_epoch(self, epoch: int) -> None:
+        self.seen.append(f"epoch {epoch}")
+
+    def forward(self, batch: Batch) -> Output:
+        return Output((self.centre + self.offset).expand(batch.size))
+
+
+@pytest.mark.parametrize("learns", [True, False])
+def test_a_model_is_prepared_once_before_the_first_epoch_with_the_clean_training_split(
+    learns: bool, tiny: Dataset
+) -> None:
+    model = Prepared(learns)
+    train(model, tiny, SPECTRUM, 1, SHORT, CPU)
+    samples, *epochs = model.seen
+    assert epochs == ([f"epoch {epoch}" for epoch in range(1, 5)] if learns else [])
+    assert isinstance(samples, TrainingBatch)
+    split = tiny.splits["train"]
+    for m, x in split.features.items():
+        assert torch.equal(samples.features[m], x)
+        assert torch.equal(samples.clean[m], x)
+        assert (samples.signal[m] == 1).all()
+    assert torch.equal(samples.target, split.target)
+    torch.testing.assert_close(model.centre, split.target.mean())
+
+
+def test_preparation_is_seeded_and_changes_no_other_random_number(tiny: Dataset) -> None:
+    first, second, other = Prepared(True), Prepared(True), Prepared(True)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    train(first, tiny, SPECTRUM, 1, SHORT, CPU)
+    assert torch.equal(torch.rand(3), expected)
+    train(second, tiny, SPECTRUM, 1, SHORT, CPU)
+    train(other, tiny, SPECTRUM, 2, SHORT, CPU)
+    assert first.random == second.random != other.random

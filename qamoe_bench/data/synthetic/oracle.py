@@ -10,24 +10,26 @@ standard deviation λ σ_ref. The mean of the n remaining frames is then a suffi
     x̄ ~ N(μ(s), C + (τ² + λ²σ_ref²) / n)        noise drawn independently for every frame
     x̄ ~ N(μ(s), C + τ² / n + λ²σ_ref²)          noise drawn once per utterance
 
-and the posterior of s is a finite sum. The predictor knows λ and τ. Knowing τ gains next to nothing, because the
-scatter of the frames reveals it. For every metric it returns the decision that is best in expectation, so a model can
-do better only by chance.
+and the posterior of s is a finite sum. The predictor knows λ and τ, and where chance decides about the noise of a
+modality, also what it decided. Knowing τ gains next to nothing, because the scatter of the frames reveals it. For every
+metric it returns the decision that is best in expectation, so a model can do better only by chance.
 
-Dimension legend: N samples, S points of the label grid, D features of a frame, K distinct pairs of τ and n.
+Dimension legend: N samples, S points of the label grid, D features of a frame, K distinct states of a modality's noise.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from qamoe_bench.contract import Batch
 from qamoe_bench.protocol.kinds import kind_named
 from qamoe_bench.protocol.spec import Condition
+
+Chosen = Mapping[tuple[str, str], NDArray[np.bool_]]
+"""By kind of corruption and modality, the samples [N] that got noise that is constant over the utterance."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,9 @@ class BayesOracle:
                 return False
         return True
 
-    def predict(self, split: str, corrupted: Batch, condition: Condition) -> dict[str, NDArray[np.float64]]:
+    def predict(
+        self, split: str, corrupted: Batch, condition: Condition, chosen: Chosen | None = None
+    ) -> dict[str, NDArray[np.float64]]:
         """The optimal decision for every metric, and the posterior variance, for each sample of a whole split.
 
         `prediction` is the posterior mean, `prediction_mae` the median, `prediction_acc7` and `prediction_acc5` the
@@ -93,10 +97,16 @@ class BayesOracle:
         `has0` the label 0 counts as positive, in `non0` it is ignored. Correlation and F1 are not averages over
         samples, so for them the mean and the sign are only asymptotically optimal, in large splits.
 
+        Args:
+            split: Name of the split.
+            corrupted: All its samples.
+            condition: The condition that they are in.
+            chosen: Which samples a kind chose by chance, where the condition has such a kind.
+
         Raises:
             ValueError: The oracle does not cover the condition, or the batch is not the whole split.
         """
-        posterior = self.posterior(split, corrupted, condition)
+        posterior = self.posterior(split, corrupted, condition, chosen)
         mean = posterior @ self.grid  # (N,)
         at_least_half = np.cumsum(posterior, axis=1) >= 0.5  # (N, S)
         has0 = _probable_sign(posterior, self.grid >= 0, self.grid < 0)
@@ -113,8 +123,10 @@ class BayesOracle:
             "variance": ((self.grid - mean[:, None]) ** 2 * posterior).sum(axis=1),
         }
 
-    def posterior(self, split: str, corrupted: Batch, condition: Condition) -> Float[NDArray[np.float64], "N S"]:
-        """Probability of every point of the grid, for each sample of a whole split.
+    def posterior(
+        self, split: str, corrupted: Batch, condition: Condition, chosen: Chosen | None = None
+    ) -> Float[NDArray[np.float64], "N S"]:
+        """Probability of every point of the grid, for each sample of a whole split; arguments as in `predict`.
 
         Raises:
             ValueError: The oracle does not cover the condition, or the batch is not the whole split.
@@ -130,14 +142,12 @@ class BayesOracle:
                 raise ValueError(f"expected all {len(tau)} samples of {split!r}, got {corrupted.size}; pass them all")
             mean, count = _kept_frames(corrupted, modality)
             present = np.flatnonzero(count)  # a modality without frames says nothing about the label
-            variance = self.reference[modality] ** 2  # σ_ref², (D,)
+            noise = _noise_levels(condition, modality, chosen or {}, corrupted.size)  # (N, 2)
             score[present] += _log_likelihood(
                 channel,
                 mean[present],
-                count[present],
-                tau[present],
-                _noise_variance(condition, "frame", modality) * variance,
-                _noise_variance(condition, "utterance", modality) * variance,
+                np.column_stack([tau, count, noise])[present],
+                self.reference[modality] ** 2,
             )
         # Subtracting the maximum keeps the exponential from overflowing.
         weight = np.exp(score - score.max(axis=1, keepdims=True))  # (N, S)
@@ -153,36 +163,52 @@ def _kept_frames(batch: Batch, modality: str) -> tuple[NDArray[np.float64], NDAr
     return total / np.maximum(count, 1)[:, None], count
 
 
-def _noise_variance(condition: Condition, per: Literal["frame", "utterance"], modality: str) -> float:
-    """Variance λ² of the modality's noise of one kind of draw, in units of σ_ref²; 0 without such noise."""
-    variance = 0.0
+def _noise_levels(
+    condition: Condition, modality: str, chosen: Chosen, samples: int
+) -> Float[NDArray[np.float64], "N 2"]:
+    """Variance λ² of a modality's noise per frame and per utterance, in units of σ_ref²; 0 without such noise."""
+    variance = np.zeros((samples, 2))
     for step in condition.steps:
         noise = kind_named(step.kind).noise
-        if noise is not None and noise.per == per:
-            variance += float(step.levels.get(modality, 0.0)) ** 2
+        square = float(step.levels.get(modality, 0.0)) ** 2
+        if noise is None or not square:
+            continue
+        if noise.is_chosen and (step.kind, modality) not in chosen:
+            raise ValueError(f"expected the samples that {step.kind!r} chose in {modality!r}, got none; pass them")
+        # Columns: fresh for every frame, constant over the utterance.
+        if noise.per == "either":
+            constant = chosen[step.kind, modality]
+            variance += square * np.column_stack([~constant, constant])
+        else:
+            column = 0 if noise.per == "frame" else 1
+            variance[:, column] += square * (chosen[step.kind, modality] if noise.is_chosen else 1)
     return variance
 
 
 def _log_likelihood(
     channel: Channel,
     mean: Float[NDArray[np.float64], "N D"],
-    count: Int[NDArray[np.int64], " N"],
-    tau: Float[NDArray[np.float64], " N"],
-    frame_noise: Float[NDArray[np.float64], " D"],
-    utterance_noise: Float[NDArray[np.float64], " D"],
+    state: Float[NDArray[np.float64], "N 4"],
+    reference: Float[NDArray[np.float64], " D"],
 ) -> Float[NDArray[np.float64], "N S"]:
     """The logarithm of N(x̄; μ(s), Σ) for every s, up to a constant per sample: μᵀΣ⁻¹x̄ − ½ μᵀΣ⁻¹μ.
 
-    Samples with the same τ and n have the same Σ, so one linear system is solved for each distinct pair.
-    `mean`, `count` and `tau` are x̄, n and τ; `frame_noise` and `utterance_noise` are variances.
+    Samples in the same state have the same Σ, so one linear system is solved for each distinct state.
+
+    Args:
+        channel: μ(s) and C.
+        mean: x̄.
+        state: τ, n, and the variances of noise per frame and per utterance in units of σ_ref².
+        reference: σ_ref².
     """
-    pairs, pair_of_sample = np.unique(np.stack([tau, count], axis=1), axis=0, return_inverse=True)  # (K, 2), (N,)
-    pair_of_sample = pair_of_sample.reshape(-1)  # only NumPy 2.0 returns a second axis
-    diagonal = (pairs[:, :1] ** 2 + frame_noise) / pairs[:, 1:] + utterance_noise  # (K, D)
+    states, state_of_sample = np.unique(state, axis=0, return_inverse=True)  # (K, 4), (N,)
+    state_of_sample = state_of_sample.reshape(-1)  # only NumPy 2.0 returns a second axis
+    tau, count, frame_noise, utterance_noise = states.T[:, :, None]  # (K, 1) each
+    diagonal = (tau**2 + frame_noise * reference) / count + utterance_noise * reference  # (K, D)
     sigma = channel.covariance + diagonal[:, :, None] * np.eye(diagonal.shape[1])  # (K, D, D)
     gain = np.linalg.solve(sigma, channel.mean.T)  # Σ⁻¹μ, (K, D, S)
     offset = 0.5 * np.einsum("sd,kds->ks", channel.mean, gain)  # (K, S)
-    return np.asarray((mean[:, None, :] @ gain[pair_of_sample])[:, 0] - offset[pair_of_sample])  # (N, S)
+    return np.asarray((mean[:, None, :] @ gain[state_of_sample])[:, 0] - offset[state_of_sample])  # (N, S)
 
 
 def _probable_class(
