@@ -83,7 +83,7 @@ def export_samples(
         BenchError: If a name is unknown, the protocol does not fit the data or the layout, or the folder is not empty
             or cannot be written; nothing is left behind then.
 
-    Example:
+    Examples:
         >>> manifest = qamoe_bench.export_samples("exported", "fixed-missing", seeds=(1111,), layout="masks")
         >>> case = manifest["cases"][0]
         >>> case["condition"], case["file"], case["missing"]["text"]

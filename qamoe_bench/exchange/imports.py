@@ -71,7 +71,7 @@ def import_predictions(
             another model, or if other predictions are stored under the same name, tool and commit. Nothing is stored
             then.
 
-    Example:
+    Examples:
         >>> import pandas
         >>> exported = qamoe_bench.export_samples("exported", "clean", seeds=(1111,), layout="npz")
         >>> ids = qamoe_bench.load_data().splits["test"].ids
