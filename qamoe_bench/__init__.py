@@ -6,7 +6,7 @@ Load
     load_protocol   a protocol: a named list of conditions (missing rates, noise levels)
 
 Evaluate
-    evaluate        predictions of a trained model under every condition of a protocol
+    evaluate        predictions of a trained model or a function under every condition of a protocol
     corrupt         the samples of a split under one condition, as every model receives them
 
 Exchange
@@ -20,6 +20,7 @@ Analyse
 
 Types
     Batch           the samples that a model receives
+    ArrayBatch      the same as NumPy arrays, for functions
     Output          the predictions that a model returns
     DataSpec        the properties of a data set that a model is built from
     Protocol        a protocol
@@ -41,6 +42,7 @@ Names are imported on first use: `import qamoe_bench` loads neither torch nor ma
 # Type checkers take this name as true. Importing it from `typing` would take most of the time of this module.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from qamoe_bench.adapters.arrays import ArrayBatch
     from qamoe_bench.api.data import corrupt, load_data
     from qamoe_bench.api.models import evaluate, load_model
     from qamoe_bench.api.results import analyse, compare, plot_curve
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ArrayBatch",
     "Batch",
     "BenchError",
     "DataSpec",
@@ -74,6 +77,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "ArrayBatch": "adapters.arrays",
     "Batch": "contract",
     "BenchError": "errors",
     "DataSpec": "contract",

@@ -5,6 +5,7 @@
 """
 
 import hashlib
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -40,3 +41,15 @@ def seeded(*words: object) -> Iterator[None]:
         if gpus:
             torch.cuda.manual_seed_all(torch_seed(*words))
         yield
+
+
+@contextmanager
+def global_randomness_restored() -> Iterator[None]:
+    """Restore the global generators of Python and NumPy, which models of users may draw from; torch's are `seeded`."""
+    python = random.getstate()
+    legacy = np.random.get_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(legacy)  # noqa: NPY002

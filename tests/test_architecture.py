@@ -19,7 +19,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
     ("errors", "seeding", "vocabulary", "provenance", "progress"),
     ("documents",),
     ("contract", "config", "registry", "protocol", "metrics"),
-    ("nn", "corruption", "store", "statistics"),
+    ("nn", "corruption", "store", "statistics", "adapters"),
     ("models", "data", "analysis"),
     ("training", "evaluation", "report"),
     ("run", "figures"),

@@ -10,6 +10,7 @@ from qamoe_bench.corruption.draws import CommonDraws
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.data.options import ReadingOptions
+from qamoe_bench.data.recordings import Recordings
 from qamoe_bench.errors import unknown_name
 from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.protocol.spec import Condition, Protocol
@@ -86,7 +87,8 @@ def corrupt(
     samples = dataset.splits[split].batch().rows(everything)  # features become float32 here
     # The same streams of random numbers as in `evaluation.sweep.TestSet`, which only knows the test split.
     draws = CommonDraws(seed, dataset.splits[split].ids, samples, draw).rows(everything)
-    return apply_condition(samples, chosen, draws, dataset.reference).batch
+    recordings = Recordings(dataset, split)
+    return apply_condition(samples, chosen, draws, dataset.reference, recordings.frames).batch
 
 
 def _find_condition(data: Dataset, protocol: Protocol | str, name: str) -> Condition:

@@ -5,14 +5,15 @@ from __future__ import annotations  # keeps the signatures that help() shows sho
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from qamoe_bench.metrics.dialects import find_dialect, scores
 from qamoe_bench.store.cell import digest_of
 from qamoe_bench.store.memory import MemoryCell
 from qamoe_bench.store.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Evaluation:
             >>> round(float(evaluation.scores().loc["eta=0.3", "mae"]), 2)
             1.4
         """
+        import pandas as pd  # here, because comparing stores starts without it
+
         definitions = find_dialect(dialect).on_scale(self.predictions["target"].to_numpy())
         conditions = []
         rows = []

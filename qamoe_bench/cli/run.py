@@ -37,8 +37,8 @@ Models = Annotated[
     list[str],
     typer.Option(
         "--model",
-        help="Name, group (@quick, @paper, @all) or package.module:build, then optionally :variant,field=value. "
-        "Repeatable. Default: all.",
+        help="Name, group (@quick, @paper, @all), package.module:build, file.py:Class or mmsa:NAME, then optionally "
+        ":variant,field=value. Repeatable. Default: all.",
     ),
 ]
 Checkpoint = Annotated[
@@ -159,11 +159,24 @@ def _check_trained(requests: "Sequence[LocatedRequest]") -> None:
 
 
 def _print_notes(plans: "Sequence[Plan]") -> None:
-    """Print what reading the data decided, because it bears on every number that follows."""
+    """Print what was decided about data, models and protocols, because it bears on every number that follows."""
     for plan in plans:
         data = plan.manifest["data"]
         for note in data["notes"]:
             log(f"note: data {data['name']}: {note}")
+    # Once, although every data set has a plan of its own.
+    calls = {
+        f"note: model {name} {about['call']}"
+        for plan in plans
+        for name, about in plan.manifest["models"].items()
+        if "call" in about
+    }
+    for line in sorted(calls):
+        log(line)
+    for plan in plans:
+        for name, about in plan.manifest["protocols"].items():
+            for sentence in about.get("recorded", ()):
+                log(f"note: protocol {name} on {plan.manifest['data']['name']}: {sentence}")
 
 
 def _warn_uncovered(plans: "Sequence[Plan]") -> None:

@@ -10,18 +10,32 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Float
+from torch import Tensor
 
 from qamoe_bench.contract import Batch, Reference
-from qamoe_bench.corruption import blocks, frames, modalities, values
+from qamoe_bench.corruption import blocks, files, frames, modalities, values
 from qamoe_bench.corruption.draws import Draws
 from qamoe_bench.corruption.state import Corrupted, erase_frames, uncorrupted
-from qamoe_bench.protocol.kinds import CORRUPTION_KINDS, CorruptionKind
+from qamoe_bench.protocol.kinds import FILES, CorruptionKind, kind_named
+from qamoe_bench.protocol.level_files import LevelFile
 from qamoe_bench.protocol.spec import Condition, Step
 
 CorruptionFunction = Callable[[Corrupted, Step, Draws, Reference], Corrupted]
 
 
-def apply_condition(batch: Batch, condition: Condition, draws: Draws, reference: Reference) -> Corrupted:
+Recorded = Callable[[LevelFile, str], Float[Tensor, "B T D"]]
+"""Maps the file of a level and a modality to the frames that the file holds for the samples of a batch."""
+
+
+def nothing_recorded(file: LevelFile, modality: str) -> Tensor:
+    """Where samples are corrupted that no file holds, as in training; planning refuses such runs."""
+    raise ValueError(f"expected no samples of {modality} from {file.path}, since these are drawn; pass `recorded`")
+
+
+def apply_condition(
+    batch: Batch, condition: Condition, draws: Draws, reference: Reference, recorded: Recorded = nothing_recorded
+) -> Corrupted:
     """Apply the steps of a condition in order; lengths and padding do not change.
 
     Args:
@@ -29,14 +43,19 @@ def apply_condition(batch: Batch, condition: Condition, draws: Draws, reference:
         condition: Steps whose levels are numbers, or arrays with one level per sample.
         draws: Draws for exactly these samples.
         reference: Statistics and frames of the training split.
+        recorded: Frames of exactly these samples in the files of levels.
     """
     state = uncorrupted(batch, reference.token_ids)
     for step in condition.steps:
         # A level of 0 is the identity, to the bit, so the modality is skipped.
         levels = {m: v for m, v in step.levels.items() if m in batch.modalities and np.any(v)}
         if levels:
-            state = APPLY[step.kind](state, replace(step, levels=levels), _separate(draws, step.kind), reference)
-            state = _apply_traits(state, CORRUPTION_KINDS[step.kind], levels)
+            active = replace(step, levels=levels)
+            if step.kind == FILES:
+                state = files.from_files(state, active, recorded, reference)
+            else:
+                state = APPLY[step.kind](state, active, _separate(draws, step.kind), reference)
+            state = _apply_traits(state, kind_named(step.kind), levels)
     return state
 
 
@@ -71,4 +90,4 @@ APPLY: Mapping[str, CorruptionFunction] = {
     "temporal-shift": frames.temporal_shift,
     "frame-substitution": frames.frame_substitution,
 }
-"""The function of each kind; everything else about a kind is in `CORRUPTION_KINDS`."""
+"""The function of each kind that is drawn; everything else about a kind is in `CORRUPTION_KINDS`."""

@@ -9,6 +9,7 @@ from torch import nn
 from qamoe_bench.contract import Batch, DataSpec
 from qamoe_bench.cost.paper import TEXT_ENCODER, TextEncoder, paper_batch, paper_spec
 from qamoe_bench.cost.stages import Prefixes
+from qamoe_bench.data.dataset import EXAMPLES
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.data.options import DEFAULT_READING, ReadingOptions
 from qamoe_bench.errors import BenchError, unknown_name
@@ -52,7 +53,7 @@ class Setting:
             raise unknown_name("model", name, [*model_refs(), *self.extra])
         ref = find_model(name)
         settings = {**ref.card().presets.get(self.preset, {}), **ref.settings}
-        return build_model(ref.builder(), settings, self.spec, 0, ref.name).eval()
+        return build_model(ref, settings, self.spec, self.batch(EXAMPLES), 0).eval()
 
     def stages(self, name: str) -> Prefixes:
         """Prefixes of the stages that the model's card declares."""

@@ -7,7 +7,7 @@ import pandas as pd
 
 from qamoe_bench.curation.protocol_effect import measure
 from qamoe_bench.evaluation.test_set import TestSet
-from qamoe_bench.protocol.kinds import CORRUPTION_KINDS, as_toml
+from qamoe_bench.protocol.kinds import as_toml, kind_named
 from qamoe_bench.protocol.spec import Protocol
 from qamoe_bench.report.table import Chapter, Table
 from qamoe_bench.vocabulary import MODALITIES, axis_symbol
@@ -71,9 +71,11 @@ def _steps_table(protocol: Protocol) -> Table:
     notes = []
     explained: dict[str, int] = {}  # the first step of each kind
     for number, step in enumerate(protocol.corruptions, 1):
-        kind = CORRUPTION_KINDS[step["kind"]]
+        kind = kind_named(step["kind"])
         levels = [_level(step["levels"].get(m)) for m in MODALITIES]
-        options = "".join(f", {name} = {as_toml(value)}" for name, value in step["options"].items())
+        # Of files the names say more than their digests.
+        values = {name: protocol.files[v].path if v in protocol.files else v for name, v in step["options"].items()}
+        options = "".join(f", {name} = {as_toml(value)}" for name, value in values.items())
         rows.append((f"{number} {step['kind']}", *levels))
         first = explained.setdefault(step["kind"], number)
         meaning = kind.meaning if first == number else f"as step {first}"

@@ -56,7 +56,15 @@ def cleaned(source: Source, name: str, options: ReadingOptions = DEFAULT_READING
             _as_tensor(tokens[split]),
         )
     digest = content_digest(splits, labels.label_range)
-    return Dataset(name, splits, digest, labels.label_range, tuple(notes), token_model=source.token_model)
+    return Dataset(
+        name,
+        splits,
+        digest,
+        labels.label_range,
+        tuple(notes),
+        token_model=source.token_model,
+        reading=options,
+    )
 
 
 def _unread(raw: Sequence[RawSplit]) -> list[str]:

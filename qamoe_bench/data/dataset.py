@@ -16,6 +16,7 @@ from torch import Tensor
 
 from qamoe_bench.contract import Batch, DataSpec, Reference, valid_frames
 from qamoe_bench.data.boundary_tokens import has_boundary_tokens
+from qamoe_bench.data.options import DEFAULT_READING, ReadingOptions
 from qamoe_bench.errors import BenchError
 from qamoe_bench.metrics.constants import best_constants
 from qamoe_bench.protocol.spec import Condition
@@ -28,6 +29,9 @@ POOL_FRAMES = 4096
 
 SAMPLES_AT_ONCE = 256
 """Samples of a mapped file that are read together, since all of them may not fit into memory."""
+
+EXAMPLES = 5
+"""Samples that models of other code are tried on; a number that is seldom another size of a tensor."""
 
 # A dimension whose standard deviation is below this share of its mean's magnitude is constant up to rounding.
 _CONSTANT_TOLERANCE = 1e-6
@@ -104,6 +108,7 @@ class Dataset:
         token_ids: Modalities that hold token ids instead of features; see `DataSpec`.
         pretrained: Folders of language models for these; see `DataSpec`.
         token_model: Language model that made the `tokens` of the splits, as the file names it; empty if unknown.
+        reading: How the file was read; other files of the same samples are read in the same way.
 
     Raises:
         BenchError: A split has fewer than 2 samples.
@@ -119,6 +124,7 @@ class Dataset:
     token_ids: Mapping[str, int] = field(default_factory=dict)
     pretrained: Mapping[str, str] = field(default_factory=dict)
     token_model: str = ""
+    reading: ReadingOptions = DEFAULT_READING
 
     def __post_init__(self) -> None:
         for name in SPLITS:
@@ -150,6 +156,11 @@ class Dataset:
             pretrained=self.pretrained,
             best_constants=best_constants(train.target.numpy()),
         )
+
+    @property
+    def examples(self) -> Batch:
+        """A few uncorrupted training samples, to see how a model is called."""
+        return self.splits["train"].batch().rows(slice(0, EXAMPLES))
 
     @cached_property
     def reference(self) -> Reference:

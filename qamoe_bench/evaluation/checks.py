@@ -5,11 +5,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from qamoe_bench.adapters.returned import described
 from qamoe_bench.contract import Output
 from qamoe_bench.errors import RunFailed
-
-SHOWN_PARTS = 3
-"""Entries of a mapping or sequence that a message describes."""
 
 
 def check_output(output: object, size: int, where: str) -> Output:
@@ -51,22 +49,6 @@ def check_same_prediction(two_stage: Output, forward: Output) -> None:
             "fuse(encode_modality(...)) and the forward pass predict differently for the same batch: expected equal "
             "predictions; see qamoe_bench.contract.TwoStage"
         )
-
-
-def described(value: object) -> str:
-    """A value in a few words: shapes of tensors, and the first parts of mappings and sequences."""
-    if isinstance(value, Tensor):
-        return f"a tensor of shape {tuple(value.shape)}"
-    if value is None:
-        return "None"
-    name = type(value).__name__
-    if isinstance(value, Mapping):
-        parts = [f"{key!r}: {described(part)}" for key, part in list(value.items())[:SHOWN_PARTS]]
-    elif isinstance(value, list | tuple):
-        parts = [described(part) for part in value[:SHOWN_PARTS]]
-    else:
-        return f"an object of type {name}"
-    return f"a {name} of {len(value)} ({', '.join(parts)})"
 
 
 def _check_shapes(output: Output, size: int) -> None:

@@ -15,6 +15,8 @@ from qamoe_bench.corruption.apply import apply_condition
 from qamoe_bench.corruption.draws import CommonDraws
 from qamoe_bench.corruption.state import Corrupted
 from qamoe_bench.data.dataset import Dataset
+from qamoe_bench.data.recordings import Recordings
+from qamoe_bench.protocol.level_files import LevelFile
 from qamoe_bench.protocol.spec import Condition
 
 SPLIT = "test"
@@ -47,6 +49,8 @@ class TestSet:
         self.clean = split.batch().to(device)
         self.seed = seed
         self.reference = data.reference.to(device)
+        self._recordings = Recordings(data, SPLIT)
+        self._device = device
 
     @cached_property
     def properties(self) -> dict[str, Float[NDArray[np.float32], " N"]]:
@@ -77,4 +81,8 @@ class TestSet:
 
     def corrupted(self, condition: Condition, rows: slice = slice(None), draw: int = 0) -> Corrupted:
         """Some samples under a condition, with one of the seed's independent draws."""
-        return apply_condition(self.clean.rows(rows), condition, self._draws(draw).rows(rows), self.reference)
+
+        def recorded(file: LevelFile, modality: str) -> torch.Tensor:
+            return self._recordings.frames(file, modality)[rows].to(self._device)
+
+        return apply_condition(self.clean.rows(rows), condition, self._draws(draw).rows(rows), self.reference, recorded)

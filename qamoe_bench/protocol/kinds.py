@@ -238,6 +238,21 @@ CORRUPTION_KINDS: Mapping[str, CorruptionKind] = {
     ),
 }
 
+FILES = "files"
+"""The kind whose frames come from files and not from draws: a protocol names a data file for each level."""
+_FROM_FILES = CorruptionKind(
+    "level",
+    "the frames of the modality are those that the file of this level holds for the sample; a frame that is zero only "
+    "there counts as erased, and every other difference from the clean data as noise",
+    effects=frozenset({"erases", "replaces"}),
+    numeric=True,
+)
+
+
+def kind_named(name: str) -> CorruptionKind:
+    """The traits of a kind of `CORRUPTION_KINDS`, or of `FILES`."""
+    return _FROM_FILES if name == FILES else CORRUPTION_KINDS[name]
+
 
 def signal_left(missing: Any, noise: Any) -> Any:
     """Share of a modality's signal that a corruption left: (1 − missing) / (1 + noise²).

@@ -18,6 +18,7 @@ kind = "modality-missing"   one of qamoe_bench.protocol.kinds.CORRUPTION_KINDS
 rate = "eta"                a number, a variable, or one of them per modality: {text = "eta", audio = 0.2}
 modalities = ["text"]       optional: all where left out
 keep_one = true             options of the kind
+                            kind = "files" names data files instead, see `qamoe_bench.protocol.level_files`
 
 [training]                  optional: how the regime `sweep` trains, see `qamoe_bench.protocol.training`
 """
@@ -25,6 +26,7 @@ keep_one = true             options of the kind
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -32,7 +34,8 @@ from typing import Any
 
 from qamoe_bench.documents import parse_toml, read_toml
 from qamoe_bench.errors import BenchError, unknown_name
-from qamoe_bench.protocol.kinds import CORRUPTION_KINDS, CorruptionKind, Option, as_toml
+from qamoe_bench.protocol.kinds import CORRUPTION_KINDS, FILES, CorruptionKind, Option, as_toml, kind_named
+from qamoe_bench.protocol.level_files import LevelFile, read_level_files
 from qamoe_bench.protocol.spec import SCHEMA, Protocol
 from qamoe_bench.protocol.training import read_training
 from qamoe_bench.vocabulary import MODALITIES
@@ -118,8 +121,11 @@ def _as_protocol(name: str, table: Mapping[str, Any], folder: Path, *, is_traine
         raise BenchError(f"{where}: expected [axes] or [points], got both; remove one")
     variables: Variables = axes or _values_of_points(points)
     highest = {axis: levels[-1] for axis, levels in axes.items()}
-    corruptions = _corruptions(where, table.get("corruption", []), variables, points.values() or [highest])
+    files: dict[str, LevelFile] = {}
+    reading = _Reading(variables, folder, files)
+    corruptions = _corruptions(where, table.get("corruption", []), reading, points.values() or [highest])
     training = table.get("training", {})
+    _check_training(where, training, files)
     return Protocol(
         name=name,
         **_prose(where, table),
@@ -129,7 +135,32 @@ def _as_protocol(name: str, table: Mapping[str, Any], folder: Path, *, is_traine
         draws=_draws(where, table.get("draws", 1)),
         training=read_training(f"{where}, [training]", training, axes, corruptions),
         trains_on=_trained_on(f"{where}, [training]", training, folder, is_trained_on=is_trained_on),
+        files=files,
     )
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What the tables of corruptions refer to.
+
+    Attributes:
+        variables: The variables of the file.
+        folder: The folder that paths are relative to.
+        files: Collects the data files of levels, by SHA-256.
+    """
+
+    variables: Variables
+    folder: Path
+    files: dict[str, LevelFile]
+
+
+def _check_training(where: str, table: object, files: Mapping[str, LevelFile]) -> None:
+    """Refuse to say how files are drawn in training."""
+    if files and isinstance(table, dict) and table and "protocol" not in table:
+        raise BenchError(
+            f"{where}, [training]: expected 'protocol', since levels that are files corrupt no training samples, got "
+            f"{min(table)!r}; name another protocol to train on, or remove [training]"
+        )
 
 
 def _trained_on(where: str, table: Mapping[str, Any], folder: Path, *, is_trained_on: bool) -> Protocol | None:
@@ -221,14 +252,17 @@ def _all_variables(point: Mapping[str, float], variables: Iterable[str]) -> dict
 
 
 def _corruptions(
-    where: str, tables: object, variables: Variables, settings: Iterable[Mapping[str, float]]
+    where: str, tables: object, reading: _Reading, settings: Iterable[Mapping[str, float]]
 ) -> tuple[dict[str, Any], ...]:
     """The steps; `settings` are the points, or the highest level of every axis."""
     if not isinstance(tables, list):
         raise BenchError(f"{where}: expected [[corruption]] tables, got [corruption]; double the brackets")
-    steps = tuple(_corruption(f"{where}, corruption {i}", table, variables) for i, table in enumerate(tables, 1))
+    steps = tuple(_corruption(f"{where}, corruption {i}", table, reading) for i, table in enumerate(tables, 1))
+    if any(step["kind"] == FILES for step in steps[1:]):
+        # A file replaces the frames, whatever an earlier step did to them.
+        raise BenchError(f"{where}: expected {FILES!r} once and as the first corruption, got it later; move it up")
     _check_repeated(where, steps, settings)
-    _check_unused(where, steps, variables)
+    _check_unused(where, steps, reading.variables)
     return steps
 
 
@@ -259,16 +293,32 @@ def _check_unused(where: str, steps: Sequence[Mapping[str, Any]], variables: Var
         raise BenchError(f"{where}: {min(unused)!r} is used by no corruption; use it as a level or remove it")
 
 
-def _corruption(where: str, table: Mapping[str, Any], variables: Variables) -> dict[str, Any]:
-    kind = CORRUPTION_KINDS.get(str(table.get("kind")))
-    if kind is None:
-        raise BenchError(f"{where}: {unknown_name('kind', str(table.get('kind')), CORRUPTION_KINDS)}")
+def _corruption(where: str, table: Mapping[str, Any], reading: _Reading) -> dict[str, Any]:
+    name = str(table.get("kind"))
+    if name == FILES:
+        return _corruption_from_files(where, table, reading)
+    if name not in CORRUPTION_KINDS:
+        raise BenchError(f"{where}: {unknown_name('kind', name, [*CORRUPTION_KINDS, FILES])}")
+    kind = kind_named(name)
     _check_keys(where, table, {"kind", "modalities", kind.parameter, *kind.options})
     # Defaults are written out, so that stating one does not change the digest.
     options = {name: table.get(name, default) for name, default in kind.defaults.items()}
-    for name, value in options.items():
-        _check_option(where, name, value, kind.options[name])
-    return {"kind": table["kind"], "levels": _levels(where, kind, table, variables), "options": options}
+    for option, value in options.items():
+        _check_option(where, option, value, kind.options[option])
+    return {"kind": name, "levels": _levels(where, kind, table, reading.variables), "options": options}
+
+
+def _corruption_from_files(where: str, table: Mapping[str, Any], reading: _Reading) -> dict[str, Any]:
+    """A corruption whose options are the digests of its files by level, so that these are part of every key."""
+    kind = kind_named(FILES)
+    _check_keys(where, table, {"kind", "modalities", kind.parameter, "files"})
+    levels = _levels(where, kind, table, reading.variables)
+    values = set[float]()
+    for level in levels.values():
+        values.update(reading.variables[level] if isinstance(level, str) else [level])
+    by_level = read_level_files(where, table, values, reading.folder)
+    reading.files.update({file.sha256: file for file in by_level.values()})
+    return {"kind": FILES, "levels": levels, "options": {key: file.sha256 for key, file in by_level.items()}}
 
 
 def _check_option(where: str, name: str, value: object, choices: Sequence[Option]) -> None:

@@ -9,14 +9,15 @@ import hashlib
 import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qamoe_bench.protocol.kinds import Option
+from qamoe_bench.protocol.kinds import FILES, Option
+from qamoe_bench.protocol.level_files import LevelFile
 from qamoe_bench.protocol.training import TrainingDraw
 from qamoe_bench.vocabulary import MODALITIES
 
@@ -33,12 +34,14 @@ class Step:
     Attributes:
         kind: A name in `qamoe_bench.protocol.kinds.CORRUPTION_KINDS`.
         levels: Level per modality; a modality that is not named is not corrupted.
-        options: Every option of the kind.
+        options: Every option of the kind; of `files`, SHA-256 of the file of each level.
+        files: Where the files of these digests are; empty for other kinds.
     """
 
     kind: str
     levels: Mapping[str, Level]
     options: Mapping[str, Option]
+    files: Mapping[str, LevelFile] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,8 @@ class Condition:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the steps, without the name; levels must be numbers."""
-        steps = [asdict(step) for step in self.steps]
+        """SHA-256 of the steps, without the name and the places of files; levels must be numbers."""
+        steps = [{"kind": s.kind, "levels": dict(s.levels), "options": dict(s.options)} for s in self.steps]
         return hashlib.sha256(json.dumps(steps, sort_keys=True).encode()).hexdigest()
 
 
@@ -78,6 +81,7 @@ class Protocol:
         original: What the original does at test time and in training; empty for a protocol of our own.
         training: How the regime `sweep` draws the corruption of training samples.
         trains_on: The protocol that the regime `sweep` trains on instead of this one; None for this one.
+        files: Where the data files of its levels are, by SHA-256; empty where all corruptions are drawn.
     """
 
     name: str
@@ -91,6 +95,7 @@ class Protocol:
     original: str = ""
     training: TrainingDraw = field(default_factory=TrainingDraw)
     trains_on: "Protocol | None" = None
+    files: Mapping[str, LevelFile] = field(default_factory=dict)
 
     @property
     def training_protocol(self) -> "Protocol":
@@ -101,6 +106,8 @@ class Protocol:
     def training_sentence(self) -> str:
         """What the regime `sweep` trains on, and who trains in this way."""
         trained_on = self.training_protocol
+        if trained_on.files:
+            return "not possible, since its levels are files, which corrupt no new samples"
         place = f"on {trained_on.name}" if self.trains_on else "on this protocol"
         draw = trained_on.training.sentence(trained_on.axes, len(trained_on.points))
         source = f" ({trained_on.training.source})" if trained_on.training.source else ""
@@ -138,7 +145,8 @@ class Protocol:
         for corruption in self.corruptions:
             # A string is the name of a variable, anything else a level.
             levels = {m: variables[m][v] if isinstance(v, str) else v for m, v in corruption["levels"].items()}
-            steps.append(Step(corruption["kind"], levels, corruption["options"]))
+            files = self.files if corruption["kind"] == FILES else {}
+            steps.append(Step(corruption["kind"], levels, corruption["options"], files))
         return tuple(steps)
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from qamoe_bench.errors import BenchError, unknown_name
-from qamoe_bench.protocol.kinds import CORRUPTION_KINDS
+from qamoe_bench.protocol.kinds import kind_named
 from qamoe_bench.vocabulary import axis_symbol
 
 LevelsPer = Literal["shared", "per-modality"]
@@ -124,7 +124,7 @@ def _check_per_modality(
     if not axes:
         raise BenchError(f"{where}: expected [axes], whose levels \"per-modality\" draws, got none; leave 'levels' out")
     for corruption in corruptions:
-        if CORRUPTION_KINDS[corruption["kind"]].joint:
+        if kind_named(corruption["kind"]).joint:
             raise BenchError(
                 f'{where}: expected levels = "shared" with {corruption["kind"]!r}, which decides for all modalities '
                 "together, got \"per-modality\"; leave 'levels' out"
@@ -161,7 +161,7 @@ def _highest(axis: str, corruptions: Sequence[Mapping[str, Any]]) -> float | Non
     highest = float("inf")
     for corruption in corruptions:
         if axis in corruption["levels"].values():
-            kind = CORRUPTION_KINDS[corruption["kind"]]
+            kind = kind_named(corruption["kind"])
             if kind.allowed:
                 return None
             highest = min(highest, kind.highest)

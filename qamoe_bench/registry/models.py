@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 ENTRY_POINTS = "qamoe_bench.models"
 """The group of entry points that packages register their models in."""
+LIBRARIES: Mapping[str, str] = {"mmsa": "qamoe_bench.adapters.mmsa"}
+"""Packages with models of their own, `library:model`, each with the module that adapts them."""
+
+_OWN_MODEL = re.compile(r"(?P<place>[A-Za-z_][\w.]*|.+\.py):(?P<attribute>[A-Za-z_]\w*)(?::(?P<settings>.*))?")
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class ModelRef:
         settings: Fields of the model's configuration that the name sets.
         training: Fields of the training loop's configuration that the name sets.
         evaluation: Fields of the evaluation's configuration that the name sets.
+        folder: Folder of the file that holds the builder; empty for a module that Python finds by itself.
     """
 
     name: str
@@ -40,6 +46,7 @@ class ModelRef:
     settings: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     evaluation: Mapping[str, Any] = field(default_factory=dict)
+    folder: str = ""
 
     @property
     def trained_name(self) -> str:
@@ -58,7 +65,15 @@ class ModelRef:
 
     def source(self) -> Path:
         """The file of that module, found without importing it."""
+        # As Python does for a script; it also finds modules next to the file.
+        if self.folder and self.folder not in sys.path:
+            sys.path.insert(0, self.folder)
         path = source_of(self.module)
+        if self.folder and (path is None or path.resolve().parent != Path(self.folder)):
+            raise BenchError(
+                f"model {self.name!r}: expected a file that is not called like another module, got "
+                f"{self.module}.py, and Python finds {path} by that name; rename the file"
+            )
         if path is None:
             raise BenchError(
                 f"model {self.name!r}: no module {self.module!r} can be found; install its package, or run from the "
@@ -104,7 +119,9 @@ class ModelRef:
         module, _, attribute = self.target.partition(":")
         builder = getattr(import_module(module), attribute, None)
         if not callable(builder):
-            raise BenchError(f"model {self.name!r}: expected a function {attribute!r} in {module}, got {builder!r}")
+            raise BenchError(
+                f"model {self.name!r}: expected a function or class {attribute!r} in {module}, got {builder!r}"
+            )
         return builder  # type: ignore[no-any-return]
 
 
@@ -133,7 +150,7 @@ def _installed_points() -> tuple[EntryPoint, ...]:
 
 
 def find_model(name: str) -> ModelRef:
-    """A model by its name or by `package.module:build`, either followed by `:setting,setting`.
+    """A model by its name, `package.module:build`, `file.py:build` or `library:model`, then `:setting,setting`.
 
     Raises:
         BenchError: If the name or a variant is unknown, or a setting is malformed.
@@ -142,12 +159,32 @@ def find_model(name: str) -> ModelRef:
     base, _, text = name.partition(":")
     if base in refs:
         ref = refs[base]
-    elif match := re.fullmatch(r"([A-Za-z_][\w.]*:[A-Za-z_]\w*)(?::(.*))?", name):  # module:attribute[:settings]
-        ref = ModelRef(match[1], match[1])
-        text = match[2] or ""
+    elif match := _OWN_MODEL.fullmatch(name):
+        ref = _own_model(match["place"], match["attribute"])
+        text = match["settings"] or ""
     else:
         raise unknown_name("model", base, refs)
     if not text:
         return ref
     settings = parse_settings(text, ref.variants(), ref.name)
-    return ModelRef(f"{ref.name}:{text}", ref.target, settings.model, settings.training, settings.evaluation)
+    return ModelRef(
+        f"{ref.name}:{text}", ref.target, settings.model, settings.training, settings.evaluation, ref.folder
+    )
+
+
+def _own_model(place: str, attribute: str) -> ModelRef:
+    """A model that no entry point names.
+
+    Args:
+        place: A library, the path of a Python file, or a module.
+        attribute: Name of the builder in it.
+    """
+    if place in LIBRARIES:
+        return ModelRef(f"{place}:{attribute}", f"{LIBRARIES[place]}:{attribute}")
+    path = Path(place)
+    if path.suffix == ".py" and path.is_file():
+        # The name in tables is without folders, so that results do not depend on where the file lies.
+        return ModelRef(f"{path.name}:{attribute}", f"{path.stem}:{attribute}", folder=str(path.resolve().parent))
+    if path.suffix == ".py":
+        raise BenchError(f"model {place}:{attribute}: expected a Python file, got {place!r}; no such file")
+    return ModelRef(f"{place}:{attribute}", f"{place}:{attribute}")

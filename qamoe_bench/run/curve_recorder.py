@@ -21,7 +21,7 @@ from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.metrics.definitions import Definition
 from qamoe_bench.metrics.dialects import DIALECTS
 from qamoe_bench.protocol.spec import Condition, Protocol
-from qamoe_bench.run.randomness import global_randomness_restored
+from qamoe_bench.seeding import global_randomness_restored
 from qamoe_bench.store.cell import Cell
 from qamoe_bench.store.selection import Name, SelectionCurve
 

@@ -15,13 +15,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from qamoe_bench.adapters.returned import described
 from qamoe_bench.contract import AcceptsQuality, Batch, HasEpochs, HasLoss, Output, TrainingBatch, TwoStage
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import BenchError, RunFailed
-from qamoe_bench.evaluation.checks import check_output, check_same_prediction, described
+from qamoe_bench.evaluation.checks import check_output, check_same_prediction
 from qamoe_bench.evaluation.sweep import BATCH_SIZE
-from qamoe_bench.run.randomness import global_randomness_restored
-from qamoe_bench.seeding import seeded
+from qamoe_bench.seeding import global_randomness_restored, seeded
 from qamoe_bench.training.batches import VALIDATION_BATCH, CorruptedBatches
 from qamoe_bench.training.config import TrainConfig
 from qamoe_bench.training.exposure import Exposure

@@ -6,14 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
+from qamoe_bench.adapters.module import AdaptedModule
 from qamoe_bench.config import configure
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.data.options import ReadingOptions
+from qamoe_bench.data.recordings import Recordings, recorded_corruption
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.evaluation.sweep import EvalConfig
-from qamoe_bench.protocol.kinds import CORRUPTION_KINDS
+from qamoe_bench.evaluation.test_set import SPLIT
+from qamoe_bench.protocol.kinds import kind_named
 from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.protocol.spec import Protocol
 from qamoe_bench.registry import ModelRef, find_model
@@ -71,6 +75,7 @@ def plan(request: Request, *, remote: bool = False) -> Plan:
     """
     # Cheap checks first: names, then imports of models, then the data, then the combination of all.
     protocols = _load_protocols(request)
+    _check_regimes(request, protocols)
     device = find_device(request.device, remote=remote)
     recipes = _make_recipes(request)
     for recipe in recipes:
@@ -80,11 +85,18 @@ def plan(request: Request, *, remote: bool = False) -> Plan:
         check_tokens(protocol, data)
         if "sweep" in request.regimes and not request.checkpoint:
             check_tokens(protocol.training_protocol, data)
+    recorded = {p.name: recorded_corruption(p, data, Recordings(data, SPLIT)) for p in protocols if p.files}
+    calls = {}
     for recipe in recipes:
-        _check_recipe(recipe, data)
+        model = _check_recipe(recipe, data)
+        if isinstance(model, AdaptedModule):
+            calls[recipe.model.name] = {"call": model.call.sentence}
     engine = engine_content(device, data)
     jobs = _make_jobs(request, data, protocols, recipes, engine)
-    return make_plan(jobs, _manifest(request, data, protocols, recipes, engine))
+    manifest = _manifest(request, data, protocols, recipes, engine, calls)
+    for name, sentences in recorded.items():
+        manifest["protocols"][name]["recorded"] = sentences
+    return make_plan(jobs, manifest)
 
 
 def _open(request: Request) -> Dataset:
@@ -99,6 +111,19 @@ def _load_protocols(request: Request) -> list[Protocol]:
         if names.count(name) > 1:
             raise BenchError(f"two protocols are called {name!r}: expected one each; rename your file")
     return protocols
+
+
+def _check_regimes(request: Request, protocols: Sequence[Protocol]) -> None:
+    """Refuse to train on corruptions that cannot be drawn for training samples."""
+    for protocol in () if request.checkpoint else protocols:
+        trained_on = {"sweep": protocol.training_protocol, "matched": protocol}
+        for regime in request.regimes:
+            if regime in trained_on and trained_on[regime].files:
+                other = ", or name another protocol in its [training]" if regime == "sweep" else ""
+                raise BenchError(
+                    f"protocol {protocol.name!r}: expected a regime that does not train on its corruption, since its "
+                    f"levels are files, got {regime!r}; use --regime clean or spectrum{other}"
+                )
 
 
 def _make_recipes(request: Request) -> list[Recipe]:
@@ -128,13 +153,14 @@ def _make_recipes(request: Request) -> list[Recipe]:
     ]
 
 
-def _check_recipe(recipe: Recipe, data: Dataset) -> None:
+def _check_recipe(recipe: Recipe, data: Dataset) -> nn.Module:
     """Build the model, and load its checkpoint, so that a mistake in them ends the command before any training."""
     check_modalities(recipe.model, data)
     # Any seed will do: this model is thrown away.
-    model = build_model(recipe.model.builder(), recipe.settings, data.spec, 0, recipe.model.name)
+    model = build_model(recipe.model, recipe.settings, data.spec, data.examples, 0)
     if recipe.checkpoint:
         load_weights(model, Path(recipe.checkpoint))
+    return model
 
 
 def check_modalities(model: ModelRef, data: Dataset) -> None:
@@ -160,7 +186,7 @@ def check_modalities(model: ModelRef, data: Dataset) -> None:
 def check_tokens(protocol: Protocol, data: Dataset) -> None:
     """Refuse a protocol whose corruptions compute with numbers if the data hold token ids there."""
     for corruption in protocol.corruptions:
-        if not CORRUPTION_KINDS[corruption["kind"]].numeric:
+        if not kind_named(corruption["kind"]).numeric:
             continue
         token_modalities = set(corruption["levels"]) & set(data.token_ids)
         if token_modalities:
@@ -276,9 +302,23 @@ def _jobs_of_row(row: _Row, seed: int, request: Request, data: Dataset, device: 
 
 
 def _manifest(
-    request: Request, data: Dataset, protocols: list[Protocol], recipes: list[Recipe], engine: Mapping[str, Any]
+    request: Request,
+    data: Dataset,
+    protocols: list[Protocol],
+    recipes: list[Recipe],
+    engine: Mapping[str, Any],
+    calls: Mapping[str, Mapping[str, str]],
 ) -> dict[str, Any]:
-    """The record of a run, `run.json`: everything about it that is known before it starts."""
+    """The record of a run, `run.json`: everything about it that is known before it starts.
+
+    Args:
+        request: The request.
+        data: The data set.
+        protocols: Its protocols.
+        recipes: Its models and regimes.
+        engine: See `engine_content`.
+        calls: How the forward pass of each adapted model is called, by name of the model.
+    """
     return {
         "request": asdict(request),
         "data": {
@@ -289,12 +329,15 @@ def _manifest(
             "notes": list(data.notes),
         },
         "protocols": {protocol.name: _describe_protocol(protocol) for protocol in protocols},
-        "models": {recipe.model.name: _describe_code(recipe.model) for recipe in recipes},
+        "models": {
+            recipe.model.name: {**_describe_code(recipe.model), **calls.get(recipe.model.name, {})}
+            for recipe in recipes
+        },
         "engine": dict(engine),
     }
 
 
-def _describe_protocol(protocol: Protocol) -> dict[str, str]:
+def _describe_protocol(protocol: Protocol) -> dict[str, Any]:
     return {
         "digest": protocol.digest,
         "title": protocol.title,

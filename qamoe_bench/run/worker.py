@@ -230,7 +230,7 @@ class _JobWeights:
         assert recipe is not None
         data = open_dataset(job.data, job.fine_tune, job.reading)
         device = torch.device(job.device)
-        build = partial(build_model, recipe.model.builder(), recipe.settings, data.spec, job.seed, recipe.model.name)
+        build = partial(build_model, recipe.model, recipe.settings, data.spec, data.examples, job.seed)
         model = build().to(device)
         # Stored weights may come from another run, or from this one before it was interrupted.
         checkpoint = Path(recipe.checkpoint) if recipe.checkpoint else self.store.find_checkpoint(key)

@@ -1,43 +1,44 @@
-"""From a builder to a fresh model, the same for the same seed."""
+"""From a model's reference to a fresh model, the same for the same seed."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
 
-from qamoe_bench.contract import DataSpec
+from qamoe_bench.adapters.building import adapt, construct
+from qamoe_bench.contract import Batch, DataSpec
 from qamoe_bench.errors import BenchError
+from qamoe_bench.registry import ModelRef
 from qamoe_bench.seeding import seeded
 
 
-def build_model(
-    builder: Callable[..., Any], settings: Mapping[str, Any], spec: DataSpec, seed: int, name: str
-) -> nn.Module:
+def build_model(ref: ModelRef, settings: Mapping[str, Any], spec: DataSpec, samples: Batch, seed: int) -> nn.Module:
     """A model for data of a specification, with fields of its configuration set.
 
     Args:
-        builder: The function that makes it, `builder(spec, **settings)`.
+        ref: The model; what its builder returns is adapted if its forward pass takes no `Batch`.
         settings: Fields of its configuration.
         spec: Specification of the data.
+        samples: Some uncorrupted samples, see `Dataset.examples`; only models that have to be adapted see them.
         seed: Of its initial weights.
-        name: Its name in error messages.
 
     Raises:
         BenchError: for a setting that the model does not have, or a builder that returns something else than a module.
     """
+    builder = ref.builder()
     with seeded("build", seed):
         try:
-            model = builder(spec, **settings)
+            model = construct(builder, settings, spec, ref.name, ref.module)
         except TypeError as error:
             # Python's message is the only sign that the builder does not know a setting; other errors are bugs of it.
             if settings and "unexpected keyword argument" in str(error):
-                raise BenchError(f"model {name!r}: {_called(builder)} takes no such setting ({error})") from error
+                raise BenchError(f"model {ref.name!r}: {_called(builder)} takes no such setting ({error})") from error
             raise
     if not isinstance(model, nn.Module):
         raise BenchError(
-            f"model {name!r}: expected {_called(builder)} to return a torch.nn.Module, got {type(model).__name__}"
+            f"model {ref.name!r}: expected {_called(builder)} to return a torch.nn.Module, got {type(model).__name__}"
         )
-    return model
+    return adapt(model, samples, spec.token_ids, ref.name, ref.module)
 
 
 def _called(builder: Callable[..., Any]) -> str:

@@ -119,7 +119,7 @@ def predictions(setup: Setup) -> Iterator[Row]:
     tests = (TestSet(data, SEED, CPU), TestSet(data, SEED, setup.device))
     for name in [*TRAINED, RECURRENT] if setup.smoke else [*model_refs(), RECURRENT]:
         ref = find_model(name)
-        model = build_model(ref.builder(), ref.settings, data.spec, SEED, name)
+        model = build_model(ref, ref.settings, data.spec, data.examples, SEED)
         ours = sweep_model(model, tests[0], protocol).columns
         model.to(setup.device)
         with reproducible(setup.device):
@@ -173,7 +173,7 @@ def training(setup: Setup) -> Iterator[Row]:
 def _trained(name: str, data: Dataset, config: TrainConfig, device: torch.device) -> tuple[dict[str, Tensor], float]:
     """The weights after a training, and its seconds."""
     ref = find_model(name)
-    model: nn.Module = build_model(ref.builder(), ref.settings, data.spec, SEED, name)
+    model: nn.Module = build_model(ref, ref.settings, data.spec, data.examples, SEED)
     start = time.perf_counter()
     train(model, data, SPECTRUM, SEED, config, device)
     return model.state_dict(), time.perf_counter() - start

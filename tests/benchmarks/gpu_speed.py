@@ -223,7 +223,7 @@ def _epoch(data: Dataset, precision: str, device: torch.device) -> float:
     ref = find_model(MODEL)
     preset = find_preset("fine-tune").training
     config = TrainConfig(1, preset.batch_size, preset.learning_rate, preset.language_rate, selection_window=1)
-    model = build_model(ref.builder(), ref.settings, data.spec, 0, MODEL).to(device)
+    model = build_model(ref, ref.settings, data.spec, data.examples, 0).to(device)
     low: AbstractContextManager[Any] = nullcontext()
     if precision == "bfloat16":
         low = torch.autocast(device.type, torch.bfloat16)

@@ -243,5 +243,5 @@ def test_unknown_models_are_reported_with_the_nearest_name() -> None:
         find_model("qamoe")
     with pytest.raises(BenchError, match="no module 'no_such.thing'"):
         find_model("no_such.thing:build").builder()
-    with pytest.raises(BenchError, match="expected a function 'nothing'"):
+    with pytest.raises(BenchError, match="expected a function or class 'nothing'"):
         find_model("qamoe_baselines.late_fusion:nothing").builder()

@@ -33,8 +33,8 @@ from qamoe_bench.run.dry_run import plan_table
 from qamoe_bench.run.forecast import forecast
 from qamoe_bench.run.plan import Plan, with_diagnosis
 from qamoe_bench.run.planner import plan
-from qamoe_bench.run.randomness import global_randomness_restored
 from qamoe_bench.run.runner import run_plan
+from qamoe_bench.seeding import global_randomness_restored
 from qamoe_bench.store.cell import Cell, CellFacts
 from qamoe_bench.store.selection import SelectionCurve, curve_file, read_curve, write_curve
 from qamoe_bench.store.store import Store, StoredCell

@@ -83,7 +83,7 @@ def test_training_starts_from_the_pretrained_weights_at_a_rate_of_their_own(word
     data = open_dataset(str(words), str(folder), CONSENT)
     moved = {}
     for rate in (1e-12, 1e-2):
-        model = build_model(find_model("qa-moe").builder(), {}, data.spec, 1, "qa-moe")
+        model = build_model(find_model("qa-moe"), {}, data.spec, data.examples, 1)
         own = [p for p in model.parameters() if all(p is not q for q in language_parameters(model))]
         before = [p.detach().clone() for p in own]
         config = replace(TRAINING, language_rate=rate)

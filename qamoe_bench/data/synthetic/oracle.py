@@ -26,7 +26,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from qamoe_bench.contract import Batch
-from qamoe_bench.protocol.kinds import CORRUPTION_KINDS
+from qamoe_bench.protocol.kinds import kind_named
 from qamoe_bench.protocol.spec import Condition
 
 
@@ -71,7 +71,7 @@ class BayesOracle:
         erased: set[str] = set()  # modalities
         noisy: set[tuple[str, str]] = set()  # kind and modality
         for step in condition.steps:
-            kind = CORRUPTION_KINDS[step.kind]
+            kind = kind_named(step.kind)
             active = {m for m, level in step.levels.items() if np.any(np.asarray(level) > 0)}
             if kind.only_erases:
                 erased |= active
@@ -157,7 +157,7 @@ def _noise_variance(condition: Condition, per: Literal["frame", "utterance"], mo
     """Variance λ² of the modality's noise of one kind of draw, in units of σ_ref²; 0 without such noise."""
     variance = 0.0
     for step in condition.steps:
-        noise = CORRUPTION_KINDS[step.kind].noise
+        noise = kind_named(step.kind).noise
         if noise is not None and noise.per == per:
             variance += float(step.levels.get(modality, 0.0)) ** 2
     return variance
