@@ -47,7 +47,7 @@ def test_every_example_runs(name: str, tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_function_documents_arguments_result_and_errors(name: str) -> None:
     text = getattr(qamoe_bench, name).__doc__
-    assert all(f"\n{section}:\n" in text.replace("    ", "") for section in ("Args", "Returns", "Raises", "Example"))
+    assert all(f"\n{section}:\n" in text.replace("    ", "") for section in ("Args", "Returns", "Raises", "Examples"))
 
 
 def run_python(code: str) -> str:
