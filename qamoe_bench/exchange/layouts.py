@@ -31,7 +31,7 @@ from qamoe_bench.exchange import load_masks, load_samples
 from qamoe_bench.exchange.mmsa_pickle import MmsaFile, Value, slot_name
 from qamoe_bench.exchange.npz_archive import NpzFile
 from qamoe_bench.exchange.slots import Hole
-from qamoe_bench.protocol.kinds import CORRUPTION_KINDS
+from qamoe_bench.protocol.kinds import kind_named
 from qamoe_bench.protocol.spec import Condition, Protocol, Step
 
 BLOCK = 64  # samples that are corrupted and written together; as in a sweep, they fit into the processor's cache
@@ -163,7 +163,7 @@ def check_describable(protocol: Protocol) -> None:
     """
     for corruption in protocol.corruptions:
         kind = corruption["kind"]
-        others = sorted(CORRUPTION_KINDS[kind].effects - {"erases", "adds"})
+        others = sorted(kind_named(kind).effects - {"erases", "adds"})
         if others:
             raise BenchError(
                 f"--as masks with protocol {protocol.name!r}: expected corruptions that erase frames or add noise, got "
@@ -186,7 +186,7 @@ def _write_masks(file: BinaryIO, test: TestSet, condition: Condition, blocks: It
 def _noises(steps: tuple[Step, ...], test: TestSet) -> Iterator[tuple[int, Step, str]]:
     """Place of each step that adds noise, the step, and each modality that it adds some to."""
     for place, step in enumerate(steps):
-        if CORRUPTION_KINDS[step.kind].noise is not None:
+        if kind_named(step.kind).noise is not None:
             for modality in test.clean.modalities:
                 if np.any(step.levels.get(modality, 0)):
                     yield place, step, modality

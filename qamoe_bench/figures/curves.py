@@ -21,7 +21,7 @@ from qamoe_bench.vocabulary import axis_label
 CURVE_PANEL_HEIGHT = 2.1  # inches
 BAND_OPACITY = 0.15
 MOST_BANDS = 4
-"""Of more rows only three have a band, because overlapping bands cannot be distinguished."""
+"""Of more rows only three have a band, because overlapping bands hide each other."""
 
 
 def curve_figures(analysis: Analysis, width: float) -> Iterator[Drawing]:
