@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Shaped
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.section import Row, Section
+from qamoe_bench.shapes import Float, Shaped
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import mean_of_defined
 from qamoe_bench.statistics.ranks import spearman

@@ -15,10 +15,10 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
 from numpy.typing import NDArray
 
 from qamoe_bench.errors import BenchError
+from qamoe_bench.shapes import Int
 from qamoe_bench.store.access import cannot_read
 
 AUTO = "auto"

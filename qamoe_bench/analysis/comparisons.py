@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.scores import Scores, over_conditions
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.registry import without_evaluation
+from qamoe_bench.shapes import Bool, Int
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import Estimate, differences, estimate
 from qamoe_bench.statistics.multiple_testing import ALPHA, holm_alphas, rank_intervals, rejected, step_down

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.section import Row, Section
+from qamoe_bench.shapes import Bool, Float
 from qamoe_bench.statistics.arrays import Values
 
 Against = Literal["clean", "control"]

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.section import Row, Section
 from qamoe_bench.protocol.kinds import signal_left
+from qamoe_bench.shapes import Float
 from qamoe_bench.statistics.arrays import Values
 
 FEWEST = 30

@@ -4,10 +4,10 @@ Dimension legend: M rows, S seeds, C conditions, T thresholds.
 """
 
 import numpy as np
-from jaxtyping import Float
 
 from qamoe_bench.analysis.scores import Scores
 from qamoe_bench.analysis.section import MEAN, Section
+from qamoe_bench.shapes import Float
 from qamoe_bench.statistics.aggregates import interquartile_mean, performance_profile, probability_of_improvement
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.store.cell import ORACLE

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from qamoe_bench.analysis.section import Row
 from qamoe_bench.metrics.catalogue import METRICS
+from qamoe_bench.shapes import Float, Int
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.store.selection import SelectionCurve, read_curve
 

@@ -15,13 +15,13 @@ from itertools import combinations, product
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.section import Row, Section
 from qamoe_bench.metrics.catalogue import METRICS, Metric
 from qamoe_bench.metrics.definitions import Definition
 from qamoe_bench.metrics.dialects import Dialect
+from qamoe_bench.shapes import Bool, Float
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import Estimate, estimate, mean_of_defined
 from qamoe_bench.statistics.resampling import RESAMPLES, resampled_terms

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.comparisons import Difference, pairwise_differences
@@ -20,6 +19,7 @@ from qamoe_bench.analysis.scores import Scores, score
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.analysis.widening import score_independent
 from qamoe_bench.metrics.dialects import DIALECTS, SIMS, Dialect
+from qamoe_bench.shapes import Float
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.store.store import StoredCell
 

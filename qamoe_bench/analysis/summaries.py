@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Float
 
 from qamoe_bench.analysis.scores import Reduction, Scores, over_conditions
 from qamoe_bench.analysis.section import MEAN, Levels, Section
 from qamoe_bench.metrics.catalogue import Metric
+from qamoe_bench.shapes import Float
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import Estimate, estimate
 from qamoe_bench.store.cell import ORACLE

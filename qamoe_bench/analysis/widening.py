@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Float
 
 from qamoe_bench.analysis.clusters import NONE, ClusterRule, Clusters
 from qamoe_bench.analysis.scores import Scores, over_conditions, score
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.metrics.dialects import Dialect
+from qamoe_bench.shapes import Float
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import Estimate, differences
 

@@ -6,7 +6,6 @@ Dimension legend: C conditions, X levels of the first axis, Y levels of the seco
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import QuadMesh
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.figures.style import BROAD, blank, wrapped
+from qamoe_bench.shapes import Bool, Float, Int
 from qamoe_bench.vocabulary import axis_label
 
 Grid = Float[NDArray[np.float64], "Y X"]

@@ -12,7 +12,6 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
@@ -20,6 +19,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
+
+from qamoe_bench.shapes import Bool, Float
 
 COLOUR_LIMIT = 3.0  # in σ_ref; values beyond ± the limit have the last colour
 COLOUR_MAP = mpl.colormaps["RdBu_r"]

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -20,6 +19,7 @@ from qamoe_bench.analysis.section import Row, Section
 from qamoe_bench.figures.captions import place
 from qamoe_bench.figures.drawing import Drawing
 from qamoe_bench.figures.style import BROAD, blank, wrapped
+from qamoe_bench.shapes import Float
 from qamoe_bench.vocabulary import axis_label
 
 QualityScores = Float[NDArray[np.float64], " X"]

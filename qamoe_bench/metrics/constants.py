@@ -4,11 +4,11 @@ Dimension legend: N samples, K candidates.
 """
 
 import numpy as np
-from jaxtyping import Float
 from numpy.typing import NDArray
 
 from qamoe_bench.metrics.catalogue import METRICS
 from qamoe_bench.metrics.dialects import DIALECTS, MMSA
+from qamoe_bench.shapes import Float
 
 PERCENTILES = 101
 """Labels that are tried, spread over their distribution: all distinct labels of a large set would be thousands."""

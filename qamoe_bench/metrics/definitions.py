@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool
 from numpy.typing import NDArray
+
+from qamoe_bench.shapes import Bool
 
 Array = NDArray[np.floating]
 Labels = NDArray[np.float64]

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 from numpy.typing import NDArray
 
 from qamoe_bench.errors import unknown_name
@@ -28,6 +27,7 @@ from qamoe_bench.metrics.definitions import (
     rounded,
     weighted_f1,
 )
+from qamoe_bench.shapes import Float
 
 
 @dataclass(frozen=True)

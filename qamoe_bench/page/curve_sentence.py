@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.comparisons import Ranking
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.metrics.catalogue import Metric
+from qamoe_bench.shapes import Bool, Float
 
 Values = NDArray[np.float64]
 

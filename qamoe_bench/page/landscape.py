@@ -7,7 +7,6 @@ from functools import lru_cache
 
 import altair as alt
 import numpy as np
-from jaxtyping import Float
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.comparisons import differences_by_condition
@@ -17,6 +16,7 @@ from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.page.figure import ChartColumns, Figure, difference_unit, json_numbers, unit_of
 from qamoe_bench.page.landscape_sentence import Axes, landscape_sentence
 from qamoe_bench.page.marks import Chart, axis_title, number_format, row_data, specification, tips
+from qamoe_bench.shapes import Float
 from qamoe_bench.vocabulary import axis_symbol
 
 Values = NDArray[np.float64]

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.metrics.catalogue import Metric
+from qamoe_bench.shapes import Float
 from qamoe_bench.vocabulary import axis_symbol
 
 Values = NDArray[np.float64]

@@ -1,13 +1,13 @@
 """Sensitivity of each row to each modality: what a metric loses without it."""
 
 import numpy as np
-from jaxtyping import Float
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.analysis.sensitivity import Sensitivity
 from qamoe_bench.page.figure import Figure, comma_list, difference_unit, interval_columns
 from qamoe_bench.page.marks import Look, dot_spec
+from qamoe_bench.shapes import Float
 
 Values = NDArray[np.float64]
 

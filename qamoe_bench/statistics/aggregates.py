@@ -5,8 +5,8 @@ higher is better.
 """
 
 import numpy as np
-from jaxtyping import Float
 
+from qamoe_bench.shapes import Float
 from qamoe_bench.statistics.arrays import Values
 
 RunScores = Float[Values, "*more S C"]

@@ -27,10 +27,10 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
+from qamoe_bench.shapes import Float
 from qamoe_bench.statistics.arrays import Values
 
 LEVEL = 0.95

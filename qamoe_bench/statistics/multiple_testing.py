@@ -6,9 +6,9 @@ Dimension legend: M tests of a family, or contestants; K families.
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
+from qamoe_bench.shapes import Bool, Float, Int
 from qamoe_bench.statistics.arrays import Values
 
 ALPHA = 0.05

@@ -1,9 +1,9 @@
 """Permutation tests, and how well a score separates two groups."""
 
 import numpy as np
-from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 
+from qamoe_bench.shapes import Bool, Float
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.ranks import mid_ranks
 

@@ -6,10 +6,10 @@ Dimension legend: B vectors, N elements of each.
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Shaped
 from numpy.typing import NDArray
 
 from qamoe_bench.metrics.definitions import SMALLEST_SPREAD
+from qamoe_bench.shapes import Float, Shaped
 from qamoe_bench.statistics.arrays import Values
 
 

@@ -10,11 +10,11 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from qamoe_bench.metrics.definitions import Array, Definition, Labels
 from qamoe_bench.seeding import stream
+from qamoe_bench.shapes import Float, Int
 
 RESAMPLES = 1000
 Weights = Float[NDArray[np.float64], "R N"]

@@ -8,9 +8,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
 from scipy.special import ndtri
 
+from qamoe_bench.shapes import Float
 from qamoe_bench.statistics.arrays import Values
 
 Errors = Float[Values, "... N"]

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Float
 from numpy.typing import NDArray
 
+from qamoe_bench.shapes import Float
 from qamoe_bench.store.access import cannot_read
 from qamoe_bench.store.atomic import write_atomic
 from qamoe_bench.store.cell import Cell

@@ -72,7 +72,7 @@ def data(source: Path) -> Dataset:
 @pytest.fixture(scope="module", params=["sam-lml", "late-fusion"])
 def model(request: pytest.FixtureRequest, data: Dataset) -> tuple[str, nn.Module]:
     """A trained model: one that takes whole batches, and one whose encodings a sweep reuses."""
-    module = build_model(find_model(request.param).builder(), {}, data.spec, 1, request.param)
+    module = build_model(find_model(request.param), {}, data.spec, data.examples, 1)
     config = TrainConfig(epochs=3, selection_window=1, validation_samples=12)
     train(module, data, SPECTRUM, 1, config, CPU, lambda: None)
     return request.param, module.eval()
@@ -106,7 +106,7 @@ def test_predictions_of_files_that_are_read_back_are_those_of_the_sweep(
         for case in cases:
             exported = qamoe_bench.load_data(tmp_path / "out" / case["file"])
             assert not [note for note in exported.notes if "Not read" in note or "cut" in note]
-            rebuilt = build_model(find_model(model_name).builder(), {}, exported.spec, 9, model_name)
+            rebuilt = build_model(find_model(model_name), {}, exported.spec, exported.examples, 9)
             rebuilt.load_state_dict(module.state_dict())
             clean = sweep_model(rebuilt.eval(), TestSet(exported, 5, CPU), load_protocol("clean"), permutations=0)
             parts.append(clean.columns["prediction"])

@@ -184,7 +184,7 @@ def test_of_many_curves_the_best_model_the_control_and_the_oracle_have_bands(tmp
     assert {line.get_label() for line in axes.get_lines()} == models.keys() - {"mean"}
     assert len(axes.collections) == 3
     colours = styles(row.name for row in analysis.section.rows)
-    with_band = {to_hex(band.get_facecolor()[0]) for band in axes.collections}  # type: ignore[index]
+    with_band = {to_hex(np.asarray(band.get_facecolor())[0]) for band in axes.collections}
     assert with_band == {to_hex(colours[name].colour) for name in ("best", "late-fusion", "oracle")}
     assert "the bands of the best model, late-fusion and the oracle are 95 % intervals" in drawing.caption
     assert "mean is left out because it is far worse." in drawing.caption

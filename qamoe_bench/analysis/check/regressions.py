@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from filecmp import cmp
 
 import numpy as np
-from jaxtyping import Float
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.check.findings import Finding, FindingKind, Limits, Name, Pairs
@@ -25,6 +24,7 @@ from qamoe_bench.analysis.scores import Scores, score
 from qamoe_bench.analysis.section import CONTROL, Section
 from qamoe_bench.metrics.catalogue import METRICS, Metric
 from qamoe_bench.metrics.dialects import Dialect
+from qamoe_bench.shapes import Float
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import SMALLEST, Estimate, differences
 from qamoe_bench.statistics.multiple_testing import holm_alphas
