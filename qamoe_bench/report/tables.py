@@ -128,9 +128,9 @@ def clustering(analysis: Analysis) -> tuple[str, ...]:
     if effect is None:
         return ()
     clusters = effect.clusters
-    wider = f"intervals of {effect.metric} are {effect.means:.2g} times as wide"
+    wider = f"intervals of {effect.metric} are {effect.means:.1f} times as wide"
     if np.isfinite(effect.differences):
-        wider += f", those of differences {effect.differences:.2g} times,"
+        wider += f", those of differences {effect.differences:.1f} times,"
     return (
         f"The test samples come from {counted(clusters.count, clusters.kind)} of {clusters.sizes.min()} to "
         f"{clusters.sizes.max()} samples ({clusters.source}), and samples of one {clusters.kind} are alike: intervals "
