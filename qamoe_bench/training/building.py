@@ -1,18 +1,33 @@
 """From a model's reference to a fresh model, the same for the same seed."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 
 from qamoe_bench.adapters.building import adapt, construct
 from qamoe_bench.contract import Batch, DataSpec
 from qamoe_bench.errors import BenchError
-from qamoe_bench.registry import ModelRef
 from qamoe_bench.seeding import seeded
 
 
-def build_model(ref: ModelRef, settings: Mapping[str, Any], spec: DataSpec, samples: Batch, seed: int) -> nn.Module:
+@runtime_checkable  # the test run checks annotations
+class Buildable(Protocol):
+    """What building needs of a model's reference, so that code which only lists models changes no training."""
+
+    @property
+    def name(self) -> str:
+        """The name as the user gave it."""
+
+    @property
+    def module(self) -> str:
+        """The module that holds the builder."""
+
+    def builder(self) -> Callable[..., Any]:
+        """The function that makes the model."""
+
+
+def build_model(ref: Buildable, settings: Mapping[str, Any], spec: DataSpec, samples: Batch, seed: int) -> nn.Module:
     """A model for data of a specification, with fields of its configuration set.
 
     Args:
