@@ -93,12 +93,13 @@ def import_file(
 ) -> None:
     """Check predictions that another program made from an export, and store them like those of a run."""
     from qamoe_bench.exchange.imports import import_predictions, incomparable_models
+    from qamoe_bench.report.table import counted
 
     before = Store(results).finished()
     store = import_predictions(predictions, manifest, model, results, tool, commit, parameters)
     new = len(store.finished() - before)
     if new:
-        log(f"stored {new} cells of {model!r} in {store.runs}; 'qamoe-bench report' compares them")
+        log(f"stored {counted(new, 'cell')} of {model!r} in {store.runs}; 'qamoe-bench report' compares them")
     else:
         log(f"nothing to do: these predictions of {model!r} are stored already in {store.runs}")
     others = incomparable_models(store, manifest)

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from commandline import Done, bench
 
@@ -55,6 +56,30 @@ def test_a_model_of_the_package_runs(
     assert "mmsa:lmf" in run(COMMANDS[1], capsys, monkeypatch).out
 
 
+@pytest.mark.skipif(find_spec("MMSA") is None, reason="needs the extra [mmsa]")
+def test_the_same_weights_predict_the_same_outside(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = ("--protocol", "random-missing", "--data", "mosi.pkl", "--seeds", "1111")
+    model = "mmsa:lmf:train.epochs=2,train.selection_window=1"
+    for command in (
+        ("run", *place, "--model", model, "--executor", "local"),
+        ("export", *place, "--as", "npz", "--output", "corrupted"),
+    ):
+        assert bench(command, capsys, monkeypatch).code == 0
+    (checkpoint,) = folder.glob("results/runs/*/checkpoints/*.safetensors")
+    monkeypatch.setattr(sys, "argv", ["lmf.py", str(checkpoint)])
+    monkeypatch.delitem(sys.modules, "load", raising=False)
+    exec(PYTHON[2], {})
+    done = bench(("import", "lmf.csv", "--manifest", "corrupted", "--model", "outside"), capsys, monkeypatch)
+    assert done.code == 0, done.err
+    inside, outside = (
+        next(c for c in Store("results").cells() if c.cell.model == name).column("prediction")
+        for name in (model, "outside")
+    )
+    np.testing.assert_allclose(inside, outside, atol=1e-6)
+
+
 def test_the_declaration_is_accepted() -> None:
     from qamoe_bench.adapters.declaration import declaration_of
 
@@ -68,5 +93,5 @@ def test_the_declaration_is_accepted() -> None:
 def test_a_function_is_evaluated_saved_and_reported(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exec(PYTHON[2], {})
+    exec(PYTHON[3], {})
     assert "ridge" in bench(("report",), capsys, monkeypatch).out
