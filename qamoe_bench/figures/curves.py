@@ -74,7 +74,7 @@ def _rows_with_band(analysis: Analysis, scores: Scores) -> set[int]:
     if len(drawn) <= MOST_BANDS:
         return set(drawn)
     rows = analysis.section.rows
-    mean = scores.metric.sign * scores.estimate(over_conditions).value  # (M,)
+    mean = scores.metric.sign * scores.means(over_conditions)  # (M,)
     models = [i for i in drawn if not rows[i].is_oracle]
     best = max(models, key=lambda i: mean[i] if np.isfinite(mean[i]) else -np.inf)
     return {best} | {i for i in drawn if rows[i].is_oracle or rows[i].model == CONTROL}

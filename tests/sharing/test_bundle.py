@@ -242,7 +242,7 @@ def with_manifest(change: Callable[[dict[str, Any]], object]) -> Callable[[Membe
 HOSTILE: dict[str, Callable[[Members], bytes]] = {
     "../": added("../evil.txt"),
     "../ below runs": added("runs/../../evil/run.json"),
-    "absolute path": added("/tmp/evil.txt"),
+    "absolute path": added("/evil-member.txt"),
     "drive": added("C:evil.txt"),
     "backslashes": added("runs\\..\\..\\evil.txt"),
     "NUL": with_nul,
@@ -315,7 +315,7 @@ def test_a_hostile_bundle_is_refused_in_one_line_and_leaves_nothing(
     assert line.removeprefix("error: ").isprintable()
     assert len(line) < 600
     assert [*tmp_path.iterdir()] == [path]
-    assert not Path("/tmp/evil.txt").exists()
+    assert not Path("/evil-member.txt").exists()
 
 
 def test_a_good_bundle_is_opened(good: Path, tmp_path: Path) -> None:
