@@ -32,6 +32,12 @@ def batch(tiny: Dataset) -> TrainingBatch:
 
 
 @pytest.fixture
+def make_batch() -> Callable[[Dataset], TrainingBatch]:
+    """Makes such a batch of another data set."""
+    return lambda data: training_batch(data.splits["test"])
+
+
+@pytest.fixture
 def write_pickle(tmp_path: Path) -> Callable[..., Path]:
     """Writes the tiny data set as an MMSA pickle, after `change` had its way with the content; gives the path."""
 

@@ -30,8 +30,8 @@ from qamoe_bench.run.presets import PRESETS
 
 PACKAGE = Path(qamoe_bench.__file__).parent
 BASELINES = PACKAGE.parent / "baselines" / "qamoe_baselines"
-STATISTICS = {"mean"}
-"""Names of models that are a statistic's name as well, which any file may contain."""
+STATISTICS = {"mean", "mult"}
+"""Names of models that are a statistic's or a dialect's name as well, which any file may contain."""
 
 
 def test_settings_follow_a_name() -> None:

@@ -31,18 +31,30 @@ class MaskedAttention(nn.Module):
         query: Float[Tensor, "B T W"],
         source: Float[Tensor, "B S W"],
         observed: Bool[Tensor, "B S"] | None = None,
+        allowed: Bool[Tensor, "T S"] | None = None,
     ) -> Float[Tensor, "B T W"]:
-        """The attention output for each query; without `observed`, every frame of the source counts as observed."""
+        """The attention output for each query.
+
+        Args:
+            query: Frames that attend.
+            source: Frames that are attended to.
+            observed: Which of them exist; without it, all.
+            allowed: Which of them each query may see; without it, all. With `observed`, a query that may see none of
+                the observed ones sees all of these.
+        """
         key, value = self.key_value(source).chunk(2, dim=-1)  # (B, S, W) twice
         q = self._split(self.query(query))  # (B, H, T, C)
         k = self._split(key)  # (B, H, S, C)
         v = self._split(value)  # (B, H, S, C)
         dropout = self.dropout if self.training else 0.0
         if observed is None:
-            return self._join(F.scaled_dot_product_attention(q, k, v, dropout_p=dropout))
+            return self._join(F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, dropout_p=dropout))
         has_frame = observed.any(1)  # (B,)
         # A softmax over no frame is NaN, so a sample without observed frames attends to all, and its output is zeroed.
         mask = (observed | ~has_frame[:, None])[:, None, None]  # (B, 1, 1, S)
+        if allowed is not None:
+            seen = mask & allowed  # (B, 1, T, S)
+            mask = torch.where(seen.any(-1, keepdim=True), seen, mask)
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)  # (B, H, T, C)
         return self._join(attended) * has_frame[:, None, None]
 

@@ -40,10 +40,24 @@ class TransformerLayer(nn.Module):
         )
         self.residual = nn.Dropout(dropouts.residual)
 
-    def forward(self, x: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"] | None) -> Float[Tensor, "B T W"]:
-        """Every frame after attending to the observed ones (to all, without `observed`)."""
+    def forward(
+        self,
+        x: Float[Tensor, "B T W"],
+        observed: Bool[Tensor, "B S"] | None,
+        source: Float[Tensor, "B S W"] | None = None,
+        allowed: Bool[Tensor, "T S"] | None = None,
+    ) -> Float[Tensor, "B T W"]:
+        """Every frame after attending to the observed ones (to all, without `observed`).
+
+        Args:
+            x: The frames.
+            observed: Which frames of the source exist.
+            source: Frames that are attended to, normalised by the same layer; without it, x itself.
+            allowed: Which frames of the source each frame may see; without it, all.
+        """
         normal = self.attention_norm(x)
-        x = x + self.residual(self.attention(normal, normal, observed))
+        attended = normal if source is None else self.attention_norm(source)
+        x = x + self.residual(self.attention(normal, attended, observed, allowed))
         update: Tensor = self.residual(self.feed_forward(x))
         return x + update
 

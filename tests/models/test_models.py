@@ -13,7 +13,7 @@ from tinydata import make_dataset, training_batch
 from torch import Tensor, nn
 
 import qamoe_bench
-from qamoe_bench.contract import AcceptsQuality, Batch, DataSpec, HasPreparation, Output, TrainingBatch
+from qamoe_bench.contract import AcceptsQuality, Batch, DataSpec, HasEpochs, HasPreparation, Output, TrainingBatch
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.errors import BenchError
@@ -129,9 +129,11 @@ def test_finite_when_the_data_itself_lacks_a_modality(
 def reach_every_parameter(model: nn.Module, batch: TrainingBatch) -> None:
     """Weights are drawn with a standard deviation of 1/√inputs, so that no tanh saturates and blocks its gradient."""
     untouched = {name for name, p in model.named_parameters() if p.requires_grad}
-    for _ in range(20):  # with sparse routing one batch of a fresh model may leave an expert out
+    for step in range(20):  # with sparse routing one batch of a fresh model may leave an expert out
         for parameter in model.parameters():
             nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5) if parameter.ndim > 1 else None
+        if isinstance(model, HasEpochs):
+            model.start_epoch(step + 1)  # some losses begin in a later epoch
         for phase in phases_of(model):
             model.zero_grad()  # the gradients of several batches may cancel to zero, as the signs of errors do
             phase.objective(batch).backward()  # type: ignore[no-untyped-call]

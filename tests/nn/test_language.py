@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from qamoe_baselines import cmib
+from qamoe_baselines import cmib, sequences
 from tinydata import make_dataset, training_batch
 
 from qamoe_bench.contract import Batch, TrainingBatch
@@ -15,7 +15,7 @@ from qamoe_bench.models.qa_moe_plus import SignalScore
 from qamoe_bench.nn import encoder
 from qamoe_bench.nn.encoder import UtteranceEncoder
 from qamoe_bench.nn.language import TokenStates
-from qamoe_bench.registry import find_model
+from qamoe_bench.registry import expand_groups, find_model
 from qamoe_bench.training.phases import loss_of
 
 SIZES = {
@@ -55,6 +55,7 @@ def small_bert(monkeypatch: pytest.MonkeyPatch) -> None:
     """Models with a BERT that fits a test."""
     monkeypatch.setattr(cmib, "TokenStates", SmallBert)
     monkeypatch.setattr(encoder, "TokenStates", SmallBert)
+    monkeypatch.setattr(sequences, "TokenStates", SmallBert)
 
 
 def test_states_equal_those_of_each_sample_without_its_padding(batch: TrainingBatch) -> None:
@@ -115,6 +116,7 @@ TAKE_TOKENS = (
     "mm-boosting",
     "text-only",
     "c-mib",
+    *expand_groups(["@clean"]),
 )
 
 
