@@ -163,8 +163,8 @@ class MISA(TwoStageModel):
         shared = {m: output.parts[f"shared_{m}"] for m in self.order}
         pairs = list(combinations(self.order, 2))
         if config.difference:
-            differences = [difference(private[m], shared[m]) for m in self.order]
-            differences += [difference(private[m], private[n]) for m, n in pairs]
+            differences = [orthogonality_loss(private[m], shared[m]) for m in self.order]
+            differences += [orthogonality_loss(private[m], private[n]) for m, n in pairs]
             total = total + config.difference * torch.stack(differences).sum()
         if config.similarity and pairs:
             discrepancies = [moment_discrepancy(shared[m], shared[n], MOMENTS) for m, n in pairs]
@@ -178,7 +178,7 @@ class MISA(TwoStageModel):
         return total
 
 
-def difference(x: Float[Tensor, "B W"], y: Float[Tensor, "B W"]) -> Float[Tensor, ""]:
+def orthogonality_loss(x: Float[Tensor, "B W"], y: Float[Tensor, "B W"]) -> Float[Tensor, ""]:
     """Mean squared entry of X̂ᵀŶ, with columns centred over the batch and rows scaled to norm 1."""
     return (_unit_rows(x).T @ _unit_rows(y)).square().mean()
 

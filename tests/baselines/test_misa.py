@@ -19,7 +19,7 @@ from mmsamodels import (
     trained_count,
 )
 from qamoe_baselines import sequences
-from qamoe_baselines.misa import build, difference, moment_discrepancy
+from qamoe_baselines.misa import build, moment_discrepancy, orthogonality_loss
 from torch import Tensor, nn
 
 from qamoe_bench.contract import TrainingBatch
@@ -80,7 +80,7 @@ def test_the_difference_is_the_squared_product_of_unit_rows() -> None:
         return torch.stack([row / row.norm() for row in centred])
 
     total = sum(float((unit(x)[:, i] * unit(y)[:, j]).sum()) ** 2 for i, j in product(range(3), range(3)))
-    assert difference(x, y).item() == pytest.approx(total / 9, rel=1e-4)
+    assert orthogonality_loss(x, y).item() == pytest.approx(total / 9, rel=1e-4)
 
 
 def test_the_discrepancy_sums_distances_of_five_moments() -> None:
