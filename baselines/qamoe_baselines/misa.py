@@ -42,6 +42,7 @@ from torch import Tensor, nn
 from qamoe_baselines.sequences import FinalStates, FrameInput
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
+from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.frames import masked_mean, observed_frames
 from qamoe_bench.nn.two_stage import TwoStageModel
 
@@ -135,7 +136,7 @@ class MISA(TwoStageModel):
         self.transformer = nn.TransformerEncoderLayer(width, config.heads, config.inner, batch_first=True)
         vectors = 2 * len(self.modalities)
         self.head = nn.Sequential(
-            nn.Linear(vectors * width, 3 * width), nn.Dropout(config.dropout), nn.ReLU(), nn.Linear(3 * width, 1)
+            nn.Linear(vectors * width, 3 * width), Dropout(config.dropout), nn.ReLU(), nn.Linear(3 * width, 1)
         )
 
     def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B U"]:

@@ -42,6 +42,7 @@ from torch.nn import functional as F
 from qamoe_baselines.lstm_encoder import LSTMEncoder
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output, ParameterGroup, Phase, TrainingBatch
+from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.two_stage import TwoStageModel
 
 VARIANTS = {
@@ -139,7 +140,7 @@ class MMIM(TwoStageModel):
         self.bounds = nn.ModuleDict({m: LowerBound(widths[self.first], widths[m]) for m in bounded})
         contrasted = self.modalities if config.contrast_weight else ()
         self.contrast = nn.ModuleDict({m: nn.Linear(config.fusion, widths[m]) for m in contrasted})
-        self.drop = nn.Dropout(config.dropout)
+        self.drop = Dropout(config.dropout)
         self.fusion_1 = nn.Linear(sum(widths.values()), config.fusion)
         self.fusion_2 = nn.Linear(config.fusion, config.fusion)
         self.predict = nn.Linear(config.fusion, 1)

@@ -40,6 +40,7 @@ from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output
 from qamoe_bench.errors import BenchError
 from qamoe_bench.nn.attention import sinusoidal_positions
+from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.transformer import Dropouts, TransformerLayer
 from qamoe_bench.nn.two_stage import TwoStageModel
 
@@ -91,7 +92,7 @@ class CrossmodalTransformer(nn.Module):
         super().__init__()
         self.positions = config.positions
         self.future = config.future
-        self.embedding_dropout = nn.Dropout(config.embedding_dropout)
+        self.embedding_dropout = Dropout(config.embedding_dropout)
         dropouts = Dropouts(attention_dropout, config.hidden_dropout, config.residual_dropout)
         self.layers = nn.ModuleList(TransformerLayer(width, config.heads, dropouts) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
@@ -124,14 +125,14 @@ class FrameMap(nn.Module):
     def __init__(self, modality: str, spec: DataSpec, config: MulTConfig) -> None:
         super().__init__()
         self.modality = modality
-        self.dropout = config.text_dropout if modality == "text" else 0.0
+        self.dropout = Dropout(config.text_dropout if modality == "text" else 0.0)
         self.frames = FrameInput(modality, spec, standardise=config.standardise)
         padding = config.kernel // 2
         self.convolution = nn.Conv1d(self.frames.width, config.width, config.kernel, padding=padding, bias=False)
 
     def forward(self, batch: Batch) -> Float[Tensor, "B T _"]:
         """W + 1 columns, so that the fusion needs nothing else of a batch."""
-        x = F.dropout(self.frames(batch), self.dropout, self.training)
+        x = self.dropout(self.frames(batch))
         mapped = self.convolution(x.transpose(1, 2)).transpose(1, 2)
         return torch.cat([mapped, batch.mask(self.modality)[..., None].to(mapped.dtype)], dim=2)
 
@@ -156,6 +157,7 @@ class MulT(TwoStageModel):
         self.memory = nn.ModuleDict(memory)
         combined = len(self.modalities) * wide
         self.project_1 = nn.Linear(combined, combined)
+        self.output_dropout = Dropout(config.output_dropout)
         self.project_2 = nn.Linear(combined, combined)
         self.out = nn.Linear(combined, 1)
 
@@ -169,7 +171,7 @@ class MulT(TwoStageModel):
         x = {m: encoded[m][..., :-1] for m in self.modalities}
         valid = {m: encoded[m][..., -1] > 0.5 for m in self.modalities}
         h = torch.cat([self._last_state(m, x, valid) for m in self.modalities], dim=1)
-        hidden = F.dropout(F.relu(self.project_1(h)), self.config.output_dropout, self.training)
+        hidden = self.output_dropout(F.relu(self.project_1(h)))
         return Output(self.out(h + self.project_2(hidden))[:, 0])
 
     def _last_state(

@@ -39,6 +39,7 @@ from torch.nn import functional as F
 from qamoe_baselines.lstm_encoder import LSTMEncoder
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output, ParameterGroup, Phase, TrainingBatch
+from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.two_stage import TwoStageModel
 
 JOINT = "multimodal"
@@ -83,7 +84,7 @@ class TaskHead(nn.Module):
 
     def __init__(self, width: int, hidden: int, dropout: float) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.layer_1 = nn.Linear(width, hidden)
         self.layer_2 = nn.Linear(hidden, hidden)
         self.layer_3 = nn.Linear(hidden, 1)

@@ -35,6 +35,7 @@ from torch import Tensor, nn
 from qamoe_baselines.tfn_subnets import SubnetConfig, tfn_subnets
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output
+from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.two_stage import TwoStageModel
 
 VARIANTS = {"faithful": {"standardise": False, "past_the_end": True, "padded_mean": True, "audio": 32, "vision": 128}}
@@ -71,7 +72,7 @@ class TFN(TwoStageModel):
         product = 1
         for m in self.modalities:
             product *= widths[m] + 1
-        self.post_dropout = nn.Dropout(config.post_dropout)
+        self.post_dropout = Dropout(config.post_dropout)
         self.post = nn.Sequential(
             nn.Linear(product, config.post),
             nn.ReLU(),

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from qamoe_baselines.sequences import FinalStates, FrameInput
 from qamoe_bench.contract import Batch, DataSpec
+from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.frames import masked_mean, observed_frames
 
 
@@ -68,7 +69,7 @@ class FrameMeanSubnet(nn.Module):
         self.padded = config.padded_mean
         self.frames = FrameInput(modality, spec, standardise=config.standardise)
         self.norm = BatchNorm(self.frames.width)
-        self.drop = nn.Dropout(config.dropout)
+        self.drop = Dropout(config.dropout)
         self.linear_1 = nn.Linear(self.frames.width, width)
         self.linear_2 = nn.Linear(width, width)
         self.linear_3 = nn.Linear(width, width)
