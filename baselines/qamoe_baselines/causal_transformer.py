@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from qamoe_baselines.token_transformer import split_heads
 from qamoe_bench.nn.attention import sinusoidal_positions
+from qamoe_bench.nn.dropout import Dropout
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,9 @@ class CausalBlock(nn.Module):
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
-        hidden = [nn.Linear(width, 4 * width), nn.ReLU(), nn.Dropout(sizes.hidden), nn.Linear(4 * width, width)]
+        hidden = [nn.Linear(width, 4 * width), nn.ReLU(), Dropout(sizes.hidden), nn.Linear(4 * width, width)]
         self.feed_forward = nn.Sequential(nn.LayerNorm(width), *hidden)
-        self.residual = nn.Dropout(sizes.residual)
+        self.residual = Dropout(sizes.residual)
 
     def forward(self, x: Float[Tensor, "B T W"], source: Float[Tensor, "B S W"] | None) -> Float[Tensor, "B T W"]:
         """The queries after attending to the source, or to themselves without one."""
@@ -86,7 +87,7 @@ class CausalTransformer(nn.Module):
     def __init__(self, sizes: CausalSizes, *, positions: bool = True) -> None:
         super().__init__()
         self.positions = positions
-        self.dropout = nn.Dropout(sizes.embedding)
+        self.dropout = Dropout(sizes.embedding)
         self.blocks = nn.ModuleList(CausalBlock(sizes) for _ in range(sizes.layers))
         self.norm = nn.LayerNorm(sizes.width)
 

@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qamoe_baselines.frame_input import FrameInput
-from qamoe_baselines.recurrence import lstm_states
+from qamoe_baselines.recurrence import recurrent_states
 from qamoe_baselines.segments import segment_means
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
@@ -47,6 +47,10 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("robust",),
+    "year": 2023,
+    "venue": "IEEE TPAMI",
+    "parameters": 345_893,
+    "published": {"GCNet": ""},
     "presets": {"paper": {"width": 200, "graph_width": 100}},
     "stages": {"text encoder": ("inputs.text",), "other encoders": ("inputs",), "heads": ("head", "rebuild")},
 }
@@ -106,7 +110,7 @@ class GraphNetwork(nn.Module):
 
     def forward(self, h: Float[Tensor, "B S I"]) -> Float[Tensor, "B S Q"]:
         """The states of the nodes, q."""
-        states = lstm_states(self.lstm, torch.cat([h, self.layers(h)], dim=-1))
+        states = recurrent_states(self.lstm, torch.cat([h, self.layers(h)], dim=-1))
         if self.match is not None:
             states = torch.bmm(matching_weights(self.match(states), states), states)
         q: Tensor = F.relu(self.linear(states))
@@ -156,7 +160,7 @@ class GCNet(TwoStageModel):
 
     def fuse(self, encoded: Mapping[str, Float[Tensor, "B S D"]]) -> Output:
         """The prediction, with neither variance nor quality; `parts` has x̂ if there is a reconstruction."""
-        h = lstm_states(self.lstm, torch.cat([encoded[m] for m in self.modalities], dim=-1))
+        h = recurrent_states(self.lstm, torch.cat([encoded[m] for m in self.modalities], dim=-1))
         e = self.temporal(h) + self.speaker(h)  # (B, S, 2·width + graph_width)
         parts = {} if self.rebuild is None else {"rebuilt": self.rebuild(e)}
         return Output(self.head(e)[..., 0].mean(1), parts=parts)

@@ -59,6 +59,10 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("robust",),
+    "year": 2024,
+    "venue": "NeurIPS",
+    "parameters": 88_436,
+    "published": {"LNLN": ""},
     "presets": {"paper": {"width": 128, "hidden": 128, "heads": 8, "head_width": 64, "hyper_heads": 8, "depth": 2}},
     "stages": {"text encoder": ("encoders.text",), "other encoders": ("encoders",), "heads": ("head",)},
 }

@@ -35,9 +35,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qamoe_baselines.frame_input import FrameInput
-from qamoe_baselines.recurrence import lstm_states
+from qamoe_baselines.recurrence import recurrent_states
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output, ParameterGroup, Phase, TrainingBatch
+from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.two_stage import TwoStageModel
 
 WINDOWS = (3, 4, 5)
@@ -45,6 +46,10 @@ WINDOWS = (3, 4, 5)
 
 CARD = {
     "groups": ("robust",),
+    "year": 2021,
+    "venue": "ACL",
+    "parameters": 206_946,
+    "published": {"MMIN": ""},
     "presets": {"paper": {"width": 128, "blocks": 5, "hidden": 128}},
     "stages": {
         "text encoder": ("inputs.text", "encoders.text"),
@@ -80,7 +85,7 @@ class ConvolvedText(nn.Module):
         super().__init__()
         self.convolutions = nn.ModuleList(nn.Conv1d(inputs, config.width, size) for size in WINDOWS)
         self.map = nn.Sequential(
-            nn.Dropout(config.text_dropout), nn.Linear(len(WINDOWS) * config.width, config.width), nn.ReLU()
+            Dropout(config.text_dropout), nn.Linear(len(WINDOWS) * config.width, config.width), nn.ReLU()
         )
 
     def forward(self, x: Float[Tensor, "B T D"], valid: Bool[Tensor, "B T"]) -> Float[Tensor, "B W"]:
@@ -100,7 +105,7 @@ class PooledLSTM(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T D"], valid: Bool[Tensor, "B T"]) -> Float[Tensor, "B W"]:
         """The maximum over valid frames; zeros for a sample without any."""
-        states = lstm_states(self.lstm, x)
+        states = recurrent_states(self.lstm, x)
         # −1 is below every state of an LSTM.
         pooled: Tensor = states.masked_fill(~valid[..., None], -1).amax(1)
         return pooled * valid.any(1)[:, None]
@@ -148,7 +153,7 @@ def two_layer_head(inputs: int, hidden: int, dropout: float) -> nn.Sequential:
     """Two layers with ReLU and dropout, and a linear map to one number."""
     layers: list[nn.Module] = []
     for width in (inputs, hidden):
-        layers += [nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout)]
+        layers += [nn.Linear(width, hidden), nn.ReLU(), Dropout(dropout)]
     return nn.Sequential(*layers, nn.Linear(hidden, 1))
 
 

@@ -36,10 +36,15 @@ from qamoe_baselines.segments import segment_means
 from qamoe_baselines.token_transformer import split_heads
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output, ParameterGroup, Phase, TrainingBatch
+from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.two_stage import TwoStageModel
 
 CARD = {
     "groups": ("robust",),
+    "year": 2024,
+    "venue": "ACM Multimedia",
+    "parameters": 46_797,
+    "published": {"MoMKE": ""},
     "presets": {"paper": {"width": 256, "blocks": 4}},
     "stages": {
         "text encoder": ("inputs.text", "project.text"),
@@ -90,8 +95,8 @@ class PlainAttention(nn.Module):
 
 def perceptron(width: int, outputs: int, dropout: float) -> nn.Sequential:
     """W₂ dropout(GELU(W₁ x + b₁)) + b₂, with dropout of the result too."""
-    first = [nn.Linear(width, width), nn.GELU(), nn.Dropout(dropout)]
-    return nn.Sequential(*first, nn.Linear(width, outputs), nn.Dropout(dropout))
+    first = [nn.Linear(width, width), nn.GELU(), Dropout(dropout)]
+    return nn.Sequential(*first, nn.Linear(width, outputs), Dropout(dropout))
 
 
 class ModalityExpert(nn.Module):
@@ -119,13 +124,13 @@ class MoMKE(TwoStageModel):
         experts = len(self.modalities)
         inputs = {m: FrameInput(m, spec) for m in self.modalities}
         self.inputs = nn.ModuleDict(inputs)
-        project = {m: nn.Sequential(nn.Linear(x.width, width), nn.Dropout(config.dropout)) for m, x in inputs.items()}
+        project = {m: nn.Sequential(nn.Linear(x.width, width), Dropout(config.dropout)) for m, x in inputs.items()}
         self.project = nn.ModuleDict(project)
         self.experts = nn.ModuleDict({m: ModalityExpert(config) for m in self.modalities})
         self.alone = nn.ModuleDict({m: nn.Linear(width, 1) for m in self.modalities})
         self.routers = nn.ModuleDict({m: perceptron(width, experts, config.dropout) for m in self.modalities})
         joint = experts * width
-        self.joint = nn.Sequential(nn.Linear(joint, joint), nn.ReLU(), nn.Dropout(config.dropout))
+        self.joint = nn.Sequential(nn.Linear(joint, joint), nn.ReLU(), Dropout(config.dropout))
         self.head = nn.Linear(joint, 1)
 
     def _projected(self, batch: Batch, modality: str) -> tuple[Float[Tensor, "B S W"], Bool[Tensor, "B S"]]:

@@ -47,6 +47,7 @@ from qamoe_baselines.gradient_reversal import reverse_gradient
 from qamoe_baselines.token_transformer import FrameTokens, TokenSizes, TokenTransformer
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
+from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.two_stage import TwoStageModel
 
 LIMIT = 10.0
@@ -59,6 +60,10 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("robust",),
+    "year": 2025,
+    "venue": "ACL",
+    "parameters": 117_217,
+    "published": {"P-RMF": ""},
     "presets": {"paper": {"width": 128, "hidden": 128, "heads": 8, "head_width": 64, "depth": 2}},
     "stages": {"text encoder": ("encoders.text",), "other encoders": ("encoders",), "heads": ("head",)},
 }
@@ -122,7 +127,7 @@ class SourceAttention(nn.Module):
         super().__init__()
         self.query_norm = nn.LayerNorm(width)
         self.source_norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
@@ -145,7 +150,7 @@ class ProxyFusion(nn.Module):
         self.attend = nn.ModuleDict({m: SourceAttention(config.width, config.attention_dropout) for m in modalities})
         self.norm = nn.LayerNorm(config.width)
         self.linear = nn.Linear(config.width, config.width)
-        self.dropout = nn.Dropout(config.fusion_dropout)
+        self.dropout = Dropout(config.fusion_dropout)
 
     def forward(
         self,
@@ -176,7 +181,7 @@ class PRMF(TwoStageModel):
         self.head = nn.Sequential(
             nn.Linear(config.width, config.hidden),
             nn.ReLU(),
-            nn.Dropout(config.head_dropout),
+            Dropout(config.head_dropout),
             nn.Linear(config.hidden, 1),
         )
         reconstructors = {m: TokenTransformer(config.sizes(), config.tokens) for m in self.modalities}

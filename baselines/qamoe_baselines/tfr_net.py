@@ -21,6 +21,7 @@ Departs, and the variant `faithful` reverts the first three:
               another order, and attends to other samples of the batch instead; only the reconstruction depends on it
     weights   a_m = 1; the code has 5, 2, 20 for the raw features of CMU-MOSI
     input     each dimension standardised with training statistics; the authors feed raw features
+    input map always a convolution; the code leaves it out where D = W
     heads     of the Transformer over channels: the largest common divisor of 25 and the length, for any length
     sizes     about a third of the widths and of the layers, for one minute on one core; the preset `paper` has the
               published sizes
@@ -42,8 +43,10 @@ from torch.nn import functional as F
 
 from qamoe_baselines.causal_transformer import CausalSizes, CausalTransformer
 from qamoe_baselines.frame_input import FrameInput
+from qamoe_baselines.recurrence import recurrent_states
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
+from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.two_stage import TwoStageModel
 
 KERNELS = {"text": 1, "audio": 5, "vision": 3}
@@ -60,6 +63,10 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("robust",),
+    "year": 2021,
+    "venue": "ACM Multimedia",
+    "parameters": 48_370,
+    "published": {"TFR-Net": ""},
     "presets": {
         "paper": {
             "width": 30, "heads": 6, "layers": 3, "recurrent_layers": 3, "text_hidden": 36, "audio_hidden": 20,
@@ -126,8 +133,10 @@ class ValidBiGRU(nn.Module):
         position = torch.arange(x.shape[1], device=x.device)
         order = torch.where(valid, length - 1 - position, position)[..., None]  # (B, T, 1)
         for forwards, backwards in zip(self.forwards, self.backwards, strict=True):
-            ahead, _ = forwards(x)
-            behind, _ = backwards(x.gather(1, order.expand_as(x)))
+            assert isinstance(forwards, nn.GRU)
+            assert isinstance(backwards, nn.GRU)
+            ahead = recurrent_states(forwards, x)
+            behind = recurrent_states(backwards, x.gather(1, order.expand_as(x)))
             behind = behind.gather(1, order.expand_as(behind))
             x = torch.cat([ahead, behind], dim=-1) * valid[..., None]
         return x
@@ -141,7 +150,7 @@ class GatedPool(nn.Module):
         self.gru = ValidBiGRU(inputs, hidden, config.recurrent_layers)
         self.gate = nn.Conv1d(2 * hidden, 1, kernel_size=3, padding=1)
         self.linear = nn.Linear(2 * hidden + inputs, hidden)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, h: Float[Tensor, "B T V"], valid: Bool[Tensor, "B T"]) -> Float[Tensor, "B H"]:
         """The maximum runs over all frames, padding too, as in the code."""
@@ -170,7 +179,7 @@ class TFRNet(TwoStageModel):
             m: nn.Conv1d(inputs[m].width, width, size, padding=size // 2, bias=False) for m, size in kernels.items()
         }
         self.convolutions = nn.ModuleDict(convolutions)
-        self.text_dropout = nn.Dropout(config.text_dropout)
+        self.text_dropout = Dropout(config.text_dropout)
         # The Transformer of a pair is named for the modality of the queries and then that of the source.
         pairs = [(m, k) for m in self.modalities for k in self.modalities]
         self.transformers = nn.ModuleDict({f"{m}_{k}": config.transformer(k) for m, k in pairs})

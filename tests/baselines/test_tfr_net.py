@@ -17,7 +17,7 @@ from qamoe_bench.seeding import seeded
 
 MODALITIES = ("text", "audio", "vision")
 SIZES = {
-    "width": 4, "layers": 2, "recurrent_layers": 2, "text_hidden": 3, "audio_hidden": 2, "vision_hidden": 4, "hidden": 5
+    "width": 6, "layers": 2, "recurrent_layers": 2, "text_hidden": 3, "audio_hidden": 2, "vision_hidden": 4, "hidden": 5
 }  # fmt: skip
 
 
