@@ -9,7 +9,7 @@ import pytest
 import torch
 from plainlayers import Weights, attended, damaged, frames, linear, normed
 from qamoe_baselines.tfr_net import CODE_WEIGHTS, KERNELS, VARIANTS, TFRNet, build
-from torch import Tensor, nn
+from torch import Tensor
 
 from qamoe_bench.contract import TrainingBatch
 from qamoe_bench.data.dataset import Dataset
@@ -151,7 +151,7 @@ def test_only_the_faithful_reconstruction_depends_on_other_samples(tiny: Dataset
         assert torch.allclose(model.rebuilt(h, "audio")[5:6], alone, atol=1e-5) is not faithful
 
 
-def copied_attention(mine: nn.Module, theirs: nn.Module) -> None:
+def copied_attention(mine: Any, theirs: Any) -> None:
     """The weights of one of our Transformers, in one of MMSA's."""
     theirs.layer_norm.load_state_dict(mine.norm.state_dict())
     for block, layer in zip(mine.blocks, theirs.layers, strict=True):
@@ -187,7 +187,7 @@ def mmsa_settings(model: TFRNet) -> Settings:
     )  # fmt: skip
 
 
-def copied_gru(mine: nn.Module, theirs: nn.Module) -> None:
+def copied_gru(mine: Any, theirs: Any) -> None:
     for layer in range(len(mine.forwards)):
         for part, suffix in ((mine.forwards, ""), (mine.backwards, "_reverse")):
             for name, parameter in part[layer].named_parameters():
@@ -203,7 +203,8 @@ def test_the_same_weights_predict_the_same_in_mmsa(tiny: Dataset, batch: Trainin
     with seeded("tfr-net"):
         # MMSA's Transformers within a modality have three layers at least.
         model = build(tiny.spec, **{**SIZES, "layers": 3}, **VARIANTS["faithful"]).eval()
-    for block in model.channels["vision"].blocks:
+    channels: Any = model.channels["vision"]
+    for block in channels.blocks:
         block.sizes = replace(block.sizes, heads=1)  # MMSA has one number of heads for all lengths; 4 and 6 have 1 here
     settings = mmsa_settings(model)
     aligned = alignment.Alignment(settings).Model.eval()
@@ -215,10 +216,11 @@ def test_the_same_weights_predict_the_same_in_mmsa(tiny: Dataset, batch: Trainin
         for source, k in zip("lav", MODALITIES, strict=True):
             if k != m:
                 copied_attention(model.transformers[f"{m}_{k}"], getattr(aligned, f"trans_{letter}_with_{source}"))
-        pool, encoder = model.pools[m], getattr(fused, f"{m}_encoder")
-        copied_gru(pool.gru, encoder.gru.gru)  # type: ignore[union-attr, arg-type]
-        encoder.cnn.load_state_dict(pool.gate.state_dict())  # type: ignore[union-attr]
-        encoder.fc.load_state_dict(pool.linear.state_dict())  # type: ignore[union-attr]
+        pool: Any = model.pools[m]
+        encoder = getattr(fused, f"{m}_encoder")
+        copied_gru(pool.gru, encoder.gru.gru)
+        encoder.cnn.load_state_dict(pool.gate.state_dict())
+        encoder.fc.load_state_dict(pool.linear.state_dict())
     theirs = [
         fused.classifier.linear_trans_norm,
         fused.classifier.linear_trans_hidden,
