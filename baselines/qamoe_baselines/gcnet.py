@@ -34,7 +34,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qamoe_baselines.frame_input import FrameInput
+from qamoe_baselines.masked_frames import MaskedFrames
 from qamoe_baselines.recurrence import recurrent_states
 from qamoe_baselines.segments import segment_means
 from qamoe_bench.config import configure
@@ -137,7 +137,7 @@ class GCNet(TwoStageModel):
         super().__init__()
         self.config = config
         self.modalities = spec.modalities
-        inputs = {m: FrameInput(m, spec) for m in self.modalities}
+        inputs = {m: MaskedFrames(m, spec) for m in self.modalities}
         self.inputs = nn.ModuleDict(inputs)
         self.widths = [x.width for x in inputs.values()]
         self.lstm = nn.LSTM(

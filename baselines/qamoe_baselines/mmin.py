@@ -34,7 +34,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qamoe_baselines.frame_input import FrameInput
+from qamoe_baselines.masked_frames import MaskedFrames
 from qamoe_baselines.recurrence import recurrent_states
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output, ParameterGroup, Phase, TrainingBatch
@@ -164,7 +164,7 @@ class MMIN(TwoStageModel):
         super().__init__()
         self.config = config
         self.modalities = spec.modalities
-        inputs = {m: FrameInput(m, spec) for m in self.modalities}
+        inputs = {m: MaskedFrames(m, spec) for m in self.modalities}
         self.inputs = nn.ModuleDict(inputs)
         widths = {m: x.width for m, x in inputs.items()}
         self.encoders = utterance_embeddings(widths, config)

@@ -31,7 +31,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qamoe_baselines.frame_input import FrameInput
+from qamoe_baselines.masked_frames import MaskedFrames
 from qamoe_baselines.segments import segment_means
 from qamoe_baselines.token_transformer import split_heads
 from qamoe_bench.config import configure
@@ -122,7 +122,7 @@ class MoMKE(TwoStageModel):
         self.modalities = spec.modalities
         width = config.width
         experts = len(self.modalities)
-        inputs = {m: FrameInput(m, spec) for m in self.modalities}
+        inputs = {m: MaskedFrames(m, spec) for m in self.modalities}
         self.inputs = nn.ModuleDict(inputs)
         project = {m: nn.Sequential(nn.Linear(x.width, width), Dropout(config.dropout)) for m, x in inputs.items()}
         self.project = nn.ModuleDict(project)

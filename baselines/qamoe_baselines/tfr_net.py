@@ -42,7 +42,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qamoe_baselines.causal_transformer import CausalSizes, CausalTransformer
-from qamoe_baselines.frame_input import FrameInput
+from qamoe_baselines.masked_frames import MaskedFrames
 from qamoe_baselines.recurrence import recurrent_states
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
@@ -172,7 +172,7 @@ class TFRNet(TwoStageModel):
         self.warming_up = False  # set by `start_epoch`; not part of the weights
         width = config.width
         both = width * len(self.modalities)
-        inputs = {m: FrameInput(m, spec, standardise=config.standardise) for m in self.modalities}
+        inputs = {m: MaskedFrames(m, spec, standardise=config.standardise) for m in self.modalities}
         self.inputs = nn.ModuleDict(inputs)
         kernels = {m: KERNELS[m] for m in self.modalities}
         convolutions = {

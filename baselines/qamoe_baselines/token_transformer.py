@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qamoe_baselines.frame_input import FrameInput
+from qamoe_baselines.masked_frames import MaskedFrames
 from qamoe_bench.contract import Batch, DataSpec
 
 
@@ -132,7 +132,7 @@ class FrameTokens(nn.Module):
         super().__init__()
         self.masked = masked
         self.count = tokens
-        self.input = FrameInput(modality, spec, standardise=standardise)
+        self.input = MaskedFrames(modality, spec, standardise=standardise)
         self.frame = nn.Linear(self.input.width, sizes.width)
         self.transformer = TokenTransformer(sizes, spec.lengths[modality], tokens)
 

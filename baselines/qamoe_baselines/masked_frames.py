@@ -12,7 +12,7 @@ from qamoe_bench.nn.frames import blanked, observed_frames
 from qamoe_bench.nn.language import TokenStates
 
 
-class FrameInput(nn.Module):
+class MaskedFrames(nn.Module):
     """The frames of one modality, with zeros in place of unobserved ones, and the mask of observed ones.
 
     Attributes:
