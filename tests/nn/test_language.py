@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from qamoe_baselines import cmib, sequences
+from qamoe_baselines import cmib, masked_frames, sequences
 from tinydata import make_dataset, training_batch
 
 from qamoe_bench.contract import Batch, TrainingBatch
@@ -16,7 +16,7 @@ from qamoe_bench.nn import encoder
 from qamoe_bench.nn.encoder import UtteranceEncoder
 from qamoe_bench.nn.language import TokenStates
 from qamoe_bench.registry import expand_groups, find_model
-from qamoe_bench.training.phases import loss_of
+from qamoe_bench.training.phases import phases_of
 
 SIZES = {
     "vocab_size": 40, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16,
@@ -56,6 +56,7 @@ def small_bert(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cmib, "TokenStates", SmallBert)
     monkeypatch.setattr(encoder, "TokenStates", SmallBert)
     monkeypatch.setattr(sequences, "TokenStates", SmallBert)
+    monkeypatch.setattr(masked_frames, "TokenStates", SmallBert)
 
 
 def test_states_equal_those_of_each_sample_without_its_padding(batch: TrainingBatch) -> None:
@@ -116,7 +117,7 @@ TAKE_TOKENS = (
     "mm-boosting",
     "text-only",
     "c-mib",
-    *expand_groups(["@clean"]),
+    *expand_groups(["@clean", "@robust"]),
 )
 
 
@@ -126,9 +127,9 @@ def test_models_take_token_ids_and_train_bert(name: str, tokens: Dataset, batch:
     ref = find_model(name)
     model = ref.builder()(tokens.spec, **ref.settings)
     known = replace(batch, clean=batch.features, signal={m: torch.ones(20) for m in batch.modalities})
-    output = model(known)
-    assert all(x.isfinite().all() for x in output.columns().values())
-    loss_of(model, output, known).backward()  # type: ignore[no-untyped-call]
+    assert all(x.isfinite().all() for x in model(known).columns().values())
+    for phase in phases_of(model):
+        torch.autograd.backward(phase.objective(known))
     words = [p for n, p in model.named_parameters() if n.endswith("word_embeddings.weight")]
     assert len(words) == 1
     assert words[0].grad is not None
