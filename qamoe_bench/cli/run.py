@@ -17,7 +17,7 @@ from qamoe_bench.cli.options import (
     Results,
     parse_seeds,
 )
-from qamoe_bench.cli.report import print_report
+from qamoe_bench.cli.report import log_more, print_report
 from qamoe_bench.errors import BenchError
 from qamoe_bench.metrics.dialects import find_dialect
 from qamoe_bench.store.store import Store
@@ -107,7 +107,7 @@ def run(
     results: Results = Path("results"),
     dialect: DialectName = "mmsa",
 ) -> None:
-    """Train models, sweep them through protocols, store the predictions and print the tables."""
+    """Train models, sweep them through protocols, store the predictions and print a summary."""
     find_dialect(dialect)  # raises for an unknown one, before any work
     stderr.print(f"qamoe-bench {__version__}: reading data and checking the request ...", highlight=False)
     # These import torch, which takes seconds: the line above and errors of usage come first.
@@ -224,6 +224,7 @@ def _print_tables(plans: "Sequence[Plan]", store: Store, dialect: str) -> None:
     cells = [stored for stored in map(store.read_cell, distinct.values()) if stored is not None]
     manifests = store.manifests(plan.run_id for plan in plans)
     print_report(manifests, dialect, [], "terminal", None, sorted(cells, key=lambda stored: stored.path))
+    log_more([store.root])
 
 
 def _print_dry_run(plans: "Sequence[Plan]", store: Store, execution: "Execution") -> None:
