@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 Study = Annotated[
     Path | None, typer.Argument(help="TOML file of a study. Options that describe the runs replace its keys.")
 ]
-Protocols = Annotated[list[str], typer.Option("--protocol", help="Name, or path of a TOML file. Repeatable.")]
+Protocols = Annotated[
+    list[str],
+    typer.Option("--protocol", help="Name, or path of a TOML file. Repeatable. Needed, unless a study names some."),
+]
 Models = Annotated[
     list[str],
     typer.Option(
@@ -109,6 +112,10 @@ def run(
 ) -> None:
     """Train models, sweep them through protocols, store the predictions and print a summary."""
     find_dialect(dialect)  # raises for an unknown one, before any work
+    if data is not None and not data.strip():  # as of an empty variable of the shell
+        raise BenchError(
+            "--data: expected 'synthetic' or the path of a data file or folder, got an empty text; name one"
+        )
     stderr.print(f"qamoe-bench {__version__}: reading data and checking the request ...", highlight=False)
     # These import torch, which takes seconds: the line above and errors of usage come first.
     from qamoe_bench.run.executors.choice import Execution
