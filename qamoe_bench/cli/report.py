@@ -92,11 +92,11 @@ def report(
         raise unknown_name("--against", against, ("published",))
     from qamoe_bench.analysis.clusters import cluster_rule
     from qamoe_bench.analysis.selection import select
-    from qamoe_bench.report.formats.choice import PAGE, check_format, format_of
+    from qamoe_bench.report.formats.choice import PAGE, check_format, format_by_ending
 
     if format:
         check_format(format, of_tables=overview)
-    format = format_of(output, format)
+    format = format_by_ending(output, format)
     check_format(format, of_tables=overview)  # again, since the name of the file may decide it
     _check_together(format, output, all=all, overview=overview, pager=pager, stability=stability, texts=texts)
     rule = cluster_rule(cluster)

@@ -20,7 +20,7 @@ HEADLINE = "mae"
 MAX_LEADERS = 3  # names in the verdict; further ones are counted
 
 
-def headline(analysis: Analysis) -> Scores:
+def headline_scores(analysis: Analysis) -> Scores:
     """The scores that decide the order of the rows: MAE, or the first metric that is shown."""
     mae = [scores for scores in analysis.scores if scores.metric.name == HEADLINE]
     return (mae or list(analysis.scores))[0]
@@ -28,7 +28,7 @@ def headline(analysis: Analysis) -> Scores:
 
 def names_by_rank(analysis: Analysis) -> list[str]:
     """Names of all rows, best mean of the headline metric first; then those without a value, then the oracle."""
-    scores = headline(analysis)
+    scores = headline_scores(analysis)
     means = scores.means(over_conditions)  # (M,)
     rows = analysis.section.rows
 
@@ -42,7 +42,7 @@ def names_by_rank(analysis: Analysis) -> list[str]:
 def summary_tables(analysis: Analysis) -> tuple[Table, ...]:
     """Ranking, headline metric by level, and the means of all other metrics."""
     names = names_by_rank(analysis)
-    levels = sorted_by(names, level_table(analysis, headline(analysis)))
+    levels = sorted_by(names, level_table(analysis, headline_scores(analysis)))
     others = _other_metrics(analysis)
     return (ranking_table(analysis), levels, *([sorted_by(names, others)] if others else []))
 
@@ -50,7 +50,7 @@ def summary_tables(analysis: Analysis) -> tuple[Table, ...]:
 def ranking_table(analysis: Analysis) -> Table:
     """One line per row, best first: mean with interval, rank, ends of the curve, share of the gap, and cost."""
     section = analysis.section
-    scores = headline(analysis)
+    scores = headline_scores(analysis)
     metric = scores.metric
     ranks = analysis.rankings[metric.name]
     summaries = {name: summary.estimate() for name, summary in analysis.summaries[metric.name].items()}
@@ -93,7 +93,7 @@ def _legend(header: Sequence[str]) -> str:
 def _other_metrics(analysis: Analysis) -> Table | None:
     """Means and ranks in all metrics but the first of the ranking."""
     section = analysis.section
-    others = [scores for scores in analysis.scores if scores is not headline(analysis)]
+    others = [scores for scores in analysis.scores if scores is not headline_scores(analysis)]
     if not others:
         return None
     head = ["model"]
@@ -115,7 +115,7 @@ def _other_metrics(analysis: Analysis) -> Table | None:
 def verdict(analysis: Analysis) -> str:
     """Which models lead, how many pairs differ significantly, how far the best is from the oracle, and its cost."""
     section = analysis.section
-    scores = headline(analysis)
+    scores = headline_scores(analysis)
     pairs = _pairs(analysis, scores)
     if not pairs:
         return f"Fewer than two models have a mean {scores.metric.name} over all levels: there is nothing to compare."

@@ -10,7 +10,7 @@ from fakestore import Answer, noisy, write_store
 
 from qamoe_bench.errors import BenchError
 from qamoe_bench.metrics.dialects import DIALECTS
-from qamoe_bench.report.formats.choice import BY_SUFFIX, format_of
+from qamoe_bench.report.formats.choice import BY_SUFFIX, format_by_ending
 from qamoe_bench.report.formats.latex import latex
 from qamoe_bench.report.table import Chapter, Table, fitted, sorted_by
 from qamoe_bench.report.tables import analyses, chapters
@@ -95,18 +95,18 @@ def test_rows_and_columns_are_sorted_with_what_belongs_to_them() -> None:
 
 @pytest.mark.parametrize(("suffix", "format"), BY_SUFFIX.items())
 def test_the_ending_of_a_file_decides_its_format(suffix: str, format: str) -> None:
-    assert format_of(Path(f"r{suffix}")) == format_of(Path(f"R{suffix.upper()}")) == format
-    assert format_of(Path(f"r{suffix}"), format) == format
+    assert format_by_ending(Path(f"r{suffix}")) == format_by_ending(Path(f"R{suffix.upper()}")) == format
+    assert format_by_ending(Path(f"r{suffix}"), format) == format
 
 
 def test_two_formats_or_none_are_refused() -> None:
     with pytest.raises(BenchError, match=r"--format latex with --output r.html: expected one format, got latex and ht"):
-        format_of(Path("r.html"), "latex")
+        format_by_ending(Path("r.html"), "latex")
     for name in ("r.pdf", "r.html.gz", "r.htlm"):
         with pytest.raises(BenchError, match=r"expected a name that ends in .*; rename the file, or add --format"):
-            format_of(Path(name))
-        assert format_of(Path(name), "html") == "html"
-    assert format_of(None) == format_of(Path("report")) == "terminal"
+            format_by_ending(Path(name))
+        assert format_by_ending(Path(name), "html") == "html"
+    assert format_by_ending(None) == format_by_ending(Path("report")) == "terminal"
 
 
 def test_depths_of_the_command(

@@ -27,7 +27,7 @@ BY_SUFFIX: Mapping[str, str] = {
 """The format of a file by the end of its name."""
 
 
-def format_of(output: Path | None, name: str = "") -> str:
+def format_by_ending(output: Path | None, name: str = "") -> str:
     """The format of a file, or of standard output.
 
     Args:
