@@ -40,8 +40,8 @@ Models = Annotated[
     list[str],
     typer.Option(
         "--model",
-        help="Name, group (@quick, @paper, @all), package.module:build, file.py:Class or mmsa:NAME, then optionally "
-        ":variant,field=value. Repeatable. Default: all.",
+        help="Name, group (@quick, @paper, @clean, @all), package.module:build, file.py:Class or mmsa:NAME, then "
+        "optionally :variant,field=value. Repeatable. Default: @paper.",
     ),
 ]
 Checkpoint = Annotated[
@@ -112,10 +112,6 @@ def run(
 ) -> None:
     """Train models, sweep them through protocols, store the predictions and print a summary."""
     find_dialect(dialect)  # raises for an unknown one, before any work
-    if data is not None and not data.strip():  # as of an empty variable of the shell
-        raise BenchError(
-            "--data: expected 'synthetic' or the path of a data file or folder, got an empty text; name one"
-        )
     stderr.print(f"qamoe-bench {__version__}: reading data and checking the request ...", highlight=False)
     # These import torch, which takes seconds: the line above and errors of usage come first.
     from qamoe_bench.run.executors.choice import Execution
@@ -128,7 +124,7 @@ def run(
     options = Grid(
         protocols=tuple(protocol),
         models=tuple(model),
-        data=(data,) if data else (),
+        data=_named_data(data),
         seeds=parse_seeds(seeds) if seeds else (),
         regimes=tuple(regime),
         preset=preset,
@@ -154,6 +150,16 @@ def run(
     summary = _execute(plans, store, execution)
     _print_summary(plans, summary, store)
     _print_tables(plans, store, dialect)
+
+
+def _named_data(data: str | None) -> tuple[str, ...]:
+    if data is None:
+        return ()
+    if not data.strip():  # as of an empty variable of the shell
+        raise BenchError(
+            "--data: expected 'synthetic' or the path of a data file or folder, got an empty text; name one"
+        )
+    return (data,)
 
 
 def _check_trained(requests: "Sequence[LocatedRequest]") -> None:
