@@ -85,9 +85,13 @@ def test_rows_and_columns_are_sorted_with_what_belongs_to_them() -> None:
         "t", ("", "x", "y"), (("b", "1", "2"), ("a", "3", "4")), best=frozenset({(0, 2)}), trends=((1,), (3,))
     )
     by_rows = sorted_by(["a", "b", "c"], table)
-    assert (by_rows.rows[0], by_rows.best, by_rows.trends) == (("a", "3", "4"), {(1, 2)}, ((3,), (1,)))
+    assert by_rows.rows[0] == ("a", "3", "4")
+    assert by_rows.best == {(1, 2)}
+    assert by_rows.trends == ((3,), (1,))
     by_columns = sorted_by(["y", "x"], table)
-    assert (by_columns.header, by_columns.rows[0], by_columns.best) == (("", "y", "x"), ("b", "2", "1"), {(0, 1)})
+    assert by_columns.header == ("", "y", "x")
+    assert by_columns.rows[0] == ("b", "2", "1")
+    assert by_columns.best == {(0, 1)}
     assert sorted_by(["q"], table) == table
     wide = Table("t", ("m", *["a long head"] * 9), tuple((name, *map(str, range(9))) for name in "ab"))
     assert sorted_by(["b", "a"], fitted(wide)).header == ("", "b", "a")

@@ -1,13 +1,13 @@
 """What the progress display says: which jobs run, how many are done, and how long the rest takes."""
 
 import io
+import time
 from concurrent.futures import Future
 from typing import Any, cast
 
 import pytest
 from rich.console import Console
 
-from qamoe_bench import progress
 from qamoe_bench.progress import progress_display
 from qamoe_bench.run.activity import Activity
 from qamoe_bench.run.plan import Job
@@ -55,7 +55,7 @@ def test_a_job_that_is_computed_while_it_is_submitted_is_named() -> None:
 
 def test_off_a_terminal_a_line_now_and_then_says_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([0.0, 5.0, 30.0, 31.0, 100.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr(time, "monotonic", lambda: next(times))
     text = io.StringIO()
     console = Console(file=text, width=40)
     with progress_display(console)(20, lambda: "1 of 3 models done; now x with seed 1111") as advance:
