@@ -18,6 +18,18 @@ class RunFailed(Exception):
     """A valid run that could not be finished."""
 
 
+MAX_LISTED = 16  # names that a message lists; of more, those that are most similar
+SHOWN_OF_MANY = 6
+CUTOFF = 0.55  # more tolerant than difflib's 0.6: names are short, so two wrong letters weigh much
+OTHER_WORDS = {
+    "accuracy": "acc2_non0", "acc": "acc2_non0", "acc2": "acc2_non0", "f1": "f1_non0", "correlation": "corr",
+    "pearson": "corr", "l1": "mae", "gpu": "cuda", "md": "markdown", "tex": "latex", "txt": "terminal",
+    "text": "terminal", "plain": "terminal", "video": "vision", "visual": "vision", "acoustic": "audio",
+    "language": "text", "noise": "quality-degradation", "missing": "random-missing",
+}  # fmt: skip
+"""What others call a name; a word that is itself a name is never looked up."""
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> BenchError:
     """The error for an unknown name, which suggests the most similar known one.
 
@@ -27,7 +39,35 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> BenchError:
         known: All valid names.
     """
     names = sorted(known)
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
-    # More tolerant than difflib's 0.6: names are short, so two wrong letters weigh much.
+    near = similar_names(name, names)
     hint = f"did you mean {near[0]!r}?" if near else "choose one of those"
-    return BenchError(f"unknown {kind} {name!r}: expected one of {', '.join(names)}; {hint}")
+    shown = ", ".join(names)
+    if near and len(names) > MAX_LISTED:
+        closest = get_close_matches(name.casefold(), names, n=SHOWN_OF_MANY, cutoff=0.0)
+        shown = f"{', '.join(dict.fromkeys([near[0], *closest]))} and others ({len(names)} in all)"
+    return BenchError(f"unknown {kind} {name!r}: expected one of {shown}; {hint}")
+
+
+def similar_names(name: str, known: Iterable[str]) -> list[str]:
+    """Known names that an unknown one may stand for, the most likely first.
+
+    Upper case, hyphens and underscores do not count; then other words for a name, names that begin or end like it, and
+    those that are spelt like it.
+    """
+    plain = {_letters(other): other for other in sorted(known)}
+    letters = _letters(name)
+    if letters in plain:
+        return [plain[letters]]
+    alias = OTHER_WORDS.get(name.casefold())
+    if alias in plain.values():
+        return [str(alias)]
+    near = get_close_matches(letters, plain, n=3, cutoff=CUTOFF)
+    # Of one beginning there may be many names; the shortest is the plainest.
+    begins = [other for other in plain if letters and other.startswith(letters)]
+    if len(letters) > 1 and begins:
+        near = [min(begins, key=len), *near]
+    return [plain[other] for other in dict.fromkeys(near)]
+
+
+def _letters(name: str) -> str:
+    return name.casefold().replace("-", "").replace("_", "").replace(" ", "")

@@ -132,3 +132,10 @@ def test_every_command_that_only_reads_runs_where_torch_cannot_be_imported(tmp_p
     )
     assert done.returncode == 2
     assert "no finished cells" in done.stderr
+    # The others say what they lack.
+    for arguments in (["run", "--protocol", "clean"], ["cost"], ["protocol", "show", "clean"]):
+        done = subprocess.run(
+            [sys.executable, "-c", forbid + "cli.main()", *arguments], capture_output=True, text=True, cwd=tmp_path
+        )
+        assert done.returncode == 2
+        assert done.stderr.endswith("error: expected PyTorch, which this command needs, got none; pip install torch\n")

@@ -76,3 +76,5 @@ def test_the_wheel_runs_in_a_fresh_environment_from_another_folder(built: Path, 
     )  # fmt: skip
     assert "clean on synthetic" in ran.stdout
     assert "oracle" in ran.stdout
+    report = subprocess.run([command, "report"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert report.stdout == ran.stdout

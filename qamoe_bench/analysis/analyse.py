@@ -55,7 +55,7 @@ class Analysis:
 
 
 def analyse_section(
-    section: Section, dialect: Dialect, metrics: Sequence[str], like: Analysis | None = None
+    section: Section, dialect: Dialect, metrics: Sequence[str], like: Analysis | None = None, *, audits: bool = True
 ) -> Analysis:
     """Analyse a section; its cached columns are released afterwards.
 
@@ -64,6 +64,8 @@ def analyse_section(
         dialect: The definitions of the metrics.
         metrics: The metrics shown.
         like: An analysis of the same section in another dialect, whose results are reused where they are equal.
+        audits: Whether to compute what concerns single rows: variances, quality scores and experts. A summary does
+            without, in half of the time.
     """
     scores = _scores(section, dialect, metrics, like)
     analysis = Analysis(
@@ -75,11 +77,11 @@ def analyse_section(
         differences=differences_from_control(section, scores),
         evaluation_effects=evaluation_effects(section, scores),
         realised=like.realised if like else realised(section),
-        uncertainty=like.uncertainty if like else uncertainty(section),
-        quality=like.quality if like else quality(section),
-        intervention_effects=intervention_effects(section, dialect, scores),
-        permutation_tests=like.permutation_tests if like else permutation_tests(section),
-        experts=like.experts if like else experts_in_use(section),
+        uncertainty=like.uncertainty if like else uncertainty(section) if audits else {},
+        quality=like.quality if like else quality(section) if audits else {},
+        intervention_effects=intervention_effects(section, dialect, scores) if audits else {},
+        permutation_tests=like.permutation_tests if like else permutation_tests(section) if audits else {},
+        experts=like.experts if like else experts_in_use(section) if audits else {},
         widening=like.widening if like else _widening(section, dialect, scores),
     )
     section.clear_cache()

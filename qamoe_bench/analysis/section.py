@@ -72,6 +72,13 @@ class Row:
         return self.cells[0].facts.parameters > 0
 
     @property
+    def microseconds_per_sample(self) -> float:
+        """Median over the seeds of the time of a forward pass; 0 if it was not measured."""
+        # 0 where no forward pass was timed, as for the oracle.
+        times = [c.facts.seconds_per_sample for c in self.cells if c.facts.seconds_per_sample]
+        return 1e6 * float(np.median(times)) if times else 0.0
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         """Its seeds, rising."""
         return tuple(c.cell.seed for c in self.cells)

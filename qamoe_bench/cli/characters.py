@@ -21,7 +21,7 @@ LOOK_ALIKES = {
     "≈": "~", "±": "+-", "×": "x", "÷": "/", "−": "-", "–": "-", "—": "-", "─": "-", "│": "|", "≤": "<=", "≥": ">=",
     "≠": "!=", "→": "->", "←": "<-", "·": ".", "•": "*", "∞": "inf", "√": "sqrt", "‘": "'", "’": "'", "“": '"',
     "”": '"', "▁": "_", "▂": ".", "▃": ",", "▄": "-", "▅": "=", "▆": "+", "▇": "*", "█": "#", "ß": "ss", "✓": "v",
-    "✗": "x",
+    "✗": "x", "µ": "u",
 }  # fmt: skip
 """ASCII for characters whose name and decomposition give none; blocks of curves keep their order of height."""
 ERRORS = "qamoe-bench-look-alikes"
@@ -81,6 +81,7 @@ def _changed_chapter(chapter: "Chapter", change: Callable[[str], str]) -> "Chapt
     return replace(
         chapter,
         heading=change(chapter.heading),
+        verdict=change(chapter.verdict),
         lines=tuple(map(change, chapter.lines)),
         tables=tuple(_changed_table(table, change) for table in chapter.tables),
     )

@@ -96,10 +96,10 @@ def _print_verdict(verdict: "Verdict") -> None:
     from qamoe_bench.report.formats.terminal import print_table, stdout
     from qamoe_bench.report.verdict import annotations, summary, verdict_table
 
+    print(summary(verdict))  # first: it is what the exit status says
     table = verdict_table(verdict)
     if table is not None:  # None if nothing moved
         print_table(showable_table(table), stdout())
-    print(summary(verdict))
     for note in verdict.notes:
         print(f"note: {escaped(note)}")
     # GitHub sets this variable, and shows lines of this form next to the change that is tested.

@@ -138,9 +138,13 @@ def fetch_data(
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder for the download.")] = Path(),
 ) -> None:
     """Download or verify a published data file by its SHA-256; without --from, print where to get it."""
-    from qamoe_bench.curation.fetch import fetch_dataset
+    from qamoe_bench.curation.fetch import fetch_dataset, find_known, how_to_get, is_there
     from qamoe_bench.progress import download_display
 
+    if not source and not is_there(name, to):
+        # On standard error: scripts read a path from standard output, and there is none.
+        log(f"{name} is not here; {how_to_get(find_known(name))}")
+        return
     with download_display(stderr) as tick:
         path = fetch_dataset(name, source, to, tick)
     log(f"{path} is {name}, as its SHA-256 says")

@@ -77,10 +77,15 @@ def _datasets() -> list[Entry]:
 
     # Written out, because generating the data to count its samples would need torch.
     entries = [
-        {"name": "synthetic", "summary": "embedded synthetic data: 1284/229/686 samples, with a Bayes-optimal oracle"}
+        {
+            "name": "synthetic",
+            "here": "yes",
+            "summary": "embedded synthetic data: 1284/229/686 samples, with a Bayes-optimal oracle",
+        }
     ]
     for known in KNOWN:
-        entries.append({"name": known.name, "summary": f"{known.title}; see 'qamoe-bench data fetch'"})
+        summary = f"{known.title}; 'qamoe-bench data fetch {known.name}' says how to get it"
+        entries.append({"name": known.name, "here": "no", "summary": summary})
     return entries
 
 

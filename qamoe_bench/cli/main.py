@@ -43,6 +43,11 @@ def main() -> None:
         _exit_with(2, f"error: {error}")
     except RunFailed as error:
         _exit_with(1, f"failed: {error}")
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        # Results are read without it, so an installation may lack it on purpose.
+        _exit_with(2, "error: expected PyTorch, which this command needs, got none; pip install torch")
 
 
 def _exit_with(code: int, message: str) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from qamoe_bench.cli.console import (
     cells_in,
+    log,
     open_stores,
     print_chapters_as,
     print_document_or_write,
@@ -16,6 +17,7 @@ from qamoe_bench.cli.console import (
     showable_json,
 )
 from qamoe_bench.cli.options import Cluster, DialectName, Metrics, OnlyModels, OnlyProtocols, SeveralResults
+from qamoe_bench.cli.paging import paged
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.metrics.dialects import find_dialect
 from qamoe_bench.store.store import Store, StoredCell, manifests_of
@@ -29,7 +31,8 @@ FormatName = Annotated[
     typer.Option(
         "--format",
         metavar="NAME",
-        help="terminal, markdown, latex, html (one self-contained page with charts), or json and csv for programs.",
+        help="terminal, markdown, latex, html (one self-contained page with charts), or json and csv for programs. "
+        "Default: by the ending of --output, else terminal.",
     ),
 ]
 OutputFile = Annotated[
@@ -37,6 +40,12 @@ OutputFile = Annotated[
 ]
 Overview = Annotated[
     bool, typer.Option("--overview", help="Show one line per protocol and per model, in one metric (mae).")
+]
+All = Annotated[
+    bool, typer.Option("--all", help="Show every table, not only the summary. Other formats always have all.")
+]
+Pager = Annotated[
+    bool, typer.Option("--pager", help="On a terminal, show page by page with $PAGER, or less. Leave it with q.")
 ]
 
 # Additions to the stored results.
@@ -62,44 +71,83 @@ def report(
     results: SeveralResults = None,
     dialect: DialectName = "mmsa",
     metric: Metrics = None,
-    format: FormatName = "terminal",
+    format: FormatName = "",
     output: OutputFile = None,
-    against: Against = "",
+    all: All = False,
+    overview: Overview = False,
+    pager: Pager = False,
     protocol: OnlyProtocols = None,
     model: OnlyModels = None,
-    overview: Overview = False,
+    against: Against = "",
     texts: Texts = None,
     stability: WithStability = False,
     cluster: Cluster = "auto",
 ) -> None:
-    """Print tables of all stored results; metrics are computed from the stored predictions."""
+    """Print a summary of all stored results: which model is most robust, how sure that is, and what it costs.
+
+    Metrics are computed from the stored predictions.
+    """
     # Options are checked before the store is read, which may take seconds.
     if against not in ("", "published"):
         raise unknown_name("--against", against, ("published",))
     from qamoe_bench.analysis.clusters import cluster_rule
     from qamoe_bench.analysis.selection import select
-    from qamoe_bench.report.formats.choice import OF_CHAPTERS, PAGE, check_format
+    from qamoe_bench.report.formats.choice import PAGE, check_format, format_by_ending
 
-    check_format(format, of_tables=overview)
-    if stability and (overview or format not in OF_CHAPTERS):
-        given = "--overview" if overview else f"--format {format}"
-        formats = ", ".join(OF_CHAPTERS)
-        raise BenchError(f"--stability with {given}: expected tables of a report ({formats}); leave out {given}")
+    if format:
+        check_format(format, of_tables=overview)
+    format = format_by_ending(output, format)
+    check_format(format, of_tables=overview)  # again, since the name of the file may decide it
+    _check_together(format, output, all=all, overview=overview, pager=pager, stability=stability, texts=texts)
     rule = cluster_rule(cluster)
     stores = open_stores(results)
     cells = select(cells_in(stores), protocol or (), model or ())
     metrics = metric or ()
+    with paged(pager):
+        if overview:
+            _print_overview(cells, dialect, metrics, format, output, rule)
+        elif format == PAGE:
+            _write_page(stores, dialect, metrics, output, cells, texts, rule)
+        else:
+            # Documents are complete; a terminal shows the answer first.
+            print_report(
+                manifests_of(stores), dialect, metrics, format, output, cells, rule,
+                complete=all or format != "terminal", against_published=bool(against), with_stability=stability,
+            )  # fmt: skip
+    if format == "terminal" and not all:
+        log_more(results)
+
+
+def _check_together(
+    format: str,
+    output: Path | None,
+    *,
+    all: bool,
+    overview: bool,
+    pager: bool,
+    stability: bool,
+    texts: Path | None,
+) -> None:
+    """Refuse options that exclude each other."""
+    from qamoe_bench.report.formats.choice import OF_CHAPTERS, PAGE
+
+    if stability and (overview or format not in OF_CHAPTERS):
+        given = "--overview" if overview else f"--format {format}"
+        formats = ", ".join(OF_CHAPTERS)
+        raise BenchError(f"--stability with {given}: expected tables of a report ({formats}); leave out {given}")
     if texts is not None and format != PAGE:
         raise BenchError(f"--texts with --format {format}: only the page shows single samples; add --format {PAGE}")
-    if overview:
-        _print_overview(cells, dialect, metrics, format, output, rule)
-    elif format == PAGE:
-        _write_page(stores, dialect, metrics, output, cells, texts, rule)
-    else:
-        print_report(
-            manifests_of(stores), dialect, metrics, format, output, cells, rule,
-            against_published=bool(against), with_stability=stability,
-        )  # fmt: skip
+    if all and overview:
+        raise BenchError("--all with --overview: expected all tables or one line per protocol; leave out one")
+    if pager and (output is not None or format != "terminal"):
+        given = f"--output {output}" if output is not None else f"--format {format}"
+        raise BenchError(f"--pager with {given}: expected text for a terminal; leave out --pager")
+
+
+def log_more(results: Sequence[Path] | None) -> None:
+    """Say on standard error how to see the rest of a report."""
+    places = "".join(f" --results {folder}" for folder in results or () if folder != Path("results"))
+    log(f"more: qamoe-bench report{places} --all (all tables), --output page.html (charts)")
 
 
 def print_report(
@@ -111,6 +159,7 @@ def print_report(
     cells: Sequence[StoredCell],
     rule: "ClusterRule | None" = None,
     *,
+    complete: bool = False,
     against_published: bool = False,
     with_stability: bool = False,
 ) -> None:
@@ -124,6 +173,7 @@ def print_report(
         output: A file to write to instead of standard output.
         cells: The cells to report.
         rule: How test samples are assigned to clusters; by their ids if None.
+        complete: Whether to show all tables, and not only a summary.
         against_published: Whether to add published numbers.
         with_stability: Whether to add which comparisons depend on a choice; for tables only.
 
@@ -135,13 +185,16 @@ def print_report(
     from qamoe_bench.report.tables import analyses, chapters
 
     # An iterator: a large store has more analyses than fit into memory at once.
-    sections = analyses(cells, find_dialect(dialect), metrics, rule or BY_IDS)
+    sections = analyses(cells, find_dialect(dialect), metrics, rule or BY_IDS, audits=complete)
     if format in OF_RECORDS:
         text = OF_RECORDS[format](sections)
         print_or_write(showable_json(text) if format == "json" and output is None else text, output)
-    else:
-        tables = chapters(sections, manifests, against_published=against_published, with_stability=with_stability)
-        print_chapters_as(tables, format, output)
+        return
+    tables = chapters(
+        sections, manifests,
+        complete=complete, against_published=against_published, with_stability=with_stability,
+    )  # fmt: skip
+    print_chapters_as(tables, format, output)
 
 
 def _print_overview(

@@ -17,7 +17,7 @@ from qamoe_bench.cli.options import (
     Results,
     parse_seeds,
 )
-from qamoe_bench.cli.report import print_report
+from qamoe_bench.cli.report import log_more, print_report
 from qamoe_bench.errors import BenchError
 from qamoe_bench.metrics.dialects import find_dialect
 from qamoe_bench.store.store import Store
@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 Study = Annotated[
     Path | None, typer.Argument(help="TOML file of a study. Options that describe the runs replace its keys.")
 ]
-Protocols = Annotated[list[str], typer.Option("--protocol", help="Name, or path of a TOML file. Repeatable.")]
+Protocols = Annotated[
+    list[str],
+    typer.Option("--protocol", help="Name, or path of a TOML file. Repeatable. Needed, unless a study names some."),
+]
 Models = Annotated[
     list[str],
     typer.Option(
@@ -107,7 +110,7 @@ def run(
     results: Results = Path("results"),
     dialect: DialectName = "mmsa",
 ) -> None:
-    """Train models, sweep them through protocols, store the predictions and print the tables."""
+    """Train models, sweep them through protocols, store the predictions and print a summary."""
     find_dialect(dialect)  # raises for an unknown one, before any work
     stderr.print(f"qamoe-bench {__version__}: reading data and checking the request ...", highlight=False)
     # These import torch, which takes seconds: the line above and errors of usage come first.
@@ -121,7 +124,7 @@ def run(
     options = Grid(
         protocols=tuple(protocol),
         models=tuple(model),
-        data=(data,) if data else (),
+        data=_named_data(data),
         seeds=parse_seeds(seeds) if seeds else (),
         regimes=tuple(regime),
         preset=preset,
@@ -147,6 +150,16 @@ def run(
     summary = _execute(plans, store, execution)
     _print_summary(plans, summary, store)
     _print_tables(plans, store, dialect)
+
+
+def _named_data(data: str | None) -> tuple[str, ...]:
+    if data is None:
+        return ()
+    if not data.strip():  # as of an empty variable of the shell
+        raise BenchError(
+            "--data: expected 'synthetic' or the path of a data file or folder, got an empty text; name one"
+        )
+    return (data,)
 
 
 def _check_trained(requests: "Sequence[LocatedRequest]") -> None:
@@ -224,6 +237,7 @@ def _print_tables(plans: "Sequence[Plan]", store: Store, dialect: str) -> None:
     cells = [stored for stored in map(store.read_cell, distinct.values()) if stored is not None]
     manifests = store.manifests(plan.run_id for plan in plans)
     print_report(manifests, dialect, [], "terminal", None, sorted(cells, key=lambda stored: stored.path))
+    log_more([store.root])
 
 
 def _print_dry_run(plans: "Sequence[Plan]", store: Store, execution: "Execution") -> None:

@@ -45,10 +45,19 @@ def fetch_dataset(name: str, source: str, folder: Path, tick: ProgressCallback =
         return _verified(Path(source), known)
     if target.is_file():
         return _verified(target, known)
-    raise BenchError(
-        f"{known.name}: expected --from, because its terms do not allow automatic downloads; get {known.file} as "
-        f"{known.source} explains, then run 'qamoe-bench data fetch {known.name} --from FILE' (or an address), which "
-        f"expects SHA-256 {known.sha256}"
+    raise BenchError(f"{known.name}: expected a source, got none; {how_to_get(known)}")
+
+
+def is_there(name: str, folder: Path) -> bool:
+    """Whether an earlier download of a known file is in the folder."""
+    return (folder / f"{find_known(name).name}.pkl").is_file()
+
+
+def how_to_get(known: KnownFile) -> str:
+    """How the user gets a file, in one line."""
+    return (
+        f"its terms do not allow automatic downloads: get {known.file} as {known.source} explains, then run "
+        f"'qamoe-bench data fetch {known.name} --from FILE' (or an address), which expects SHA-256 {known.sha256}"
     )
 
 

@@ -115,7 +115,7 @@ def model_table(analysis: Analysis) -> Table:
     rows = []
     section = analysis.section
     for row in section.rows:
-        parameters = _parameter_count(row.cells[0].facts.parameters)  # the same for all seeds
+        parameters = parameters_in_short(row.cells[0].facts.parameters)  # the same for all seeds
         training = (row.regime or "–", *training_cells(row))
         rows.append((row.name, *training, parameters, _best_epochs(row.cells), str(len(row.cells))))
     head = ("model", "regime", *HEADS, "parameters", "best epoch", "seeds")
@@ -133,7 +133,8 @@ def _best_epochs(cells: Sequence[StoredCell]) -> str:
     return ", ".join(str(epoch) for epoch in epochs if epoch) or "–"
 
 
-def _parameter_count(parameters: int) -> str:
+def parameters_in_short(parameters: int) -> str:
+    """A number of parameters in three digits, such as 54.7k; – for none."""
     if not parameters:
         return "–"
     for unit, size in (("M", 1e6), ("k", 1e3)):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.analysis.clusters import BY_IDS, ClusterRule
 from qamoe_bench.analysis.comparisons import Difference, Ranking, differences_from_control, ranking
 from qamoe_bench.analysis.parallel import map_in_order
@@ -17,6 +18,7 @@ from qamoe_bench.shapes import Float
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.store.store import StoredCell
 
+MAX_COLUMNS = 6  # protocols up to which a table has a column for each
 MAX_NAMED = 3  # leading rows of a protocol that are named; further ones are counted
 
 
@@ -67,9 +69,22 @@ class _ModelRecord:
 
 def overview(cells: Iterable[StoredCell], dialect: Dialect, metric: str, cluster_rule: ClusterRule = BY_IDS) -> Chapter:
     """Leading models of each protocol, and how often each model is significantly better than the control."""
-    shown = METRICS[metric]
     # Sections are independent, so threads summarise them; the order of the sections is kept.
     summaries = list(map_in_order(lambda section: _summary(section, dialect, metric), sections(cells, cluster_rule)))
+    return overview_of(summaries, dialect, metric)
+
+
+def section_summary(analysis: Analysis, metric: str) -> SectionSummary:
+    """The part of an analysis that an overview shows."""
+    (scores,) = (scores for scores in analysis.scores if scores.metric.name == metric)
+    differences = {row: d for (name, row), d in analysis.differences.items() if name == metric}
+    means = scores.means(over_conditions)
+    return SectionSummary(analysis.section, means, analysis.rankings[metric], differences, scores.metric.sign)
+
+
+def overview_of(summaries: Sequence[SectionSummary], dialect: Dialect, metric: str) -> Chapter:
+    """The overview of sections that are summarised already."""
+    shown = METRICS[metric]
     lines = (
         f"{metric}, mean over all levels of each protocol and over seeds ({shown.better} is better: {shown.title}); "
         f"metric dialect: {dialect.name}.",
@@ -77,7 +92,10 @@ def overview(cells: Iterable[StoredCell], dialect: Dialect, metric: str, cluster
         "differences from the control are two views of these tests.",
     )
     heading = f"Overview of {counted(len(summaries), 'protocol')}"
-    return Chapter(heading, lines, (_protocol_table(summaries, shown), _model_table(summaries)))
+    tables = [_protocol_table(summaries, shown), _model_table(summaries)]
+    if len(summaries) <= MAX_COLUMNS:
+        tables.append(_matrix(summaries, shown, [row[0] for row in tables[1].rows]))
+    return Chapter(heading, lines, tuple(tables))
 
 
 def _summary(section: Section, dialect: Dialect, metric: str) -> SectionSummary:
@@ -113,12 +131,32 @@ def _model_table(summaries: Sequence[SectionSummary]) -> Table:
         for i, row in enumerate(summary.section.rows):
             _add(records.setdefault(row.name, _ModelRecord()), summary, i)
     rows = tuple(_model_row(name, record) for name, record in sorted(records.items(), key=_by_mean_rank))
-    head = ("model", "protocols", "best or tied", "mean rank", "better", "≈", "worse")
+    head = ("model", "protocols", "best or tied", "mean rank", "better", "undecided", "worse")
     note = (
-        "mean rank: mean over protocols of the midpoint of the possible ranks; better, ≈, worse: number of protocols "
-        f"where the model is significantly better, not significantly different and significantly worse than {CONTROL}"
+        "best or tied: protocols where no model is significantly better; mean rank: middle of the possible ranks, mean "
+        f"over protocols; better, undecided, worse: protocols by the significance of the difference from {CONTROL}"
     )
     return without_empty(Table("By model", head, rows, (note,)))
+
+
+def _matrix(summaries: Sequence[SectionSummary], metric: Metric, names: Sequence[str]) -> Table:
+    """Mean and rank of every model under every protocol."""
+    datasets = {summary.section.dataset for summary in summaries}
+    head = ["model"]
+    columns = [list(names)]
+    for summary in summaries:
+        section = summary.section
+        head.append(section.protocol if len(datasets) == 1 else f"{section.protocol} on {section.dataset}")
+        cells = {row.name: _mean_and_rank(summary, metric, i) for i, row in enumerate(section.rows)}
+        columns.append([cells.get(name, "–") for name in names])
+    rows = tuple(zip(*columns, strict=True))
+    return Table(f"{metric.name} and rank by protocol", tuple(head), rows)
+
+
+def _mean_and_rank(summary: SectionSummary, metric: Metric, row: int) -> str:
+    rank = summary.ranks.show(row)
+    value = metric.show(float(summary.means[row]))
+    return f"{value} ({rank})" if rank else value
 
 
 def _add(record: _ModelRecord, summary: SectionSummary, row: int) -> None:

@@ -1,6 +1,6 @@
 """Tables of strings and chapters of tables: the common input of all text formats."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,11 +37,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Chapter:
-    """The tables of one protocol on one data set, below a heading and explanatory lines."""
+    """The tables of one protocol on one data set, below a heading, a verdict and explanatory lines."""
 
     heading: str
     lines: tuple[str, ...]
     tables: tuple[Table, ...]
+    verdict: str = ""
 
 
 def shown(value: float, digits: str) -> str:
@@ -61,16 +62,41 @@ def without_empty(table: Table) -> Table:
         # The first column names the rows and always stays.
         if index == 0 or set(cells) - {"–", ""}:
             kept.append(index)
+    return _with_columns(table, kept)
+
+
+def _with_columns(table: Table, columns: Sequence[int]) -> Table:
+    """The table with these columns, in this order."""
     return replace(
         table,
-        header=_selected(table.header, kept),
-        rows=tuple(_selected(row, kept) for row in table.rows),
-        best=frozenset((row, kept.index(column)) for row, column in table.best if column in kept),
+        header=_selected(table.header, columns),
+        rows=tuple(_selected(row, columns) for row in table.rows),
+        best=frozenset((row, columns.index(column)) for row, column in table.best if column in columns),
     )
 
 
 def _selected(cells: tuple[str, ...], columns: Iterable[int]) -> tuple[str, ...]:
     return tuple(cells[i] for i in columns)
+
+
+def sorted_by(names: Sequence[str], table: Table) -> Table:
+    """The table with its rows, or its columns if `fitted` transposed it, in the order of these names.
+
+    A table whose rows and columns are anything else is unchanged.
+    """
+    heads = table.header[1:]
+    if heads and set(heads) <= set(names):
+        columns = [0, *sorted(range(1, len(table.header)), key=lambda c: names.index(table.header[c]))]
+        return _with_columns(table, columns)
+    if {row[0] for row in table.rows} - set(names):
+        return table
+    order = sorted(range(len(table.rows)), key=lambda i: names.index(table.rows[i][0]))  # stable for repeated names
+    return replace(
+        table,
+        rows=tuple(table.rows[i] for i in order),
+        best=frozenset((order.index(row), column) for row, column in table.best),
+        trends=tuple(table.trends[i] for i in order) if table.trends else (),
+    )
 
 
 def fitted(table: Table) -> Table:

@@ -28,11 +28,13 @@ from qamoe_bench.report.metric_tables import (
     specialist_table,
     summary_table,
 )
+from qamoe_bench.report.overview import overview_of, section_summary
 from qamoe_bench.report.published import published_table
 from qamoe_bench.report.quality_tables import quality_tables
 from qamoe_bench.report.selection_table import selection_table
 from qamoe_bench.report.stability_table import stability_tables
-from qamoe_bench.report.table import Chapter, Table, counted
+from qamoe_bench.report.summary import headline_scores, names_by_rank, ranking_table, summary_tables, verdict
+from qamoe_bench.report.table import Chapter, Table, counted, sorted_by
 from qamoe_bench.store.store import StoredCell
 
 ProtocolFacts = Mapping[tuple[str, str], Any]
@@ -56,27 +58,35 @@ def analyses(
     dialect: Dialect,
     metrics: Sequence[str] = (),
     cluster_rule: ClusterRule = BY_IDS,
+    *,
+    audits: bool = True,
 ) -> Iterator[Analysis]:
     """Analyse cells, given in any order, section by section; `metrics` as in `shown_metrics`.
+
+    A summary needs no `audits` of variances, quality scores and experts.
 
     An analysis can take up to 100 MB: keep only what you render from it, and drop it before you take the next one.
     """
     names = shown_metrics(dialect, metrics)
-    return map_in_order(lambda section: analyse_section(section, dialect, names), sections(cells, cluster_rule))
+    return map_in_order(
+        lambda section: analyse_section(section, dialect, names, audits=audits), sections(cells, cluster_rule)
+    )
 
 
 def chapters(
     analyses: Iterable[Analysis],
     manifests: Sequence[Mapping[str, Any]],
     *,
+    complete: bool = True,
     against_published: bool = False,
     with_stability: bool = False,
 ) -> list[Chapter]:
-    """Render analyses as tables.
+    """Render analyses as tables: an overview if there are several, and a chapter for each.
 
     Args:
         analyses: One per chapter.
         manifests: Of their runs; they supply the definitions of the protocols.
+        complete: Whether to show all tables, and not only the summary of each chapter.
         against_published: Whether to add published numbers.
         with_stability: Whether to add which comparisons depend on dialect, draws, seeds, levels and clusters.
     """
@@ -85,28 +95,57 @@ def chapters(
         for name, protocol in run["protocols"].items():
             protocols[protocol["digest"], name] = protocol
     made = []
+    summaries = []
     for analysis in analyses:  # one at a time, because each may be large
-        chapter = _chapter(analysis, protocols, against_published)
+        chapter = _complete_chapter(analysis, protocols) if complete else _summary_chapter(analysis)
+        if against_published:
+            chapter = _with_published(chapter, analysis)
         if with_stability:
             chapter = replace(chapter, tables=(*chapter.tables, *stability_tables(analysis)))
         made.append(chapter)
-    return made
+        metric = headline_scores(analysis).metric.name
+        summaries.append(section_summary(analysis, metric))
+        dialect = analysis.dialect
+    if len(made) < 2:
+        return made
+    return [overview_of(summaries, dialect, metric), *made]  # every analysis has the same metrics and dialect
 
 
-def _chapter(analysis: Analysis, protocols: ProtocolFacts, against_published: bool) -> Chapter:
+def _summary_chapter(analysis: Analysis) -> Chapter:
+    heading = f"{analysis.section.protocol} on {analysis.section.dataset}"
+    lines = (f"{_setting(analysis)} {_realised(analysis)}", *clustering(analysis))
+    return Chapter(heading, lines, summary_tables(analysis), verdict(analysis))
+
+
+def _realised(analysis: Analysis) -> str:
+    """The largest realised corruption, since nominal levels mean different things in different protocols."""
+    largest = {name: float(values.max()) for name, values in analysis.realised.items()}
+    parts = [f"{100 * largest[name]:.1f} % of {name} missing" for name in ("modalities", "frames") if largest[name]]
+    noise = max((value for name, value in largest.items() if name.startswith("noise_")), default=0.0)
+    if noise:
+        parts.append(f"noise of {noise:.2f} σ_ref")
+    return f"Realised corruption at the worst level: {', '.join(parts) or 'nothing'}."
+
+
+def _complete_chapter(analysis: Analysis, protocols: ProtocolFacts) -> Chapter:
     section = analysis.section
     # Two definitions of one name can be in a store, so the digest is part of the key.
     about = protocols.get((section.cells[0].cell.protocol_digest, section.protocol), {})
     lines = [line for line in (about.get("title"), about.get("definition")) if line]
     lines += [_setting(analysis), *clustering(analysis), how_to_read(analysis)]
-    tables = list(_tables(analysis))
-    if against_published:
-        table = published_table(analysis)
-        if table is None:
-            lines.append(f"There are no published numbers for {section.dataset} under {section.protocol}.")
-        else:
-            tables.append(table)
-    return Chapter(f"{section.protocol} on {section.dataset}", tuple(lines), tuple(tables))
+    names = names_by_rank(analysis)
+    tables = [ranking_table(analysis), *(sorted_by(names, table) for table in _tables(analysis))]
+    return Chapter(f"{section.protocol} on {section.dataset}", tuple(lines), tuple(tables), verdict(analysis))
+
+
+def _with_published(chapter: Chapter, analysis: Analysis) -> Chapter:
+    """The chapter with published numbers, or with a line that there are none."""
+    table = published_table(analysis)
+    if table is not None:
+        return replace(chapter, tables=(*chapter.tables, table))
+    section = analysis.section
+    none = f"There are no published numbers for {section.dataset} under {section.protocol}."
+    return replace(chapter, lines=(*chapter.lines, none))
 
 
 def _setting(analysis: Analysis) -> str:

@@ -41,7 +41,7 @@ def plan_table(jobs: Iterable[Job], store: Store) -> list[dict[str, object]]:
 
 
 def forecast_lines(cells: int, forecast: Forecast, execution: Execution) -> list[str]:
-    """The totals, the estimated time and memory, and the models without an estimate, a line each.
+    """The totals, the models without an estimate, and the estimated time and memory of the others, a line each.
 
     Args:
         cells: Number of all cells of the plans, stored ones included.
@@ -52,15 +52,17 @@ def forecast_lines(cells: int, forecast: Forecast, execution: Execution) -> list
         f"{cells} cells: {cells - forecast.cells} are stored, {forecast.cells} are left to evaluate, after "
         f"{forecast.trainings} trainings"
     ]
-    if forecast.seconds:
-        lines.append(_estimate(forecast, execution))
+    # What is not known comes first: the estimate of the rest alone would be read as that of everything.
     if forecast.unknown:
-        lines.append(f"no estimate for {', '.join(forecast.unknown)}: nothing comparable is stored")
+        lines.append(f"time unknown for {', '.join(forecast.unknown)}: nothing comparable is stored")
+    if forecast.seconds:
+        rest = "the rest, " if forecast.unknown else ""
+        lines.append(f"{rest}{_estimate(forecast, execution)}")
     return lines
 
 
 def _estimate(forecast: Forecast, execution: Execution) -> str:
-    time = f"estimate from stored cells: {_duration(sum(forecast.seconds))} on one core"
+    time = f"estimated from stored cells: {_duration(sum(forecast.seconds))} on one core"
     memory = f"a process takes up to {_gib(forecast.memory_mib)}"
     # Nothing is known about the number of workers of a cluster.
     workers = 1 if execution.name == "dask" else execution.workers(len(forecast.seconds))

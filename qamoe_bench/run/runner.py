@@ -6,13 +6,14 @@ Results depend neither on the order in which jobs finish nor on the clock: a cel
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future, as_completed
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
 
 from qamoe_bench.errors import BenchError, RunFailed
-from qamoe_bench.progress import Advance, ProgressDisplay, ignore_progress
+from qamoe_bench.progress import Advance, ProgressDisplay, ignore_progress, no_display
 from qamoe_bench.provenance.environment import commit, machine
+from qamoe_bench.run.activity import Activity
 from qamoe_bench.run.executors.choice import Execution, OpenExecutor
 from qamoe_bench.run.pending import Task, pending_cells, pending_tasks
 from qamoe_bench.run.plan import Plan
@@ -48,7 +49,7 @@ def run_plan(
     plan: Plan,
     store: Store,
     jobs: int | None = None,
-    display: ProgressDisplay = lambda _: nullcontext(ignore_progress),
+    display: ProgressDisplay = no_display,
 ) -> RunSummary:
     """Compute every pending cell of a plan on this machine, with `jobs` processes; see `run_plans`."""
     return run_plans([plan], store, Execution(jobs=jobs), display)
@@ -58,7 +59,7 @@ def run_plans(
     plans: Sequence[Plan],
     store: Store,
     execution: Execution,
-    display: ProgressDisplay = lambda _: nullcontext(ignore_progress),
+    display: ProgressDisplay = no_display,
 ) -> RunSummary:
     """Compute every pending cell of some plans.
 
@@ -80,8 +81,9 @@ def run_plans(
     cells = sum(len(plan.cells) for plan in plans)
     units = sum(task.units for task in tasks)
     device = tasks[0].job.device if tasks else ""  # the same for all tasks of a command
-    with display(units) as advance, execution.open(len(tasks), device, advance) as opened:
-        outcomes = list(_outcomes(tasks, store, opened, advance))
+    activity = Activity(len(tasks))
+    with display(units, activity.status) as advance, execution.open(len(tasks), device, advance) as opened:
+        outcomes = list(_outcomes(tasks, store, opened, advance, activity))
     failures = [failure for outcome in outcomes for failure in outcome.failures]
     if failures:
         raise RunFailed(_failure_message(failures, cells, store))
@@ -103,10 +105,12 @@ def _prepare(plans: Sequence[Plan], store: Store) -> None:
         forget_failures(store, plan.run_id)
 
 
-def _outcomes(tasks: Sequence[Task], store: Store, opened: OpenExecutor, advance: Advance) -> Iterator[Outcome]:
+def _outcomes(
+    tasks: Sequence[Task], store: Store, opened: OpenExecutor, advance: Advance, activity: Activity
+) -> Iterator[Outcome]:
     """Outcomes in the order in which the tasks finish; failures are recorded before they are yielded."""
     with ExitStack() as markers:
-        futures = _submit(tasks, store, opened, markers)
+        futures = _submit(tasks, store, opened, markers, activity)
         # In the order of completion, so that a failure is on disk even if the run is interrupted afterwards.
         for future in as_completed(futures):
             task = futures[future]
@@ -118,7 +122,7 @@ def _outcomes(tasks: Sequence[Task], store: Store, opened: OpenExecutor, advance
 
 
 def _submit(
-    tasks: Sequence[Task], store: Store, opened: OpenExecutor, markers: ExitStack
+    tasks: Sequence[Task], store: Store, opened: OpenExecutor, markers: ExitStack, activity: Activity
 ) -> dict[Future[Outcome], Task]:
     """Submit all tasks; the markers of their runs stay in place until the stack is closed."""
     futures: dict[Future[Outcome], Task] = {}
@@ -126,12 +130,14 @@ def _submit(
     for run_id, tasks_of_run in groupby(tasks, lambda task: task.run_id):
         marker = markers.enter_context(store_marker(store, run_id)) if opened.remote else None
         for task in tasks_of_run:
-            if marker is None:
-                report = opened.advance or ignore_progress
-                future = opened.executor.submit(run_job, task.job, store, run_id, report)
-            else:
-                function, *arguments = pack_call(task.job, store, run_id, marker)
-                future = opened.executor.submit(function, *arguments)
+            with activity.submitting(task.job):
+                if marker is None:
+                    report = opened.advance or ignore_progress
+                    future = opened.executor.submit(run_job, task.job, store, run_id, report)
+                else:
+                    function, *arguments = pack_call(task.job, store, run_id, marker)
+                    future = opened.executor.submit(function, *arguments)
+            activity.watch(future, task.job)
             futures[future] = task
     return futures
 

@@ -288,6 +288,11 @@ def manifests_of(stores: Iterable[Store]) -> list[dict[str, Any]]:
 
 def no_cells(store: Store) -> BenchError:
     """The error for a store in which nothing can be used."""
+    if store.root.is_file():
+        return BenchError(f"{store.root}: expected a results folder, got a file; name the folder that --results wrote")
+    if store.root.name == "runs" and any(store.root.glob("*/predictions")):
+        parent = store.root.parent
+        return BenchError(f"{store.root}: expected the folder above it, got its part 'runs'; use --results {parent}")
     return BenchError(f"no finished cells in {store.runs}: expected a store; run 'qamoe-bench run' first")
 
 

@@ -41,7 +41,9 @@ def test_run_prints_tables_on_stdout_and_messages_on_stderr(store: Path) -> None
         "qa-moe",
         "dialect: mmsa",
         "spectrum",
-        "modalities missing %",
+        "% of modalities missing",
+        "Ranking by mae",
+        "seeds: 1, 2",
     ):
         assert words in out
     assert "oracle" not in out  # the law of this data is not known
@@ -64,7 +66,8 @@ def test_report_as_markdown_in_another_dialect_into_a_file(store: Path, tmp_path
     text = (tmp_path / "r.md").read_text(encoding="utf-8")
     assert "metric dialect: mai" in text
     assert "| model | η=0 | 0.1 |" in text
-    assert all(text.count(f"**{metric}") == 4 for metric in ("acc2_non0", "acc7", "mae", "corr"))  # two protocols
+    for title in ("acc2_non0, %: summary", "acc7, %: summary", "mae: summary", "corr: summary"):
+        assert text.count(f"**{title} over all levels**") == 2  # protocols
 
 
 def test_report_shows_the_given_metrics(store: Path) -> None:

@@ -216,9 +216,12 @@ def test_fetch_says_how_to_get_a_file_and_checks_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    line = bench(("data", "fetch", "tiny"), capsys, monkeypatch).refusal()
-    assert "get TINY/tiny.pkl as https://example.org explains" in line
-    assert SHA256 in line
+    done = bench(("data", "fetch", "tiny"), capsys, monkeypatch)
+    assert (done.code, done.out) == (0, "")  # an explanation is no error, and no path either
+    assert "tiny is not here; its terms" in done.err
+    assert "get TINY/tiny.pkl as https://example.org explains" in done.err
+    assert SHA256 in done.err
+    assert "got an empty text" in bench(("run", "--protocol", "clean", "--data", ""), capsys, monkeypatch).refusal()
     (tmp_path / "mine.pkl").write_bytes(CONTENT)
     assert bench(("data", "fetch", "tiny", "--from", "mine.pkl"), capsys, monkeypatch).code == 0
     (tmp_path / "mine.pkl").write_bytes(CONTENT[:-1])

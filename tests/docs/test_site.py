@@ -58,7 +58,7 @@ def test_pages_are_accessible_request_nothing_and_are_searched_without_a_server(
     complaints: list[str] = []
     tab.on("request", lambda request: requests.append(request.url))
     tab.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
-    for name in ("index", "findings", "data", "model-list", "python", "api"):  # all kinds of content
+    for name in ("index", "findings", "data", "model-list", "protocol-list", "python", "api"):  # all kinds of content
         path = site / f"{name}.html"
         tab.goto(path.as_uri())
         violations = Axe().run(tab, options={"preload": False}).response["violations"]

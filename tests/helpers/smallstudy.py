@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from qamoe_bench.progress import Advance, ProgressDisplay
+from qamoe_bench.progress import Advance, ProgressDisplay, Status
 from qamoe_bench.run.plan import Plan
 from qamoe_bench.run.planner import plan
 from qamoe_bench.run.request import Request
@@ -50,7 +50,7 @@ def calling(advance: Advance) -> ProgressDisplay:
     """A progress display that only calls a function."""
 
     @contextmanager
-    def display(_: int) -> Iterator[Advance]:
+    def display(total: int, status: Status | None = None, /) -> Iterator[Advance]:
         yield advance
 
     return display

@@ -84,9 +84,9 @@ def test_an_overview_says_what_the_report_of_each_protocol_says(store: Store) ->
     models = lines(chapter, 1)
     assert next(iter(models)) == "good"
     assert models["good"] == dict(zip(models["good"], ("3", "3", "1.0", "3", "0", "0"), strict=True))
-    assert [models["bad"][k] for k in ("better", "≈", "worse")] == ["0", "0", "3"]
-    assert [models["good:-half"][k] for k in ("better", "≈", "worse")] == ["0", "3", "0"]
-    assert [models["late-fusion"][k] for k in ("better", "≈", "worse")] == ["–"] * 3
+    assert [models["bad"][k] for k in ("better", "undecided", "worse")] == ["0", "0", "3"]
+    assert [models["good:-half"][k] for k in ("better", "undecided", "worse")] == ["0", "3", "0"]
+    assert [models["late-fusion"][k] for k in ("better", "undecided", "worse")] == ["–"] * 3
     assert models["oracle"]["mean rank"] == "–"
 
 

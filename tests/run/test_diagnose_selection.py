@@ -91,7 +91,7 @@ def rows_of(store: Store) -> dict[str, Row]:
 
 def table_of(store: Store, dialect: str = "mmsa") -> Table:
     results = analyses(store.cells(), DIALECTS[dialect], ["acc7", "mae"])
-    first, _ = chapters(results, store.manifests())
+    _, first, _ = chapters(results, store.manifests())
     (table,) = [table for table in first.tables if table.title == TITLE]
     return table
 
@@ -116,8 +116,8 @@ def test_keys_weights_selection_and_predictions_are_the_same_bits_with_and_witho
 
 def test_tables_records_and_manifests_differ_by_the_diagnosis_alone(plain: Store, diagnosed: Store) -> None:
     assert as_json(analyses(plain.cells(), MMSA, ["mae"])) == as_json(analyses(diagnosed.cells(), MMSA, ["mae"]))
-    without, _ = chapters(analyses(plain.cells(), MMSA, ["mae"]), plain.manifests())
-    with_diagnosis, _ = chapters(analyses(diagnosed.cells(), MMSA, ["mae"]), diagnosed.manifests())
+    _, without, _ = chapters(analyses(plain.cells(), MMSA, ["mae"]), plain.manifests())
+    _, with_diagnosis, _ = chapters(analyses(diagnosed.cells(), MMSA, ["mae"]), diagnosed.manifests())
     assert without.tables == tuple(table for table in with_diagnosis.tables if table.title != TITLE)
     assert len(with_diagnosis.tables) == len(without.tables) + 1
 
@@ -245,7 +245,7 @@ def test_the_report_shows_the_gains_next_to_the_selected_epoch(diagnosed: Store)
 
 def test_a_row_is_shown_in_every_dialect_and_with_one_seed_without_interval(diagnosed: Store) -> None:
     cells = [c for c in diagnosed.cells() if c.cell.seed == 1]
-    chapter, _ = chapters(analyses(cells, DIALECTS["sims"], ["acc5"]), diagnosed.manifests())
+    _, chapter, _ = chapters(analyses(cells, DIALECTS["sims"], ["acc5"]), diagnosed.manifests())
     (table,) = [table for table in chapter.tables if table.title == TITLE]
     assert not any("±" in cell for row in table.rows for cell in row)
     assert table.rows[1][1].startswith(("+", "0"))

@@ -115,7 +115,7 @@ def test_recipes_say_what_is_trained_on_and_survive_a_journey_to_a_worker(data: 
 def models_table(store: Store) -> Table:
     results = analyses(store.cells(), DIALECTS["mmsa"], ["mae"])
     (chapter,) = chapters(results, store.manifests())
-    return chapter.tables[0]
+    return next(table for table in chapter.tables if table.title == "Models")
 
 
 def test_the_report_says_what_each_row_was_trained_on_and_whether_it_has_seen_the_corruption(

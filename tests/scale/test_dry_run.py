@@ -28,7 +28,7 @@ def test_it_prints_stored_and_pending_cells_and_writes_nothing(
     assert ["tiny", f"mean:{SHORT}", "spectrum", "clean", "3", "2", "1"] in rows
     assert ["tiny", f"qa-moe:{SHORT}", "spectrum", "clean", "3", "0", "3"] in rows
     assert "6 cells: 2 are stored, 4 are left to evaluate, after 4 trainings" in done.stdout
-    assert f"no estimate for qa-moe:{SHORT} spectrum: nothing comparable is stored" in done.stdout
+    assert f"time unknown for qa-moe:{SHORT} spectrum: nothing comparable is stored" in done.stdout
     assert {path: path.stat().st_mtime_ns for path in serial.root.rglob("*")} == before
     CliRunner().invoke(app, [*words, *models, "--results", str(tmp_path / "absent")])
     assert not (tmp_path / "absent").exists()
@@ -74,9 +74,9 @@ def test_the_estimate_in_words() -> None:
     result = Forecast(9, 4, (60.0, 60.0, 300.0), 512.0, ("a spectrum",))
     assert forecast_lines(10, result, Execution("processes", jobs=3)) == [
         "10 cells: 1 are stored, 9 are left to evaluate, after 4 trainings",
-        "estimate from stored cells: 7.0 min on one core, 5.0 min with 3 processes; "
+        "time unknown for a spectrum: nothing comparable is stored",
+        "the rest, estimated from stored cells: 7.0 min on one core, 5.0 min with 3 processes; "
         "a process takes up to 0.5 GiB, all together 1.5 GiB",
-        "no estimate for a spectrum: nothing comparable is stored",
     ]
     assert forecast_lines(1, Forecast(0, 0, (), 0, ()), Execution()) == [
         "1 cells: 1 are stored, 0 are left to evaluate, after 0 trainings"

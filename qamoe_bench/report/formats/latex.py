@@ -17,7 +17,7 @@ SPECIAL = {
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", "|": r"$|$",
     "η": r"$\eta$", "λ": r"$\lambda$", "σ": r"$\sigma$", "ρ": r"$\rho$",
     "τ": r"$\tau$", "Σ": r"$\Sigma$",
-    "Δ": r"$\Delta$", "ε": r"$\epsilon$", "π": r"$\pi$", "μ": r"$\mu$",
+    "Δ": r"$\Delta$", "ε": r"$\epsilon$", "π": r"$\pi$", "μ": r"$\mu$", "µ": r"$\mu$",
     "−": r"$-$", "±": r"$\pm$", "≈": r"$\approx$", "×": r"$\times$",
     "…": r"\dots{}", "–": "--", "²": r"$^2$", "≥": r"$\geq$", "≤": r"$\leq$", "·": r"$\cdot$", "½": r"$\frac12$",
     "∈": r"$\in$", "⊙": r"$\odot$", "→": r"$\to$", "’": "'", "“": "``", "”": "''", "é": r"\'e", "ü": r'\"u',
@@ -31,7 +31,8 @@ def latex(chapters: Sequence[Chapter]) -> str:
 
 
 def _chapter(chapter: Chapter) -> list[str]:
-    lines = [f"{escape(line)}\n" for line in chapter.lines]  # the empty line begins a new paragraph
+    lines = [f"\\textbf{{{escape(chapter.verdict)}}}\n"] if chapter.verdict else []
+    lines += [f"{escape(line)}\n" for line in chapter.lines]  # the empty line begins a new paragraph
     return [f"\\section*{{{escape(chapter.heading)}}}", *lines, *map(_table, chapter.tables)]
 
 

@@ -12,7 +12,9 @@ def markdown(chapters: Sequence[Chapter]) -> str:
 
 
 def _chapter(chapter: Chapter) -> list[str]:
-    return [f"## {_escape(chapter.heading)}", *map(_escape, chapter.lines), *map(_table, chapter.tables)]
+    verdict = [f"**{_escape(chapter.verdict)}**"] if chapter.verdict else []
+    heading = f"## {_escape(chapter.heading)}"
+    return [heading, *verdict, *map(_escape, chapter.lines), *map(_table, chapter.tables)]
 
 
 def _table(table: Table) -> str:

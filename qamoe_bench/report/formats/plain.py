@@ -16,6 +16,8 @@ def plain_text(chapters: Sequence[Chapter]) -> str:
 
 def _chapter(chapter: Chapter) -> list[str]:
     lines = ["", *_filled(chapter.heading)]
+    if chapter.verdict:
+        lines += ["", *_filled(chapter.verdict), ""]
     for line in chapter.lines:
         lines += _filled(line)
     for table in chapter.tables:

@@ -29,14 +29,15 @@ def stdout(width: int = WIDEST) -> Console:
 
 def _at_least(console: Console, width: int) -> Console:
     """The console, or a wider one whose lines the terminal wraps: rich would cut off what does not fit."""
-    return console if console.width >= width else Console(width=width)
+    return console if console.width >= width else Console(width=width, file=console.file)
 
 
 def print_chapters(chapters: Sequence[Chapter], console: Console) -> None:
     """Print every chapter."""
     for chapter in chapters:
         heading = Padding(Text(chapter.heading, style="bold"), (1, 0, 0, 0))
-        console.print(Group(heading, *(Text(line, style="dim") for line in chapter.lines)))
+        verdict = [Padding(Text(chapter.verdict, style="bold"), (1, 0))] if chapter.verdict else []
+        console.print(Group(heading, *verdict, *(Text(line, style="dim") for line in chapter.lines)))
         for table in chapter.tables:
             print_table(table, console)
 
