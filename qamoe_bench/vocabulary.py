@@ -9,6 +9,9 @@ from dataclasses import dataclass
 MODALITIES = ("text", "audio", "vision")
 """In canonical order."""
 
+FIRST_REGIME = "spectrum"
+"""The training regime that is shown first where there are several; `run` trains in it by default."""
+
 
 @dataclass(frozen=True)
 class Axis:
