@@ -30,13 +30,11 @@ def curve_figures(analysis: Analysis, width: float) -> Iterator[Drawing]:
     if len(analysis.section.levels.numbers) < 2:
         return
     names = [row.name for row in analysis.section.rows]
-    # Broad figures have their legend to the right and taller panels.
-    is_direct = width < BROAD and fit_beside(names)
-    height = (
-        1.3 * CURVE_PANEL_HEIGHT
-        if width >= BROAD or is_direct
-        else CURVE_PANEL_HEIGHT + 0.3 + legend_height(names, width)
-    )
+    # Panels are taller where no legend is below them: it is to the right, or curves are named at their ends.
+    is_direct = fit_beside(names)
+    height = 1.3 * CURVE_PANEL_HEIGHT
+    if width < BROAD and not is_direct:
+        height = CURVE_PANEL_HEIGHT + 0.3 + legend_height(names, width)
     for scores in analysis.scores:
         figure = blank(width, height)
         axes = figure.add_subplot()

@@ -84,8 +84,7 @@ def draw_differences(
             value, height, MARKER_CODES[looks[name].marker], color=colour, markeredgecolor=colour,
             markeredgewidth=0.9, markerfacecolor=colour if d.is_significant else "white", markersize=4,
         )  # fmt: skip
-    unit = change_unit(metric)
-    axes.set_xlabel(f"{metric_name(metric)}{f' ({unit})' if unit else ''}\n{_directions(metric)}")
+    axes.set_xlabel(f"{metric_name(metric)} ({change_unit(metric) or 'difference'})\n{_directions(metric)}")
     axes.xaxis.set_major_locator(MaxNLocator(4))  # more ticks would touch each other where panels are narrow
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)

@@ -23,7 +23,7 @@ def metric_axis_label(metric: Metric) -> str:
 def difference_label(metric: Metric, other: str) -> str:
     """A difference from another row."""
     unit = change_unit(metric)
-    return f"{metric_name(metric)}, difference from {other}{f' ({unit})' if unit else ''}"
+    return f"{metric_name(metric)} (difference from {other}{f', {unit}' if unit else ''})"
 
 
 def change_unit(metric: Metric) -> str:
