@@ -55,7 +55,8 @@ class CorruptedBatches:
         """The whole training split without corruption, in its own order; features may be mapped from a file."""
         clean = self._train
         untouched = {m: torch.ones(clean.size, device=self._device) for m in clean.modalities}
-        return TrainingBatch(clean.features, clean.lengths, self._target, clean.features, untouched)
+        index = torch.arange(clean.size, device=self._device)
+        return TrainingBatch(clean.features, clean.lengths, self._target, clean.features, untouched, index)
 
     def train_batches(self) -> Iterator[TrainingBatch]:
         """One epoch in a new order."""
@@ -71,6 +72,7 @@ class CorruptedBatches:
                 target=self._target[rows],
                 clean=clean.features,
                 signal={m: corrupted.signal(m) for m in clean.modalities},
+                index=rows,
             )
 
     def valid_batches(self) -> Iterable[ValidationBatch]:
