@@ -71,10 +71,11 @@ def _ends(axes: Axes) -> dict[str, tuple[float, float]]:
     """The last point of each curve."""
     ends = {}
     for curve in axes.get_lines():
-        points = curve.get_xydata()
-        known = points[np.isfinite(points).all(1)]  # a level may have no value
+        x = np.asarray(curve.get_xdata(), np.float64)
+        y = np.asarray(curve.get_ydata(), np.float64)
+        known = y[np.isfinite(y)]  # a level may have no value
         if len(known):
-            ends[str(curve.get_label())] = (float(points[-1, 0]), float(known[-1, 1]))
+            ends[str(curve.get_label())] = (float(x[-1]), float(known[-1]))
     return ends
 
 

@@ -74,9 +74,9 @@ def _offsets(shown: list[int], with_interval: set[int]) -> dict[int, float]:
         lanes.insert(len(lanes) // 2, others)
     # The rest of the distance separates the conditions.
     offsets = np.linspace(-0.38, 0.38, len(lanes)) if len(lanes) > 1 else np.zeros(1)
-    by_row = {}
+    by_row: dict[int, float] = {}
     for lane, offset in zip(lanes, offsets, strict=True):
-        by_row |= {i: float(offset) for i in lane}
+        by_row |= dict.fromkeys(lane, float(offset))
     return {i: by_row[i] for i in shown}  # the order of the legend
 
 

@@ -82,7 +82,9 @@ def _trust(section: Section, standing: Standing, names: Sequence[str]) -> Answer
     if len(standing.models) == 1:
         answer = Answer("Nothing to rank", "There is only one model to look at.")
     elif not standing.significant:
-        answer = Answer("No", f"No two of the {len(standing.models)} models differ significantly.")
+        both = "The two models do not differ significantly."
+        several = f"No two of the {len(standing.models)} models differ significantly."
+        answer = Answer("No", both if len(standing.models) == 2 else several)
     elif len(names) == 1:
         answer = Answer("At the top, yes", f"{names[0]} is significantly better than every other model; {pairs}.")
     elif len(names) <= NAMED_LEADERS:

@@ -184,11 +184,10 @@ def _spec(
 
 
 def _names_on(base: alt.Chart, side: Literal["above", "below"], y: alt.Y) -> Chart:
-    named = base.transform_filter(f"datum.named == '{side}'")
-    text: Chart = named.mark_text(align="left", dx=8, dy=-8 if side == "above" else 11, fontSize=11).encode(
-        y=y, text="label:N"
-    )
-    return text
+    """Names of models above or below the line; the page's script leaves those empty that are on the other side."""
+    text = base.mark_text(align="left", dx=8, dy=-8 if side == "above" else 11, fontSize=11)
+    names: Chart = text.encode(y=y, text=f"{side}:N")
+    return names
 
 
 def _front_line(x: alt.X, y: alt.Y) -> Chart:

@@ -124,7 +124,9 @@ def _tip(axes: Axes, title: str, digits: str) -> list[alt.Tooltip]:
 
 
 def _legend(title: str) -> alt.Legend:
-    return alt.Legend(title=title, orient="bottom", gradientLength=160, gradientThickness=10, tickCount=4)
+    return alt.Legend(
+        title=title, orient="bottom", titleLimit=300, gradientLength=160, gradientThickness=10, tickCount=4
+    )
 
 
 def _map(metric: Metric, axes: Axes, values: Float[Values, "M C"], levels: int) -> Chart:

@@ -30,10 +30,11 @@ async function embed(place, spec, rows) {
 // The two models that are compared lead: their lines are bold, and only they and the oracle have bands.
 function decorated(rows) {
   const isOracle = (name) => (rowOf(name) || {}).role === "oracle";
+  const hasBand = rows.some((row) => [state.first, state.second].includes(row.row) || isOracle(row.row));
   return rows.map((row) => {
     const lead = row.row === state.first || row.row === state.second;
     const lane = row.row === state.first ? "first" : row.row === state.second ? "second" : "others";
-    return { ...row, lead, band: lead || isOracle(row.row), lane };
+    return { ...row, lead, band: lead || isOracle(row.row) || !hasBand, lane };
   });
 }
 
@@ -67,18 +68,20 @@ function fronted(rows, sign) {
     row.front = sign * row.value > best ? "yes" : "no";
     best = Math.max(best, sign * row.value);
   }
-  order.filter((row) => row.front === "yes").forEach((row, i) => (row.named = i % 2 ? "below" : "above"));
-  for (const row of order) if (row.lead && !row.named) row.named = "above";
-  return rows;
+  // Names of models on the front, and of the two compared, on alternating sides; all together would cover each other.
+  order.filter((row) => row.front === "yes" || row.lead).forEach((row, i) => (row[i % 2 ? "below" : "above"] = row.label));
+  return rows.map((row) => ({ above: "", below: "", ...row }));
 }
 
 async function drawCurve(place, about, height) {
-  const rows = decorated(shownRows(about)).map((row) => ({ ...row, label: shortOf(row.row) }));
-  if (about.kind === "cost") fronted(rows, data.metrics[state.metric][2]);
-  if (!rows.length) {
+  let rows = decorated(shownRows(about)).map((row) => ({ ...row, label: shortOf(row.row) }));
+  if (about.kind === "cost") rows = fronted(rows, data.metrics[state.metric][2]);
+  const isEmpty = rows.every((row) => row.value === null);
+  if (isEmpty) {
     if (place.view) place.view.finalize();
     place.view = null;
-    place.textContent = "No model is shown: choose other models or another regime.";
+    place.classList.add("done");
+    place.textContent = rows.length ? "No model that is shown has a value." : "No model is shown: choose other models or another regime.";
     return;
   }
   let spec = data.pool[about.spec];
