@@ -29,7 +29,7 @@ def label_ends(axes: Axes, ends: Mapping[str, tuple[float, float]], looks: Mappi
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)  # names must not change the scale
     names = sorted(ends, key=lambda name: ends[name][1])
-    places = spread([ends[name][1] for name in names], LINE * (high - low) / height, low, high)
+    places = spread_apart([ends[name][1] for name in names], LINE * (high - low) / height, low, high)
     right = max(x for x, _ in ends.values())
     for name, y in zip(names, places, strict=True):
         axes.annotate(
@@ -38,7 +38,7 @@ def label_ends(axes: Axes, ends: Mapping[str, tuple[float, float]], looks: Mappi
         )  # fmt: skip
 
 
-def spread(values: Sequence[float], distance: float, low: float, high: float) -> list[float]:
+def spread_apart(values: Sequence[float], distance: float, low: float, high: float) -> list[float]:
     """Rising values moved as little as needed to be a distance apart, and within the limits if there is room."""
     places = list(values)
     for i in range(1, len(places)):

@@ -19,6 +19,7 @@ import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from qamoe_bench.analysis.section import CONTROL
 from qamoe_bench.figures.palette import Style
 from qamoe_bench.metrics.catalogue import METRICS
 from qamoe_bench.page.board import row_facts
@@ -184,6 +185,7 @@ def _data(
         "chapters": {chapter.name: _chapter_data(pool, chapter, labels[chapter.name]) for chapter in chapters},
         "samples": {chapter.name: chapter.samples for chapter in chapters if chapter.samples},
         "path": path_spec(),
+        "control": CONTROL,
         "styles": looks,
         "metrics": {name: [metric_label(name), m.unit, m.sign] for name, m in METRICS.items()},
     }

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.cli.main import app
 from qamoe_bench.errors import BenchError
-from qamoe_bench.figures.direct_labels import spread
+from qamoe_bench.figures.direct_labels import spread_apart
 from qamoe_bench.figures.drawing import TYPES, Drawing, content
 from qamoe_bench.figures.forest import forest_figures
 from qamoe_bench.figures.gallery import FIGURE_KINDS, Choice
@@ -225,12 +225,12 @@ def test_twenty_rows_of_long_names_still_fit(tmp_path: Path) -> None:
 
 
 def test_names_at_the_ends_of_curves_do_not_cover_each_other() -> None:
-    places = spread([0.0, 0.1, 0.11, 0.9, 1.0], 0.2, 0.0, 1.0)
+    places = spread_apart([0.0, 0.1, 0.11, 0.9, 1.0], 0.2, 0.0, 1.0)
     assert places == sorted(places)
     assert min(np.diff(places)) >= 0.2 - 1e-12
     assert max(places) <= 1.0
-    assert spread([0.2, 0.8], 0.1, 0.0, 1.0) == [0.2, 0.8]  # where there is room, names stay
-    assert spread([], 0.1, 0.0, 1.0) == []
+    assert spread_apart([0.2, 0.8], 0.1, 0.0, 1.0) == [0.2, 0.8]  # where there is room, names stay
+    assert spread_apart([], 0.1, 0.0, 1.0) == []
 
 
 def test_curves_of_short_names_are_named_at_their_ends_and_need_no_legend(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 // Individual samples: a list for each model and comparison. Each item opens to its predictions along the sweep.
-const AGAINST = { clean: "its prediction for the clean sample", control: "late-fusion's prediction for it" };
+const AGAINST = { clean: "its prediction for the clean sample", control: `${data.control}'s prediction for it` };
 const signed = (x) => `${x > 0 ? "+" : ""}${x.toFixed(2)}`;
 
 function fallTable(fall, modalities) {
