@@ -79,9 +79,8 @@ def _figure(analysis: Analysis, lines: list[Published]) -> Figure:
         available = [k for k, p in enumerate(lines) if column in p.values]  # not every method has every metric
         draw_published(axes, [lines[k].values[column] for k in available], [len(names) + k for k in available])
         axes.axhline(len(names) - 0.5, color=QUIET, linewidth=0.8)  # measured above, published below
-        axes.set_xlabel(
-            f"{METRIC_LABELS[metric_name]}\n({unit_label(scores.metric)}; {scores.metric.better} is better)"
-        )
+        unit = unit_label(scores.metric) or "no unit"
+        axes.set_xlabel(f"{METRIC_LABELS[metric_name]}\n({unit}; {scores.metric.better} is better)")
         axes.grid(visible=True, axis="y")
         axes.tick_params(axis="y", length=0)
     panels[0].set_yticks(np.arange(count), [*names, *map(method_with_mark, lines)])

@@ -18,7 +18,7 @@ from exhibit import (
 )
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 
 from qamoe_bench.analysis.analyse import Analysis
@@ -100,7 +100,7 @@ def _mark_point(axes: Axes, plane: Plane) -> None:
     axes.plot(x, y, "s", markerfacecolor="none", markeredgecolor="black", markersize=7, markeredgewidth=0.9)
 
 
-def _add_colour_bar(figure: Figure, panels: list[Axes], norm: Normalize, colours: str, label: str) -> None:
+def _add_colour_bar(figure: Figure, panels: list[Axes], norm: Normalize, colours: str | Colormap, label: str) -> None:
     bar = figure.colorbar(
         ScalarMappable(norm, colours), ax=panels, location="top", aspect=12 * len(panels), pad=0.03
     )  # fmt: skip

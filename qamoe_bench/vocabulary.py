@@ -9,6 +9,9 @@ from dataclasses import dataclass
 MODALITIES = ("text", "audio", "vision")
 """In canonical order."""
 
+FIRST_REGIME = "spectrum"
+"""The training regime that is shown first where there are several; `run` trains in it by default."""
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -17,7 +20,7 @@ class Axis:
     Attributes:
         symbol: Its symbol in table heads and legends.
         meaning: What its level measures.
-        unit: Unit of the level, or `no unit`.
+        unit: Unit or range of the level.
     """
 
     symbol: str
@@ -27,7 +30,7 @@ class Axis:
 
 AXES: Mapping[str, Axis] = {
     "eta": Axis("η", "nominal missing rate", "share"),
-    "lambda": Axis("λ", "nominal corruption level", "no unit"),
+    "lambda": Axis("λ", "nominal corruption level", "0 is clean"),
     "s": Axis("s", "shift", "share of the length"),
 }
 
@@ -52,7 +55,7 @@ def axis_symbol(axis: str) -> str:
 def axis_label(axis: str) -> str:
     """An axis with meaning, symbol and unit, for the axis of a chart."""
     if axis not in AXES:
-        return f"{axis} (level, no unit)"
+        return f"{axis} (level)"
     known = AXES[axis]  # such as: shift s (share of the length)
     return f"{known.meaning} {known.symbol} ({known.unit})"
 

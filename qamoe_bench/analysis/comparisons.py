@@ -135,6 +135,16 @@ def differences_by_condition(
     return {pair: (gaps.value[k], rejected(p[k])) for k, pair in enumerate(pairs)}
 
 
+def differences_by_level(section: Section, scores: Scores) -> Estimate:
+    """The first row of each pair minus the second at each level and, last, in the mean over all conditions, (P, K).
+
+    Pairs are those of all rows, in the order of `combinations`; nothing is corrected for their number.
+    """
+    pairs = list(combinations(range(len(section.rows)), 2))
+    reduced = scores.reduced(section.levels.with_mean)
+    return differences(*reduced, pairs, _trained(section), scores.sample_freedom)
+
+
 def _trained(section: Section) -> Bool[NDArray[np.bool_], " M"]:
     return np.array([row.is_trained for row in section.rows])
 

@@ -12,6 +12,7 @@ from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.analysis.scores import Scores, over_conditions
 from qamoe_bench.analysis.section import CONTROL, MEAN
 from qamoe_bench.figures.captions import interval_scope, place, seed_count
+from qamoe_bench.figures.direct_labels import fit_beside, label_ends
 from qamoe_bench.figures.drawing import Drawing
 from qamoe_bench.figures.labels import metric_axis_label, metric_name
 from qamoe_bench.figures.palette import styles
@@ -29,13 +30,19 @@ def curve_figures(analysis: Analysis, width: float) -> Iterator[Drawing]:
     if len(analysis.section.levels.numbers) < 2:
         return
     names = [row.name for row in analysis.section.rows]
-    # Broad figures have their legend to the right and taller panels.
-    height = 1.3 * CURVE_PANEL_HEIGHT if width >= BROAD else CURVE_PANEL_HEIGHT + 0.3 + legend_height(names, width)
+    # Panels are taller where no legend is below them: it is to the right, or curves are named at their ends.
+    is_direct = fit_beside(names)
+    height = 1.3 * CURVE_PANEL_HEIGHT
+    if width < BROAD and not is_direct:
+        height = CURVE_PANEL_HEIGHT + 0.3 + legend_height(names, width)
     for scores in analysis.scores:
         figure = blank(width, height)
         axes = figure.add_subplot()
         draw_curves(axes, analysis, scores)
-        legend(figure, *axes.get_legend_handles_labels())
+        if is_direct:
+            label_ends(axes, _ends(axes), styles(names), height - 0.5)  # .5 inches for the horizontal axis
+        else:
+            legend(figure, *axes.get_legend_handles_labels())
         yield Drawing(scores.metric.name, figure, _caption(analysis, scores))
 
 
@@ -60,6 +67,18 @@ def draw_curves(axes: Axes, analysis: Analysis, scores: Scores) -> None:
     axes.margins(x=0.02)
 
 
+def _ends(axes: Axes) -> dict[str, tuple[float, float]]:
+    """The last point of each curve."""
+    ends = {}
+    for curve in axes.get_lines():
+        x = np.asarray(curve.get_xdata(), np.float64)
+        y = np.asarray(curve.get_ydata(), np.float64)
+        known = y[np.isfinite(y)]  # a level may have no value
+        if len(known):
+            ends[str(curve.get_label())] = (float(x[-1]), float(known[-1]))
+    return ends
+
+
 def _drawn_rows(analysis: Analysis, scores: Scores) -> list[int]:
     """Indices of the rows with a value, without `mean` if there are others, because it would compress them."""
     rows = analysis.section.rows
@@ -69,8 +88,11 @@ def _drawn_rows(analysis: Analysis, scores: Scores) -> list[int]:
 
 
 def _rows_with_band(analysis: Analysis, scores: Scores) -> set[int]:
-    """Indices of all rows if they are few, else of the best model, the control and the oracle."""
-    drawn = _drawn_rows(analysis, scores)
+    return rows_with_interval(analysis, scores, _drawn_rows(analysis, scores))
+
+
+def rows_with_interval(analysis: Analysis, scores: Scores, drawn: list[int]) -> set[int]:
+    """Indices of all drawn rows if they are few, else of the best model, the control and the oracle."""
     if len(drawn) <= MOST_BANDS:
         return set(drawn)
     rows = analysis.section.rows

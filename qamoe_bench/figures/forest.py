@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.analysis.comparisons import Difference
@@ -53,7 +54,7 @@ def draw_forest(by_metric: Mapping[Metric, NamedDifferences], other: str, width:
         draw_differences(axes, differences, names, looks, metric)
     panels[0].set_yticks(range(len(names)), labels)
     panels[0].set_ylim(len(names) - 0.5, -0.5)  # the first row on top
-    panels[0].set_ylabel(f"row, minus\n{wrapped(other)}")
+    panels[0].set_title(f"difference from {wrapped(other)}", loc="left", fontsize=7)
     figure.legend(handles=_legend_handles(), loc="outside lower center", ncols=2)
     return figure
 
@@ -83,7 +84,8 @@ def draw_differences(
             value, height, MARKER_CODES[looks[name].marker], color=colour, markeredgecolor=colour,
             markeredgewidth=0.9, markerfacecolor=colour if d.is_significant else "white", markersize=4,
         )  # fmt: skip
-    axes.set_xlabel(f"Δ {metric_name(metric)}\n({change_unit(metric)})\n{_directions(metric)}")
+    axes.set_xlabel(f"{metric_name(metric)} ({change_unit(metric) or 'difference'})\n{_directions(metric)}")
+    axes.xaxis.set_major_locator(MaxNLocator(4))  # more ticks would touch each other where panels are narrow
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
 

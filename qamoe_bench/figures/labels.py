@@ -10,18 +10,20 @@ def metric_name(metric: Metric) -> str:
 
 
 def unit_label(metric: Metric) -> str:
-    """The unit of a metric, or `no unit`."""
-    return metric.unit or "no unit"
+    """The unit of a metric; empty for correlations, which have none."""
+    return metric.unit
 
 
 def metric_axis_label(metric: Metric) -> str:
     """Name, unit and direction of a metric."""
-    return f"{metric_name(metric)} ({unit_label(metric)}; {metric.better} is better)"
+    better = f"{metric.better} is better"
+    return f"{metric_name(metric)} ({f'{metric.unit}, {better}' if metric.unit else better})"
 
 
 def difference_label(metric: Metric, other: str) -> str:
     """A difference from another row."""
-    return f"Δ {metric_name(metric)} from {other} ({change_unit(metric)})"
+    unit = change_unit(metric)
+    return f"{metric_name(metric)} (difference from {other}{f', {unit}' if unit else ''})"
 
 
 def change_unit(metric: Metric) -> str:

@@ -6,6 +6,7 @@ Dimension legend: M rows, S seeds, C conditions, P pairs.
 from collections.abc import Iterator
 
 import numpy as np
+from matplotlib.colors import Colormap, LinearSegmentedColormap
 
 from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.analysis.scores import Scores
@@ -14,11 +15,22 @@ from qamoe_bench.figures.captions import place, seed_count
 from qamoe_bench.figures.drawing import Drawing
 from qamoe_bench.figures.labels import difference_label, metric_axis_label, metric_name
 from qamoe_bench.figures.plane import Panel, Plane, draw_panels, plane_of
+from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.statistics.intervals import differences
 
-# Both colour maps are readable with colour-vision deficiencies.
-SEQUENTIAL = "viridis"
-DIVERGING = "PuOr"
+# Both colour maps are readable with colour-vision deficiencies, and those of the page: lighter is better, and blue is.
+SEQUENTIAL = "cividis"
+DIVERGING = LinearSegmentedColormap.from_list("better", ["#d55e00", "#e6e6e6", "#0072b2"])
+
+
+def sequential(metric: Metric) -> str:
+    """The colour map of a metric's values, whose light end is the better one."""
+    return SEQUENTIAL if metric.better == "higher" else f"{SEQUENTIAL}_r"
+
+
+def diverging(metric: Metric) -> Colormap:
+    """The colour map of a metric's differences, whose blue end is the better one."""
+    return DIVERGING if metric.better == "higher" else DIVERGING.reversed()
 
 
 def landscape_figures(analysis: Analysis, width: float) -> Iterator[Drawing]:
@@ -31,12 +43,13 @@ def landscape_figures(analysis: Analysis, width: float) -> Iterator[Drawing]:
         metric = scores.metric
         panels = value_panels(analysis, scores, plane)
         if panels:
-            figure = draw_panels(panels, plane, metric_axis_label(metric), SEQUENTIAL, width)
-            yield Drawing(metric.name, figure, f"{metric_name(metric)} over the plane of both corruptions, {where}.")
+            figure = draw_panels(panels, plane, metric_axis_label(metric), sequential(metric), width)
+            caption = f"{metric_name(metric)} over the plane of both corruptions, {where}; lighter is better."
+            yield Drawing(metric.name, figure, caption)
         panels = difference_panels(analysis, scores, plane, CONTROL)
         if panels:
             label = difference_label(metric, CONTROL)
-            figure = draw_panels(panels, plane, label, DIVERGING, width, signed=True)
+            figure = draw_panels(panels, plane, label, diverging(metric), width, signed=True)
             yield Drawing(f"{metric.name}-difference", figure, _difference_caption(scores, CONTROL, where))
 
 
@@ -71,7 +84,7 @@ def difference_panels(analysis: Analysis, scores: Scores, plane: Plane, other: s
 
 
 def _difference_caption(scores: Scores, other: str, where: str) -> str:
-    better = "positive" if scores.metric.better == "higher" else "negative"
+    better = "positive (blue)" if scores.metric.better == "higher" else "negative (blue)"
     return (
         f"Difference in {metric_name(scores.metric)} from {other} on the same corrupted samples, {where}; {better} "
         f"values are better than {other}. A dot marks a difference whose own 95 % interval excludes 0, not corrected "

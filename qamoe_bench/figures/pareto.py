@@ -12,6 +12,7 @@ from qamoe_bench.analysis.pareto import pareto_front
 from qamoe_bench.analysis.scores import Scores
 from qamoe_bench.analysis.section import MEAN
 from qamoe_bench.figures.captions import interval_scope, place, seed_count
+from qamoe_bench.figures.direct_labels import FONT_SIZE, LONGEST
 from qamoe_bench.figures.drawing import Drawing
 from qamoe_bench.figures.labels import metric_axis_label, metric_name
 from qamoe_bench.figures.palette import Style, styles
@@ -87,6 +88,7 @@ def draw_pareto(
             label = f"{name} (no cost)"
             axes.axhline(point.value, color=look["color"], linestyle=dashes(looks[name]), linewidth=0.9, label=label)
     _draw_front(axes, points, metric)
+    _name_front(axes, points, metric, looks)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))  # 1, 3, 10, 30, …
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _cost_tick(x)))
@@ -105,6 +107,19 @@ def _draw_front(axes: Axes, points: Mapping[str, CostQuality], metric: Metric) -
     axes.step(
         xs, ys, where="post", color=QUIET, linewidth=0.8, zorder=1, linestyle=(0, (4, 2)), label="Pareto front"
     )  # fmt: skip
+
+
+def _name_front(
+    axes: Axes, points: Mapping[str, CostQuality], metric: Metric, looks: Mapping[str, Style]
+) -> None:  # fmt: skip
+    """Write the names of the rows on the front next to their dots; long names are in the legend only."""
+    named = [name for name in front(points, metric) if len(name) <= LONGEST]
+    for index, name in enumerate(named):
+        point = points[name]
+        axes.annotate(
+            name, (point.cost, point.value), xytext=(4, 4 if index % 2 == 0 else -4), textcoords="offset points",
+            va="bottom" if index % 2 == 0 else "top", fontsize=FONT_SIZE, color=looks[name].colour,
+        )  # fmt: skip
 
 
 def front(points: Mapping[str, CostQuality], metric: Metric) -> list[str]:

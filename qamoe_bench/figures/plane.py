@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import QuadMesh
-from matplotlib.colors import Normalize
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -74,7 +74,7 @@ class Panel:
 
 
 def draw_panels(
-    panels: list[Panel], plane: Plane, label: str, colours: str, width: float, *, signed: bool = False
+    panels: list[Panel], plane: Plane, label: str, colours: str | Colormap, width: float, *, signed: bool = False
 ) -> Figure:
     """Heat maps side by side with one colour bar.
 
@@ -82,11 +82,11 @@ def draw_panels(
         panels: At least one.
         plane: Their axes.
         label: Name and unit of the values.
-        colours: Name of a colour map.
+        colours: A colour map, or its name.
         width: Inches.
         signed: Whether 0 is at the centre of the colour map.
     """
-    columns = min(len(panels), 4 if width >= BROAD else 2)
+    columns = _columns(len(panels), width)
     lines = -(-len(panels) // columns)  # rounded up
     figure = blank(width, lines * (width / columns + 0.1) + 1.0)
     figure.set_layout_engine("compressed")  # the layout for panels of a fixed aspect ratio
@@ -99,7 +99,9 @@ def draw_panels(
         draw_panel(axes, panel, plane, colours, norm)
         if index + columns >= len(panels):  # no panel below
             axes.tick_params(labelbottom=True)
-            axes.set_xlabel(axis_label(plane.names[0]).replace(" (", "\n("))
+            # Three labels side by side would cover each other; the middle one stands for all.
+            if columns != 3 or index % columns == 1:
+                axes.set_xlabel(axis_label(plane.names[0]).replace(" (", "\n("))
         if index % columns == 0:
             axes.set_ylabel(axis_label(plane.names[1]).replace(" (", "\n("))
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=shown, location="top", aspect=40, pad=0.02)
@@ -108,7 +110,13 @@ def draw_panels(
     return figure
 
 
-def draw_panel(axes: Axes, panel: Panel, plane: Plane, colours: str, norm: Normalize) -> None:
+def _columns(panels: int, width: float) -> int:
+    """Panels side by side: four or two, or a third one instead of a row with a single panel."""
+    most = 4 if width >= BROAD else 2
+    return min(panels, 3 if panels % most == 1 and panels > 1 and panels % 3 == 0 else most)
+
+
+def draw_panel(axes: Axes, panel: Panel, plane: Plane, colours: str | Colormap, norm: Normalize) -> None:
     """Draw one heat map with its marks, or, without marks, with the values of two opposite corners."""
     mesh = axes.pcolormesh(panel.values, cmap=colours, norm=norm, edgecolors="face", linewidth=0.1)
     axes.set_title(wrapped(panel.title, 22))

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.analyse import Analysis
@@ -30,7 +30,7 @@ STATE_STYLES: dict[str, dict[str, Any]] = {
     "missing": {"facecolor": "#d55e00", "edgecolor": "white", "hatch": "/////"},
 }
 """Samples whose modality is present or missing; the hatch distinguishes them without colour."""
-MIN_HALF_HEIGHT = 0.02  # in units of the score, drawn for nearly equal scores
+MIN_HALF_HEIGHT = 0.02  # in units of the score; violins of a smaller range would be invisible
 EXTENTS = {"both": (-0.16, 0.16), "low": (-0.3, 0.0), "high": (0.0, 0.3)}  # of boxes and medians; levels are 1 apart
 
 
@@ -59,7 +59,7 @@ def _figure(section: Section, row: Row, audits: Mapping[str, QualityAudit], widt
         draw_scores(axes, section, row, modality)
         axes.set_title(panel_title(modality, audit), loc="left")
     for axes in panels[:, 0]:
-        axes.set_ylabel("score r (0 to 1)")
+        axes.set_ylabel("quality score (0 to 1)")
     for axes in panels[-1]:
         axes.set_xlabel(axis_label(section.levels.axis))
     figure.suptitle(wrapped(row.name), fontsize=7.5)
@@ -93,12 +93,12 @@ def _draw_violin(axes: Axes, scores: QualityScores, position: float, side: Side,
     left, right = EXTENTS[side]
     median = float(np.median(scores))
     if np.ptp(scores) < 2 * MIN_HALF_HEIGHT:
-        # A violin of nearly equal scores would be invisible.
-        corner = (position + left, median - MIN_HALF_HEIGHT)
-        axes.add_patch(Rectangle(corner, right - left, 2 * MIN_HALF_HEIGHT, **look, linewidth=0.3))
-    else:
-        bodies: Any = axes.violinplot([scores], [position], widths=0.85, showextrema=False, side=side)["bodies"]
-        bodies[0].set(**look, linewidth=0.3, alpha=0.85)
+        # Nearly equal scores have no distribution to draw: their median is a line in the colour of the samples.
+        ends = [position + left / 2, position + right / 2]
+        axes.plot(ends, [median, median], color=look["facecolor"], linewidth=1.8, solid_capstyle="butt", clip_on=False)
+        return
+    bodies: Any = axes.violinplot([scores], [position], widths=0.85, showextrema=False, side=side)["bodies"]
+    bodies[0].set(**look, linewidth=0.3, alpha=0.85)
     ends = [position + left, position + right]
     axes.plot(ends, [median, median], color="black", linewidth=1.1, solid_capstyle="butt")
 

@@ -1,6 +1,6 @@
 """Calibration of predicted variances: the share of labels inside prediction intervals, by nominal level."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 
 import altair as alt
@@ -12,11 +12,10 @@ from qamoe_bench.analysis.audits import COVERAGE
 from qamoe_bench.figures.palette import ORACLE_COLOUR
 from qamoe_bench.page.figure import ChartColumns, Figure, comma_list, json_numbers
 from qamoe_bench.page.marks import Look, row_data, specification, tips
+from qamoe_bench.page.sentences import by_regime
 
 # Largest mean distance from the diagonal of a model that counts as calibrated
 CALIBRATED_GAP = 0.03
-# Nominal levels that the sentence quotes; both are in `COVERAGE`
-QUOTED_LEVELS = (0.5, 0.9)
 
 # By row name, the share of labels inside the interval of each level of `COVERAGE`, (K,)
 Coverage = Mapping[str, NDArray[np.float64]]
@@ -29,7 +28,7 @@ def calibration_figure(analysis: Analysis, look: Look) -> Figure:
     return Figure(
         kind="calibration",
         title="Calibration of the predicted variances",
-        sentence=_sentence(analysis, coverage),
+        sentences=by_regime(analysis.section, lambda rows: _sentence(analysis, coverage, rows)),
         about="Share of labels inside the central prediction interval of each nominal level, with σ² as the variance "
         "of a normal distribution, over all conditions. Below the dotted diagonal a model is overconfident.",
         spec=_spec(names, look),
@@ -63,14 +62,17 @@ def _spec(names: tuple[str, ...], look: Look) -> dict[str, object]:
     return specification(alt.layer(diagonal, line, point, target))
 
 
-def _sentence(analysis: Analysis, coverage: Coverage) -> str:
-    oracles = {row.name for row in analysis.section.rows if row.is_oracle}
-    verdicts = []
-    for name, covered in coverage.items():
-        # The oracle is calibrated by construction.
-        if name not in oracles:
-            verdicts.append(f"{name} is {_verdict(covered)} ({_quoted(covered)})")
-    return f"{comma_list(verdicts)}." if verdicts else ""
+def _sentence(analysis: Analysis, coverage: Coverage, rows: Collection[int]) -> str:
+    # By verdict, the models; the oracle is calibrated by construction.
+    groups: dict[str, list[str]] = {}
+    for i in rows:
+        row = analysis.section.rows[i]
+        if row.name in coverage and not row.is_oracle:
+            groups.setdefault(_verdict(coverage[row.name]), []).append(row.name)
+    if not groups:
+        return "No model predicts a variance."
+    parts = [f"{comma_list(names)} {'is' if len(names) == 1 else 'are'} {verdict}" for verdict, names in groups.items()]
+    return f"{'; '.join(parts)}."
 
 
 def _verdict(covered: NDArray[np.float64]) -> str:
@@ -80,11 +82,3 @@ def _verdict(covered: NDArray[np.float64]) -> str:
     if (gap < 0).all():
         return "overconfident"
     return "underconfident" if (gap > 0).all() else "miscalibrated"
-
-
-def _quoted(covered: NDArray[np.float64]) -> str:
-    shares = []
-    for level in QUOTED_LEVELS:
-        share = covered[COVERAGE.index(level)]
-        shares.append(f"{100 * share:.0f} % of labels in its {100 * level:.0f} % interval")
-    return comma_list(shares)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qamoe_bench.analysis.analyse import Analysis, analyse_section
-from qamoe_bench.analysis.comparisons import ranking
+from qamoe_bench.analysis.comparisons import pairwise_differences, ranking
 from qamoe_bench.analysis.quality_curves import quality_curves
 from qamoe_bench.analysis.scores import Scores, score
 from qamoe_bench.analysis.section import Section
@@ -13,13 +13,13 @@ from qamoe_bench.analysis.sensitivity import Sensitivity, sensitivity
 from qamoe_bench.analysis.stability import fitting_dialects
 from qamoe_bench.metrics.definitions import Definition
 from qamoe_bench.metrics.dialects import Dialect
+from qamoe_bench.page.board import board
 from qamoe_bench.page.calibration import calibration_figure
+from qamoe_bench.page.compare import error_origins, level_differences
 from qamoe_bench.page.cost import cost_figures
 from qamoe_bench.page.curves import curve_figure
 from qamoe_bench.page.figure import Figure
-from qamoe_bench.page.headline import headline
 from qamoe_bench.page.landscape import difference_figure, landscape_figure
-from qamoe_bench.page.leaderboard import LeaderboardEntry, leaderboard_entries
 from qamoe_bench.page.left_out import reasons_left_out
 from qamoe_bench.page.marks import Look
 from qamoe_bench.page.modalities import modality_figure
@@ -42,7 +42,8 @@ class ChapterInDialect:
 
     Attributes:
         dialect: The dialect.
-        headline: The best row in each metric.
+        boards: By metric, the ranking; see `qamoe_bench.page.board`.
+        differences: By metric, the differences of all pairs by level; see `qamoe_bench.page.compare`.
         how_to_read: Legend of the tables.
         figures: Figures of the metrics shown.
         more: Curves of the other metrics of the dialect, folded at first.
@@ -50,7 +51,8 @@ class ChapterInDialect:
     """
 
     dialect: Dialect
-    headline: str
+    boards: Mapping[str, Mapping[str, Any]]
+    differences: Mapping[str, Mapping[str, Any]]
     how_to_read: str
     figures: tuple[Figure, ...]
     more: tuple[Figure, ...]
@@ -66,10 +68,10 @@ class PageChapter:
         section: Rows and levels.
         about: Description of the protocol in the manifest; may be empty.
         dialects: The parts that depend on the dialect, the requested one first.
-        entries: Its entries of the leaderboard.
         figures: Figures that are the same in all dialects.
         tables: Tables that are the same in all dialects.
         samples: Data about individual samples; None if there is nothing to compare.
+        origins: Where differences between models come from; None if that cannot be said.
         absent: Reasons why some parts are left out.
         clustering: A sentence on the clusters of the test samples, if they have any.
     """
@@ -78,10 +80,10 @@ class PageChapter:
     section: Section
     about: Mapping[str, Any]
     dialects: tuple[ChapterInDialect, ...]
-    entries: tuple[LeaderboardEntry, ...]
     figures: tuple[Figure, ...]
     tables: tuple[Table, ...]
     samples: Mapping[str, Any] | None
+    origins: Mapping[str, Any] | None
     absent: tuple[str, ...]
     clustering: tuple[str, ...]
 
@@ -117,14 +119,13 @@ def page_chapter(
     """
     cache = _MetricCache(section)
     dialects: list[ChapterInDialect] = []
-    entries: list[LeaderboardEntry] = []
     first: Analysis | None = None
     for analysis in _analyses(section, requested, metrics):
         first = first or analysis
         dialects.append(_in_dialect(analysis, look, cache, has_more=not metrics))
-        entries += leaderboard_entries(name, analysis)
     assert first is not None
     samples = hard_samples(section, texts)
+    origins = error_origins(section)
     figures = tuple(_common_figures(first, look))
     tables = _common_tables(first)
     section.clear_cache()  # figures and tables hold no reference to the predictions
@@ -133,10 +134,10 @@ def page_chapter(
         section=section,
         about=about,
         dialects=tuple(dialects),
-        entries=tuple(entries),
         figures=figures,
         tables=tables,
         samples=samples,
+        origins=origins,
         absent=reasons_left_out((*dialects[0].figures, *figures), samples is not None),
         clustering=clustering(first),
     )
@@ -161,6 +162,8 @@ class _MetricCache:
         self._section = section
         self._scores: dict[tuple[str, Definition], Scores] = {}
         self._sensitivities: dict[tuple[str, Definition], Sensitivity | None] = {}
+        self._boards: dict[tuple[str, Definition], Mapping[str, Any]] = {}
+        self._differences: dict[tuple[str, Definition], Mapping[str, Any]] = {}
 
     def score(self, dialect: Dialect, metric: str) -> Scores:
         # Definitions are values: dialects that define a metric alike share one entry.
@@ -175,6 +178,22 @@ class _MetricCache:
             self._sensitivities[key] = sensitivity(self._section, dialect, metric)
         return self._sensitivities[key]
 
+    def board(self, analysis: Analysis, scores: Scores) -> Mapping[str, Any]:
+        metric = scores.metric
+        key = (metric.name, analysis.dialect.definitions[metric.name])
+        if key not in self._boards:
+            mean = analysis.summaries[metric.name]["mean"].estimate()
+            pairs = pairwise_differences(self._section, scores)
+            self._boards[key] = board(self._section, metric, mean, pairs)
+        return self._boards[key]
+
+    def differences(self, dialect: Dialect, scores: Scores) -> Mapping[str, Any]:
+        key = (scores.metric.name, dialect.definitions[scores.metric.name])
+        if key not in self._differences:
+            corrected = pairwise_differences(self._section, scores)
+            self._differences[key] = level_differences(self._section, scores, corrected)
+        return self._differences[key]
+
 
 def _in_dialect(analysis: Analysis, look: Look, cache: _MetricCache, *, has_more: bool) -> ChapterInDialect:
     figures = tuple(figure for figure in _figures(analysis, look, cache) if figure is not None)
@@ -186,12 +205,19 @@ def _in_dialect(analysis: Analysis, look: Look, cache: _MetricCache, *, has_more
         tables.append(intervention_table(analysis))
     return ChapterInDialect(
         dialect=analysis.dialect,
-        headline=headline(analysis),
+        boards={s.metric.name: cache.board(analysis, s) for s in analysis.scores},
+        differences=_level_differences(analysis, cache),
         how_to_read=how_to_read(analysis),
         figures=figures,
         more=_more_curves(analysis, look, cache) if has_more else (),
         tables=tuple(tables),
     )
+
+
+def _level_differences(analysis: Analysis, cache: _MetricCache) -> Mapping[str, Mapping[str, Any]]:
+    if len(analysis.section.rows) < 2:
+        return {}
+    return {s.metric.name: cache.differences(analysis.dialect, s) for s in analysis.scores}
 
 
 def _more_curves(analysis: Analysis, look: Look, cache: _MetricCache) -> tuple[Figure, ...]:

@@ -1,8 +1,8 @@
 """Cost against quality: a metric against time and number of parameters, with the Pareto front."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Literal
 
 import altair as alt
@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.pareto import pareto_front
-from qamoe_bench.analysis.section import Row, Section
+from qamoe_bench.analysis.section import MEAN, Row, Section
 from qamoe_bench.analysis.summaries import SweepSummary
 from qamoe_bench.figures.palette import ORACLE_COLOUR
 from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.page.figure import ChartColumns, Figure, comma_list, json_numbers, unit_of
 from qamoe_bench.page.marks import Chart, Look, number_format, row_data, specification, tips
+from qamoe_bench.page.sentences import by_regime
+from qamoe_bench.vocabulary import metric_label
 
 Kind = Literal["time", "parameters"]
 AXIS_TITLES: Mapping[Kind, str] = {
@@ -64,9 +66,12 @@ def cost_figures(section: Section, metric: Metric, mean: SweepSummary, look: Loo
     times = [microseconds_per_sample(row) for row in section.rows]
     sizes = [parameter_count(row) for row in section.rows]
     figures = []
-    for trade in (_trade(section, metric, mean, "time", times), _trade(section, metric, mean, "parameters", sizes)):
+    kinds: tuple[tuple[Kind, list[float]], ...] = (("time", times), ("parameters", sizes))
+    for kind, cost in kinds:
+        write = partial(_sentence_about, section, metric, mean, kind, cost)
+        trade = _trade(section, metric, mean, kind, cost, range(len(section.rows)))
         if len(trade.kept) > 1:
-            figures.append(_figure(section, trade, mean, look, dialect))
+            figures.append(_figure(section, trade, mean, look, dialect, by_regime(section, write)))
     return figures
 
 
@@ -82,33 +87,40 @@ def parameter_count(row: Row) -> float:
     return float(row.cells[0].facts.parameters)  # the same for every seed
 
 
-def _trade(section: Section, metric: Metric, mean: SweepSummary, kind: Kind, cost: Sequence[float]) -> _Trade:
+def _trade(
+    section: Section, metric: Metric, mean: SweepSummary, kind: Kind, cost: Sequence[float], rows: Iterable[int]
+) -> _Trade:  # fmt: skip
     value = mean.estimate().value  # (M,), in the direction of the metric
     kept = []
-    for i, row in enumerate(section.rows):
-        # The oracle is a bound, not a model that one could choose for its cost.
-        if cost[i] > 0 and np.isfinite(value[i]) and not row.is_oracle:
+    for i in rows:
+        row = section.rows[i]
+        # Nobody chooses the oracle or the model that ignores its inputs for its cost, and the time of the latter, a
+        # thousandth of all others, would squeeze them together.
+        if cost[i] > 0 and np.isfinite(value[i]) and not row.is_oracle and row.model != MEAN:
             kept.append(i)
     # The front minimises the cost and maximises the gain, so errors are negated.
     front = pareto_front({i: cost[i] for i in kept}, {i: metric.sign * float(value[i]) for i in kept})
     return _Trade(metric, kind, tuple(row.name for row in section.rows), cost, value, kept, front)
 
 
-def _figure(section: Section, trade: _Trade, mean: SweepSummary, look: Look, dialect: str) -> Figure:
+def _figure(
+    section: Section, trade: _Trade, mean: SweepSummary, look: Look, dialect: str, sentences: Mapping[str, str]
+) -> Figure:  # fmt: skip
     metric = trade.metric
     kind = trade.kind
     names = tuple(trade.names[i] for i in trade.kept)
     quantity = AXIS_TITLES[kind].removesuffix(" (log scale)")
     return Figure(
         kind="cost",
-        title=f"{metric.name} against {TITLES[kind]}",
-        sentence=_sentence(trade),
-        about=f"{metric.title}, mean over the sweep with its 95 % interval, against {quantity}. "
+        title=f"{metric_label(metric.name)} against {TITLES[kind]}",
+        sentences=sentences,
+        about=f"Mean {metric_label(metric.name)} over the sweep with its 95 % interval, against {quantity}. "
         "The line is the Pareto front: no model beats those on it in both.",
         spec=_spec(metric, kind, names, _ticks([trade.cost[i] for i in trade.kept]), look),
         columns=_columns(trade, mean),
         dialect=dialect,
         metric=metric.name,
+        part=kind,
         note=_note(section, trade),
     )
 
@@ -165,7 +177,17 @@ def _spec(
     point = base.mark_point(filled=True, opacity=1, size=80).encode(y=y, shape=look.marker(names))
     # Invisible, and easier to hit with the pointer than the visible marker.
     target = base.mark_point(size=400, opacity=0, filled=True).encode(y=y, tooltip=tip)
-    return specification(alt.layer(_front_line(x, y), rule, point, target))
+    # Only of models on the front: all names together would cover each other. The page's script chooses the side.
+    # Neighbours on the front have their names on different sides of the line.
+    names_of = [_names_on(base, side, y) for side in ("above", "below")]
+    return specification(alt.layer(_front_line(x, y), rule, point, target, *names_of))
+
+
+def _names_on(base: alt.Chart, side: Literal["above", "below"], y: alt.Y) -> Chart:
+    """Names of models above or below the line; the page's script leaves those empty that are on the other side."""
+    text = base.mark_text(align="left", dx=8, dy=-8 if side == "above" else 11, fontSize=11)
+    names: Chart = text.encode(y=y, text=f"{side}:N")
+    return names
 
 
 def _front_line(x: alt.X, y: alt.Y) -> Chart:
@@ -175,15 +197,19 @@ def _front_line(x: alt.X, y: alt.Y) -> Chart:
     return line
 
 
-def _sentence(trade: _Trade) -> str:
+def _sentence_about(
+    section: Section, metric: Metric, mean: SweepSummary, kind: Kind, cost: Sequence[float], rows: Iterable[int]
+) -> str:  # fmt: skip
+    trade = _trade(section, metric, mean, kind, cost, rows)
+    if not trade.front:
+        return f"No model of this regime has a known {TITLES[trade.kind]}."
     front = [_quoted(trade, i) for i in trade.front]
-    sentence = f"The Pareto front of means holds {comma_list(front)}"
-    dominated = [trade.names[i] for i in trade.kept if i not in trade.front]
-    if len(dominated) == 1:
-        sentence += f"; {dominated[0]} costs more than a model that is as good"
-    elif dominated:
-        sentence += f"; {comma_list(dominated)} cost more than a model that is as good"
-    return f"{sentence}."
+    verb = "gives" if len(front) == 1 else "give"
+    dominated = len(trade.kept) - len(trade.front)
+    rest = f" Each of the other {dominated} costs more than one that is as good." if dominated > 1 else ""
+    if dominated == 1:
+        rest = " The other one costs more than one that is as good."
+    return f"{comma_list(front)} {verb} the most for the {TITLES[trade.kind]}.{rest}"
 
 
 def _quoted(trade: _Trade, i: int) -> str:

@@ -1,15 +1,16 @@
 """The main finding of a robustness curve, in one sentence."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.comparisons import Ranking
-from qamoe_bench.analysis.section import Section
+from qamoe_bench.analysis.section import MEAN, Section
 from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.shapes import Bool, Float
+from qamoe_bench.vocabulary import metric_label
 
 Values = NDArray[np.float64]
 
@@ -39,19 +40,30 @@ class _Contest:
         return int((self.metric.sign * self.values.mean(0)).argmin())
 
     def lead(self, level: int) -> str:
-        """The value of the leader and whether its lead is significant."""
+        """The value of the leader, and a remark if its lead is significant."""
         leader = self.leader(level)
         # The last column of `is_first` is the mean over all levels, which is not used here.
-        verdict = "significantly" if self.is_first[leader, level] else "not significantly"
-        return f"({self.metric.show(self.values[leader, level])}, {verdict})"
+        remark = ", significantly" if self.is_first[leader, level] else ""
+        return f"({self.metric.show(self.values[leader, level])}{remark})"
 
 
-def curve_sentence(section: Section, metric: Metric, values: Float[Values, "M L"], ranking: Ranking) -> str:
-    """The leaders at the first and at the hardest level, and the largest and smallest loss between them."""
-    # The oracle does not compete, and a level without a value has no leader.
-    kept = [i for i, r in enumerate(section.rows) if not r.is_oracle and np.isfinite(values[i]).all()]
+def curve_sentence(
+    section: Section, metric: Metric, values: Float[Values, "M L"], ranking: Ranking, rows: Collection[int]
+) -> str:  # fmt: skip
+    """The leaders at the first and at the hardest level, and the largest and smallest loss between them.
+
+    Args:
+        section: The section of the rows.
+        metric: The metric.
+        values: Its values by level, of every row of the section.
+        ranking: Of all rows; says whether a lead is significant.
+        rows: Indices of the rows that the sentence is about.
+    """
+    # The oracle does not compete, the model that ignores its inputs cannot lose, a level without a value has no leader.
+    yardsticks = [i for i in rows if section.rows[i].is_oracle or section.rows[i].model == MEAN]
+    kept = [i for i in rows if i not in yardsticks and np.isfinite(values[i]).all()]
     if not kept:
-        return f"Every model has a level at which {metric.name} is undefined."
+        return f"Every model has a level at which {metric_label(metric.name)} is undefined."
     contest = _Contest(metric, [section.rows[i].name for i in kept], values[kept], ranking.is_first()[kept])
     start = contest.names[contest.leader(0)]
     if len(section.levels.labels) == 1:
@@ -63,9 +75,10 @@ def curve_sentence(section: Section, metric: Metric, values: Float[Values, "M L"
         return f"No level is harder than {easy}; {start} leads there {contest.lead(0)}."
     end = contest.names[contest.leader(worst)]
     hard = _level_name(section, worst)
-    joint = f"and at {hard}" if end == start else f"but {end} at {hard}"
-    comma = "" if end == start else ","
-    leads = f"{start} leads at {easy} {contest.lead(0)}{comma} {joint} {contest.lead(worst)}"
+    if end == start:
+        leads = f"{start} leads at {easy} {contest.lead(0)} and still at {hard} {contest.lead(worst)}"
+    else:
+        leads = f"{start} leads at {easy} {contest.lead(0)}, {end} at {hard} {contest.lead(worst)}"
     return f"{leads}{_losses(contest, worst)}."
 
 
@@ -82,10 +95,8 @@ def _losses(contest: _Contest, worst: int) -> str:
     # Changes are printed with the sign of the metric, not of the gain.
     shown_most = contest.metric.show_change(float(change[most]))
     shown_least = contest.metric.show_change(float(change[least]))
-    return (
-        f"; between them {contest.names[most]} loses most ({shown_most}) and {contest.names[least]} "
-        f"least ({shown_least})"
-    )
+    loser, keeper = (contest.names[i] for i in (most, least))
+    return f". In between, {loser} loses most ({shown_most}) and {keeper} least ({shown_least})"
 
 
 def _level_name(section: Section, level: int) -> str:

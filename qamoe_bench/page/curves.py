@@ -11,11 +11,13 @@ from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.page.curve_sentence import curve_sentence
 from qamoe_bench.page.figure import Figure, comma_list, interval_columns, unit_of
 from qamoe_bench.page.marks import Look, axis_title, dot_spec, number_format, row_data, specification, tips
+from qamoe_bench.page.sentences import by_regime
 from qamoe_bench.report.table import Table
-from qamoe_bench.vocabulary import axis_symbol
+from qamoe_bench.vocabulary import axis_symbol, metric_label
 
 # Levels of an axis above which markers are drawn smaller
 CROWDED = 24
+BAND_OPACITY = 0.13
 
 
 def curve_figure(
@@ -38,14 +40,15 @@ def curve_figure(
     names = tuple(row.name for row in section.rows)
     return Figure(
         kind="curve",
-        title=f"{metric.name}: {metric.title}",
-        sentence=curve_sentence(section, metric, estimate.value, ranking),
+        title=f"{metric_label(metric.name)} by level",
+        sentences=by_regime(section, lambda rows: curve_sentence(section, metric, estimate.value, ranking, rows)),
         about=_about(section, metric),
         spec=_spec(section, metric, look, names),
         columns=interval_columns(names, levels.numbers or levels.labels, estimate.value, low, high, metric.scale),
         dialect=dialect,
         table=table,
         note=_note(section),
+        part=metric.name,
         is_wide=not levels.numbers,
     )
 
@@ -71,24 +74,36 @@ def _line_spec(axis: str, count: int, metric: Metric, look: Look, names: tuple[s
     # The scale need not include 0: bands of similar models would be too thin to see.
     y = alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False))
     base = alt.Chart(row_data()).encode(x=x, color=look.colour(names))
-    # Pointing at a row darkens its band, which is faint otherwise because the bands overlap.
+    # The page's script marks the two models that are compared: many bands would add up to grey. Pointing at any other
+    # row shows its band too.
     pointed = alt.selection_point(name="pointed", on="pointerover", clear="pointerout", fields=["row"], empty=False)
-    opacity = alt.condition(pointed, alt.value(0.35), alt.value(0.1))
-    band = base.mark_area().encode(y=alt.Y("low:Q", title=unit), y2="high:Q", opacity=opacity)
-    line = base.mark_line(strokeWidth=1.8).encode(y=y, strokeDash=look.dash(names))
-    size = 12 if count > CROWDED else 42
-    point = base.mark_point(filled=True, opacity=1, size=size).encode(y=y, shape=look.marker(names))
+    shown = alt.when(pointed).then(alt.value(2 * BAND_OPACITY)).when("datum.band").then(alt.value(BAND_OPACITY))
+    band = base.mark_area(clip=True).encode(
+        y=alt.Y("low:Q", title=unit), y2="high:Q", opacity=shown.otherwise(alt.value(0))
+    )
+    line = base.mark_line().encode(
+        y=y,
+        strokeDash=look.dash(names),
+        strokeWidth=alt.condition("datum.lead", alt.value(2.6), alt.value(1.3)),
+    )
+    small = 10 if count > CROWDED else 22
+    size = alt.condition("datum.lead", alt.value(2 * small), alt.value(small))
+    point = base.mark_point(filled=True, opacity=1).encode(y=y, shape=look.marker(names), size=size)
     # Invisible, and easier to hit with the pointer than the visible marker.
     target = base.mark_point(size=320, opacity=0, filled=True).encode(y=y, tooltip=tip).add_params(pointed)
-    return specification(alt.layer(band, line, point, target))
+    # Names at the ends of the lines, at heights that the page's script spreads out.
+    weight = alt.ExprRef("datum.lead ? 700 : 400")
+    text = base.mark_text(align="left", dx=9, fontSize=11, fontWeight=weight)
+    name = text.transform_filter("isValid(datum.place)").encode(y=alt.Y("place:Q", title=unit), text="label:N")
+    return specification(alt.layer(band, line, point, target, name))
 
 
 def _about(section: Section, metric: Metric) -> str:
-    head = f"{metric.title} ({metric.better} is better)"
+    head = f"{metric.title[:1].upper()}{metric.title[1:]} ({metric.better} is better)"
     if section.levels.numbers:
         along = axis_title(section.levels.axis)
-        return f"{head} against {along}: one line per model, with 95 % intervals as bands."
-    return f"{head} under each condition of the protocol: one point per model, with its 95 % interval."
+        return f"{head} against {along}; bands: 95 % intervals of the two models that are compared, and of the oracle."
+    return f"{head} under each condition of the protocol; lines: 95 % intervals of the two models that are compared."
 
 
 def _note(section: Section) -> str:

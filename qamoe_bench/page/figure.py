@@ -8,12 +8,14 @@ import numpy as np
 
 from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.report.table import Table
+from qamoe_bench.vocabulary import metric_label
 
 # Rows of a chart, stored by column. The column `row` names a row of the report, so that the page can filter by it.
 ChartColumns = Mapping[str, Sequence[Any]]
 # Of numbers in charts; tables format their own
 SIGNIFICANT_DIGITS = 4
-VERDICT_KINDS = ("difference", "significance", "cost")  # kinds that share a section of the page
+# Sections of the page that show kinds of another name
+GROUPS: Mapping[str, str] = {"difference": "landscape", "calibration": "quality", "significance": "pairs"}
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Figure:
     Attributes:
         kind: The family of figures that it belongs to, such as `curve`.
         title: Heading.
-        sentence: The main finding in these data.
+        sentences: The main finding in these data by training regime, the one that is shown first in front.
         about: What is drawn, along which axes, and how to read it.
         spec: Vega-Lite specification, which reads the named data `rows`.
         columns: Those rows.
@@ -31,13 +33,14 @@ class Figure:
         metric: Metric, if there is one figure for each metric and the page shows one at a time; otherwise empty.
         table: The same numbers as a table; without it, the page builds one from the rows.
         note: Caveats, printed after `about`.
+        part: What distinguishes it from other figures of this kind and metric, such as a modality; may be empty.
         is_wide: Whether it takes the full width of the page.
         extra: Additional data for the scripts of the page.
     """
 
     kind: str
     title: str
-    sentence: str
+    sentences: Mapping[str, str]
     about: str
     spec: Mapping[str, Any]
     columns: ChartColumns
@@ -45,13 +48,24 @@ class Figure:
     metric: str = ""
     table: Table | None = None
     note: str = ""
+    part: str = ""
     is_wide: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def sentence(self) -> str:
+        """The finding that is shown first."""
+        return next(iter(self.sentences.values()), "")
+
+    @property
     def group(self) -> str:
         """The section of the page that shows it."""
-        return "verdict" if self.kind in VERDICT_KINDS else self.kind
+        return GROUPS.get(self.kind, self.kind)
+
+    @property
+    def key(self) -> str:
+        """Its name in links, unique within a protocol and a dialect: `curve-mae`, `quality-text`."""
+        return "-".join(filter(None, (self.kind, self.metric, self.part)))
 
 
 def interval_columns(
@@ -98,13 +112,20 @@ def _encoded_column(values: list[Any]) -> Any:
 
 
 def unit_of(metric: Metric) -> str:
-    """The name of a metric with its unit, for the title of an axis."""
-    return f"{metric.name}, {metric.unit}" if metric.unit else metric.name
+    """A metric as readers call it, with its unit and direction, for the title of an axis."""
+    better = f"{metric.better} is better"
+    return (
+        f"{metric_label(metric.name)} ({metric.unit}, {better})"
+        if metric.unit
+        else f"{metric_label(metric.name)} ({better})"
+    )
 
 
 def difference_unit(metric: Metric, prefix: str) -> str:
     """The same for a difference of two values; a difference of percentages is in points."""
-    return f"{prefix} {unit_of(metric)}".replace(", %", ", points")
+    unit = "points" if metric.unit == "%" else metric.unit
+    name = f"{prefix} {metric_label(metric.name)}"
+    return f"{name}, {unit}" if unit else name
 
 
 def comma_list(words: Sequence[str]) -> str:

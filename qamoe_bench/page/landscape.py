@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.comparisons import differences_by_condition
-from qamoe_bench.analysis.scores import Scores, over_conditions
+from qamoe_bench.analysis.scores import Scores
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.page.figure import ChartColumns, Figure, difference_unit, json_numbers, unit_of
 from qamoe_bench.page.landscape_sentence import Axes, landscape_sentence
 from qamoe_bench.page.marks import Chart, axis_title, number_format, row_data, specification, tips
+from qamoe_bench.page.sentences import by_regime
 from qamoe_bench.shapes import Float
-from qamoe_bench.vocabulary import axis_symbol
+from qamoe_bench.vocabulary import axis_symbol, metric_label
 
 Values = NDArray[np.float64]
 # Levels of an axis up to which there is room for the number in each cell
@@ -46,8 +47,8 @@ def landscape_figure(section: Section, scores: Scores, dialect: str) -> Figure |
     values = scores.means()  # (M, C)
     return Figure(
         kind="landscape",
-        title=f"{metric.name} over {_symbols(axes)}",
-        sentence=landscape_sentence(section, metric, axes, values),
+        title=f"{metric_label(metric.name)} over {_symbols(axes)}",
+        sentences=by_regime(section, lambda rows: landscape_sentence(section, metric, axes, values, rows)),
         about=f"One heat map per model: {metric.title} for each {_symbols(axes)}, all on one colour scale. "
         "Lighter is better.",
         spec=specification(_map(metric, axes, values, len(section.levels.numbers)), MAP_HEIGHT),
@@ -70,12 +71,11 @@ def difference_figure(section: Section, scores: Scores, dialect: str) -> Figure 
     extra = {
         "significant": _significance_flags(section, scores),
         "sign": metric.sign,
-        "pair": _initial_pair(section, metric, scores),
     }
     return Figure(
         kind="difference",
-        title=f"{metric.name}: one model minus another",
-        sentence="",  # written by the page's script, because it depends on the chosen rows
+        title=f"{metric_label(metric.name)}: first model minus second",
+        sentences={},  # written by the page's script, because it depends on the chosen rows
         about=f"Heat map of the difference in {metric.title}, first minus second, for each {_symbols(axes)}. Blue: "
         "the first is better; dot: significant (paired test, Holm-corrected over the cells).",
         spec=specification(_difference_map(metric, axes), MAP_HEIGHT),
@@ -101,20 +101,6 @@ def _significance_flags(section: Section, scores: Scores) -> dict[str, dict[str,
     return flags
 
 
-def _initial_pair(section: Section, metric: Metric, scores: Scores) -> list[str]:
-    """The pair that is shown at first: the best contestant and its control, or else the next best row."""
-    means = metric.sign * scores.means(over_conditions)  # (M,)
-    order = []
-    for i in np.argsort(-means, kind="stable").tolist():
-        if not section.rows[i].is_oracle and np.isfinite(means[i]):
-            order.append(i)
-    best = order[0] if order else 0
-    # With one contestant only, any other row will do.
-    candidates = [section.control_of(best), *order, *range(len(section.rows))]
-    other = next(i for i in candidates if i is not None and i != best)
-    return [section.rows[best].name, section.rows[other].name]
-
-
 def _columns(section: Section, axes: Axes, metric: Metric, values: Float[Values, "M C"]) -> ChartColumns:
     levels = [condition["levels"] for condition in section.cells[0].facts.conditions]
     return {
@@ -138,7 +124,9 @@ def _tip(axes: Axes, title: str, digits: str) -> list[alt.Tooltip]:
 
 
 def _legend(title: str) -> alt.Legend:
-    return alt.Legend(title=title, orient="bottom", gradientLength=160, gradientThickness=10, tickCount=4)
+    return alt.Legend(
+        title=title, orient="bottom", titleLimit=300, gradientLength=160, gradientThickness=10, tickCount=4
+    )
 
 
 def _map(metric: Metric, axes: Axes, values: Float[Values, "M C"], levels: int) -> Chart:
@@ -155,7 +143,7 @@ def _map(metric: Metric, axes: Axes, values: Float[Values, "M C"], levels: int) 
         return alt.layer(fill)
     # Cividis is dark for the worse half of the scale: below its middle, or above it for an error.
     dark = f"datum.value {'<' if metric.better == 'higher' else '>'} {(low + high) / 2:.4g}"
-    text = cells.mark_text(fontSize=9).encode(
+    text = cells.mark_text(fontSize=10).encode(
         text=alt.Text("value:Q", format=".0f" if metric.unit == "%" else ".2f"),
         color=alt.condition(dark, alt.value(LIGHT_INK), alt.value(DARK_INK)),
     )

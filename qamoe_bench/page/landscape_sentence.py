@@ -3,13 +3,13 @@
 Dimension legend: M rows, C conditions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qamoe_bench.analysis.section import Section
+from qamoe_bench.analysis.section import MEAN, Section
 from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.shapes import Float
 from qamoe_bench.vocabulary import axis_symbol
@@ -18,12 +18,15 @@ Values = NDArray[np.float64]
 Axes = tuple[str, str]  # names of the two axes
 
 
-def landscape_sentence(section: Section, metric: Metric, axes: Axes, values: Float[Values, "M C"]) -> str:
-    """The best row where both axes are at their maximum, and the mean cost of each axis alone."""
+def landscape_sentence(
+    section: Section, metric: Metric, axes: Axes, values: Float[Values, "M C"], rows: Collection[int]
+) -> str:  # fmt: skip
+    """The best of some rows where both axes are at their maximum, and the mean cost of each axis alone."""
     corners = _corners(section, axes)
     contestants = []
-    for i, row in enumerate(section.rows):
-        if not row.is_oracle and np.isfinite(values[i]).all():
+    for i in rows:
+        # Neither the oracle nor the model that ignores its inputs competes.
+        if not section.rows[i].is_oracle and section.rows[i].model != MEAN and np.isfinite(values[i]).all():
             contestants.append(i)
     if not contestants or corners is None:
         return ""

@@ -14,8 +14,9 @@ from qamoe_bench.vocabulary import axis_label
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart
 ROWS = "rows"  # name of the data, which the page's script fills in
 HEIGHT = 280  # px
-ROW_STEP = 9  # px between the rows of one item in `dot_spec`
-GAP = 14  # px between items
+ITEM_HEIGHT = 40  # px of one item in `dot_spec`
+# Lanes of an item from top to bottom: the two models that are compared, and in between all others
+LANES = ("first", "others", "second")
 
 
 def row_data() -> alt.NamedData:
@@ -76,9 +77,10 @@ def specification(chart: Chart, height: int = HEIGHT) -> dict[str, Any]:
 def dot_spec(
     metric: Metric, look: Look, names: tuple[str, ...], items: int, item_title: str, value_title: str = ""
 ) -> dict[str, Any]:
-    """Specification of a dot plot: for each item, from top to bottom, one point with its interval per row.
+    """Specification of a dot plot: for each item, from top to bottom, one point per row.
 
-    The chart reads `x`, the name of the item, and `value`, `low` and `high`.
+    The chart reads `x`, the name of the item, `value`, `low` and `high`, and two marks that the page's script sets:
+    `band`, for the rows whose interval is drawn, and `lane`, which keeps these apart from the other points.
 
     Args:
         metric: Determines the format of numbers, and the title of the value axis unless one is given.
@@ -94,16 +96,18 @@ def dot_spec(
         ("row:N", "model", ""), ("x:N", item_title, ""), ("value:Q", title, digits), ("low:Q", "95 % from", digits),
         ("high:Q", "to", digits),
     )  # fmt: skip
-    # Items keep their order; within an item, rows are offset so that their intervals do not overlap.
+    # Items keep their order. Most models share one lane, since twelve lanes of each item would fill a screen.
     base = alt.Chart(row_data()).encode(
-        y=alt.Y("x:N", title=item_title, sort=None, axis=alt.Axis(grid=True, tickBand="extent", labelLimit=140)),
-        yOffset=alt.YOffset("row:N", sort=list(names), scale=alt.Scale(paddingOuter=0.8)),
+        y=alt.Y("x:N", title=None, sort=None, axis=alt.Axis(grid=True, tickBand="extent", labelLimit=150)),
+        yOffset=alt.YOffset("lane:N", sort=list(LANES), scale=alt.Scale(domain=list(LANES), paddingOuter=0.3)),
         color=look.colour(names),
     )
     # Interval, estimate, and an invisible target that is easier to hit with the pointer.
-    rule = base.mark_rule(strokeWidth=1.6).encode(
-        x=alt.X("low:Q", title=title, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=8)), x2="high:Q"
-    )
-    point = base.mark_point(filled=True, opacity=1, size=42).encode(x="value:Q", shape=look.marker(names))
+    axis = alt.Axis(tickCount=8)
+    rule = base.transform_filter("datum.band").mark_rule(strokeWidth=1.8).encode(
+        x=alt.X("low:Q", title=title, scale=alt.Scale(zero=False), axis=axis), x2="high:Q"
+    )  # fmt: skip
+    size = alt.condition("datum.lead", alt.value(70), alt.value(36))
+    point = base.mark_point(filled=True, opacity=0.9).encode(x="value:Q", shape=look.marker(names), size=size)
     target = base.mark_point(size=200, opacity=0, filled=True).encode(x="value:Q", tooltip=tip)
-    return specification(alt.layer(rule, point, target), items * (GAP + ROW_STEP * len(names)))
+    return specification(alt.layer(rule, point, target), items * ITEM_HEIGHT)

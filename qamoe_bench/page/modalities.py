@@ -1,5 +1,7 @@
 """Sensitivity of each row to each modality: what a metric loses without it."""
 
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,7 +9,9 @@ from qamoe_bench.analysis.section import Section
 from qamoe_bench.analysis.sensitivity import Sensitivity
 from qamoe_bench.page.figure import Figure, comma_list, difference_unit, interval_columns
 from qamoe_bench.page.marks import Look, dot_spec
+from qamoe_bench.page.sentences import by_regime
 from qamoe_bench.shapes import Float
+from qamoe_bench.vocabulary import metric_label
 
 Values = NDArray[np.float64]
 
@@ -22,8 +26,8 @@ def modality_figure(section: Section, sensitivity: Sensitivity, look: Look, dial
     value, low, high = _losses(sensitivity)  # (M, A + P) each
     return Figure(
         kind="modalities",
-        title=f"Loss of {metric.name} without a modality",
-        sentence=_sentence(section, sensitivity),
+        title=f"Loss of {metric_label(metric.name)} without a modality",
+        sentences=by_regime(section, lambda rows: _sentence(section, sensitivity, rows)),
         about=f"Loss of {metric.title}, positive where it gets worse, with 95 % intervals. without: mean over all "
         "pairs of sets of modalities that differ in this one only; only: this set instead of all modalities.",
         spec=dot_spec(metric, look, names, len(items), "modalities", difference_unit(metric, "loss of")),
@@ -49,9 +53,9 @@ def _losses(
     return value, low, high
 
 
-def _sentence(section: Section, sensitivity: Sensitivity) -> str:
+def _sentence(section: Section, sensitivity: Sensitivity, rows: Collection[int]) -> str:
     loss = sensitivity.of_modality.value  # (M, A)
-    affected = _affected(section, loss)
+    affected = [i for i in _affected(section, loss) if i in rows]
     if not affected:
         return "No model depends on which modalities are missing."
     sentence = _main_modality(sensitivity, loss, affected)
@@ -89,4 +93,4 @@ def _main_modality(sensitivity: Sensitivity, loss: Float[Values, "M A"], affecte
         group = "every model that uses its inputs"
     lost = f"{metric.show(losses.min())} to {metric.show(losses.max())}"
     name = sensitivity.modalities[main]
-    return f"{name} matters most to {group}: without it {metric.name} loses {lost}."
+    return f"{name} matters most to {group}: it is worth {lost} of {metric_label(metric.name)}."

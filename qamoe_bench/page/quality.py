@@ -1,6 +1,6 @@
 """Quality scores against the realised corruption of their modality."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 
@@ -11,7 +11,7 @@ from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.analysis.quality_curves import QualityCurve
 from qamoe_bench.page.figure import ChartColumns, Figure, comma_list, json_numbers
 from qamoe_bench.page.marks import Look, row_data, specification, tips
-from qamoe_bench.report.table import shown
+from qamoe_bench.page.sentences import by_regime
 
 # Spearman's ρ with the corruption, at or below which a score is said to follow it
 FOLLOWS = -0.3
@@ -36,14 +36,20 @@ def quality_charts(
 
 def _figure(analysis: Analysis, modality: str, curves: Mapping[str, QualityCurve], look: Look) -> Figure:
     names = tuple(curves)
+    rows = analysis.section.rows
+
+    def write(chosen: Collection[int]) -> str:
+        return _sentence(analysis, modality, [rows[i].name for i in chosen if rows[i].name in curves])
+
     return Figure(
         kind="quality",
         title=f"Quality score of {modality} against its corruption",
-        sentence=_sentence(analysis, modality, names),
+        sentences=by_regime(analysis.section, write),
         about=f"Mean r of {modality} against the share of its signal that is lost; the band holds the middle half of "
         "the predictions. An informative score falls from left to right.",
         spec=_spec(modality, names, look),
         columns=_columns(curves),
+        part=modality,
     )
 
 
@@ -78,20 +84,28 @@ def _spec(modality: str, names: tuple[str, ...], look: Look) -> dict[str, object
     return specification(alt.layer(band, line, point, target), 220)
 
 
-def _sentence(analysis: Analysis, modality: str, names: tuple[str, ...]) -> str:
-    separation = {name: analysis.quality[name][modality].separation_present for name in names}  # AUROC
-    present = [f"{name} {value:.2f}" for name, value in separation.items() if np.isfinite(value)]
+def _sentence(analysis: Analysis, modality: str, names: Sequence[str]) -> str:
+    if not names:
+        return f"No model of this regime has a quality score of {modality}."
     rho = {name: analysis.quality[name][modality].corruption for name in names}  # Spearman's, with the corruption
-    quoted = [f"{name} {shown(value, '+.2f')}" for name, value in rho.items()]
-    following = [name for name, value in rho.items() if value <= FOLLOWS]
+    following = [f"{name} ({rho[name]:+.2f})" for name in names if rho[name] <= FOLLOWS]
     if not following:
-        verdict = "no score follows the corruption"
-    elif len(following) == 1:
-        verdict = f"{following[0]} follows the corruption"
-    else:
-        verdict = f"{comma_list(following)} follow the corruption"
-    sentence = f"Spearman's ρ of the score with the corruption: {comma_list(quoted)}; {verdict}."
+        return (
+            f"No score of {modality} falls with its corruption: Spearman's ρ is {_extent(list(rho.values()), '+.2f')}."
+        )
+    verb = "falls" if len(following) == 1 else "fall"
+    sentence = f"The score of {comma_list(following)} {verb} with the corruption of {modality} (Spearman's ρ)."
+    separation = [analysis.quality[name][modality].separation_present for name in names]  # AUROC
+    present = [value for value in separation if np.isfinite(value)]
     if not present:
         return sentence
     # Missing samples are easy to recognise, so that ρ may be due to them alone.
-    return f"{sentence} Among samples that have {modality}, the AUROC of uncorrupted ones is {comma_list(present)}."
+    extent = _extent(present, ".2f")
+    return f"{sentence} Where {modality} is present, the AUROC of clean against corrupted samples is {extent}."
+
+
+def _extent(values: Sequence[float], digits: str) -> str:
+    """`.52`, or `.52 to .71`."""
+    known = [value for value in values if np.isfinite(value)]
+    ends = dict.fromkeys([f"{min(known):{digits}}", f"{max(known):{digits}}"]) if known else ["undefined"]
+    return " to ".join(ends)

@@ -1,16 +1,19 @@
 """Significant differences: every pair of contestants, in the mean over the sweep."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 
 import altair as alt
 
 from qamoe_bench.analysis.comparisons import Difference, pairwise_differences
 from qamoe_bench.analysis.scores import Scores
-from qamoe_bench.analysis.section import Section
+from qamoe_bench.analysis.section import MEAN, Section
 from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.page.figure import ChartColumns, Figure, difference_unit, json_numbers
 from qamoe_bench.page.marks import number_format, row_data, specification, tips
+from qamoe_bench.page.sentences import by_regime
+from qamoe_bench.report.table import counted
+from qamoe_bench.vocabulary import metric_label
 
 BETTER = "better"
 EQUAL = "not significant"
@@ -34,10 +37,10 @@ def significance_figure(section: Section, scores: Scores, dialect: str) -> Figur
     contestants = sorted({i for pair in pairs for i in pair})
     return Figure(
         kind="significance",
-        title=f"Significant differences in {metric.name}",
-        sentence=_sentence(metric, pairs, names),
-        about=f"Matrix of pairs: the left model minus the top model in {metric.title}, mean over the sweep, on the "
-        "same samples. ▲: significantly better; ▼: significantly worse; ≈: not significant.",
+        title=f"Every pair in {metric_label(metric.name)}",
+        sentences=by_regime(section, lambda rows: _sentence(section, metric, pairs, rows)),
+        about=f"The left model against the top model in mean {metric_label(metric.name)} over the sweep, on the same "
+        "samples. ▲: significantly better; ▼: significantly worse; ≈: not significant.",
         spec=_spec(metric, tuple(names[i] for i in contestants)),
         columns=_columns(metric, pairs, names),
         dialect=dialect,
@@ -101,17 +104,20 @@ def _spec(metric: Metric, order: tuple[str, ...]) -> dict[str, object]:
     return specification(alt.layer(fill, text), CELL_SIZE * len(order))
 
 
-def _sentence(metric: Metric, pairs: PairDifferences, names: tuple[str, ...]) -> str:
-    significant = {pair: difference for pair, difference in pairs.items() if difference.is_significant}
+def _sentence(section: Section, metric: Metric, pairs: PairDifferences, rows: Collection[int]) -> str:
+    # That models beat the one that ignores its inputs is no news.
+    models = [i for i in rows if section.rows[i].model != MEAN]
+    between = {pair: d for pair, d in pairs.items() if pair[0] in models and pair[1] in models}
+    significant = {pair: difference for pair, difference in between.items() if difference.is_significant}
+    label = metric_label(metric.name)
     if not significant:
-        return f"No two models differ significantly in {metric.name}."
+        return f"No two models differ significantly in {label}."
     # The pair with the largest difference, whose better model is named first.
     first, second = max(significant, key=lambda pair: abs(significant[pair].value))
     widest = significant[first, second].value
-    ordered = (names[first], names[second])
     if metric.sign * widest < 0:
-        ordered = (names[second], names[first])
+        first, second = second, first
     return (
-        f"{len(significant)} of {len(pairs)} pairs differ significantly in {metric.name}, most of all "
-        f"{ordered[0]} and {ordered[1]}, by {metric.show(abs(widest))}."
+        f"{len(significant)} of {counted(len(between), 'pair')} of models differ significantly in {label}, most of all "
+        f"{section.rows[first].name} and {section.rows[second].name}, by {metric.show(abs(widest))}."
     )

@@ -10,9 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from fakestore import Answer, noisy, write_store
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from typer.testing import CliRunner
@@ -20,9 +22,11 @@ from typer.testing import CliRunner
 from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.cli.main import app
 from qamoe_bench.errors import BenchError
+from qamoe_bench.figures.direct_labels import spread_apart
 from qamoe_bench.figures.drawing import TYPES, Drawing, content
 from qamoe_bench.figures.forest import forest_figures
 from qamoe_bench.figures.gallery import FIGURE_KINDS, Choice
+from qamoe_bench.figures.landscape import diverging, sequential
 from qamoe_bench.figures.palette import styles
 from qamoe_bench.figures.pareto import CostQuality, draw_pareto, front, pareto_figures
 from qamoe_bench.figures.style import COLUMN_WIDTHS, styled, wrapped
@@ -124,9 +128,9 @@ def check_labels(figure: Figure) -> None:
         assert any("(" in other.get_xlabel() for other in axes.get_shared_x_axes().get_siblings(axes))
         siblings = axes.get_shared_y_axes().get_siblings(axes)
         names = [other.get_ylabel() for other in siblings]
-        assert any(names)
         words = [t for other in siblings for t in other.get_yticklabels() if re.search(r"[a-z]", t.get_text())]
-        assert words or any("(" in name for name in names)  # names of rows need no unit
+        # Names of rows and of conditions speak for themselves.
+        assert words or any("(" in name for name in names)
 
 
 def check_places(figure: Figure) -> None:
@@ -218,6 +222,45 @@ def test_twenty_rows_of_long_names_still_fit(tmp_path: Path) -> None:
         (drawing,) = drawn(analysis, kind)
         with styled():
             check_places(drawing.figure)
+
+
+def test_names_at_the_ends_of_curves_do_not_cover_each_other() -> None:
+    places = spread_apart([0.0, 0.1, 0.11, 0.9, 1.0], 0.2, 0.0, 1.0)
+    assert places == sorted(places)
+    assert min(np.diff(places)) >= 0.2 - 1e-12
+    assert max(places) <= 1.0
+    assert spread_apart([0.2, 0.8], 0.1, 0.0, 1.0) == [0.2, 0.8]  # where there is room, names stay
+    assert spread_apart([], 0.1, 0.0, 1.0) == []
+
+
+def test_curves_of_short_names_are_named_at_their_ends_and_need_no_legend(tmp_path: Path) -> None:
+    models = {"late-fusion": noisy(1.0), "best": noisy(0.2), "oracle": noisy(0.1)}
+    analysis = analysed(write_store(tmp_path, models, levels=(0.0, 0.3, 0.6, 0.9), samples=40), SWEEP, "mae")
+    (drawing,) = drawn(analysis, "curves")
+    assert not drawing.figure.legends
+    axes = drawing.figure.axes[0]
+    assert {text.get_text() for text in axes.texts} == set(models)
+    with styled():
+        check_places(drawing.figure)
+
+
+@pytest.mark.parametrize("better", ["lower", "higher"])
+def test_the_better_end_of_a_colour_map_is_light_and_blue(better: str) -> None:
+    metric = next(m for m in METRICS.values() if m.better == better)
+    end = 0.0 if better == "lower" else 1.0
+    light = mpl.colormaps[sequential(metric)]
+    assert sum(light(end)[:3]) > sum(light(1 - end)[:3])
+    assert to_hex(diverging(metric)(end)) == "#0072b2"
+
+
+def test_of_many_rows_under_named_conditions_three_have_intervals(tmp_path: Path) -> None:
+    models = {**MODELS, "best": noisy(0.2), "other": noisy(0.9)}
+    store = write_store(tmp_path, models, levels=[i / 10 for i in range(len(POINTS))], samples=40)
+    analysis = analysed(store, POINTS, "mae")
+    drawing = drawn(analysis, "points")[0]
+    axes = drawing.figure.axes[0]
+    assert len([c for c in axes.collections if isinstance(c, LineCollection)]) == 3
+    assert "bars, of best, late-fusion, oracle only, are 95 % intervals" in drawing.caption
 
 
 # The command

@@ -1,6 +1,6 @@
 """Stores whose pages are tested."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,16 @@ MODELS: Mapping[str, Answer] = {
     "oracle": noisy(0.1),
 }
 PROTOCOL = "random-missing"
+CROWD: Mapping[str, Answer] = {
+    "late-fusion": noisy(1.0),
+    "mean": lambda label, level, random: np.zeros(len(label)),
+    "m0": noisy(0.2),
+    "m0:k=1": noisy(0.22),
+    "m0:eval.permutations=0": noisy(0.24),
+    **{f"m{i}": noisy(0.4 * 1.25**i) for i in range(1, 13)},
+    "oracle": noisy(0.1),
+}
+"""More models than a ranking shows at first, one of them with variants."""
 QUICK = ("mean", "text-only", "late-fusion", "qa-moe", "qa-moe-plus", "oracle")
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 
@@ -39,11 +49,25 @@ def _large(folder: Path) -> Store:
     return write_store(folder, models, seeds=range(1, 6), levels=np.linspace(0, 0.63, 64).round(2).tolist())
 
 
+def _crowd(folder: Path) -> Store:
+    ids = [f"v{i // 6}$_${i % 6}" for i in range(180)]
+    for protocol, run in (("first", "one"), ("second", "two")):
+        write_store(folder, CROWD, seeds=(1, 2), ids=ids, protocol=protocol, protocol_digest=protocol, run=run)
+    return write_store(folder, {"m1": noisy(0.3)}, seeds=(1, 2), ids=ids, protocol="second", protocol_digest="second",
+                       run="three", regime="clean")  # fmt: skip
+
+
 def _quick(_: Path) -> Store:
     return Store(REFERENCE)
 
 
-STORES: Mapping[str, Callable[[Path], Store]] = {"hostile": _hostile, "large": _large, "quick": _quick}
+STORES: Mapping[str, Callable[[Path], Store]] = {
+    "hostile": _hostile, "large": _large, "quick": _quick, "crowd": _crowd,
+}  # fmt: skip
+
+
+METRICS: Mapping[str, Sequence[str]] = {"crowd": ("mae", "corr")}
+"""Metrics of a page by its name; all main metrics if it is not here."""
 
 
 def cells_of(name: str, store: Store) -> list[StoredCell]:

@@ -1,5 +1,5 @@
 // Individual samples: a list for each model and comparison. Each item opens to its predictions along the sweep.
-const AGAINST = { clean: "its prediction for the clean sample", control: "late-fusion's prediction for it" };
+const AGAINST = { clean: "its prediction for the clean sample", control: `${data.control}'s prediction for it` };
 const signed = (x) => `${x > 0 ? "+" : ""}${x.toFixed(2)}`;
 
 function fallTable(fall, modalities) {
@@ -52,8 +52,8 @@ function drill(place) {
   const chapter = place.dataset.chapter;
   const about = data.samples[chapter];
   const chosen = [...place.querySelectorAll("select")].map((s) => s.value);
-  const shown = about.falls.filter((f) => isShown(f.row, chapter));
-  const [rowLabel, row] = choice("model", [...new Set(shown.map((f) => f.row))], chosen[0]);
+  const shown = about.falls.filter((f) => data.chapters[chapter].rows.some((r) => r.name === f.row && fitsRegime(r)));
+  const [rowLabel, row] = choice("model", [...new Set(shown.map((f) => f.row))], chosen[0] || state.first, shortOf);
   const kinds = [...new Set(about.falls.map((f) => f.against))];
   const words = kinds.map((k) => AGAINST[k]);
   const [againstLabel, against] = choice("worse than", words, chosen[1]);
@@ -72,4 +72,4 @@ function drill(place) {
   if (!about.falls.some((f) => f.text)) place.append(element("p", { class: "note" }, "The store holds no texts; report --texts FILE adds them from a data file."));
   show();
 }
-const drillAll = () => document.querySelectorAll(".drill").forEach(drill);
+const drillAll = () => document.querySelectorAll(".drill").forEach((place) => place.dataset.chapter === state.chapter && drill(place));

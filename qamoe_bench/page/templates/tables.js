@@ -50,13 +50,33 @@ function numbers(figure) {
     const cells = columns.map((c, i) => element(i ? "td" : "th", i ? {} : { scope: "row" }, written(row[c.field], c.format)));
     body.append(element("tr", {}, ...cells));
   }
-  const title = figure.querySelector("h4").textContent;
+  const title = figure.querySelector("h3").firstChild.textContent.trim();
   const table = element("table", { class: "sortable", "aria-label": title }, element("thead", {}, head), body);
   return element("div", { class: "scroll", role: "group", tabindex: "0", "aria-label": `Numbers of: ${title}` }, table);
 }
 
-for (const details of document.querySelectorAll("details.numbers")) {
+// A table of the report, from its strings.
+function reportTable(about) {
+  const best = new Set(about.best.map(([row, column]) => `${row},${column}`));
+  const head = element("tr", {}, ...about.head.map((text) => element("th", { scope: "col" }, element("button", { type: "button" }, text || "name"))));
+  const body = element("tbody");
+  about.rows.forEach((cells, i) => {
+    const row = element("tr", about.limits.includes(cells[0]) ? { class: "limit" } : {});
+    cells.forEach((text, j) => {
+      if (!j) row.append(element("th", { scope: "row" }, nameNode(text)));
+      else row.append(element("td", {}, best.has(`${i},${j}`) ? element("strong", {}, text) : text));
+    });
+    body.append(row);
+  });
+  const table = element("table", { class: "sortable", "aria-label": about.title }, element("thead", {}, head), body);
+  const scroll = element("div", { class: "scroll", role: "group", tabindex: "0", "aria-label": about.title }, table);
+  return [element("p", { class: "caption" }, about.title), scroll, ...about.notes.map((note) => element("p", { class: "note" }, ...marked(note)))];
+}
+
+for (const details of document.querySelectorAll("details.numbers, details[data-tables]")) {
   details.addEventListener("toggle", () => {
-    if (details.open && !details.querySelector("table")) details.append(numbers(details.closest("figure")));
+    if (!details.open || details.querySelector("table")) return;
+    if (details.classList.contains("numbers")) return details.append(numbers(details.closest("figure")));
+    for (const name of details.dataset.tables.split(" ").filter((n) => n)) details.append(...reportTable(data.pool[name]));
   });
 }
