@@ -27,7 +27,7 @@ def spec_of(module: str) -> ModuleSpec | None:
         return loaded.__spec__
     try:
         return find_spec(module)
-    except Exception:
+    except (Exception, SystemExit):
         # Looking for a submodule imports its package, whose code may raise anything; then the module cannot be used.
         return None
 

@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -247,7 +247,13 @@ class _JobWeights:
         assert recipe is not None
         data = open_dataset(job.data, job.fine_tune, job.reading)
         device = torch.device(job.device)
-        build = partial(build_model, recipe.model, recipe.settings, data.spec, data.examples, job.seed)
+
+        def build() -> nn.Module:
+            fresh = build_model(recipe.model, recipe.settings, data.spec, data.examples, job.seed)
+            if job.has_own_model:
+                fresh.register_forward_hook(lambda *_: end_if_forked(self.process))
+            return fresh
+
         model = build().to(device)
         # Stored weights may come from another run, or from this one before it was interrupted.
         checkpoint = Path(recipe.checkpoint) if recipe.checkpoint else self.store.find_checkpoint(key)

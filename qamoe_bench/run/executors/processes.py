@@ -145,7 +145,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self._connection, process_end = context.Pipe()
         self._process = context.Process(target=_serve, args=(process_end,))
-        with _interrupts_blocked():
+        with _interrupts_blocked(), _children_allowed():
             self._process.start()
         process_end.close()  # the process holds the only copy now, so its death closes the pipe
 
@@ -233,6 +233,18 @@ def _interrupts_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _children_allowed() -> Iterator[None]:
+    """Let a daemon, which a worker of Dask is, start a process; the process ends with it, see `_end_with_parent`."""
+    config: dict[str, Any] = getattr(multiprocessing.current_process(), "_config", {})
+    is_daemon = config.pop("daemon", None)
+    try:
+        yield
+    finally:
+        if is_daemon is not None:
+            config["daemon"] = is_daemon
 
 
 # The rest runs in worker processes.
