@@ -1,6 +1,7 @@
 """Settings of torch that any code can change, and that numbers of other models depend on."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from qamoe_bench.isolation.python_settings import Setting
@@ -13,7 +14,7 @@ PRECISIONS = (
 # Pairs of torch's own functions `_get_<name>` and `_set_<name>`, each with its name in messages.
 SWITCHES = {
     "mkldnn_enabled": "torch's mkldnn flag",
-    "mkldnn_deterministic": "torch's mkldnn flag",
+    "mkldnn_deterministic": "torch's deterministic flag",
     "onednn_allow_tf32": "torch's mkldnn flag",
     "nnpack_enabled": "torch's nnpack flag",
     "cudnn_enabled": "torch's cudnn flags",
@@ -74,15 +75,13 @@ def _precisions() -> list[Setting]:
     ]
     if read is None or write is None:
         return settings
-    for backend, operation in PRECISIONS:
-        settings.append(
-            Setting(
-                label,
-                lambda b=backend, o=operation: read(b, o),
-                lambda value, b=backend, o=operation: write(b, o, value),
-            )
-        )
+    for place in PRECISIONS:
+        settings.append(Setting(label, partial(read, *place), partial(_write_precision, write, place)))
     return settings
+
+
+def _write_precision(write: Callable[..., Any], place: tuple[str, str], value: str) -> None:
+    write(*place, value)
 
 
 def _write_random_state(value: bytes) -> None:

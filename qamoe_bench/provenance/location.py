@@ -32,6 +32,16 @@ def spec_of(module: str) -> ModuleSpec | None:
         return None
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a file; False also for a path that no file can have, for which `Path.is_file` may fail."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: Path) -> bool:
+    """The same for a folder."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
 def user_cache(name: str) -> Path:
     """A folder of the user's cache; it need not exist."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # unlike Path.home, never fails  # noqa: PTH111

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from qamoe_bench.errors import BenchError, RunFailed, unknown_name
 from qamoe_bench.isolation.places import first_line, place_of
 from qamoe_bench.isolation.settings import settings_restored
-from qamoe_bench.provenance.location import source_of
+from qamoe_bench.provenance.location import is_file, source_of
 from qamoe_bench.registry.card import ModelCard, read_card
 from qamoe_bench.registry.declarations import declarations_of
 from qamoe_bench.registry.settings import Variants, parse_settings, without_evaluation
@@ -225,7 +225,7 @@ def _own_model(place: str, attribute: str) -> ModelRef:
     if place in LIBRARIES:
         return ModelRef(f"{place}:{attribute}", f"{LIBRARIES[place]}:{attribute}")
     path = Path(place)
-    if path.suffix == ".py" and path.is_file():
+    if path.suffix == ".py" and is_file(path):
         # The name in tables is without folders, so that results do not depend on where the file lies.
         return ModelRef(f"{path.name}:{attribute}", f"{path.stem}:{attribute}", folder=str(path.resolve().parent))
     if path.suffix == ".py":

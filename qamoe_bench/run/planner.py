@@ -1,5 +1,6 @@
 """From requests to plans, with every check that does not need hours of computation made first."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from qamoe_bench.evaluation.test_set import SPLIT
 from qamoe_bench.protocol.kinds import kind_named
 from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.protocol.spec import Protocol
+from qamoe_bench.provenance.location import is_file
 from qamoe_bench.registry import ModelRef, find_model
 from qamoe_bench.run.guard import OWN_MODEL_TIMEOUT_S, PLANNING_TIMEOUT_S
 from qamoe_bench.run.merge import make_plan, merge_plans
@@ -34,6 +36,8 @@ from qamoe_bench.training.config import TrainConfig
 from qamoe_bench.training.exposure import CLEAN, REGIMES, SPECTRUM, Exposure, sweep_of
 
 DEVICES = ("auto", "cpu", "cuda")
+MAX_CELLS = 500_000
+"""Most cells of a request, all of which are planned in memory."""
 
 
 def plan_all(
@@ -82,6 +86,9 @@ def plan(request: Request, *, remote: bool = False, cell_timeout: float | None =
     """
     # Cheap checks first: names, then imports of models, then the data, then the combination of all.
     protocols = _load_protocols(request)
+    cells = math.prod(map(len, (request.protocols, request.models, request.regimes, request.seeds)))
+    if cells > MAX_CELLS:
+        raise BenchError(f"expected at most {MAX_CELLS} cells of one data set, got {cells}; make several studies of it")
     _check_regimes(request, protocols)
     device = find_device(request.device, remote=remote)
     trial = Trials(PLANNING_TIMEOUT_S if cell_timeout is None else cell_timeout)
@@ -148,7 +155,7 @@ def _make_recipes(request: Request) -> list[Recipe]:
     if request.checkpoint:
         if len(models) != 1:
             raise BenchError(f"--checkpoint: expected one --model whose weights these are, got {len(models)}; name one")
-        if not Path(request.checkpoint).is_file():
+        if not is_file(Path(request.checkpoint)):
             raise BenchError(f"checkpoint {request.checkpoint!r}: expected a safetensors file; no such file")
     for regime in request.regimes:
         if regime not in REGIMES:

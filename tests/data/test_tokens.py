@@ -95,14 +95,27 @@ def test_states_are_those_of_each_text_alone_and_kept_in_a_cache(
     assert again.digest == encoded.digest != other.digest
 
 
-def test_a_damaged_or_lost_chunk_is_encoded_again(spoken: Dataset, language: LanguageModel, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["cut, lost or empty", "one bit", "of another text"])
+def test_a_chunk_that_is_not_as_it_was_written_is_encoded_again(
+    damage: str, spoken: Dataset, language: LanguageModel, tmp_path: Path
+) -> None:
     encoded = encode_text(spoken, language, tmp_path, accept_unknown=True)
-    for path, content in zip(sorted(tmp_path.glob("*.npy")), (b"", b"\x93NUMPY\x01\x00", None), strict=True):
-        path.unlink() if content is None else path.write_bytes(content)
+    paths = sorted(tmp_path.glob("*.states"))
+    contents = [path.read_bytes() for path in paths]
+    match damage:
+        case "cut, lost or empty":
+            for path, content in zip(paths, (b"", contents[1][:40], None), strict=True):
+                path.unlink() if content is None else path.write_bytes(content)
+        case "one bit":
+            paths[0].write_bytes(contents[0][:-1] + bytes([contents[0][-1] ^ 1]))
+        case "of another text":
+            paths[0].write_bytes(contents[1])
     again = encode_text(spoken, language, tmp_path, accept_unknown=True)
     for name in SPLITS:
         assert again.splits[name].features["text"].equal(encoded.splits[name].features["text"])
-    assert not [p for p in tmp_path.iterdir() if p.suffix != ".npy"]
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == dict(
+        zip((path.name for path in paths), contents, strict=True)
+    )
 
 
 def test_bfloat16_is_near(spoken: Dataset, language: LanguageModel, tmp_path: Path) -> None:

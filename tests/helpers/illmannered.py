@@ -92,7 +92,7 @@ def change_torch(_: Batch) -> None:
     torch.set_num_threads(3)
     torch.set_flush_denormal(True)
     torch.use_deterministic_algorithms(True)
-    torch.backends.mkldnn.set_flags(False)
+    torch._C._set_mkldnn_enabled(False)
     torch.set_float32_matmul_precision("medium")
     torch.nn.modules.module.register_module_forward_hook(lambda *_: None)
     torch.manual_seed(0)
