@@ -11,8 +11,9 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
-from torch import Tensor
+from torch import Tensor, nn
 
+from qamoe_bench.errors import BenchError
 from qamoe_bench.vocabulary import MODALITIES
 
 FeatureMap = Mapping[str, Float[Tensor, "B _ _"]]  # (B, T, D) per modality; T and D differ between them
@@ -116,11 +117,17 @@ class TrainingBatch(Batch):
         clean: The features before corruption, for objectives that predict them.
         signal: Per modality, the share of a sample's signal that corruption left; see
             `qamoe_bench.protocol.kinds.signal_left`. 1 is untouched, 0 is missing.
+        index: Row of each sample in the training split, the same in every epoch, for objectives that remember samples.
     """
 
     target: Float[Tensor, " B"]
     clean: FeatureMap
     signal: Mapping[str, Float[Tensor, " B"]]
+    index: Int[Tensor, " B"]
+
+    def uncorrupted(self) -> Batch:
+        """The same samples before corruption, as a model sees them in a clean evaluation."""
+        return Batch(self.clean, self.lengths)
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> "TrainingBatch":
         """The batch with every tensor changed in the same way."""
@@ -130,6 +137,7 @@ class TrainingBatch(Batch):
             target=change(self.target),
             clean=_map_values(change, self.clean),
             signal=_map_values(change, self.signal),
+            index=change(self.index),
         )
 
 
@@ -247,6 +255,81 @@ class HasEpochs(Protocol):
 
     def start_epoch(self, epoch: int) -> None:
         """Called before each epoch of training; epochs count from 1."""
+        ...
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that are trained at a rate of their own.
+
+    Attributes:
+        parameters: The parameters.
+        rate: Factor of the training loop's learning rate. Those of language models have their own rate instead, see
+            `qamoe_bench.training.config`.
+
+    Raises:
+        BenchError: For a factor that is not above 0.
+    """
+
+    parameters: Sequence[nn.Parameter]
+    rate: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.rate > 0:  # written this way round, NaN is refused too
+            raise BenchError(
+                f"ParameterGroup.rate: expected more than 0, got {self.rate}; leave parameters out that shall not learn"
+            )
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Passes over the training split, one in each epoch of a part of the training, with an objective of their own.
+
+    A phase has its own optimiser, and its learning rates follow the loop's schedule over its own steps.
+
+    Attributes:
+        name: What error messages call it.
+        objective: From a batch to the loss to minimise, averaged over the batch; it runs the forward pass itself.
+        groups: The parameters to be trained; all others stay as they are.
+        start: Share of the training after which the phase begins.
+        stop: Share of the training at which it ends. It runs in every epoch of which a part lies between the two.
+
+    Raises:
+        BenchError: For shares that are not in order.
+    """
+
+    name: str
+    objective: Callable[[TrainingBatch], Float[Tensor, ""]]
+    groups: Sequence[ParameterGroup]
+    start: float = 0.0
+    stop: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.stop <= 1:
+            raise BenchError(
+                f"Phase {self.name!r}: expected 0 <= start < stop <= 1, got {self.start} and {self.stop}; they are "
+                "shares of the training"
+            )
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """The parameters of all groups."""
+        return [p for group in self.groups for p in group.parameters]
+
+    def runs_in(self, epoch: int, epochs: int) -> bool:
+        """Whether the phase has a pass in this epoch (from 1) of a training of so many."""
+        return self.start * epochs < epoch and epoch - 1 < self.stop * epochs
+
+
+@runtime_checkable
+class HasPhases(Protocol):
+    """A model that is trained in stages, alternately on several objectives, or at several rates.
+
+    The last phase is the one that trains the prediction: the epoch whose weights are kept is one of its epochs.
+    """
+
+    def phases(self) -> Sequence[Phase]:
+        """The phases, in the order of their passes within an epoch; asked once, before the first epoch."""
         ...
 
 

@@ -24,6 +24,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from qamoe_baselines.cmib_bottleneck import Gaussian
+from qamoe_bench.nn.dropout import Dropout
 
 Fusion = Literal["concat", "sum", "product", "tensor", "low-rank", "graph", "poe"]
 RANK = 5  # of the low-rank fusion; code
@@ -81,7 +82,7 @@ class TensorFusion(nn.Module):
 
     def __init__(self, modalities: int, width: int) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(0.5)
+        self.dropout = Dropout(0.5)
         self.layers = tanh_layers((width + 1) ** modalities, width)
 
     def forward(self, z: Float[Tensor, "B M W"]) -> Float[Tensor, "B W"]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output
+from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.encoder import Summary, utterance_encoders
 from qamoe_bench.nn.two_stage import TwoStageModel
 
@@ -46,7 +47,7 @@ class LateFusion(TwoStageModel):
         self.head = nn.Sequential(
             nn.Linear(len(self.modalities) * config.width, config.width),
             nn.GELU(),
-            nn.Dropout(config.dropout),
+            Dropout(config.dropout),
             nn.Linear(config.width, 1),
         )
         self.label_mean = spec.label_mean

@@ -6,6 +6,7 @@ Dimension legend: B samples, T frames, W width.
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.frames import FrameStatistics, masked_mean
 
 
@@ -14,7 +15,7 @@ class MeanPool(nn.Module):
 
     def __init__(self, dropout: float = 0.0) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B W"]:
         """The pooled vector; zeros for a sample without observed frames."""
@@ -28,7 +29,7 @@ class StatisticsPool(nn.Module):
     def __init__(self, width: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.statistics = FrameStatistics()
-        self.map = nn.Sequential(nn.LayerNorm(2 * width), nn.Dropout(dropout), nn.Linear(2 * width, width))
+        self.map = nn.Sequential(nn.LayerNorm(2 * width), Dropout(dropout), nn.Linear(2 * width, width))
 
     def forward(self, x: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B W"]:
         """The pooled vector; zeros for a sample without observed frames."""

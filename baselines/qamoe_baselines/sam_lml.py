@@ -49,6 +49,7 @@ from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
 from qamoe_bench.errors import BenchError
 from qamoe_bench.nn.attention import MaskedAttention
+from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.frames import StandardisedLinear, blanked, masked_mean, observed_frames
 
 VARIANTS = {
@@ -103,10 +104,10 @@ class SAMLML(nn.Module):
         # No last bias: it would raise all scores equally, and only their differences matter.
         self.score = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1, bias=False))
         self.head = nn.Sequential(
-            nn.Dropout(config.dropout),
+            Dropout(config.dropout),
             nn.Linear(width, width),
             nn.GELU(),
-            nn.Dropout(config.dropout),
+            Dropout(config.dropout),
             nn.Linear(width, 1),
         )
         if config.task_ranking:

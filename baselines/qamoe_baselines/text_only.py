@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output
+from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.encoder import Summary, UtteranceEncoder
 from qamoe_bench.nn.two_stage import TwoStageModel
 
@@ -48,7 +49,7 @@ class TextOnly(TwoStageModel):
         if self.has_text:
             self.encoder = UtteranceEncoder(MODALITY, spec, config.width, config.encoder_dropout, config.encoder)
         self.head = nn.Sequential(
-            nn.Linear(config.width, config.width), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(config.width, 1)
+            nn.Linear(config.width, config.width), nn.GELU(), Dropout(config.dropout), nn.Linear(config.width, 1)
         )
         self.label_mean = spec.label_mean
         self.label_std = spec.label_std

@@ -40,6 +40,7 @@ from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
 from qamoe_bench.errors import BenchError
 from qamoe_bench.models.quality import Quality, QualityKind, gaussian_loss, make_quality
+from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.encoder import Summary, utterance_encoders
 from qamoe_bench.nn.experts import Dispatch, GLUExperts, top_k_gate
 from qamoe_bench.nn.two_stage import QualityAwareModel
@@ -126,7 +127,7 @@ class QAMoE(QualityAwareModel):
         )
         if config.fallback and config.quality != "none":
             self.prior = nn.Parameter(torch.zeros(1 if config.share_prior else modalities, width))
-        self.fusion = nn.Sequential(nn.Linear(modalities * width, width), nn.GELU(), nn.Dropout(config.dropout))
+        self.fusion = nn.Sequential(nn.Linear(modalities * width, width), nn.GELU(), Dropout(config.dropout))
         self.predict = nn.Linear(width, 1)
         if config.loss != "l1":
             self.log_variance = nn.Linear(width, 1)

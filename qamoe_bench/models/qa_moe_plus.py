@@ -38,6 +38,7 @@ from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
 from qamoe_bench.errors import BenchError
 from qamoe_bench.nn.anchors import median, shares, spread
+from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.encoder import Summary, utterance_encoders
 from qamoe_bench.nn.experts import Dispatch, GLUExperts, top_k_gate
 from qamoe_bench.nn.frames import FrameStatistics, StandardisedLinear, frame_counts, observed_frames
@@ -149,7 +150,7 @@ class QAMoEPlus(QualityAwareModel):
             self.gate = nn.ModuleDict({m: nn.Linear(width, config.experts, bias=False) for m in self.modalities})
             self.experts = GLUExperts(config.experts, width, config.expert_hidden, config.dispatch)
         self.evidence = nn.ModuleDict({m: nn.Linear(width, config.anchors) for m in self.modalities})
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.prior = nn.Parameter(torch.zeros(config.anchors))
 
     def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B V"]:

@@ -56,6 +56,7 @@ from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
 from qamoe_bench.errors import BenchError
 from qamoe_bench.nn.anchors import median, shares, spread
 from qamoe_bench.nn.discriminant import Directions, LabelPlaces, discriminant_start, prior_of
+from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.encoder import UtteranceEncoder
 from qamoe_bench.nn.experts import Dispatch, GLUExperts, top_k_gate
 from qamoe_bench.nn.frames import frame_counts, observed_frames
@@ -291,7 +292,7 @@ class QAMoEPrecise(QualityAwareModel):
         """One pool of experts per modality, which add nothing at first."""
         self.gate = nn.ModuleDict()
         self.experts = nn.ModuleDict()
-        self.dropout = nn.Dropout(config.expert_dropout)
+        self.dropout = Dropout(config.expert_dropout)
         for m in self.modalities:
             count = self._features(m).count
             pool = GLUExperts(config.experts, count, config.expert_hidden, config.dispatch)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qamoe_bench.errors import BenchError
+from qamoe_bench.nn.dropout import Dropout
 
 
 class MaskedAttention(nn.Module):
@@ -21,7 +22,7 @@ class MaskedAttention(nn.Module):
         if width % heads:
             raise BenchError(f"attention: expected a width that {heads} heads divide, got {width}; change either")
         self.heads = heads
-        self.dropout = dropout
+        self.dropout = Dropout(dropout)
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
@@ -37,14 +38,29 @@ class MaskedAttention(nn.Module):
         q = self._split(self.query(query))  # (B, H, T, C)
         k = self._split(key)  # (B, H, S, C)
         v = self._split(value)  # (B, H, S, C)
-        dropout = self.dropout if self.training else 0.0
         if observed is None:
-            return self._join(F.scaled_dot_product_attention(q, k, v, dropout_p=dropout))
+            return self._join(self._attend(q, k, v, None))
         has_frame = observed.any(1)  # (B,)
         # A softmax over no frame is NaN, so a sample without observed frames attends to all, and its output is zeroed.
         mask = (observed | ~has_frame[:, None])[:, None, None]  # (B, 1, 1, S)
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)  # (B, H, T, C)
-        return self._join(attended) * has_frame[:, None, None]
+        return self._join(self._attend(q, k, v, mask)) * has_frame[:, None, None]
+
+    def _attend(
+        self,
+        query: Float[Tensor, "B H T C"],
+        key: Float[Tensor, "B H S C"],
+        value: Float[Tensor, "B H S C"],
+        mask: Bool[Tensor, "B 1 1 S"] | None,
+    ) -> Float[Tensor, "B H T C"]:
+        dropout = self.dropout.p if self.training else 0.0
+        if not dropout or query.device.type != "cpu":
+            return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
+        # The same, with our own dropout; on a processor PyTorch also has the weights as a whole.
+        logits = query @ key.mT / math.sqrt(query.shape[-1])  # (B, H, T, S)
+        if mask is not None:
+            logits = logits.masked_fill(~mask, -math.inf)
+        dropped: Tensor = self.dropout(logits.softmax(-1)) @ value
+        return dropped
 
     def _split(self, x: Float[Tensor, "B N W"]) -> Float[Tensor, "B H N C"]:
         heads: Tensor = x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # type: ignore[no-untyped-call]

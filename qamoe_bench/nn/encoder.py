@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from qamoe_bench.contract import Batch, DataSpec
+from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.frames import FrameStatistics, StandardisedLinear, blanked, masked_mean, observed_frames
 from qamoe_bench.nn.language import TokenStates
 from qamoe_bench.nn.transformer import Dropouts, TransformerEncoder
@@ -91,10 +92,10 @@ class UtteranceEncoder(nn.Module):
         self.pool, pooled = make_summary(summary, width, dropout)
         self.perceptron = nn.Sequential(
             nn.LayerNorm(pooled),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(pooled, width),
             nn.GELU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(width, width),
         )
 

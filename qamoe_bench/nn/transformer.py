@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from qamoe_bench.nn.attention import MaskedAttention, sinusoidal_positions
+from qamoe_bench.nn.dropout import Dropout
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,10 @@ class TransformerLayer(nn.Module):
             nn.LayerNorm(width),
             nn.Linear(width, 4 * width),
             nn.ReLU(),
-            nn.Dropout(dropouts.hidden),
+            Dropout(dropouts.hidden),
             nn.Linear(4 * width, width),
         )
-        self.residual = nn.Dropout(dropouts.residual)
+        self.residual = Dropout(dropouts.residual)
 
     def forward(self, x: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"] | None) -> Float[Tensor, "B T W"]:
         """Every frame after attending to the observed ones (to all, without `observed`)."""
@@ -53,7 +54,7 @@ class TransformerEncoder(nn.Module):
 
     def __init__(self, width: int, heads: int, layers: int, dropouts: Dropouts) -> None:
         super().__init__()
-        self.embedding_dropout = nn.Dropout(dropouts.embedding)
+        self.embedding_dropout = Dropout(dropouts.embedding)
         self.layers = nn.ModuleList(TransformerLayer(width, heads, dropouts) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from qamoe_bench.adapters.returned import described
-from qamoe_bench.contract import AcceptsQuality, Batch, HasEpochs, HasLoss, Output, TrainingBatch, TwoStage
+from qamoe_bench.contract import AcceptsQuality, Batch, HasEpochs, HasLoss, HasPhases, Output, TrainingBatch, TwoStage
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.evaluation.checks import check_output, check_same_prediction
@@ -25,7 +25,7 @@ from qamoe_bench.seeding import global_randomness_restored, seeded
 from qamoe_bench.training.batches import VALIDATION_BATCH, CorruptedBatches
 from qamoe_bench.training.config import TrainConfig
 from qamoe_bench.training.exposure import Exposure
-from qamoe_bench.training.loop import loss_of
+from qamoe_bench.training.phases import loss_of, phases_of
 
 TRAINING = "in training mode"
 EVALUATION = "in evaluation mode"
@@ -76,13 +76,25 @@ def _sizes(whole: int, *remainders: int) -> list[int]:
 
 def _try_step(model: nn.Module, batch: TrainingBatch) -> None:
     """The computations of a training step, without the step."""
-    model.zero_grad(set_to_none=True)
     with _errors_named("forward pass", TRAINING, batch):
         returned = model(batch)
     output = check_output(returned, batch.size, TRAINING)
+    if isinstance(model, HasPhases):
+        for phase in phases_of(model):
+            origin = f"objective of phase {phase.name!r}"
+            with _errors_named(origin, TRAINING, batch):
+                loss = phase.objective(batch)
+            _try_backward(model, loss, origin, batch)
+        return
     with _errors_named("loss", TRAINING, batch):
         loss = loss_of(model, output, batch)
-    _check_loss(loss, "loss" if isinstance(model, HasLoss) else "prediction")
+    _try_backward(model, loss, "loss" if isinstance(model, HasLoss) else "prediction", batch)
+
+
+def _try_backward(model: nn.Module, loss: Tensor, origin: str, batch: TrainingBatch) -> None:
+    """The gradients of a loss; `origin` is what it is computed from."""
+    model.zero_grad(set_to_none=True)
+    _check_loss(loss, origin)
     with _errors_named("backward pass", TRAINING, batch):
         loss.backward()  # type: ignore[no-untyped-call]
     for name, parameter in model.named_parameters():
@@ -97,19 +109,24 @@ def _check_loss(loss: object, origin: str) -> None:
     """Check that a loss is one finite number that depends on the parameters."""
     if not isinstance(loss, Tensor) or loss.numel() != 1:
         raise RunFailed(
-            f"the model's loss returned {described(loss)}: expected one number; return the mean over the batch as a "
-            "tensor of shape ()"
+            f"the model's {_function(origin)} returned {described(loss)}: expected one number; return the mean over "
+            "the batch as a tensor of shape ()"
         )
     if not loss.isfinite():
         raise RunFailed(
-            f"the model's loss is {loss.item()} before training: expected a finite number; do not take the logarithm "
-            "of 0, and do not divide by a count or a deviation that may be 0"
+            f"the model's {_function(origin)} is {loss.item()} before training: expected a finite number; do not take "
+            "the logarithm of 0, and do not divide by a count or a deviation that may be 0"
         )
     if not loss.requires_grad:
         raise RunFailed(
             f"the model's {origin} does not depend on its parameters: expected a gradient; remove detach(), no_grad(), "
             "item() and argmax between them"
         )
+
+
+def _function(origin: str) -> str:
+    """What returned the loss; for a model that only predicts, that is the engine's own loss."""
+    return "loss" if origin == "prediction" else origin
 
 
 @torch.no_grad()

@@ -66,7 +66,8 @@ class CorruptedBatches:
             features = {m: x.clone() for m, x in features.items()}
         lengths = {m: x.clone() for m, x in self._train.lengths.items()}
         untouched = {m: torch.ones(self._train.size, device=self._device) for m in lengths}
-        return TrainingBatch(features, lengths, self._target.clone(), features, untouched)
+        index = torch.arange(self._train.size, device=self._device)
+        return TrainingBatch(features, lengths, self._target.clone(), features, untouched, index)
 
     def train_batches(self) -> Iterator[TrainingBatch]:
         """One epoch in a new order."""
@@ -82,6 +83,7 @@ class CorruptedBatches:
                 target=self._target[rows],
                 clean=clean.features,
                 signal={m: corrupted.signal(m) for m in clean.modalities},
+                index=rows,
             )
 
     def valid_batches(self) -> Iterable[ValidationBatch]:

@@ -13,18 +13,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
-from qamoe_bench.contract import HasEpochs, HasLoss, HasPreparation, Output, TrainingBatch
+from qamoe_bench.contract import HasEpochs, HasPreparation
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import RunFailed
 from qamoe_bench.seeding import seeded
 from qamoe_bench.training.batches import CorruptedBatches
 from qamoe_bench.training.config import TrainConfig
 from qamoe_bench.training.exposure import Exposure
-from qamoe_bench.training.optimiser import make_optimiser, make_schedule
+from qamoe_bench.training.phases import PhaseTraining, first_epoch_to_keep, phases_of
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Trained:
     """The course of a training.
 
     Attributes:
-        train_loss: The model's own objective, mean over each epoch.
+        train_loss: The model's own objective, mean over each epoch; that of the last phase of the epoch.
         valid_mae: Mean absolute error on the validation split after each epoch, in label units.
         best_epoch: The epoch whose weights were kept, counting from 1; 0 where there was nothing to train.
         seconds: Wall-clock time.
@@ -73,9 +72,10 @@ def train(
     prepare_model(model, batches, seed)
     if not any(p.requires_grad for p in model.parameters()):
         return Trained((), (_validate(model, batches),), 0, time.perf_counter() - start)
-    optimiser = make_optimiser(model, config)
-    steps = config.epochs * math.ceil(len(data.splits["train"]) / config.batch_size)
-    schedule = make_schedule(optimiser, config, steps)
+    phases = phases_of(model)
+    steps = math.ceil(len(data.splits["train"]) / config.batch_size)
+    trainings = [PhaseTraining(phase, config, steps, model) for phase in phases]
+    selection = _Selection(first_epoch_to_keep(phases, config.epochs), config)
     train_loss = list[float]()
     valid_mae = list[float]()
     best = copy.deepcopy(model.state_dict())
@@ -83,13 +83,13 @@ def train(
         for epoch in range(1, config.epochs + 1):
             if isinstance(model, HasEpochs):
                 model.start_epoch(epoch)
-            train_loss.append(_train_epoch(model, batches, optimiser, schedule, config))
+            train_loss.append(_train_epoch(model, batches, trainings, epoch, config))
             valid_mae.append(_validate(model, batches))
             # The weights are copied whenever the window that ends here is the best so far.
-            if best_epoch(valid_mae, config.selection_window) == epoch:
+            if selection.best(valid_mae) == epoch:
                 best = copy.deepcopy(model.state_dict())
             on_epoch()
-    chosen = best_epoch(valid_mae, config.selection_window)
+    chosen = selection.best(valid_mae)
     if not chosen:
         raise RunFailed(f"training diverged (seed {seed}): no epoch had a finite validation error")
     model.load_state_dict(best)
@@ -121,34 +121,30 @@ def best_epoch(valid_mae: Sequence[float], window: int) -> int:
     return best
 
 
-def loss_of(model: nn.Module, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
-    """The model's own objective, or mean absolute error."""
-    if isinstance(model, HasLoss):
-        return model.loss(output, batch)
-    return F.l1_loss(output.prediction, batch.target)
+class _Selection:
+    """The choice of the epoch, among those in which the prediction is trained."""
+
+    def __init__(self, first: int, config: TrainConfig) -> None:
+        self._skipped = first - 1
+        # A late phase may have fewer epochs than the window.
+        self._window = min(config.selection_window, config.epochs - self._skipped)
+
+    def best(self, valid_mae: Sequence[float]) -> int:
+        """The best epoch so far (from 1); 0 while there is none."""
+        chosen = best_epoch(valid_mae[self._skipped :], self._window)
+        return chosen + self._skipped if chosen else 0
 
 
 def _train_epoch(
-    model: nn.Module,
-    batches: CorruptedBatches,
-    optimiser: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    config: TrainConfig,
+    model: nn.Module, batches: CorruptedBatches, trainings: Sequence[PhaseTraining], epoch: int, config: TrainConfig
 ) -> float:
-    """One pass over the training split; returns the mean loss per sample."""
+    """One pass of every phase that runs in this epoch; returns the mean loss per sample of the last one."""
     model.train()
-    total = 0.0
-    count = 0
-    for batch in batches.train_batches():
-        optimiser.zero_grad(set_to_none=True)
-        loss = loss_of(model, model(batch), batch)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
-        optimiser.step()
-        schedule.step()  # the schedule counts steps, not epochs
-        total += loss.item() * batch.size
-        count += batch.size
-    return total / count
+    loss = math.nan  # of an epoch between two phases
+    for training in trainings:
+        if training.phase.runs_in(epoch, config.epochs):
+            loss = training.run_pass(batches)
+    return loss
 
 
 @torch.no_grad()

@@ -1,22 +1,29 @@
 """The optimiser and the schedule of its learning rates."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
+from qamoe_bench.contract import ParameterGroup
 from qamoe_bench.nn.language import language_parameters
 from qamoe_bench.training.config import TrainConfig
 
 
-def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW with a separate learning rate for the parameters of language models."""
-    language = language_parameters(model)
-    known = set(language)
-    groups: list[dict[str, Any]] = [{"params": [p for p in model.parameters() if p not in known]}]
-    if language:
-        groups.append({"params": language, "lr": config.language_rate})
-    return torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
+def make_optimiser(model: nn.Module, groups: Sequence[ParameterGroup], config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW over groups of a model's parameters, with a separate learning rate for those of language models."""
+    language = set(language_parameters(model))
+    options: list[dict[str, Any]] = []
+    pretrained: list[nn.Parameter] = []
+    for group in groups:
+        own = [p for p in group.parameters if p not in language]
+        options.append({"params": own, "lr": group.rate * config.learning_rate})
+        pretrained += [p for p in group.parameters if p in language]
+    if pretrained:
+        options.append({"params": pretrained, "lr": config.language_rate})
+    # Fused: one pass over each parameter, which for small models saves a tenth of the training.
+    return torch.optim.AdamW(options, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
 
 
 def make_schedule(

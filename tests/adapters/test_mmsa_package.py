@@ -23,7 +23,7 @@ from qamoe_bench.errors import BenchError
 from qamoe_bench.registry import find_model
 from qamoe_bench.store.store import Store
 from qamoe_bench.training.building import build_model
-from qamoe_bench.training.loop import loss_of
+from qamoe_bench.training.phases import loss_of
 
 needs_package = pytest.mark.skipif(find_spec("MMSA") is None, reason="needs the extra [mmsa]")
 every_model = pytest.mark.parametrize("name", MODELS)

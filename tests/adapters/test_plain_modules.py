@@ -21,7 +21,7 @@ from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.registry import find_model
 from qamoe_bench.store.store import Store
 from qamoe_bench.training.building import build_model
-from qamoe_bench.training.loop import loss_of
+from qamoe_bench.training.phases import loss_of
 
 NETWORK = """
 import torch

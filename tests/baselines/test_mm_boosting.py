@@ -33,7 +33,8 @@ def output_of(predictions: Tensor, contributions: Tensor | None = None) -> Outpu
 def labelled(*target: float) -> TrainingBatch:
     size = len(target)
     features, lengths = {"text": torch.ones(size, 1, 1)}, {"text": torch.ones(size, dtype=torch.long)}
-    return TrainingBatch(features, lengths, torch.tensor(target), clean=features, signal={"text": torch.ones(size)})
+    signal = {"text": torch.ones(size)}
+    return TrainingBatch(features, lengths, torch.tensor(target), features, signal, torch.arange(size))
 
 
 def contribution_heads(model: MMBoosting) -> list[nn.Linear]:

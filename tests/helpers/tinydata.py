@@ -38,7 +38,8 @@ def training_batch(split: Split) -> TrainingBatch:
     """All samples of a split as a training step has them, with nothing corrupted."""
     batch = split.batch()
     untouched = {m: torch.ones(len(split)) for m in batch.modalities}
-    return TrainingBatch(batch.features, batch.lengths, split.target, batch.features, untouched)
+    index = torch.arange(len(split))
+    return TrainingBatch(batch.features, batch.lengths, split.target, batch.features, untouched, index)
 
 
 def mmsa_content(modalities: tuple[str, ...] = tuple(WIDTHS)) -> dict[str, dict[str, Any]]:

@@ -16,7 +16,7 @@ from qamoe_bench.nn import encoder
 from qamoe_bench.nn.encoder import UtteranceEncoder
 from qamoe_bench.nn.language import TokenStates
 from qamoe_bench.registry import find_model
-from qamoe_bench.training.loop import loss_of
+from qamoe_bench.training.phases import loss_of
 
 SIZES = {
     "vocab_size": 40, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16,

@@ -10,6 +10,7 @@ from tinydata import mmsa_content
 from tinylanguage import save_language_model, sentences
 from torch import nn
 
+from qamoe_bench.contract import ParameterGroup
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.data.options import ReadingOptions
 from qamoe_bench.errors import BenchError
@@ -99,7 +100,7 @@ def test_training_starts_from_the_pretrained_weights_at_a_rate_of_their_own(word
 
 def test_rates_rise_over_the_warm_up_and_fall_along_a_cosine(folder: Path) -> None:
     model, config = Reader(folder), TrainConfig(learning_rate=1.0, language_rate=0.1, warm_up=0.2)
-    optimiser = make_optimiser(model, config)
+    optimiser = make_optimiser(model, [ParameterGroup(list(model.parameters()))], config)
     schedule, rates = make_schedule(optimiser, config, 10), []
     for _ in range(10):
         rates.append([group["lr"] for group in optimiser.param_groups])

@@ -1,0 +1,76 @@
+"""The phases of a training: what each pass over the training split minimises, and which parameters it changes.
+
+A model without phases of its own has one, of all its parameters and its loss.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from qamoe_bench.contract import HasLoss, HasPhases, Output, ParameterGroup, Phase, TrainingBatch
+from qamoe_bench.errors import BenchError
+from qamoe_bench.training.batches import CorruptedBatches
+from qamoe_bench.training.config import TrainConfig
+from qamoe_bench.training.optimiser import make_optimiser, make_schedule
+
+ONLY_PHASE = "training"
+"""Name of the phase of a model without phases of its own."""
+
+
+def loss_of(model: nn.Module, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
+    """The model's own objective, or mean absolute error."""
+    if isinstance(model, HasLoss):
+        return model.loss(output, batch)
+    return F.l1_loss(output.prediction, batch.target)
+
+
+def phases_of(model: nn.Module) -> Sequence[Phase]:
+    """The phases of a model, at least one.
+
+    Raises:
+        BenchError: If a model has a method for its phases and returns none.
+    """
+    if not isinstance(model, HasPhases):
+        everything = ParameterGroup(list(model.parameters()))
+        return [Phase(ONLY_PHASE, lambda batch: loss_of(model, model(batch), batch), [everything])]
+    phases = model.phases()
+    if not phases:
+        raise BenchError(f"{type(model).__name__}.phases: expected at least one phase, got none; return one")
+    return phases
+
+
+def first_epoch_to_keep(phases: Sequence[Phase], epochs: int) -> int:
+    """The first epoch (from 1) in which the last phase, which trains the prediction, has run."""
+    last = phases[-1]
+    return next(epoch for epoch in range(1, epochs + 1) if last.runs_in(epoch, epochs))
+
+
+class PhaseTraining:
+    """The optimiser of a phase and the schedule of its rates, over all of its epochs."""
+
+    def __init__(self, phase: Phase, config: TrainConfig, steps_per_epoch: int, model: nn.Module) -> None:
+        self.phase = phase
+        self._config = config
+        self._model = model
+        self._parameters = phase.parameters
+        passes = sum(phase.runs_in(epoch, config.epochs) for epoch in range(1, config.epochs + 1))
+        self._optimiser = make_optimiser(model, phase.groups, config)
+        self._schedule = make_schedule(self._optimiser, config, passes * steps_per_epoch)
+
+    def run_pass(self, batches: CorruptedBatches) -> float:
+        """One pass over the training split; returns the mean loss per sample."""
+        total = 0.0
+        count = 0
+        for batch in batches.train_batches():
+            self._model.zero_grad(set_to_none=True)  # also of parameters that this phase leaves alone
+            loss = self.phase.objective(batch)
+            torch.autograd.backward(loss)
+            nn.utils.clip_grad_norm_(self._parameters, self._config.clip_norm)
+            self._optimiser.step()
+            self._schedule.step()  # the schedule counts steps, not epochs
+            total += loss.item() * batch.size
+            count += batch.size
+        return total / count
