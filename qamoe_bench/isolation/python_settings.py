@@ -24,7 +24,7 @@ LIMITS = ("RLIMIT_AS", "RLIMIT_CPU", "RLIMIT_DATA", "RLIMIT_FSIZE", "RLIMIT_NOFI
 
 
 @dataclass(frozen=True)
-class Setting:
+class GlobalSetting:
     """Something that is global in a process.
 
     Attributes:
@@ -38,28 +38,32 @@ class Setting:
     write: Callable[[Any], object]
 
 
-def python_settings() -> list[Setting]:
+def python_settings() -> list[GlobalSetting]:
     """The settings that this thread can restore."""
     settings = [
-        Setting("", random.getstate, random.setstate),
-        Setting("", _numpy_state, np.random.set_state),
-        Setting("the working folder", os.getcwd, os.chdir),
-        Setting("environment variables", lambda: dict(os.environ), _write_environment),
-        Setting("sys.path", lambda: list(sys.path), _write_search_path),
-        Setting("warnings filters", lambda: list(warnings.filters), _write_filters),
-        Setting("logging", _logging, _write_logging),
-        Setting("sys.stdout or sys.stderr", lambda: (sys.stdout, sys.stderr), _write_streams),
-        Setting("sys.excepthook", lambda: sys.excepthook, lambda value: setattr(sys, "excepthook", value)),
-        Setting("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
-        Setting("the locale", lambda: locale.setlocale(locale.LC_ALL), lambda v: locale.setlocale(locale.LC_ALL, v)),
-        Setting("NumPy's handling of errors", np.geterr, lambda value: np.seterr(**value)),
-        Setting("the garbage collector", gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
-        Setting("the umask", _umask, os.umask),
+        GlobalSetting("", random.getstate, random.setstate),
+        GlobalSetting("", _numpy_state, np.random.set_state),
+        GlobalSetting("the working folder", os.getcwd, os.chdir),
+        GlobalSetting("environment variables", lambda: dict(os.environ), _write_environment),
+        GlobalSetting("sys.path", lambda: list(sys.path), _write_search_path),
+        GlobalSetting("warnings filters", lambda: list(warnings.filters), _write_filters),
+        GlobalSetting("logging", _logging, _write_logging),
+        GlobalSetting("sys.stdout or sys.stderr", lambda: (sys.stdout, sys.stderr), _write_streams),
+        GlobalSetting("sys.excepthook", lambda: sys.excepthook, lambda value: setattr(sys, "excepthook", value)),
+        GlobalSetting("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
+        GlobalSetting(
+            "the locale", lambda: locale.setlocale(locale.LC_ALL), lambda v: locale.setlocale(locale.LC_ALL, v)
+        ),
+        GlobalSetting("NumPy's handling of errors", np.geterr, lambda value: np.seterr(**value)),
+        GlobalSetting("the garbage collector", gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
+        GlobalSetting("the umask", _umask, os.umask),
     ]
     if sys.platform != "win32":
-        settings.append(Setting("resource limits", _limits, _write_limits))
+        settings.append(GlobalSetting("resource limits", _limits, _write_limits))
     if threading.current_thread() is threading.main_thread():  # no other thread can set a handler
-        settings.append(Setting("signal handlers", lambda: [signal.getsignal(s) for s in SIGNALS], _write_handlers))
+        settings.append(
+            GlobalSetting("signal handlers", lambda: [signal.getsignal(s) for s in SIGNALS], _write_handlers)
+        )
     return settings
 
 

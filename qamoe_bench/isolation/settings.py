@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from qamoe_bench.isolation.python_settings import Setting, python_settings
+from qamoe_bench.isolation.python_settings import GlobalSetting, python_settings
 
 _UNREADABLE = object()
 
@@ -37,14 +37,14 @@ def settings_restored(changed: Callable[[list[str]], None]) -> Iterator[None]:
             changed(list(names))
 
 
-def _read(setting: Setting) -> Any:
+def _read(setting: GlobalSetting) -> Any:
     try:
         return setting.read()
     except Exception:  # such as a working folder that was removed
         return _UNREADABLE
 
 
-def _write(setting: Setting, value: Any) -> None:
+def _write(setting: GlobalSetting, value: Any) -> None:
     try:
         setting.write(value)
     except Exception:

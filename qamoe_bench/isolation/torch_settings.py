@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from qamoe_bench.isolation.python_settings import Setting
+from qamoe_bench.isolation.python_settings import GlobalSetting
 
 PRECISIONS = (
     *(("generic", "all"), ("mkldnn", "all"), ("mkldnn", "matmul"), ("mkldnn", "conv"), ("mkldnn", "rnn")),
@@ -33,37 +33,39 @@ HOOKS = (
 )
 
 
-def torch_settings() -> list[Setting]:
+def torch_settings() -> list[GlobalSetting]:
     """The settings that exist in the installed version."""
     import torch
 
     backends = torch.backends
     settings = [
-        Setting("", lambda: torch.get_rng_state().numpy().tobytes(), _write_random_state),
-        Setting("torch's default dtype", torch.get_default_dtype, torch.set_default_dtype),
-        Setting("torch's default device", torch.get_default_device, _write_default_device),
-        Setting("torch's number of threads", torch.get_num_threads, torch.set_num_threads),
-        Setting("torch's grad mode", torch.is_grad_enabled, torch._C._set_grad_enabled),
-        Setting("torch's deterministic flag", _deterministic, _write_deterministic),
-        Setting("torch's handling of denormal numbers", _flushes, torch.set_flush_denormal),
-        Setting("torch's anomaly detection", torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
-        Setting("torch's autocast", _autocast, _write_autocast),
-        Setting("torch's fast path of attention", backends.mha.get_fastpath_enabled, backends.mha.set_fastpath_enabled),
-        Setting("torch's hooks of all modules", _hooks, _write_hooks),
+        GlobalSetting("", lambda: torch.get_rng_state().numpy().tobytes(), _write_random_state),
+        GlobalSetting("torch's default dtype", torch.get_default_dtype, torch.set_default_dtype),
+        GlobalSetting("torch's default device", torch.get_default_device, _write_default_device),
+        GlobalSetting("torch's number of threads", torch.get_num_threads, torch.set_num_threads),
+        GlobalSetting("torch's grad mode", torch.is_grad_enabled, torch._C._set_grad_enabled),
+        GlobalSetting("torch's deterministic flag", _deterministic, _write_deterministic),
+        GlobalSetting("torch's handling of denormal numbers", _flushes, torch.set_flush_denormal),
+        GlobalSetting("torch's anomaly detection", torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
+        GlobalSetting("torch's autocast", _autocast, _write_autocast),
+        GlobalSetting(
+            "torch's fast path of attention", backends.mha.get_fastpath_enabled, backends.mha.set_fastpath_enabled
+        ),
+        GlobalSetting("torch's hooks of all modules", _hooks, _write_hooks),
         *_precisions(),
     ]
     for name, label in SWITCHES.items():
         read = getattr(torch._C, f"_get_{name}", None)
         write = getattr(torch._C, f"_set_{name}", None)
         if read and write:
-            settings.append(Setting(label, read, write))
+            settings.append(GlobalSetting(label, read, write))
     for name in SDP:
         read = getattr(backends.cuda, f"{name}_enabled")
-        settings.append(Setting("torch's kernels of attention", read, getattr(backends.cuda, f"enable_{name}")))
+        settings.append(GlobalSetting("torch's kernels of attention", read, getattr(backends.cuda, f"enable_{name}")))
     return settings
 
 
-def _precisions() -> list[Setting]:
+def _precisions() -> list[GlobalSetting]:
     """Newer versions of torch have one setting per backend and operation, older ones a few flags."""
     import torch
 
@@ -71,12 +73,12 @@ def _precisions() -> list[Setting]:
     read: Callable[..., Any] | None = getattr(torch._C, "_get_fp32_precision_getter", None)
     write: Callable[..., Any] | None = getattr(torch._C, "_set_fp32_precision_setter", None)
     settings = [
-        Setting(label, torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+        GlobalSetting(label, torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
     ]
     if read is None or write is None:
         return settings
     for place in PRECISIONS:
-        settings.append(Setting(label, partial(read, *place), partial(_write_precision, write, place)))
+        settings.append(GlobalSetting(label, partial(read, *place), partial(_write_precision, write, place)))
     return settings
 
 
@@ -93,7 +95,7 @@ def _write_random_state(value: bytes) -> None:
 def _write_default_device(value: Any) -> None:
     import torch
 
-    # Setting the CPU explicitly would make every function that creates a tensor slower.
+    # GlobalSetting the CPU explicitly would make every function that creates a tensor slower.
     torch.set_default_device(None if value == torch.device("cpu") else value)
 
 
