@@ -12,6 +12,7 @@ import qamoe_bench
 from qamoe_bench.errors import BenchError
 from qamoe_bench.figures.palette import COLOURS, styles
 from qamoe_bench.registry import (
+    DEFAULT_GROUP,
     ModelCard,
     ModelRef,
     expand_groups,
@@ -24,6 +25,7 @@ from qamoe_bench.registry import (
 )
 from qamoe_bench.registry.card import STYLES
 from qamoe_bench.registry.declarations import declarations_of
+from qamoe_bench.run.grid import Grid
 from qamoe_bench.run.presets import PRESETS
 
 PACKAGE = Path(qamoe_bench.__file__).parent
@@ -151,6 +153,11 @@ def test_a_model_without_a_card_has_an_empty_one(guest: Path) -> None:
         ("{'stages': {'heads': 'x'}}", "expected a dictionary from a stage"),
         ("{'style': 8}", "expected a whole number from 0 to 7, got 8"),
         ("{'style': True}", "expected a whole number from 0 to 7, got True"),
+        ("{'year': '2022'}", "expected a year, got '2022'"),
+        ("{'year': 22}", "expected a year, got 22"),
+        ("{'venue': ''}", "expected a journal or conference, got ''"),
+        ("{'parameters': -1}", "expected a whole number, got -1"),
+        ("{'parameters': 1.5}", "expected a whole number, got 1.5"),
         ("{'role': 'referee'}", "expected one of control, floor, got 'referee'"),
     ],
 )
@@ -177,12 +184,25 @@ def test_no_role_without_models(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_groups_expand_to_their_models() -> None:
     assert expand_groups(["@quick"]) == ["late-fusion", "mean", "qa-moe", "qa-moe-plus", "qa-moe-precise", "text-only"]
-    assert expand_groups(["@paper"]) == ["c-mib", "mm-boosting", "qa-moe", "sam-lml"]
+    assert set(expand_groups(["@paper"])) == {*expand_groups(["@quick"]), "c-mib", "mm-boosting", "sam-lml"}
     assert expand_groups(["@all"]) == [*model_refs()]
     assert expand_groups(["qa-moe:k=2", "@quick", "mean"])[:2] == ["qa-moe:k=2", "late-fusion"]
     assert expand_groups(["@quick:train.epochs=1"])[1] == "mean:train.epochs=1"
     with pytest.raises(BenchError, match="unknown group of models '@quik'.*did you mean '@quick'"):
         expand_groups(["@quik"])
+
+
+def test_without_names_the_default_group_runs() -> None:
+    (located,) = Grid(protocols=("random-missing",)).expand()
+    assert list(located.request.models) == expand_groups([DEFAULT_GROUP])
+    assert DEFAULT_GROUP == "@paper"
+
+
+def test_every_built_in_model_is_in_a_group_and_one_in_print_has_year_and_venue() -> None:
+    for ref in model_refs().values():
+        card = ref.card()
+        assert card.groups
+        assert bool(card.published) == (card.year is not None) == bool(card.venue)
 
 
 def test_cards_of_the_built_in_models_fit_their_variants_and_the_presets() -> None:

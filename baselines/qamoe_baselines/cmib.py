@@ -66,6 +66,9 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("paper",),
+    "year": 2022,
+    "venue": "IEEE Transactions on Multimedia",
+    "parameters": 836_100,
     "published": {"C-MIB": "", "E-MIB": "e-mib", "L-MIB": "l-mib", "B-MIB": "b-mib"},
     "stages": {
         "text encoder": ("branches.text",),

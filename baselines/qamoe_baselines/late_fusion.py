@@ -19,7 +19,8 @@ from qamoe_bench.nn.encoder import Summary, utterance_encoders
 from qamoe_bench.nn.two_stage import TwoStageModel
 
 CARD = {
-    "groups": ("quick",),
+    "groups": ("quick", "paper"),
+    "parameters": 54_721,
     "presets": {"paper": {"width": 128}},  # as in QA-MoE
     "style": 1,
     "role": "control",

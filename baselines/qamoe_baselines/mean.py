@@ -16,7 +16,8 @@ from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output
 
 CARD = {
-    "groups": ("quick",),
+    "groups": ("quick", "paper"),
+    "parameters": 0,
     "style": 7,
     "role": "floor",
 }

@@ -55,6 +55,9 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("paper",),
+    "year": 2024,
+    "venue": "IEEE Transactions on Multimedia",
+    "parameters": 63_368,
     "published": {"MM-Boosting": ""},
     "style": 5,
 }

@@ -60,6 +60,9 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("paper",),
+    "year": 2025,
+    "venue": "EMNLP",
+    "parameters": 69_762,
     "published": {"SAM-LML": ""},
     "stages": {"text encoder": ("frame.text",), "other encoders": ("frame",)},
     "style": 6,

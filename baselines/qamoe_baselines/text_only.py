@@ -22,7 +22,8 @@ from qamoe_bench.nn.two_stage import TwoStageModel
 MODALITY = "text"
 
 CARD = {
-    "groups": ("quick",),
+    "groups": ("quick", "paper"),
+    "parameters": 19_009,
     "style": 4,
     "requires": ("text",),
 }

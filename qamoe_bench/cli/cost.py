@@ -11,7 +11,7 @@ from qamoe_bench.cli.characters import showable_table
 from qamoe_bench.cli.console import log, print_json
 from qamoe_bench.cli.options import Device, DropBadLabels, LabelRange, PrecisionName
 from qamoe_bench.errors import BenchError
-from qamoe_bench.registry import expand_groups, model_refs
+from qamoe_bench.registry import DEFAULT_GROUP, expand_groups
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Models = Annotated[
     list[str] | None,
     typer.Option(
-        "--model", metavar="NAME", help="As for `run`; with `paper` also text-encoder. Repeatable. Default: all."
+        "--model", metavar="NAME", help="As for `run`; with `paper` also text-encoder. Repeatable. Default: @paper."
     ),
 ]
 Preset = Annotated[
@@ -82,11 +82,14 @@ def print_costs(
 
 
 def _build_models(setting: "Setting", names: Sequence[str]) -> "dict[str, nn.Module]":
-    """The models with these names; without names, all models that accept the data, with a message about the others."""
+    """The models with these names; without names, those of the default group that accept the data.
+
+    A message names the others.
+    """
     if names:
         return {name: setting.build(name) for name in expand_groups(names)}
     models = {}
-    for name in (*setting.extra, *model_refs()):
+    for name in (*setting.extra, *expand_groups([DEFAULT_GROUP])):
         try:
             models[name] = setting.build(name)
         except BenchError as error:  # such as a model of features, for data of token ids

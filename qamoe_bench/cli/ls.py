@@ -50,11 +50,15 @@ def list_names(
 
 
 def _models() -> list[Entry]:
-    # Summaries and variants are read from source files; no model is imported.
-    return [
-        {"name": name, "summary": ref.summary(), "variants": ", ".join(ref.variants()), "builder": ref.target}
-        for name, ref in model_refs().items()
-    ]
+    # Summaries, variants and cards are read from source files; no model is imported.
+    entries = []
+    for name, ref in model_refs().items():
+        card = ref.card()
+        entry: Entry = {"name": name, "groups": ", ".join(card.groups), "year": card.year or ""}
+        entry["parameters"] = "" if card.parameters is None else card.parameters
+        entry |= {"needs": ", ".join(card.requires) or "any", "summary": ref.summary()}
+        entries.append({**entry, "variants": ", ".join(ref.variants()), "builder": ref.target})
+    return entries
 
 
 def _protocols() -> list[Entry]:

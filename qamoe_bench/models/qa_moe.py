@@ -55,6 +55,9 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("quick", "paper"),
+    "year": 2026,
+    "venue": "ACL",
+    "parameters": 280_514,
     "published": {"QA-MoE": ""},
     "presets": {"paper": {"width": 128, "expert_hidden": 256}},  # inferred, like all of that preset but λ and η
     "stages": {"heads": ("log_variance",)},

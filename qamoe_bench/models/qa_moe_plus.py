@@ -49,7 +49,8 @@ VARIANTS = {
     "-experts": {"experts": 0},
 }
 CARD = {
-    "groups": ("quick",),
+    "groups": ("quick", "paper"),
+    "parameters": 163_959,
     "stages": {"heads": ("evidence",)},
     "style": 3,
 }

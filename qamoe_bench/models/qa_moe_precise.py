@@ -72,7 +72,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "experts": {"experts": 8},
 }
 CARD = {
-    "groups": ("quick",),
+    "groups": ("quick", "paper"),
+    "parameters": 195,
     "stages": {"heads": ("prototypes", "spread", "prior")},
 }
 

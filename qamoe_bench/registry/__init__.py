@@ -11,12 +11,13 @@ A model without an entry point is named `package.module:build`. Either name take
 """
 
 from qamoe_bench.registry.card import ModelCard
-from qamoe_bench.registry.groups import expand_groups, group_names
+from qamoe_bench.registry.groups import DEFAULT_GROUP, expand_groups, group_names
 from qamoe_bench.registry.installed import model_with_role, models_in_print, palette_places
 from qamoe_bench.registry.models import ModelRef, find_model, model_refs
 from qamoe_bench.registry.settings import without_evaluation
 
 __all__ = [
+    "DEFAULT_GROUP",
     "ModelCard",
     "ModelRef",
     "expand_groups",

@@ -10,6 +10,9 @@ A model's module may declare, as a dictionary of literals,
         "style": 2,                                      # a fixed colour and marker, 0 to 7; see the palette
         "role": "control",                               # a role of `ROLES`
         "requires": ("text",),                           # modalities without which the model has no input
+        "year": 2022,                                    # of publication
+        "venue": "IEEE TMM",                             # journal or conference
+        "parameters": 12_345,                            # trainable ones of the model for the embedded data
     }
 
 Every key is optional. Nothing else in the benchmark knows a model by its name.
@@ -45,6 +48,9 @@ class ModelCard:
         style: Index of the fixed style in the palette; None if the model has none.
         role: One of `ROLES`; empty if the model has none.
         requires: Modalities that the model cannot do without.
+        year: Year of publication; None for a model that was not published.
+        venue: Where it was published; empty for a model that was not.
+        parameters: Number of trainable parameters of the model for the embedded data; None if not declared.
     """
 
     groups: tuple[str, ...] = ()
@@ -54,6 +60,9 @@ class ModelCard:
     style: int | None = None
     role: str = ""
     requires: tuple[str, ...] = ()
+    year: int | None = None
+    venue: str = ""
+    parameters: int | None = None
 
 
 def read_card(expression: ast.expr | None, module: str) -> ModelCard:
@@ -122,6 +131,14 @@ def _is_role(value: object) -> bool:
     return value in ROLES
 
 
+def _is_year(value: object) -> bool:
+    return type(value) is int and 1950 <= value <= 2100
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
 def _is_modalities(value: object) -> bool:
     return isinstance(value, tuple) and all(modality in MODALITIES for modality in value)
 
@@ -133,6 +150,9 @@ _CHECKS: Mapping[str, tuple[str, Callable[[object], bool]]] = {
     "stages": (f"a dictionary from a stage ({', '.join(STAGES)}) to a tuple of prefixes", _is_stages),
     "style": (f"a whole number from 0 to {STYLES - 1}", _is_style),
     "role": (f"one of {', '.join(ROLES)}", _is_role),
+    "year": ("a year", _is_year),
+    "venue": ("a journal or conference", _is_name),
+    "parameters": ("a whole number", _is_count),
     "requires": (f"a tuple of modalities ({', '.join(MODALITIES)})", _is_modalities),
 }
 """What each field must be, in words and as a test."""

@@ -8,6 +8,8 @@ from qamoe_bench.registry.installed import installed_cards
 from qamoe_bench.registry.models import model_refs
 
 PREFIX = "@"
+DEFAULT_GROUP = f"{PREFIX}paper"
+"""The models of a command that names none."""
 
 
 def is_group(name: str) -> bool:

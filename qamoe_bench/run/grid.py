@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields, replace
 
 from qamoe_bench.data.options import ReadingOptions
 from qamoe_bench.errors import BenchError
-from qamoe_bench.registry import expand_groups, find_model, model_refs
+from qamoe_bench.registry import DEFAULT_GROUP, expand_groups, find_model
 from qamoe_bench.run.request import LocatedRequest, Request, error_location
 
 
@@ -17,7 +17,7 @@ class Grid:
 
     Attributes:
         protocols: Names, or paths of TOML files.
-        models: Names or groups, with or without settings; by default every installed model.
+        models: Names or groups, with or without settings; by default those of `DEFAULT_GROUP`.
         configs: Settings that are appended to the name of each model, `""` for none; models and configs multiply.
         data: Names or paths; one request is made for each.
         seeds: See `Request`, as for all fields below.
@@ -101,7 +101,7 @@ class Grid:
     def _configured_models(self, location: str) -> tuple[str, ...]:
         """Names of all models, each with every config."""
         with error_location(location, "models"):
-            names = tuple(expand_groups(self.models or model_refs()))
+            names = tuple(expand_groups(self.models or (DEFAULT_GROUP,)))
         if not self.configs:
             return names
         with error_location(location, "configs"):

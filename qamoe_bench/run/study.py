@@ -3,7 +3,7 @@
 schema = 1
 data = ["synthetic", "mosi.pkl"]        shared by all grids, named like the options of `qamoe-bench run`; all optional:
 protocols = ["random-missing"]          names or paths of TOML files
-models = ["late-fusion", "qa-moe"]      default: every installed model
+models = ["late-fusion", "qa-moe"]      default: the group @paper
 configs = ["", "train.epochs=20"]       settings appended to the name of each model; "" adds none
 seeds = [1111, 1112, 1113]
 regimes = ["clean", "spectrum"]

@@ -4,6 +4,7 @@ Models are discovered through their entry points.
 """
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 import qamoe_bench
 from qamoe_bench.contract import AcceptsQuality, Batch, DataSpec, HasPreparation, Output, TrainingBatch
 from qamoe_bench.data.dataset import Dataset
+from qamoe_bench.data.open import open_dataset
 from qamoe_bench.errors import BenchError
 from qamoe_bench.registry import find_model, model_refs
 from qamoe_bench.seeding import seeded
@@ -46,6 +48,11 @@ def made(name: str, spec: DataSpec, device: torch.device) -> nn.Module:
     return model.to(device).eval()
 
 
+@cache
+def embedded() -> DataSpec:
+    return open_dataset("synthetic").spec
+
+
 def with_parameters(model: nn.Module) -> nn.Module:
     if not list(model.parameters()):
         pytest.skip("without parameters there is nothing to learn")
@@ -61,6 +68,12 @@ def outputs(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         output = model(batch)
     assert isinstance(output, Output)
     return output.columns()
+
+
+@every_model
+def test_the_card_states_the_parameters_for_the_embedded_data(name: str) -> None:
+    model = made(name, embedded(), torch.device("cpu"))
+    assert find_model(name).card().parameters == sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 @every_model
