@@ -7,8 +7,10 @@ import pytest
 import torch
 from smallstudy import SHORT, small_plan
 
+from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.run.executors.choice import Execution
+from qamoe_bench.run.guard import data_unchanged
 from qamoe_bench.run.planner import plan
 from qamoe_bench.run.request import Request
 from qamoe_bench.run.runner import run_plans
@@ -109,3 +111,11 @@ def data_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "tiny.pkl"
     path.write_bytes(pickle.dumps(mmsa_content()))
     return path
+
+
+def test_a_change_of_the_data_that_copies_did_not_prevent_is_named(tiny: Dataset) -> None:
+    words = "changed the lengths of text of 'train' of the data set in place.*work on x.clone()"
+    with pytest.raises(RunFailed, match=words), data_unchanged(tiny):
+        tiny.splits["train"].lengths["text"][:3].clamp_(max=2)
+    with data_unchanged(tiny):
+        tiny.splits["train"].features["text"].mean()
