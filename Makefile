@@ -73,14 +73,18 @@ benchmark: .venv/installed
 	PYTHONPATH=tests/helpers $(BIN)/python tests/benchmarks/bench_growth.py
 	PYTHONPATH=tests/helpers $(BIN)/python tests/benchmarks/bench_page.py
 
-# Feed corrupted files to every reader: each must be read or refused in one line, within limits of time and memory.
+# Feed corrupted files to every reader of data, and of protocols, studies, manifests, cells and bundles: each must be
+# read or refused in one line, within limits of time and memory.
 FUZZ_SECONDS ?= 600
 fuzz: .venv/installed
 	PYTHONPATH=tests/helpers $(BIN)/python tests/fuzz/fuzz_readers.py --seconds $(FUZZ_SECONDS)
+	PYTHONPATH=tests/helpers $(BIN)/python tests/fuzz/fuzz_documents.py --seconds $(FUZZ_SECONDS)
 
-# Thirty rounds of a small study with random faults (killed workers and runs, full disks); three to ten minutes.
+# Rounds of a small study with random faults (killed and stopped workers and runs, full disks, edited files, ill-mannered
+# models, interrupts); ten seconds each.
+SOAK_ROUNDS ?= 60
 soak: .venv/installed
-	PYTHONPATH=tests/helpers $(BIN)/python tests/soak/soak.py
+	PYTHONPATH=tests/helpers $(BIN)/python tests/soak/soak.py --rounds $(SOAK_ROUNDS)
 
 format: .venv/installed
 	$(BIN)/ruff format

@@ -17,7 +17,7 @@ BASELINES = PACKAGE.parent / "baselines" / "qamoe_baselines"
 # From the ground up. A room is a folder or a single module of the package; it imports only from rooms of lower tiers.
 TIERS: tuple[tuple[str, ...], ...] = (
     ("errors", "shapes", "seeding", "vocabulary", "provenance", "progress"),
-    ("documents",),
+    ("documents", "isolation"),
     ("contract", "config", "registry", "protocol", "metrics"),
     ("nn", "corruption", "store", "statistics", "adapters"),
     ("models", "data", "analysis"),
@@ -32,7 +32,8 @@ LOOSE = 10
 """The most modules that may lie at the top of the package and in no room."""
 
 TORCH_FREE = (
-    "errors", "shapes", "seeding", "vocabulary", "provenance", "progress", "documents", "config", "registry",
+    "errors", "shapes", "seeding", "vocabulary", "provenance", "progress", "documents", "isolation",
+    "config", "registry",
     "protocol",
     "metrics", "store", "statistics", "analysis", "report", "figures", "page", "sharing",
     "cli",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SHOWN_FILES = 3
 """Files that a note lists by name."""
-stderr = Console(stderr=True)
+stderr = Console(stderr=True, emoji=False)  # a model may be called a.py:X:k=1
 """Console for progress and messages, so that standard output holds results only."""
 
 

@@ -3,9 +3,11 @@
 0 success; 1 a failed run, or a regression in a check; 2 a user's mistake; 130 an interrupted run.
 """
 
+import errno
 import os
 import shutil
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -31,6 +33,8 @@ app = typer.Typer(
 
 def main() -> None:
     """Run a command; an error of the user prints one line and exits with 2, a failed run with 1."""
+    if sys.stdout is None:  # its descriptor would be given to the next file that is opened
+        _exit_with(2, "error: standard output: expected an open file, got a closed one; redirect it, as in > /dev/null")
     prepare_streams()
     if os.environ.get("COLUMNS", "").isdigit() and not int(os.environ["COLUMNS"]):
         del os.environ["COLUMNS"]  # some build machines report no columns; then the terminal itself is asked
@@ -38,16 +42,37 @@ def main() -> None:
         app.rich_markup_mode = None  # plain help wraps its lines, and boxes shorten the names of options
     put_current_folder_last()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, since an error while Python ends could not be reported
     except BenchError as error:
         _exit_with(2, f"error: {error}")
     except RunFailed as error:
         _exit_with(1, f"failed: {error}")
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
+    except (OSError, ImportError) as error:
+        line = _line_for(error)
+        if line is None:
             raise
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in its buffer
+        _exit_with(2, line)
+
+
+def _line_for(error: OSError | ImportError) -> str | None:
+    """One line for an error of the machine that any command may meet; None for every other."""
+    if isinstance(error, ModuleNotFoundError) and error.name == "torch":
         # Results are read without it, so an installation may lack it on purpose.
-        _exit_with(2, "error: expected PyTorch, which this command needs, got none; pip install torch")
+        return "error: expected PyTorch, which this command needs, got none; pip install torch"
+    number = getattr(error, "errno", None)
+    # A library that cannot be opened is an ImportError, whose text alone says why.
+    if number in (errno.EMFILE, errno.ENFILE) or "Too many open files" in str(error):
+        return "error: expected to open one more file, got the limit of open files; raise it, as in ulimit -n 1024"
+    # Errors of files in a folder name them, and are reported where they occur.
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EBADF) and error.filename is None:  # type: ignore[union-attr]
+        reason = os.strerror(number)
+        return f"error: standard output: cannot be written ({reason}); free space, or redirect it to another place"
+    return None
 
 
 def _exit_with(code: int, message: str) -> None:

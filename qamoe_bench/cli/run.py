@@ -67,12 +67,23 @@ Device = Annotated[str | None, typer.Option("--device", help="auto, cpu or cuda.
 ExecutorName = Annotated[
     str,
     typer.Option(
-        "--executor", help="local (this process), processes or dask. Default: processes where several have work."
+        "--executor",
+        help="local (this process), processes or dask. Default: processes where several have work or models are yours.",
     ),
 ]
 Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Worker processes. Default: one per core.")]
 Scheduler = Annotated[
     str, typer.Option("--scheduler", help="Address of a Dask scheduler, or the .json file that it wrote.")
+]
+CellTimeout = Annotated[
+    float | None,
+    typer.Option(
+        "--cell-timeout",
+        metavar="SECONDS",
+        min=0.0,
+        help="Longest time of a cell, training included; 0 for none. Default: 6 hours for your own models, no limit "
+        "for built-in ones.",
+    ),
 ]
 DiagnoseSelection = Annotated[
     bool,
@@ -105,6 +116,7 @@ def run(
     executor: ExecutorName = "",
     jobs: Jobs = None,
     scheduler: Scheduler = "",
+    cell_timeout: CellTimeout = None,
     diagnose_selection: DiagnoseSelection = False,
     dry_run: DryRun = False,
     results: Results = Path("results"),
@@ -138,7 +150,7 @@ def run(
     requests = load_study(study, options) if study else options.expand()
     if diagnose_selection:
         _check_trained(requests)
-    plans = plan_all(requests, remote=execution.remote)
+    plans = plan_all(requests, remote=execution.remote, cell_timeout=cell_timeout)
     if diagnose_selection:
         plans = [with_diagnosis(plan) for plan in plans]
     store = Store(results, keeps_index=not dry_run)
@@ -198,6 +210,8 @@ def _warn_uncovered(plans: "Sequence[Plan]") -> None:
     for plan in plans:
         for name, about in plan.manifest["models"].items():
             uncovered[name] = about["uncovered"]  # the same in every plan
+            if changed := about.get("changed"):
+                log(f"note: model {name}: its import changed {', '.join(changed)}; restored")
     for name, phrases in uncovered.items():
         for phrase in phrases:
             line = f"note: model {name}: {phrase}; after a change to that code, use another --results folder"
@@ -209,7 +223,7 @@ def _execute(plans: "Sequence[Plan]", store: Store, execution: "Execution") -> "
     from qamoe_bench.run.runner import run_plans
 
     try:
-        return run_plans(plans, store, execution, progress_display(stderr))
+        return run_plans(plans, store, execution, progress_display(stderr), log)
     except KeyboardInterrupt:
         cells = [cell for plan in plans for cell in plan.cells]
         stored = sum(store.find_cell(cell) is not None for cell in cells)

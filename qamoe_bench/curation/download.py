@@ -136,7 +136,8 @@ class _PartialFile:
         if kept:
             headers["Range"] = f"bytes={kept}-"
         with requests.get(url, headers=headers, stream=True, timeout=self._timeout_s) as response:
-            if response.status_code == _RANGE_NOT_SATISFIABLE:
+            # Only a request for a range can be refused so; to anything else it is an error like every other.
+            if response.status_code == _RANGE_NOT_SATISFIABLE and kept:
                 self._finish_or_restart(response, kept)
                 return
             response.raise_for_status()

@@ -8,6 +8,7 @@ Dimension legend: N samples, K texts of a chunk, L tokens, T of them kept, W wid
 """
 
 import hashlib
+import io
 import math
 import os
 import tempfile
@@ -35,6 +36,7 @@ from qamoe_bench.provenance.location import user_cache
 # thereby the last bits of the states.
 _CHUNK = 256
 _BATCH = 32
+_CHECKSUM_BYTES = hashlib.sha256().digest_size
 
 _CPU = torch.device("cpu")
 
@@ -168,7 +170,7 @@ class _Encoder:
         frames = min(ids.shape[1], self._frames)
         identity = (self._language.digest, self._precision, tuple(ids.shape), frames)
         key = hashlib.sha256(repr(identity).encode() + ids.numpy().tobytes()).hexdigest()
-        path = self.cache / f"{key}.npy"
+        path = self.cache / f"{key}.states"
         cached = _load_chunk(path)
         if cached is not None and cached.shape == (len(ids), frames, self.width):
             return cached
@@ -189,8 +191,10 @@ class _Encoder:
         # Written under another name first, so that other processes never read half a chunk.
         temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
         try:
+            array = io.BytesIO()
+            np.save(array, states)
             with temporary.open("xb") as file:
-                np.save(file, states)
+                file.write(_checksum(path, array.getvalue()) + array.getvalue())
             temporary.replace(path)
         except OSError as error:
             raise BenchError(
@@ -201,9 +205,18 @@ class _Encoder:
 
 
 def _load_chunk(path: Path) -> NDArray[np.float16] | None:
-    """A chunk of the cache; None if it is missing or damaged."""
+    """A chunk of the cache; None if it is missing, or not as it was written."""
     try:
-        chunk: NDArray[np.float16] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        content = path.read_bytes()
+    except OSError:
         return None
-    return chunk if chunk.dtype == np.float16 else None
+    array = content[_CHECKSUM_BYTES:]
+    if content[:_CHECKSUM_BYTES] != _checksum(path, array):
+        return None
+    chunk: NDArray[np.float16] = np.load(io.BytesIO(array), allow_pickle=False)
+    return chunk
+
+
+def _checksum(path: Path, array: bytes) -> bytes:
+    """What stands before the array in a file of this name; a file that was renamed has another."""
+    return hashlib.sha256(path.name.encode() + b"\0" + array).digest()

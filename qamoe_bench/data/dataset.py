@@ -167,8 +167,8 @@ class Dataset:
 
     @property
     def examples(self) -> Batch:
-        """A few uncorrupted training samples, to see how a model is called."""
-        return self.splits["train"].batch().rows(slice(0, EXAMPLES))
+        """Copies of a few uncorrupted training samples, to see how a model is called."""
+        return self.splits["train"].batch().rows(torch.arange(min(EXAMPLES, len(self.splits["train"]))))
 
     @cached_property
     def reference(self) -> Reference:

@@ -81,7 +81,9 @@ class CachedPredictor:
         return self._cache.lookup(corrupted, start, refresh=refresh)
 
     def predict(self, encoded: Mapping[str, Tensor]) -> object:
-        """The stage after the encoders."""
+        """The stage after the encoders; it may change its encodings, which are used again with other scores."""
+        if isinstance(self.model, AcceptsQuality):
+            encoded = {m: x.clone() for m, x in encoded.items()}
         return self.clock(self._fuse, encoded)
 
     def with_quality(self, encoded: Mapping[str, Tensor]) -> PredictsWithQuality:

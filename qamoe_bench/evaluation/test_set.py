@@ -3,6 +3,7 @@
 Dimension legend: N samples, K of them in a part, T frames, D feature width.
 """
 
+from dataclasses import replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -16,6 +17,7 @@ from qamoe_bench.corruption.draws import CommonDraws
 from qamoe_bench.corruption.state import Corrupted
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.recordings import Recordings
+from qamoe_bench.data.unshared import memory_of, unshared
 from qamoe_bench.protocol.level_files import LevelFile
 from qamoe_bench.protocol.spec import Condition
 
@@ -50,6 +52,7 @@ class TestSet:
         self.seed = seed
         self.reference = data.reference.to(device)
         self._recordings = Recordings(data, SPLIT)
+        self._stored = memory_of(self.clean)
         self._device = device
 
     @cached_property
@@ -80,9 +83,12 @@ class TestSet:
         return CommonDraws(self.seed, self.ids, self.clean, draw)
 
     def corrupted(self, condition: Condition, rows: slice = slice(None), draw: int = 0) -> Corrupted:
-        """Some samples under a condition, with one of the seed's independent draws."""
+        """Some samples under a condition, with one of the seed's independent draws; a model may change them."""
 
         def recorded(file: LevelFile, modality: str) -> torch.Tensor:
-            return self._recordings.frames(file, modality)[rows].to(self._device)
+            # A copy, because frames that are recorded for one condition are kept for all models.
+            return self._recordings.frames(file, modality)[rows].to(self._device, copy=True)
 
-        return apply_condition(self.clean.rows(rows), condition, self._draws(draw).rows(rows), self.reference, recorded)
+        draws = self._draws(draw).rows(rows)
+        corrupted = apply_condition(self.clean.rows(rows), condition, draws, self.reference, recorded)
+        return replace(corrupted, batch=unshared(corrupted.batch, self._stored))

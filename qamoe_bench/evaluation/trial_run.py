@@ -69,15 +69,17 @@ def run_trial(predictor: Predictor, trial: Trial) -> TrialResult:
 
 def _predict_batch(predictor: Predictor, trial: Trial, rows: slice, corrupted: Corrupted, results: _Batches) -> None:
     """Predict for one batch and append the results."""
+    realised = realised_corruption(corrupted)  # first, because a model may change its batch
     seconds_before = predictor.clock.seconds
     prepared = predictor.prepare(corrupted, rows.start, refresh=trial.first)
     output = trial.output(predictor.predict, rows, prepared)
     results.seconds.append((predictor.clock.seconds - seconds_before) / corrupted.batch.size)
     if trial.first and rows.start == 0 and isinstance(predictor, CachedPredictor):
-        forward = trial.output(predictor.clock.untimed, rows, predictor.model, corrupted.batch)
+        again = trial.test.corrupted(trial.condition, rows, trial.draw).batch  # the encoders may have changed theirs
+        forward = trial.output(predictor.clock.untimed, rows, predictor.model, again)
         check_same_prediction(output, forward)
     outputs = {name: to_float32(value) for name, value in output.columns().items()}
-    results.columns.append(outputs | realised_corruption(corrupted))
+    results.columns.append(outputs | realised)
     results.routing.append(output.routing)
     results.quality.append(output.quality)
     if predictor.keeps_inputs:

@@ -79,13 +79,16 @@ class TokenStates(nn.Module):
 
 
 def _load(auto: Any, folder: str) -> Any:
-    """Load the encoder of a folder without its pooler and without progress bars."""
+    """Load the encoder of a folder without its pooler and without progress bars.
+
+    Code in the folder is not run, and pickled weights, which could run some, are not read.
+    """
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        model = auto.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+        model = auto.from_pretrained(folder, local_files_only=True, use_safetensors=True, trust_remote_code=False)
     except Exception as error:  # a broken file makes transformers raise errors of any type
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BenchError(

@@ -24,6 +24,7 @@ keep_one = true             options of the kind
 """
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,6 +49,11 @@ PROSE = ("title", "source", "definition", "original")
 """Keys whose values are text for people; no sample depends on them."""
 
 OPTIONAL_PROSE = ("original",)
+
+MAX_DRAWS = 1000
+"""Most draws per condition; those of print are 1 to 100."""
+MAX_CONDITIONS = 100_000
+"""Most points of the grid of all axes."""
 
 
 def protocol_names() -> tuple[str, ...]:
@@ -113,8 +119,9 @@ def _place(name: str) -> str:
 def _as_protocol(name: str, table: Mapping[str, Any], folder: Path, *, is_trained_on: bool) -> Protocol:
     where = _place(name)
     _check_keys(where, table, {"schema", *PROSE, "draws", "axes", "points", "corruption", "training"})
-    if table.get("schema") != SCHEMA:
-        raise BenchError(f"{where}: expected 'schema = {SCHEMA}', got {table.get('schema')!r}; see protocols/README.md")
+    schema = table.get("schema")
+    if schema != SCHEMA or type(schema) is not int:  # true and 1.0 equal 1
+        raise BenchError(f"{where}: expected 'schema = {SCHEMA}', got {schema!r:.100}; see protocols/README.md")
     axes = _axes(where, table.get("axes", {}))
     points = _points(where, table.get("points", {}))
     if axes and points:
@@ -206,14 +213,16 @@ def _prose(where: str, table: Mapping[str, Any]) -> dict[str, str]:
     prose = {key: table.get(key) for key in PROSE if key in table or key not in OPTIONAL_PROSE}
     for key, value in prose.items():
         if not isinstance(value, str) or not value.strip():
-            raise BenchError(f"{where}: expected a sentence in {key!r}, got {value!r}; write one in the file")
+            raise BenchError(f"{where}: expected a sentence in {key!r}, got {value!r:.100}; write one in the file")
     return {key: str(value).strip() for key, value in prose.items()}
 
 
 def _draws(where: str, value: object) -> int:
     # TOML has booleans, which are integers in Python.
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise BenchError(f"{where}: expected a whole number from 1 up in 'draws', got {value!r}; correct it")
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_DRAWS:
+        raise BenchError(
+            f"{where}: expected a whole number from 1 to {MAX_DRAWS} in 'draws', got {value!r:.100}; correct it"
+        )
     return value
 
 
@@ -224,20 +233,23 @@ def _is_level(value: object) -> bool:
 
 def _axes(where: str, table: object) -> dict[str, tuple[float, ...]]:
     if not isinstance(table, dict):
-        raise BenchError(f"{where}: expected a table [axes], got {table!r}; write 'eta = [0.0, 0.1]' below [axes]")
+        raise BenchError(f"{where}: expected a table [axes], got {table!r:.100}; write 'eta = [0.0, 0.1]' below [axes]")
     for axis, values in table.items():
         if not isinstance(values, list) or not values or not all(map(_is_level, values)):
             raise BenchError(
-                f"{where}: expected a list of levels from 0 up in axis {axis!r}, got {values!r}; correct it"
+                f"{where}: expected a list of levels from 0 up in axis {axis!r}, got {values!r:.100}; correct it"
             )
         if sorted(set(values)) != values:  # equal levels would be two conditions of one name
-            raise BenchError(f"{where}: expected rising levels in axis {axis!r}, got {values!r}; sort them")
+            raise BenchError(f"{where}: expected rising levels in axis {axis!r}, got {values!r:.100}; sort them")
+    conditions = math.prod(map(len, table.values()))
+    if conditions > MAX_CONDITIONS:
+        raise BenchError(f"{where}: expected at most {MAX_CONDITIONS} conditions, got {conditions}; take fewer levels")
     return {axis: tuple(map(float, values)) for axis, values in table.items()}
 
 
 def _points(where: str, table: object) -> dict[str, dict[str, float]]:
     if not isinstance(table, dict) or not all(isinstance(p, dict) for p in table.values()):
-        raise BenchError(f"{where}: expected tables [points.NAME], got {table!r}; give each point its own")
+        raise BenchError(f"{where}: expected tables [points.NAME], got {table!r:.100}; give each point its own")
     for name, point in table.items():
         for variable, value in point.items():
             if not _is_level(value):
@@ -257,6 +269,11 @@ def _corruptions(
     """The steps; `settings` are the points, or the highest level of every axis."""
     if not isinstance(tables, list):
         raise BenchError(f"{where}: expected [[corruption]] tables, got [corruption]; double the brackets")
+    for number, table in enumerate(tables, 1):
+        if not isinstance(table, dict):
+            raise BenchError(
+                f"{where}, corruption {number}: expected a table, got {table!r:.100}; write [[corruption]]"
+            )
     steps = tuple(_corruption(f"{where}, corruption {i}", table, reading) for i, table in enumerate(tables, 1))
     if any(step["kind"] == FILES for step in steps[1:]):
         # A file replaces the frames, whatever an earlier step did to them.
@@ -294,7 +311,7 @@ def _check_unused(where: str, steps: Sequence[Mapping[str, Any]], variables: Var
 
 
 def _corruption(where: str, table: Mapping[str, Any], reading: _Reading) -> dict[str, Any]:
-    name = str(table.get("kind"))
+    name = f"{table.get('kind')!s:.100}"
     if name == FILES:
         return _corruption_from_files(where, table, reading)
     if name not in CORRUPTION_KINDS:
@@ -325,7 +342,7 @@ def _check_option(where: str, name: str, value: object, choices: Sequence[Option
     # The type counts: 1 == True in Python.
     if not any(type(value) is type(choice) and value == choice for choice in choices):
         *most, last = (as_toml(choice) for choice in choices)
-        raise BenchError(f"{where}: expected {', '.join(most)} or {last} in {name!r}, got {value!r}; correct it")
+        raise BenchError(f"{where}: expected {', '.join(most)} or {last} in {name!r}, got {value!r:.100}; correct it")
 
 
 def _levels(where: str, kind: CorruptionKind, table: Mapping[str, Any], variables: Variables) -> dict[str, str | float]:
@@ -338,7 +355,7 @@ def _levels(where: str, kind: CorruptionKind, table: Mapping[str, Any], variable
         raise BenchError(f"{where}: {kind.parameter!r} names its modalities already; remove 'modalities'")
     modalities = table.get("modalities", list(MODALITIES))
     if not isinstance(modalities, list) or not modalities:
-        raise BenchError(f"{where}: expected a list of modalities, got {modalities!r}; leave it out for all")
+        raise BenchError(f"{where}: expected a list of modalities, got {modalities!r:.100}; leave it out for all")
     levels = value if isinstance(value, dict) else {str(m): value for m in modalities}
     for modality, level in levels.items():
         if modality not in MODALITIES:
@@ -354,9 +371,9 @@ def _check_level(where: str, kind: CorruptionKind, level: object, variables: Var
     for value in values:
         if kind.allowed and value not in kind.allowed:
             raise BenchError(
-                f"{where}: expected {kind.parameter!r} to be one of {kind.allowed}, got {value!r}; correct it"
+                f"{where}: expected {kind.parameter!r} to be one of {kind.allowed}, got {value!r:.100}; correct it"
             )
         if not _is_level(value) or value > kind.highest:  # type: ignore[operator]  # a level is a number
             raise BenchError(
-                f"{where}: expected {kind.parameter!r} from 0 to {kind.highest:g}, got {value!r}; correct it"
+                f"{where}: expected {kind.parameter!r} from 0 to {kind.highest:g}, got {value!r:.100}; correct it"
             )

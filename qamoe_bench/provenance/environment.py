@@ -11,6 +11,8 @@ from pathlib import Path
 from qamoe_bench import __version__
 
 PACKAGE = Path(__file__).parent.parent
+GIT_TIMEOUT_S = 2
+"""How long git may take to say which commit this is; longer, and the commit is unknown."""
 
 
 def versions() -> dict[str, str]:
@@ -68,11 +70,11 @@ def commit() -> str:
         head = _git("rev-parse", "HEAD")
         changes = _git("status", "--porcelain", "--", str(PACKAGE))
         return f"{head}+changes" if changes else head
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.SubprocessError):  # no git, no repository, or one on a slow network
         return ""
 
 
 def _git(*arguments: str) -> str:
     # Without optional locks, a git that is killed leaves no lock file.
     command = ["git", "--no-optional-locks", "-C", str(PACKAGE.parent), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=GIT_TIMEOUT_S).stdout.strip()

@@ -27,9 +27,19 @@ def spec_of(module: str) -> ModuleSpec | None:
         return loaded.__spec__
     try:
         return find_spec(module)
-    except Exception:
+    except (Exception, SystemExit):
         # Looking for a submodule imports its package, whose code may raise anything; then the module cannot be used.
         return None
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file; False also for a path that no file can have, for which `Path.is_file` may fail."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: Path) -> bool:
+    """The same for a folder."""
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 def user_cache(name: str) -> Path:

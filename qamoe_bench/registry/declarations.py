@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+from qamoe_bench.errors import BenchError
+from qamoe_bench.isolation.places import first_line, place_of
+
 _FIRST_DEFINITION = re.compile(r"^(@\w|(async )?def \w+\(|class \w+[(:])", re.MULTILINE)
 
 
@@ -20,9 +23,11 @@ class Declarations:
 
     Attributes:
         source: The text of the module.
+        file: Name of its file, for messages.
     """
 
     source: str
+    file: str
 
     @property
     def docstring(self) -> str:
@@ -33,7 +38,7 @@ class Declarations:
         """The unevaluated right-hand side of the top-level assignment to a name; None without one.
 
         Raises:
-            SyntaxError: If the file is not Python source.
+            BenchError: If the file is not Python source.
         """
         value = _assigned(self._head).get(name)
         return value if value is not None else self._assigned_anywhere.get(name)
@@ -45,11 +50,21 @@ class Declarations:
         try:
             return ast.parse(self.source[: match.start()] if match else self.source)
         except SyntaxError:  # what looks like a definition is in a text
-            return ast.parse(self.source)
+            return self._tree
 
     @cached_property
     def _assigned_anywhere(self) -> Mapping[str, ast.expr]:
-        return _assigned(ast.parse(self.source))
+        return _assigned(self._tree)
+
+    @cached_property
+    def _tree(self) -> ast.Module:
+        try:
+            return ast.parse(self.source, self.file)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # a null character, deep nesting
+            place = place_of(error) or self.file
+            raise BenchError(
+                f"model file {place}: expected Python source, got {first_line(error)}; correct it there"
+            ) from error
 
 
 def declarations_of(path: Path) -> Declarations:
@@ -61,7 +76,11 @@ def declarations_of(path: Path) -> Declarations:
 @lru_cache(maxsize=256)
 def _read(path: Path, modified: int, size: int) -> Declarations:
     """Keyed by time and size of the file too, so that an edited file is read again."""
-    return Declarations(path.read_text(encoding="utf-8-sig"))  # Windows editors write a byte-order mark
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # Windows editors write a byte-order mark
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchError(f"model file {path}: expected a text in UTF-8, got {first_line(error)}; correct it") from error
+    return Declarations(text, path.name)
 
 
 def _assigned(tree: ast.Module) -> dict[str, ast.expr]:

@@ -9,10 +9,13 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from qamoe_bench.errors import BenchError, unknown_name
-from qamoe_bench.provenance.location import source_of
+from qamoe_bench.errors import BenchError, RunFailed, unknown_name
+from qamoe_bench.isolation.places import first_line, place_of
+from qamoe_bench.isolation.settings import settings_restored
+from qamoe_bench.provenance.location import is_file, source_of
 from qamoe_bench.registry.card import ModelCard, read_card
 from qamoe_bench.registry.declarations import declarations_of
 from qamoe_bench.registry.settings import Variants, parse_settings, without_evaluation
@@ -25,6 +28,7 @@ ENTRY_POINTS = "qamoe_bench.models"
 LIBRARIES: Mapping[str, str] = {"mmsa": "qamoe_bench.adapters.mmsa"}
 """Packages with models of their own, `library:model`, each with the module that adapts them."""
 
+_OWN_DISTRIBUTION = "qamoe-bench"
 _OWN_MODEL = re.compile(r"(?P<place>[A-Za-z_][\w.]*|.+\.py):(?P<attribute>[A-Za-z_]\w*)(?::(?P<settings>.*))?")
 
 
@@ -57,6 +61,17 @@ class ModelRef:
     def module(self) -> str:
         """The module that holds the builder."""
         return self.target.partition(":")[0]
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether this distribution contains the model, so that its code is trusted."""
+        own = [p for p in _installed_points() if p.dist is not None and p.dist.name == _OWN_DISTRIBUTION]
+        return any(point.value == self.target for point in own)
+
+    @property
+    def changed_by_import(self) -> tuple[str, ...]:
+        """Settings of the process that importing the module changed, and that were restored."""
+        return _changed_by_import.get(self.module, ())
 
     @property
     def base(self) -> str:
@@ -114,15 +129,43 @@ class ModelRef:
         return read_card(declarations_of(self.source()).value_of("CARD"), self.module)
 
     def builder(self) -> Callable[..., Any]:
-        """Import the module and get the builder, `build(spec, **settings) -> torch.nn.Module`."""
+        """Import the module and get the builder, `build(spec, **settings) -> torch.nn.Module`.
+
+        Raises:
+            BenchError: If the module cannot be imported, or has no such builder.
+        """
         self.source()
         module, _, attribute = self.target.partition(":")
-        builder = getattr(import_module(module), attribute, None)
+        builder = getattr(self._imported(module), attribute, None)
         if not callable(builder):
             raise BenchError(
                 f"model {self.name!r}: expected a function or class {attribute!r} in {module}, got {builder!r}"
             )
         return builder  # type: ignore[no-any-return]
+
+    def _imported(self, module: str) -> ModuleType:
+        if module in sys.modules:
+            return sys.modules[module]
+
+        def note(names: list[str]) -> None:
+            _changed_by_import[module] = tuple(names)
+
+        try:
+            with settings_restored(note):
+                return import_module(module)
+        except (BenchError, RunFailed):
+            raise
+        except Exception as error:
+            remedy = "install it, or remove the import" if isinstance(error, ImportError) else "correct it there"
+            place = place_of(error)
+            raise BenchError(
+                f"model {self.name!r}: expected a module that can be imported, got {first_line(error)}"
+                f"{f' ({place})' if place else ''}; {remedy}"
+            ) from error
+
+
+_changed_by_import: dict[str, tuple[str, ...]] = {}
+"""By module: a module is imported once, and what it changed then is still to be told later."""
 
 
 def model_refs() -> Mapping[str, ModelRef]:
@@ -182,7 +225,7 @@ def _own_model(place: str, attribute: str) -> ModelRef:
     if place in LIBRARIES:
         return ModelRef(f"{place}:{attribute}", f"{LIBRARIES[place]}:{attribute}")
     path = Path(place)
-    if path.suffix == ".py" and path.is_file():
+    if path.suffix == ".py" and is_file(path):
         # The name in tables is without folders, so that results do not depend on where the file lies.
         return ModelRef(f"{path.name}:{attribute}", f"{path.stem}:{attribute}", folder=str(path.resolve().parent))
     if path.suffix == ".py":

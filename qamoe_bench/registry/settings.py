@@ -68,5 +68,5 @@ def _parse_value(text: str) -> Any:
     """A number, True or False; anything else stays text."""
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last two for deep nesting
         return text

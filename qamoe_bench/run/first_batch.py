@@ -139,12 +139,17 @@ def _try_evaluation(model: nn.Module, batch: Batch, seed: int) -> None:
             returned = function()
         return check_output(returned, batch.size, EVALUATION)
 
-    forward = output_of("forward pass", lambda: model(batch))
+    # A copy of the batch for each, since a model may change its input in place.
+    forward = output_of("forward pass", lambda: model(_copied(batch)))
     if isinstance(model, TwoStage):
-        fused = output_of("encode_modality and fuse", lambda: model.fuse(_encoded(model, batch)))
+        fused = output_of("encode_modality and fuse", lambda: model.fuse(_encoded(model, _copied(batch))))
         check_same_prediction(fused, forward)
     if isinstance(model, AcceptsQuality) and forward.quality:
-        output_of("predict_with_quality", lambda: model.predict_with_quality(batch, forward.quality))
+        output_of("predict_with_quality", lambda: model.predict_with_quality(_copied(batch), forward.quality))
+
+
+def _copied(batch: Batch) -> Batch:
+    return batch.rows(torch.arange(batch.size, device=next(iter(batch.lengths.values())).device))
 
 
 def _encoded(model: TwoStage, batch: Batch) -> dict[str, Tensor]:

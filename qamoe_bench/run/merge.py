@@ -83,7 +83,8 @@ def merge_plans(plans: Sequence[Plan], requests: Sequence[Request]) -> Plan:
     seeds = dict.fromkeys(job.seed for job in jobs)
     position = {seed: index for index, seed in enumerate(seeds)}
     jobs.sort(key=lambda job: position[job.seed])
-    return make_plan(jobs, manifest)
+    refused = {name: reason for plan in plans for name, reason in plan.refused.items()}
+    return replace(make_plan(jobs, manifest), refused=refused)
 
 
 def _merge_models(plans: Sequence[Plan]) -> dict[str, Any]:

@@ -96,6 +96,7 @@ class Job:
         evaluations: Settings of the evaluation by key of a cell, where they are not the defaults.
         diagnoses_selection: Whether the test metrics of every epoch are recorded apart, see
             `qamoe_bench.store.selection`; part of no key.
+        cell_timeout: How many seconds a cell may take, its training included; 0 for ever. Part of no key.
     """
 
     recipe: Recipe | None
@@ -108,6 +109,12 @@ class Job:
     cells: tuple[tuple[Cell, Protocol], ...]
     evaluations: Mapping[str, EvalConfig] = field(default_factory=dict)
     diagnoses_selection: bool = False
+    cell_timeout: float = 0.0
+
+    @property
+    def has_own_model(self) -> bool:
+        """Whether the model is the user's own code, which may do anything to the process that runs it."""
+        return self.recipe is not None and not self.recipe.model.is_built_in
 
     def evaluation(self, cell: Cell) -> EvalConfig:
         """Settings of the evaluation of a cell."""
@@ -128,11 +135,20 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """Every job of a run on one data set, with the name of the run and the content of its manifest."""
+    """Every job of a run on one data set.
+
+    Attributes:
+        run_id: Name of the run.
+        jobs: Its jobs.
+        manifest: Content of its manifest.
+        refused: Models without jobs, because they ended or hung the process when they were imported or built; each with
+            the reason.
+    """
 
     run_id: str
     jobs: tuple[Job, ...]
     manifest: Mapping[str, Any] = field(repr=False)
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def cells(self) -> list[Cell]:

@@ -1,5 +1,6 @@
 """From requests to plans, with every check that does not need hours of computation made first."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,11 +21,14 @@ from qamoe_bench.evaluation.test_set import SPLIT
 from qamoe_bench.protocol.kinds import kind_named
 from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.protocol.spec import Protocol
+from qamoe_bench.provenance.location import is_file
 from qamoe_bench.registry import ModelRef, find_model
+from qamoe_bench.run.guard import OWN_MODEL_TIMEOUT_S, PLANNING_TIMEOUT_S
 from qamoe_bench.run.merge import make_plan, merge_plans
 from qamoe_bench.run.plan import DEFAULT_EVALUATION, Job, Plan, Recipe, engine_content, recipe_digest, weights_digest
 from qamoe_bench.run.presets import find_preset
 from qamoe_bench.run.request import LocatedRequest, Request, error_location
+from qamoe_bench.run.trials import Trials
 from qamoe_bench.store.cell import GIVEN, ORACLE, Cell
 from qamoe_bench.training.building import build_model
 from qamoe_bench.training.checkpoint import load_weights
@@ -32,14 +36,19 @@ from qamoe_bench.training.config import TrainConfig
 from qamoe_bench.training.exposure import CLEAN, REGIMES, SPECTRUM, Exposure, sweep_of
 
 DEVICES = ("auto", "cpu", "cuda")
+MAX_CELLS = 500_000
+"""Most cells of a request, all of which are planned in memory."""
 
 
-def plan_all(requests: Sequence[LocatedRequest], *, remote: bool = False) -> list[Plan]:
+def plan_all(
+    requests: Sequence[LocatedRequest], *, remote: bool = False, cell_timeout: float | None = None
+) -> list[Plan]:
     """One plan for each data set; a cell that several requests contain is planned once.
 
     Args:
         requests: As of a study file or the command line.
         remote: See `plan`.
+        cell_timeout: See `plan`.
 
     Raises:
         BenchError: as `plan` does, with the place in the study file.
@@ -51,52 +60,65 @@ def plan_all(requests: Sequence[LocatedRequest], *, remote: bool = False) -> lis
         by_data.setdefault((request.data, request.fine_tune, request.reading), []).append(located)
     plans = []
     for group in by_data.values():
-        parts = [_plan_located(located, remote) for located in group]
+        parts = [_plan_located(located, remote, cell_timeout) for located in group]
         plans.append(merge_plans(parts, [located.request for located in group]))
     return plans
 
 
-def _plan_located(located: LocatedRequest, remote: bool) -> Plan:
+def _plan_located(located: LocatedRequest, remote: bool, cell_timeout: float | None) -> Plan:
     with error_location(located.location, "data"):
         _open(located.request)  # cached, so `plan` does not read it again
     with error_location(located.location):
-        return plan(located.request, remote=remote)
+        return plan(located.request, remote=remote, cell_timeout=cell_timeout)
 
 
-def plan(request: Request, *, remote: bool = False) -> Plan:
+def plan(request: Request, *, remote: bool = False, cell_timeout: float | None = None) -> Plan:
     """Check a request and plan it; the same request on the same code and data gives the same plan.
 
     Args:
         request: What to evaluate.
         remote: Whether other machines compute it, so that this one need not have the device.
+        cell_timeout: How many seconds a cell may take, and planning each of its models; by default without a limit for
+            built-in models and with a generous one for others.
 
     Raises:
         BenchError: for anything in the request that does not exist, or that cannot be combined.
     """
     # Cheap checks first: names, then imports of models, then the data, then the combination of all.
     protocols = _load_protocols(request)
+    cells = math.prod(map(len, (request.protocols, request.models, request.regimes, request.seeds)))
+    if cells > MAX_CELLS:
+        raise BenchError(f"expected at most {MAX_CELLS} cells of one data set, got {cells}; make several studies of it")
     _check_regimes(request, protocols)
     device = find_device(request.device, remote=remote)
-    recipes = _make_recipes(request)
-    for recipe in recipes:
-        recipe.model.builder()  # imports the model; reading the data may take minutes
+    trial = Trials(PLANNING_TIMEOUT_S if cell_timeout is None else cell_timeout)
+    # Models are imported first, since reading the data may take minutes.
+    recipes = trial.passing(_make_recipes(request), "its import", lambda recipe: recipe.model.builder())
     data = _open(request)
     for protocol in protocols:
         check_tokens(protocol, data)
         if "sweep" in request.regimes and not request.checkpoint:
             check_tokens(protocol.training_protocol, data)
     recorded = {p.name: recorded_corruption(p, data, Recordings(data, SPLIT)) for p in protocols if p.files}
-    calls = {}
-    for recipe in recipes:
+    calls: dict[str, dict[str, str]] = {}
+
+    def check(recipe: Recipe) -> None:
         model = _check_recipe(recipe, data)
         if isinstance(model, AdaptedModule):
             calls[recipe.model.name] = {"call": model.call.sentence}
+
+    recipes = trial.passing(recipes, "building it", check)
     engine = engine_content(device, data)
-    jobs = _make_jobs(request, data, protocols, recipes, engine)
+    jobs = [_with_timeout(job, cell_timeout) for job in _make_jobs(request, data, protocols, recipes, engine)]
     manifest = _manifest(request, data, protocols, recipes, engine, calls)
     for name, sentences in recorded.items():
         manifest["protocols"][name]["recorded"] = sentences
-    return make_plan(jobs, manifest)
+    return replace(make_plan(jobs, manifest), refused=trial.refused)
+
+
+def _with_timeout(job: Job, cell_timeout: float | None) -> Job:
+    default = OWN_MODEL_TIMEOUT_S if job.has_own_model else 0.0
+    return replace(job, cell_timeout=default if cell_timeout is None else cell_timeout)
 
 
 def _open(request: Request) -> Dataset:
@@ -133,7 +155,7 @@ def _make_recipes(request: Request) -> list[Recipe]:
     if request.checkpoint:
         if len(models) != 1:
             raise BenchError(f"--checkpoint: expected one --model whose weights these are, got {len(models)}; name one")
-        if not Path(request.checkpoint).is_file():
+        if not is_file(Path(request.checkpoint)):
             raise BenchError(f"checkpoint {request.checkpoint!r}: expected a safetensors file; no such file")
     for regime in request.regimes:
         if regime not in REGIMES:
@@ -349,4 +371,6 @@ def _describe_protocol(protocol: Protocol) -> dict[str, Any]:
 
 def _describe_code(model: ModelRef) -> dict[str, Any]:
     code = model.code()
-    return {"source": code.digest, "distributions": code.versions, "uncovered": [*code.uncovered]}
+    described = {"source": code.digest, "distributions": code.versions, "uncovered": [*code.uncovered]}
+    # Only where there are any, which is seldom.
+    return {**described, "changed": [*model.changed_by_import]} if model.changed_by_import else described

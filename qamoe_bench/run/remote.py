@@ -18,9 +18,10 @@ import torch
 
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.errors import BenchError
-from qamoe_bench.progress import ignore_progress
+from qamoe_bench.progress import Advance, ignore_progress
 from qamoe_bench.provenance.engine import engine_digest
 from qamoe_bench.provenance.environment import versions
+from qamoe_bench.run.executors.processes import ProcessesExecutor, send_progress
 from qamoe_bench.run.plan import Job, engine_content, weights_digest
 from qamoe_bench.run.worker import Outcome, run_job
 from qamoe_bench.store.store import Store
@@ -61,10 +62,24 @@ def run_remotely(expected: Mapping[str, str], content: bytes) -> Outcome:
         _check_versions(expected)
         job, store, run_id, marker = pickle.loads(content)
         _check_store(store, run_id, marker)
-        _check_content(job)
-        return run_job(job, store, run_id, ignore_progress)
+        if not job.has_own_model:
+            return _run_checked(job, store, run_id, ignore_progress)
+        # In a process of its own: Dask gives up a worker that dies, and the calls of others with it.
+        outcome: Outcome = _child().submit(_run_checked, job, store, run_id, send_progress).result()
+        return outcome
     except BenchError as error:
         raise BenchError(f"worker on {socket.gethostname()}: {error}") from error
+
+
+def _run_checked(job: Job, store: Store, run_id: str, advance: Advance) -> Outcome:
+    _check_content(job)
+    return run_job(job, store, run_id, advance)
+
+
+@lru_cache(maxsize=1)
+def _child() -> ProcessesExecutor:
+    """One process beside this one, for all jobs of users' own models; it ends with this one."""
+    return ProcessesExecutor(1, ignore_progress)
 
 
 def _check_versions(expected: Mapping[str, str]) -> None:

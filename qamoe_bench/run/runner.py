@@ -4,7 +4,7 @@ Results depend neither on the order in which jobs finish nor on the clock: a cel
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -60,6 +60,7 @@ def run_plans(
     store: Store,
     execution: Execution,
     display: ProgressDisplay = no_display,
+    note: Callable[[str], None] = lambda _: None,
 ) -> RunSummary:
     """Compute every pending cell of some plans.
 
@@ -68,10 +69,12 @@ def run_plans(
         store: Where results are looked up and stored.
         execution: Where to compute.
         display: Progress display; by default none.
+        note: Is called with lines about what models did beyond their cells, each once.
 
     Raises:
         BenchError: for errors that stop everything, such as a store that cannot be written to.
-        RunFailed: when cells failed, after all others were finished, or when the cluster was lost.
+        RunFailed: when cells failed or models were refused, after all others were finished, or when the cluster was
+            lost.
         KeyboardInterrupt: when interrupted; finished cells are stored.
     """
     start = time.perf_counter()
@@ -81,12 +84,24 @@ def run_plans(
     cells = sum(len(plan.cells) for plan in plans)
     units = sum(task.units for task in tasks)
     device = tasks[0].job.device if tasks else ""  # the same for all tasks of a command
+    has_own_models = any(task.job.has_own_model for task in tasks)
     activity = Activity(len(tasks))
-    with display(units, activity.status) as advance, execution.open(len(tasks), device, advance) as opened:
-        outcomes = list(_outcomes(tasks, store, opened, advance, activity))
+    noted: set[str] = set()
+    outcomes = []
+    with (
+        display(units, activity.status) as advance,
+        execution.open(len(tasks), device, advance, has_own_models) as opened,
+    ):
+        for task, outcome in _outcomes(tasks, store, opened, advance, activity):
+            outcomes.append(outcome)
+            line = _changes(task, outcome)
+            if line and line not in noted:
+                noted.add(line)
+                note(line)
     failures = [failure for outcome in outcomes for failure in outcome.failures]
-    if failures:
-        raise RunFailed(_failure_message(failures, cells, store))
+    refused = {name: reason for plan in plans for name, reason in plan.refused.items()}
+    if failures or refused:
+        raise RunFailed(_failure_message(failures, refused, cells, store))
     evaluated = sum(outcome.evaluated for outcome in outcomes)
     return RunSummary(
         trained=sum(outcome.trained for outcome in outcomes),
@@ -100,6 +115,8 @@ def run_plans(
 def _prepare(plans: Sequence[Plan], store: Store) -> None:
     """Make the folder of every run with its manifest, and remove the failure records of earlier attempts."""
     for plan in plans:
+        if not plan.jobs:  # every model was refused
+            continue
         store.prepare(plan.run_id)
         store.write_manifest(plan.run_id, {**plan.manifest, "commit": commit(), "machine": machine()})
         forget_failures(store, plan.run_id)
@@ -107,7 +124,7 @@ def _prepare(plans: Sequence[Plan], store: Store) -> None:
 
 def _outcomes(
     tasks: Sequence[Task], store: Store, opened: OpenExecutor, advance: Advance, activity: Activity
-) -> Iterator[Outcome]:
+) -> Iterator[tuple[Task, Outcome]]:
     """Outcomes in the order in which the tasks finish; failures are recorded before they are yielded."""
     with ExitStack() as markers:
         futures = _submit(tasks, store, opened, markers, activity)
@@ -118,7 +135,7 @@ def _outcomes(
             write_failures(store, task.run_id, list(outcome.failures))
             if opened.advance is None:  # the calls could not report their progress themselves
                 advance(task.units)
-            yield outcome
+            yield task, outcome
 
 
 def _submit(
@@ -157,7 +174,25 @@ def _outcome(future: Future[Outcome], task: Task, store: Store) -> Outcome:
         return Outcome(failures=tuple(failure_of(cell, error) for cell, _ in pending_cells(task.job, store)))
 
 
-def _failure_message(failures: Sequence[Failure], cells: int, store: Store) -> str:
+def _changes(task: Task, outcome: Outcome) -> str:
+    """What a model changed for others, in one line; empty if nothing."""
+    recipe = task.job.recipe
+    if recipe is None or not outcome.changed:
+        return ""
+    return (
+        f"note: model {recipe.model.name} changed {', '.join(outcome.changed)} while it ran; restored after each cell"
+    )
+
+
+def _failure_message(failures: Sequence[Failure], refused: Mapping[str, str], cells: int, store: Store) -> str:
+    of_models = _first_few([f"model {name!r}: {reason}" for name, reason in refused.items()], "; ")
+    if not failures:
+        return f"{of_models}; {'the others are stored' if cells else 'nothing else was requested'}"
+    of_cells = _cells_message(failures, cells, store)
+    return f"{of_models}; {of_cells}" if refused else of_cells
+
+
+def _cells_message(failures: Sequence[Failure], cells: int, store: Store) -> str:
     # Cells often fail for the same reason, so each reason is shown once.
     by_reason: dict[str, list[str]] = {}
     for failure in failures:

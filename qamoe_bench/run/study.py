@@ -70,8 +70,8 @@ def _load_table(path: Path) -> dict[str, object]:
     """The file as a table, without its `schema`."""
     table: dict[str, object] = read_toml(path, f"study {path}")
     schema = table.pop("schema", None)
-    if schema != SCHEMA:
-        raise BenchError(f"study {path}: expected 'schema = {SCHEMA}', got {schema!r}; see docs/studies.md")
+    if schema != SCHEMA or type(schema) is not int:  # true and 1.0 equal 1
+        raise BenchError(f"study {path}: expected 'schema = {SCHEMA}', got {schema!r:.100}; see docs/studies.md")
     return table
 
 

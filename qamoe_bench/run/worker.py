@@ -5,13 +5,14 @@ time, because torch's thread count and global generators are shared by the whole
 bits in any process, with any number of cores.
 """
 
+import os
 import socket
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,14 @@ from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.evaluation.columns import as_arrow
 from qamoe_bench.evaluation.sweep import Sweep, sweep_model, sweep_oracle
 from qamoe_bench.evaluation.test_set import TestSet
+from qamoe_bench.isolation.containment import end_if_forked
 from qamoe_bench.progress import Advance
 from qamoe_bench.protocol.spec import Condition, Protocol
 from qamoe_bench.provenance.environment import peak_memory_mib, utc_now
 from qamoe_bench.run.arithmetic import one_thread, reproducible
 from qamoe_bench.run.curve_recorder import CurveInProgress, CurveRecorder, Watched
 from qamoe_bench.run.first_batch import try_first_batch
+from qamoe_bench.run.guard import data_unchanged, guarded
 from qamoe_bench.run.pending import lacks_curve, pending_cells
 from qamoe_bench.run.plan import Job
 from qamoe_bench.store.cell import Cell, CellFacts
@@ -44,12 +47,21 @@ from qamoe_bench.training.loop import train
 
 @dataclass(frozen=True)
 class Outcome:
-    """Result of a job: the numbers of trainings, cells and curves that were computed, and the cells that failed."""
+    """Result of a job.
+
+    Attributes:
+        trained: Number of trainings.
+        evaluated: Number of cells.
+        curves: Number of curves of test metrics.
+        failures: The cells that failed.
+        changed: Settings of the process that the model changed, and that were restored.
+    """
 
     trained: int = 0
     evaluated: int = 0
     curves: int = 0
     failures: tuple[Failure, ...] = ()
+    changed: tuple[str, ...] = ()
 
 
 def run_job(job: Job, store: Store, run_id: str, advance: Advance) -> Outcome:
@@ -71,14 +83,16 @@ def run_job(job: Job, store: Store, run_id: str, advance: Advance) -> Outcome:
         evaluated = 0
         curves = 0
         failures = []
+        changed: list[str] = []
         for cell, protocol in pending:
             try:
-                if store.find_cell(cell) is None:  # else it lacks its curve only
-                    _evaluate_cell(cell, protocol, weights)
-                    evaluated += 1
-                if lacks_curve(job, cell, store):
-                    write_curve(store, run_id, cell, weights.curve(cell, protocol))
-                    curves += 1
+                with guarded(job, changed):
+                    if store.find_cell(cell) is None:  # else it lacks its curve only
+                        _evaluate_cell(cell, protocol, weights)
+                        evaluated += 1
+                    if lacks_curve(job, cell, store):
+                        write_curve(store, run_id, cell, weights.curve(cell, protocol))
+                        curves += 1
             except BenchError:  # the next cell would fail in the same way
                 raise
             except Exception as error:
@@ -86,7 +100,7 @@ def run_job(job: Job, store: Store, run_id: str, advance: Advance) -> Outcome:
                 # After an out-of-memory error, free the largest object that the next cell can do without.
                 _test_set.cache_clear()
             advance(1)
-        return Outcome(weights.trained, evaluated, curves, tuple(failures))
+        return Outcome(weights.trained, evaluated, curves, tuple(failures), tuple(dict.fromkeys(changed)))
 
 
 def failure_of(cell: Cell, error: Exception, machine: str = "") -> Failure:
@@ -116,7 +130,9 @@ def _evaluate_cell(cell: Cell, protocol: Protocol, weights: "_JobWeights") -> No
     start = time.perf_counter()
     seconds_before = weights.seconds
     test = _test_set(job.data, job.fine_tune, job.reading, job.seed, job.device)
-    sweep = _sweep(job, cell, protocol, weights, test)
+    with data_unchanged(test.data):
+        sweep = _sweep(job, cell, protocol, weights, test)
+    end_if_forked(weights.process)
     # The sweep trains or loads weights on demand; that time is not part of the evaluation.
     seconds = time.perf_counter() - start - (weights.seconds - seconds_before)
     parameters, config, training = weights.facts(protocol)
@@ -173,6 +189,7 @@ class _JobWeights:
         self.run_id = run_id
         self.trained = 0
         self.seconds = 0.0  # time spent on training and loading
+        self.process = os.getpid()
         self._advance = advance
         self._key = ""  # of `_model`
         self._model: nn.Module | None = None
@@ -230,7 +247,13 @@ class _JobWeights:
         assert recipe is not None
         data = open_dataset(job.data, job.fine_tune, job.reading)
         device = torch.device(job.device)
-        build = partial(build_model, recipe.model, recipe.settings, data.spec, data.examples, job.seed)
+
+        def build() -> nn.Module:
+            fresh = build_model(recipe.model, recipe.settings, data.spec, data.examples, job.seed)
+            if job.has_own_model:
+                fresh.register_forward_hook(lambda *_: end_if_forked(self.process))
+            return fresh
+
         model = build().to(device)
         # Stored weights may come from another run, or from this one before it was interrupted.
         checkpoint = Path(recipe.checkpoint) if recipe.checkpoint else self.store.find_checkpoint(key)
@@ -243,11 +266,13 @@ class _JobWeights:
             recorder = self._recorder(build, watched) if watched else None
 
             def on_epoch() -> None:
+                end_if_forked(self.process)
                 if recorder is not None:
                     recorder.record(model)
                 self._advance(1)
 
-            trained = train(model, data, exposure, job.seed, recipe.training, device, on_epoch)
+            with data_unchanged(data):
+                trained = train(model, data, exposure, job.seed, recipe.training, device, on_epoch)
         except Exception as error:
             # Kept as text: an exception would keep the tensors of its frames in memory.
             self._failed[key] = failure_of(job.cells[0][0], error).reason

@@ -335,10 +335,13 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         # From bytes, so that a byte-order mark and line ends of Windows are read as well.
         manifest: dict[str, Any] = json.loads(path.read_bytes())
         schema = manifest.get("schema")
-    except (OSError, ValueError, AttributeError) as error:  # AttributeError if it is JSON, but no object
+        run = manifest.get("run", "")
+    except (OSError, ValueError, AttributeError, RecursionError) as error:  # AttributeError if it is no object
         raise cannot_read("run manifest", path, error, "cannot be read ({reason}); remove that run's folder") from error
     try:
         check_schema(path, schema)
+        if not isinstance(run, str):
+            raise Damage("the name of its run is no text")
     except Damage as error:
         raise BenchError(f"run manifest {path}: cannot be read ({error}); remove that run's folder") from error
     return manifest

@@ -164,9 +164,11 @@ def check_schema(path: Path, schema: object) -> None:
         Damage: If it is no version at all.
     """
     if type(schema) is not int or schema < 1:  # a bool is an int
-        raise Damage(f"its schema is {schema!r}, which is no version")
+        raise Damage(f"its schema is {schema!r:.60}, which is no version")
     if schema > SCHEMA:
-        raise BenchError(f"{path}: expected schema {SCHEMA} or older, got {schema!r}; update qamoe-bench to read it")
+        raise BenchError(
+            f"{path}: expected schema {SCHEMA} or older, got {schema!r:.60}; update qamoe-bench to read it"
+        )
 
 
 def check_whole(stored: StoredCell) -> None:

@@ -5,7 +5,6 @@ Dimension legend: B samples of a batch.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ from qamoe_bench.contract import Batch, TrainingBatch, concatenate
 from qamoe_bench.corruption.apply import apply_condition
 from qamoe_bench.corruption.draws import CommonDraws, FreshDraws
 from qamoe_bench.data.dataset import Dataset
+from qamoe_bench.data.unshared import memory_of, unshared
 from qamoe_bench.protocol.spec import Condition, Level
 from qamoe_bench.seeding import stream, torch_seed
 from qamoe_bench.training.config import TrainConfig
@@ -24,7 +24,10 @@ from qamoe_bench.training.exposure import Exposure
 
 VALIDATION_BATCH = 256
 KEPT_BYTES = 2**29
-"""Corrupted validation samples are kept for all epochs up to this size; larger ones are recomputed for each."""
+"""Corrupted validation samples are kept for all epochs up to this size; larger ones are recomputed for each.
+
+A model prepares itself on a copy of the training samples up to the same size.
+"""
 
 
 class ValidationBatch(NamedTuple):
@@ -41,6 +44,8 @@ class CorruptedBatches:
         self._train = data.splits["train"].batch().to(device)
         self._target = data.splits["train"].target.to(device)
         self._valid = data.splits["valid"]
+        self._kept: list[ValidationBatch] = []
+        self._versions: list[int] = []  # of the kept features, each of which counts the changes to it
         self._reference = data.reference.to(device)
         self._exposure = exposure
         self._seed = seed
@@ -52,11 +57,17 @@ class CorruptedBatches:
         self._order = torch.Generator().manual_seed(torch_seed("train", seed, "order"))
 
     def clean_samples(self) -> TrainingBatch:
-        """The whole training split without corruption, in its own order; features may be mapped from a file."""
-        clean = self._train
-        untouched = {m: torch.ones(clean.size, device=self._device) for m in clean.modalities}
-        index = torch.arange(clean.size, device=self._device)
-        return TrainingBatch(clean.features, clean.lengths, self._target, clean.features, untouched, index)
+        """The whole training split without corruption, in its own order; features may be mapped from a file.
+
+        A copy, unless it is too large; then it must not be changed.
+        """
+        features = self._train.features
+        if sum(x.nbytes for x in features.values()) <= KEPT_BYTES:
+            features = {m: x.clone() for m, x in features.items()}
+        lengths = {m: x.clone() for m, x in self._train.lengths.items()}
+        untouched = {m: torch.ones(self._train.size, device=self._device) for m in lengths}
+        index = torch.arange(self._train.size, device=self._device)
+        return TrainingBatch(features, lengths, self._target.clone(), features, untouched, index)
 
     def train_batches(self) -> Iterator[TrainingBatch]:
         """One epoch in a new order."""
@@ -77,12 +88,18 @@ class CorruptedBatches:
 
     def valid_batches(self) -> Iterable[ValidationBatch]:
         """The same samples, corruptions and order at every call."""
-        return self._corrupt_validation() if self._kept is None else self._kept
+        if self._valid_bytes() > KEPT_BYTES:
+            return self._corrupt_validation()
+        # Computed at the first validation, since a single training step needs none of it; and again after a model
+        # changed its input in place, which would be the input of the next epoch.
+        if not self._kept or self._versions != self._count_changes():
+            self._kept = self._joined()
+            self._versions = self._count_changes()
+        return self._kept
 
-    @cached_property
-    def _kept(self) -> list[ValidationBatch] | None:
-        # Computed at the first validation: a single training step needs none of it.
-        return self._joined() if self._valid_bytes() <= KEPT_BYTES else None
+    def _count_changes(self) -> list[int]:
+        batches = [kept.samples for kept in self._kept]
+        return [x._version for batch in batches for x in (*batch.features.values(), *batch.lengths.values())]
 
     def _copies(self) -> int:
         """How often the validation split is corrupted, each time with other draws."""
@@ -103,6 +120,7 @@ class CorruptedBatches:
         """Corrupted batches, computed one by one because the split may be larger than memory."""
         clean = self._valid.batch().to(self._device)
         target = self._valid.target.to(self._device)
+        stored = memory_of(clean)
         for copy_index in range(self._copies()):
             draws = CommonDraws(torch_seed("valid", self._seed, copy_index), self._valid.ids, clean)
             levels = stream("valid", self._seed, copy_index, "levels")
@@ -111,7 +129,7 @@ class CorruptedBatches:
                 rows = slice(start, start + VALIDATION_BATCH)
                 of_rows = _condition_of(condition, rows)
                 corrupted = apply_condition(clean.rows(rows), of_rows, draws.rows(rows), self._reference)
-                yield ValidationBatch(corrupted.batch, target[rows])
+                yield ValidationBatch(unshared(corrupted.batch, stored), target[rows])
 
 
 def _condition_of(condition: Condition, rows: slice) -> Condition:

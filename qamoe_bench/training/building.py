@@ -1,5 +1,6 @@
 """From a model's reference to a fresh model, the same for the same seed."""
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -43,7 +44,8 @@ def build_model(ref: Buildable, settings: Mapping[str, Any], spec: DataSpec, sam
     builder = ref.builder()
     with seeded("build", seed):
         try:
-            model = construct(builder, settings, spec, ref.name, ref.module)
+            # A copy, because a parameter may be made of its tensors, which corruptions use as well.
+            model = construct(builder, settings, copy.deepcopy(spec), ref.name, ref.module)
         except TypeError as error:
             # Python's message is the only sign that the builder does not know a setting; other errors are bugs of it.
             if settings and "unexpected keyword argument" in str(error):

@@ -98,6 +98,10 @@ class Handler(BaseHTTPRequestHandler):
     def absent(self, start: int) -> None:
         self._head(404, 0)
 
+    def no_range_at_all(self, start: int) -> None:
+        """The answer to a range, whatever was asked."""
+        self._head(416, 0)
+
     def broken(self, start: int) -> None:
         self._head(503, 0)
 
@@ -160,6 +164,12 @@ def test_what_was_kept_is_finished_or_thrown_away(kept: bytes, server: Server, t
     assert [p.name for p in tmp_path.iterdir()] == ["file.pkl"]
 
 
+def test_a_server_that_refuses_every_range_is_asked_twice(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file.pkl.part").write_bytes(CONTENT[:HALF])
+    assert "status 416" in refusal(f"{server.url}/no-range-at-all", tmp_path / "file.pkl")
+    assert server.requests == [("/no-range-at-all", f"bytes={HALF}-"), ("/no-range-at-all", "")]
+
+
 BAD = {
     "stalled": "nothing for too long",
     "silent": "nothing for too long",
@@ -168,6 +178,7 @@ BAD = {
     "elsewhere": "a redirect to something that is no web address",
     "absent": "status 404",
     "broken": "status 503",
+    "no-range-at-all": "status 416",
 }
 
 

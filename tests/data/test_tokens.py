@@ -1,5 +1,6 @@
 """Words become token ids or states of a language model; where there are none, or no model, one line says so."""
 
+import json
 import pickle
 import socket
 from collections.abc import Callable
@@ -95,14 +96,27 @@ def test_states_are_those_of_each_text_alone_and_kept_in_a_cache(
     assert again.digest == encoded.digest != other.digest
 
 
-def test_a_damaged_or_lost_chunk_is_encoded_again(spoken: Dataset, language: LanguageModel, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["cut, lost or empty", "one bit", "of another text"])
+def test_a_chunk_that_is_not_as_it_was_written_is_encoded_again(
+    damage: str, spoken: Dataset, language: LanguageModel, tmp_path: Path
+) -> None:
     encoded = encode_text(spoken, language, tmp_path, accept_unknown=True)
-    for path, content in zip(sorted(tmp_path.glob("*.npy")), (b"", b"\x93NUMPY\x01\x00", None), strict=True):
-        path.unlink() if content is None else path.write_bytes(content)
+    paths = sorted(tmp_path.glob("*.states"))
+    contents = [path.read_bytes() for path in paths]
+    match damage:
+        case "cut, lost or empty":
+            for path, content in zip(paths, (b"", contents[1][:40], None), strict=True):
+                path.unlink() if content is None else path.write_bytes(content)
+        case "one bit":
+            paths[0].write_bytes(contents[0][:-1] + bytes([contents[0][-1] ^ 1]))
+        case "of another text":
+            paths[0].write_bytes(contents[1])
     again = encode_text(spoken, language, tmp_path, accept_unknown=True)
     for name in SPLITS:
         assert again.splits[name].features["text"].equal(encoded.splits[name].features["text"])
-    assert not [p for p in tmp_path.iterdir() if p.suffix != ".npy"]
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == dict(
+        zip((path.name for path in paths), contents, strict=True)
+    )
 
 
 def test_bfloat16_is_near(spoken: Dataset, language: LanguageModel, tmp_path: Path) -> None:
@@ -206,6 +220,31 @@ def test_an_incomplete_folder_is_refused_with_the_names_of_missing_files(
     (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
     with pytest.raises(BenchError, match=r"expected \*.safetensors in"):
         find_language_model(str(tmp_path))
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_code_in_the_folder_of_a_language_model_is_never_run_and_nobody_is_asked(
+    known: bool, language: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in language.folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "mine.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Mine: ...\n", "utf-8")
+    config = json.loads((tmp_path / "config.json").read_text("utf-8"))
+    config["auto_map"] = {"AutoConfig": "mine.Mine", "AutoModel": "mine.Mine"}
+    config["model_type"] = config["model_type"] if known else "mine"
+    (tmp_path / "config.json").write_text(json.dumps(config), "utf-8")
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text("utf-8"))
+    settings |= {"auto_map": {"AutoTokenizer": ["mine.Mine", None]}} | ({} if known else {"tokenizer_class": "Mine"})
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")  # as `yes |` answers
+    monkeypatch.setattr("signal.alarm", lambda *_: pytest.fail("a question"))
+    for read in (lambda: TokenStates(str(tmp_path)), LanguageModel("mine", tmp_path).tokenizer):
+        if known:  # the classes of transformers itself are used
+            read()
+        else:
+            with pytest.raises(BenchError, match="^encoder .*expected"):
+                read()
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.skipif(not (REAL / "mosi.pkl").exists(), reason="CMU-MOSI features are not here")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from manners import FEW, GOOD, check, plan_with_own
 from smallstudy import assert_same, calling, small_plan
 
 from qamoe_bench.errors import BenchError, RunFailed
@@ -67,6 +68,17 @@ def test_workers_with_other_versions_refuse_the_work(
     ):
         run_plans([small_plan(data)], Store(tmp_path), cluster.execution)
     assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_models_that_would_end_their_worker_or_change_it_leave_the_others_alone(
+    cluster: Cluster, data: Path, tmp_path: Path
+) -> None:
+    alone, store = Store(tmp_path / "alone"), Store(tmp_path / "r")
+    run_plans([small_plan(data, *GOOD, seeds=(1,), protocols=("clean",))], alone, Execution("local"))
+    with pytest.raises(RunFailed) as failed:
+        run_plans([plan_with_own(data, FEW)], store, cluster.execution)
+    check(store, alone, str(failed.value), FEW)
+    assert {worker.poll() for worker in cluster.workers} == {None}
 
 
 def test_two_workers_are_killed_in_the_middle_and_every_cell_equals_that_of_a_serial_run(

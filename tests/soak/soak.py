@@ -10,6 +10,7 @@ import os
 import pickle
 import random
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,10 +20,11 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from smallstudy import SHORT, assert_same
+from illmannered import MANNERS
+from smallstudy import SHORT, assert_same, predictions
 from tinydata import mmsa_content
 
 from qamoe_bench.run.executors.choice import Execution
@@ -61,6 +63,11 @@ class Soak:
             "disk full": self.disk_full,
             "truncated temporary files": self.truncated_files,
             "two runs at once, one killed": self.two_runs,
+            "edited cell": self.edited_cell,
+            "ill-mannered model": self.ill_mannered,
+            "interrupted twice": self.interrupted,
+            "worker stopped": self.worker_stopped,
+            "data edited": self.edited_data,
         }
 
     def round(self, fault: str) -> None:
@@ -73,18 +80,19 @@ class Soak:
         print(f"{fault}: {stored - self.stored} cells made, {stored} stored", flush=True)  # noqa: T201
         self.stored = stored
 
-    def start(self, file_limit: int | None = None) -> subprocess.Popen[str]:
-        """Start the command in a new process group, optionally with a limit on the size of its files."""
+    def start(self, file_limit: int | None = None, *more: str, results: Path | None = None) -> subprocess.Popen[str]:
+        """Start the command in a new process group, optionally with a limit on the size of its files and more words."""
         seeds = ",".join(map(str, range(1, self.seeds + 1)))
-        words = ("run", "study.toml", "--seeds", seeds, "--executor", "processes", "--jobs", "2")
-        command = [sys.executable, "-m", "qamoe_bench", *words, "--results", str(self.store.root)]
+        words = ("run", "study.toml", "--seeds", seeds, "--executor", "processes", "--jobs", "2", *more)
+        command = [sys.executable, "-m", "qamoe_bench", *words, "--results", str(results or self.store.root)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
         def limit() -> None:
             if file_limit is not None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
 
         return subprocess.Popen(
-            command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            command, cwd=self.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             start_new_session=True, preexec_fn=limit,
         )  # fmt: skip
 
@@ -172,6 +180,83 @@ class Soak:
         self.counts["runs killed"] += second.returncode < 0
         self.finish(first, 0)
 
+    def edited_cell(self) -> None:
+        """Change one byte of a stored cell: it is named, not used, and computed again."""
+        path = self.random.choice(sorted(self.store.runs.glob("*/predictions/[!.]*.parquet")) or [None])
+        if path is not None:
+            content = bytearray(path.read_bytes())
+            content[self.random.randrange(4, len(content) - 8)] ^= 1 << self.random.randrange(8)
+            path.write_bytes(content)
+            self.stored -= 1
+            self.counts["cells edited"] += 1
+        self.finish(self.start(), 0)
+
+    def ill_mannered(self) -> None:
+        """Add a model that changes, ends or hangs its process; the others' cells are the same without it."""
+        manner = self.random.choice([*MANNERS])
+        model = f"illmannered:build:manner={manner},{SHORT}"
+        store = self.folder / f"ill-mannered-{self.counts['ill-mannered model']}"
+        words = ("--model", model, "--model", f"late-fusion:{SHORT}", "--model", f"mean:{SHORT}", "--seeds", "1")
+        run = self.start(None, *words, "--cell-timeout", "60" if manner != "hang" else "20", results=store)
+        self.finish(run, 0, 1)
+        self.counts[f"manner {manner}"] += 1
+        made = predictions(Store(store))
+        for name, expected in predictions(self.store).items():
+            if name in made:
+                assert made[name].equals(expected), f"{name} is another one beside {model}"
+        shutil.rmtree(store)
+        self.finish(self.start(), 0)
+
+    def interrupted(self) -> None:
+        """Press Ctrl-C once or twice; no process of the group outlives the run."""
+        run = self.start()
+        self.wait_for_work(run)
+        for _ in range(self.random.randint(1, 2)):
+            with suppress(ProcessLookupError):
+                os.killpg(run.pid, signal.SIGINT)
+            time.sleep(self.random.uniform(0, 0.3))
+        messages = self.finish(run, 0, 130, -signal.SIGINT)
+        assert "Traceback" not in messages, messages
+        self.counts["runs interrupted"] += run.returncode != 0
+        deadline = time.monotonic() + 60
+        while _group_lives(run.pid):
+            assert time.monotonic() < deadline, "a process outlived the interrupted run"
+            time.sleep(0.01)
+
+    def worker_stopped(self) -> None:
+        """Stop a worker for a while, as a machine that is suspended does."""
+        run = self.start()
+        self.wait_for_work(run)
+        for worker in workers_of(run.pid)[:1]:
+            with suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGSTOP)
+                time.sleep(self.random.uniform(0.5, 3))
+                os.kill(worker, signal.SIGCONT)
+                self.counts["workers stopped"] += 1
+        self.finish(run, 0)
+
+    def edited_data(self) -> None:
+        """Change the data between two runs: all cells are computed anew under other keys, and the old ones stay."""
+        place = self.folder / "tiny.pkl"
+        content = place.read_bytes()
+        changed = mmsa_content()
+        changed["test"]["text"] = changed["test"]["text"] + 1
+        place.write_bytes(pickle.dumps(changed))
+        other = self.folder / "other"
+        self.finish(self.start(None, "--seeds", "1", results=other), 0)
+        place.write_bytes(content)
+        assert not predictions(Store(other)).keys() & predictions(self.store).keys()
+        shutil.rmtree(other)
+        self.finish(self.start(), 0)
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
 
 def workers_of(pid: int) -> list[int]:
     """Process ids of the workers of a run."""
@@ -204,7 +289,7 @@ def own_disk(place: Path) -> Iterator[bool]:
 def main() -> None:
     """Run every round and the rest, and compare the store with a serial run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     start = time.monotonic()

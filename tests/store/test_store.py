@@ -154,3 +154,15 @@ def test_an_unwritable_folder_is_refused(tmp_path: Path, root: str) -> None:
 def test_an_empty_store_has_no_cells(tmp_path: Path) -> None:
     assert Store(tmp_path / "none").cells() == []
     assert Store(tmp_path / "none").manifests() == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['{"schema": 1, "run": []}', '{"schema": 1, "run": {"a": 1}}', "[" * 9000, '{"schema": "' + "9" * 5000 + '"}'],
+)
+def test_a_manifest_that_no_run_wrote_is_one_short_line(content: str, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "a").mkdir(parents=True)
+    (tmp_path / "runs" / "a" / "run.json").write_text(content, "utf-8")
+    with pytest.raises(BenchError, match="^run manifest .*cannot be read") as raised:
+        Store(tmp_path).manifests()
+    assert len(str(raised.value)) < 500

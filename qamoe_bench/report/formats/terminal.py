@@ -23,8 +23,8 @@ def stdout(width: int = WIDEST) -> Console:
 
     Colours are off if NO_COLOR is set.
     """
-    console = Console()
-    return console if console.is_terminal else Console(width=width)
+    console = Console(emoji=False)  # a model may be called a.py:X:k=1, and :X: is no emoji there
+    return console if console.is_terminal else Console(width=width, emoji=False)
 
 
 def _at_least(console: Console, width: int) -> Console:

@@ -37,7 +37,7 @@ class Execution:
 
     Attributes:
         name: `local` for this process, `processes` for several on this machine, `dask` for a cluster. If empty,
-            processes where more than one would have work, else this one.
+            processes where more than one would have work or models are the user's own, else this one.
         jobs: Number of processes; by default one per usable core, and never more than there are calls.
         scheduler: Address of the cluster's scheduler, or the path of its `.json` file.
     """
@@ -72,18 +72,20 @@ class Execution:
         return max(1, min(self.jobs or usable_cores(), calls))  # 1 even without calls
 
     @contextmanager
-    def open(self, calls: int, device: str, advance: Advance) -> Iterator[OpenExecutor]:
+    def open(self, calls: int, device: str, advance: Advance, has_own_models: bool = False) -> Iterator[OpenExecutor]:
         """Start the executor; an exception inside the context ends it without waiting for its calls.
 
         Args:
             calls: Number of calls that will be submitted.
             device: `cpu` or `cuda`, of all calls.
             advance: Receives the progress that calls report.
+            has_own_models: Whether a call runs code of the user, which may end its process: unless `local` is named,
+                it then gets one other than this.
         """
         if self.name == "dask":
             with on_cluster(self.scheduler, device) as executor:
                 yield OpenExecutor(executor, None, remote=True)
-        elif self.name == "processes" or self.workers(calls) > 1:
+        elif self.name == "processes" or self.workers(calls) > 1 or (has_own_models and self.name != "local"):
             with ProcessesExecutor(self.workers(calls), advance) as processes:
                 try:
                     yield OpenExecutor(processes, send_progress)

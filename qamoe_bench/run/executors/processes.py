@@ -24,6 +24,7 @@ from qamoe_bench.errors import RunFailed
 from qamoe_bench.progress import Advance
 
 TRIES = 2
+_LEAVE = os._exit  # the function itself, which is replaced while code of a model runs
 
 
 class ProcessesExecutor(Executor):
@@ -81,6 +82,9 @@ class ProcessesExecutor(Executor):
                 # Starting a process reaps all others that ended, so without the lock the exit status could be lost.
                 with self._lock:
                     ending = worker.ending()
+            except _WorkerSilent:  # another try would take as long
+                self._local.worker = None
+                raise
         raise RunFailed(f"its worker process died {TRIES} times ({ending})")
 
     def _current_worker(self) -> "_Worker":
@@ -100,6 +104,10 @@ class ProcessesExecutor(Executor):
             self._advance(units)
 
 
+class _WorkerSilent(RunFailed):
+    """The process computed for longer than it had announced, and was killed."""
+
+
 class _WorkerDied(BrokenExecutor):
     """The process ended before it returned the result of its call."""
 
@@ -107,6 +115,13 @@ class _WorkerDied(BrokenExecutor):
 @dataclass(frozen=True)
 class _Progress:
     units: int
+
+
+@dataclass(frozen=True)
+class _Limit:
+    """How long the parent waits for the next message, in seconds; 0 for ever."""
+
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -122,15 +137,15 @@ class _Raised:
 class _Worker:
     """A process and the parent's end of the pipe to it; used by one thread, except for `kill`.
 
-    The parent sends pickled calls. For each, the process sends any number of `_Progress`, and then `_Returned` or
-    `_Raised`.
+    The parent sends pickled calls. For each, the process sends any number of `_Progress` and `_Limit`, and then
+    `_Returned` or `_Raised`.
     """
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, process_end = context.Pipe()
         self._process = context.Process(target=_serve, args=(process_end,))
-        with _interrupts_blocked():
+        with _interrupts_blocked(), _children_allowed():
             self._process.start()
         process_end.close()  # the process holds the only copy now, so its death closes the pipe
 
@@ -139,14 +154,18 @@ class _Worker:
 
         Raises:
             _WorkerDied: when the process ended before the result was complete.
+            RunFailed: when the process sent nothing for longer than the call had announced.
             Exception: whatever the call raised.
         """
         try:
             self._connection.send_bytes(content)
         except OSError as broken_pipe:
             raise _WorkerDied from broken_pipe
+        limit = 0.0
         while True:
-            match self._receive():
+            match self._receive(limit):
+                case _Limit(seconds):
+                    limit = seconds
                 case _Progress(units):
                     self._pass_on(units, report)
                 case _Returned(value):
@@ -161,8 +180,11 @@ class _Worker:
             self.kill()  # its further messages would be mistaken for those of the next call
             raise
 
-    def _receive(self) -> Any:
+    def _receive(self, limit: float) -> Any:
         try:
+            if limit and not self._connection.poll(limit):
+                self.kill()
+                raise _WorkerSilent(f"no sign of life for {limit:g} s; see --cell-timeout")
             content = self._connection.recv_bytes()
         except (EOFError, OSError) as error:  # an OSError if the process died within a message
             raise _WorkerDied from error
@@ -213,6 +235,18 @@ def _interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextmanager
+def _children_allowed() -> Iterator[None]:
+    """Let a daemon, which a worker of Dask is, start a process; the process ends with it, see `_end_with_parent`."""
+    config: dict[str, Any] = getattr(multiprocessing.current_process(), "_config", {})
+    is_daemon = config.pop("daemon", None)
+    try:
+        yield
+    finally:
+        if is_daemon is not None:
+            config["daemon"] = is_daemon
+
+
 # The rest runs in worker processes.
 
 _connection: Connection | None = None  # to the parent; set once, when the worker starts
@@ -222,6 +256,12 @@ def send_progress(units: int) -> None:
     """Report progress from within a call."""
     assert _connection is not None
     _connection.send_bytes(pickle.dumps(_Progress(units)))
+
+
+def announce_limit(seconds: float) -> None:
+    """Let the parent kill this process if it sends nothing for so long, 0 for never; nothing in other processes."""
+    if _connection is not None:
+        _connection.send_bytes(pickle.dumps(_Limit(seconds)))
 
 
 def _serve(connection: Connection) -> None:
@@ -257,4 +297,4 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    os._exit(1)
+    _LEAVE(1)

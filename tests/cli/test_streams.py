@@ -1,0 +1,38 @@
+"""Standard output that is closed or full, and too few file descriptors, end a command in one line."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("shell", "words"),
+    [
+        ("{} ls protocols >&-", "standard output: expected an open file, got a closed one"),
+        ("{} ls protocols --json > /dev/full", "standard output: cannot be written (No space left on device)"),
+        ("{} --help > /dev/full", "standard output: cannot be written (No space left on device)"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_one_line(shell: str, words: str) -> None:
+    command = shell.format(f"{sys.executable} -m qamoe_bench")
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {words}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_too_few_file_descriptors_are_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from qamoe_bench.cli import main
+
+    def fail() -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(main, "app", fail)
+    monkeypatch.setattr("os.dup2", lambda *_: None)
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == 2
+    assert "raise it, as in ulimit -n 1024" in capsys.readouterr().err
