@@ -17,8 +17,8 @@ Departs: in the paper the nodes are the utterances of a conversation, which have
 utterance by itself, because a test sample may not depend on others. Here the nodes are S segments of one utterance (see
 `qamoe_baselines.segments`), the prediction is the mean of ŷ_i, and there is one speaker, as in the authors' code on
 CMU-MOSI; the speaker graph then has one relation. Frames are standardised with training statistics. A second recurrent
-network that the code defines and never uses does not exist here. Sizes are an eighth of the published ones, for half a
-minute on one core; the preset `paper` has the published sizes. Initialisation is torch's own.
+network that the code defines and never uses does not exist here. Sizes are an eighth of the published ones, to train
+faster than C-MIB; the preset `paper` has the published sizes. Initialisation is torch's own.
 Inferred: a segment misses a modality if none of its frames is observed though the clean sample has some; with token ids
 the features are the states of a language model, trained by the prediction only.
 

@@ -26,8 +26,8 @@ Departs, and the variant `faithful` reverts the first three:
     attention  to observed frames only; the authors attend to padding and lost frames too
     input      each dimension standardised with training statistics; the authors feed raw features
     tokens     padding and lost tokens of text: BERT's states are not read there; the authors read them
-    sizes      a quarter of the width, half of the heads and about half of the blocks, because the published size needs
-               half an hour on one core for the embedded data; the preset `paper` has the published sizes
+    sizes      a quarter of the width, half of the heads and about half of the blocks, to train no longer than
+               C-MIB on the embedded data; the preset `paper` has the published sizes
     unused     a second attention of the authors' decoder layers, never applied, does not exist here
     masks      the authors corrupt modalities of equal padded length with equal masks (protocol `lnln-missing`); the
                model does not depend on that

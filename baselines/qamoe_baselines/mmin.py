@@ -18,7 +18,7 @@ the teacher and stays fixed afterwards.
 Departs: the authors train on six conditions, each with something missing, and expect all frames; here the suite draws
 the corruption. Frames are standardised with training statistics. The maximum runs over the valid frames and not over
 padding. Four zero frames follow the text, so that the shortest has a window of each size. Sizes are a quarter of the
-published ones and the cascade has three of five blocks, for half a minute on one core; the preset `paper` has the
+published ones and the cascade has three of five blocks, to train faster than C-MIB; the preset `paper` has the
 published sizes. Initialisation is torch's own.
 
 Dimension legend: B samples, T frames, D feature width, W width of an embedding, V = W · modalities, C width of a code.

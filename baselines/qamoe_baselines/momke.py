@@ -16,7 +16,7 @@ Departs: in the paper the sequence consists of the utterances of a conversation.
 utterance (see `qamoe_baselines.segments`), because a test sample may not depend on others, and the prediction is the
 mean over them. Phase 2 sees the suite's corruption; the authors train one model for each subset of modalities, as the
 regime `matched` does. Frames are standardised with training statistics. Sizes are an eighth of the published width and
-half of the blocks, for half a minute on one core; the preset `paper` has the published sizes.
+half of the blocks, to train faster than C-MIB; the preset `paper` has the published sizes.
 Inferred: a segment misses a modality if none of its frames is observed; the authors give the mask.
 
 Dimension legend: B samples, S segments, W width, H heads, C head width, E experts.

@@ -25,8 +25,8 @@ Departs, and the variant `faithful` reverts the first four:
     reconstructor trained; in the authors' optimiser no group holds it, so that it stays random
     attention     to observed frames only; the authors attend to padding and lost frames too
     input         each dimension standardised with training statistics; the authors feed raw features
-    sizes         a quarter of the width, half of the heads and of the blocks, because the published size needs half an
-                  hour on one core for the embedded data; the preset `paper` has the published sizes
+    sizes         a quarter of the width, half of the heads and of the blocks, to train no longer than C-MIB on
+                  the embedded data; the preset `paper` has the published sizes
     training      the suite's loop; the authors use AdamW at 1e-4, and 5e-6 for BERT and the fusion, and choose the
                   checkpoint of every metric on the test split, which is not offered here
 

@@ -23,7 +23,7 @@ Departs, and the variant `faithful` reverts the first three:
     input     each dimension standardised with training statistics; the authors feed raw features
     input map always a convolution; the code leaves it out where D = W
     heads     of the Transformer over channels: the largest common divisor of 25 and the length, for any length
-    sizes     about a third of the widths and of the layers, for one minute on one core; the preset `paper` has the
+    sizes     about a third of the widths and of the layers, to train about as long as C-MIB; the preset `paper` has the
               published sizes
     training  the suite's loop; the authors step their optimiser after each batch with gradients of up to four, and
               their learning rate falls on plateaus
