@@ -8,6 +8,7 @@ from qamoe_baselines.tfn import build, outer_product
 from torch.nn import functional as F
 
 from qamoe_bench.contract import TrainingBatch
+from qamoe_bench.cost.counter import count
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.registry import find_model
 
@@ -74,3 +75,13 @@ def test_predictions_stay_on_the_scale_and_one_sample_can_be_trained_on(tiny: Da
     prediction = model(batch).prediction
     assert ((prediction > low) & (prediction < high)).all()
     assert model(batch.rows(slice(0, 1))).prediction.isfinite().all()
+
+
+def test_the_cost_is_that_of_the_lstm_the_layers_and_the_product(tiny: Dataset, batch: TrainingBatch) -> None:
+    counts, _ = count(build(tiny.spec), batch)
+    lstm = 4 * (4 * 128 * (5 + 128)) + 128 * 32  # four frames through four gates, and a map
+    audio = 6 * 3 + (3 + 16 + 16) * 16  # the mean over six frames, and three layers
+    vision = 5 * 4 + (4 + 16 + 16) * 16
+    product = 33 + 33 * 17 + 33 * 17 * 17
+    post = 33 * 17 * 17 * 64 + 64 * 64 + 64
+    assert sum(counts.values()) == 20 * (lstm + audio + vision + product + post)
