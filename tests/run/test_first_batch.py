@@ -10,6 +10,7 @@ import pytest
 from commandline import bench as bench_here
 from process import bench
 from smallstudy import SHORT, assert_same, small_plan
+from torch import nn
 
 from qamoe_bench.run.executors.choice import Execution
 from qamoe_bench.run.runner import run_plans
