@@ -8,7 +8,7 @@ import numpy as np
 from qamoe_bench.analysis.section import MEAN, Section
 from qamoe_bench.analysis.standing import Standing
 from qamoe_bench.metrics.catalogue import Metric
-from qamoe_bench.page.cost import microseconds_per_sample, parameter_count
+from qamoe_bench.page.cost import parameter_count
 from qamoe_bench.page.figure import comma_list
 from qamoe_bench.report.metric_tables import value_with_interval
 from qamoe_bench.report.table import counted
@@ -110,7 +110,7 @@ def _cost(section: Section, standing: Standing, show: Callable[[int], str]) -> A
     if not known:
         return Answer("Not measured", "The store holds neither times nor sizes of the leading models.")
     # The cheapest first; models without a measured time come last.
-    known.sort(key=lambda i: (microseconds_per_sample(section.rows[i]) or np.inf, parameter_count(section.rows[i])))
+    known.sort(key=lambda i: (section.rows[i].microseconds_per_sample or np.inf, parameter_count(section.rows[i])))
     cheapest = known[0]
     others = [f"{show(i)} takes {cost_in_words(section, i)}" for i in known[1:]]
     subject = f"Per sample, with {show(cheapest)}"
@@ -122,21 +122,21 @@ def _cost(section: Section, standing: Standing, show: Callable[[int], str]) -> A
     elif fastest == cheapest:
         detail = f"{subject}; no model is faster."
     else:
-        time = microseconds_per_sample(section.rows[fastest])
+        time = section.rows[fastest].microseconds_per_sample
         detail = f"{subject}. The fastest model, {show(fastest)}, takes {time:.3g} µs."
     return Answer(cost_in_words(section, cheapest), detail)
 
 
 def _fastest(section: Section, standing: Standing) -> int | None:
     """The model with the shortest time; None if no time was measured."""
-    times = {i: microseconds_per_sample(section.rows[i]) for i in standing.models}
+    times = {i: section.rows[i].microseconds_per_sample for i in standing.models}
     measured = {i: time for i, time in times.items() if time}
     return min(measured, key=lambda i: measured[i]) if measured else None
 
 
 def cost_in_words(section: Section, i: int) -> str:
     """Time per sample and size of a row, such as `77 µs, 280 k parameters`; empty if both are unknown."""
-    time = microseconds_per_sample(section.rows[i])
+    time = section.rows[i].microseconds_per_sample
     size = parameter_count(section.rows[i])
     parts = []
     if time:

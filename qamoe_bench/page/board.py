@@ -8,7 +8,7 @@ from qamoe_bench.analysis.section import MEAN, Row, Section
 from qamoe_bench.analysis.standing import standing
 from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.page.answers import rounded_count, three_answers
-from qamoe_bench.page.cost import microseconds_per_sample, parameter_count
+from qamoe_bench.page.cost import parameter_count
 from qamoe_bench.page.figure import json_numbers
 from qamoe_bench.page.sentences import ALL_REGIMES, own_regime, regimes_of, rows_of_regime
 from qamoe_bench.report.metric_tables import value_with_interval
@@ -23,7 +23,7 @@ def row_facts(section: Section) -> list[dict[str, Any]]:
 
 def _facts(row: Row, names: Mapping[str, str]) -> dict[str, Any]:
     size = parameter_count(row)
-    time = microseconds_per_sample(row)
+    time = row.microseconds_per_sample
     base = base_model(row.model, names)
     role = "oracle" if row.is_oracle else "floor" if row.model == MEAN else ""
     return {

@@ -63,7 +63,7 @@ def cost_figures(section: Section, metric: Metric, mean: SweepSummary, look: Loo
         look: Styles of the rows.
         dialect: Name of the dialect in which the metric was computed.
     """
-    times = [microseconds_per_sample(row) for row in section.rows]
+    times = [row.microseconds_per_sample for row in section.rows]
     sizes = [parameter_count(row) for row in section.rows]
     figures = []
     kinds: tuple[tuple[Kind, list[float]], ...] = (("time", times), ("parameters", sizes))
@@ -73,13 +73,6 @@ def cost_figures(section: Section, metric: Metric, mean: SweepSummary, look: Loo
         if len(trade.kept) > 1:
             figures.append(_figure(section, trade, mean, look, dialect, by_regime(section, write)))
     return figures
-
-
-def microseconds_per_sample(row: Row) -> float:
-    """Median over the seeds of the time of a forward pass, in µs per sample; 0 if it was not measured."""
-    # 0 where no forward pass was timed, as for the oracle.
-    times = [c.facts.seconds_per_sample for c in row.cells if c.facts.seconds_per_sample]
-    return 1e6 * float(np.median(times)) if times else 0.0
 
 
 def parameter_count(row: Row) -> float:

@@ -3,14 +3,15 @@
 Dimension legend: M rows, C conditions, P pairs of rows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from qamoe_bench.analysis.analyse import Analysis
-from qamoe_bench.analysis.comparisons import Difference, pairwise_differences
+from qamoe_bench.analysis.comparisons import pairwise_differences
 from qamoe_bench.analysis.scores import Scores, over_conditions
 from qamoe_bench.analysis.section import MEAN, Row
+from qamoe_bench.analysis.standing import Standing, standing
 from qamoe_bench.report.audit_tables import parameters_in_short
 from qamoe_bench.report.metric_tables import level_table, oracle_rows, value_with_interval
 from qamoe_bench.report.table import Table, counted, shown, sorted_by, without_empty
@@ -116,14 +117,14 @@ def verdict(analysis: Analysis) -> str:
     """Which models lead, how many pairs differ significantly, how far the best is from the oracle, and its cost."""
     section = analysis.section
     scores = headline_scores(analysis)
-    pairs = _pairs(analysis, scores)
-    if not pairs:
+    order = _standing(analysis, scores)
+    if not order.pairs:
         return f"Fewer than two models have a mean {scores.metric.name} over all levels: there is nothing to compare."
-    leaders = _leaders(analysis, scores)
     floor = section.find(MEAN)
-    models = [i for i in leaders if i != floor]
-    sentences = [_lead(scores, [section.rows[i].name for i in models], pairs)]
-    if floor not in leaders:
+    floor_may_lead = floor is not None and floor in order.ranks and order.ranks[floor][0] == 1
+    models = order.leaders
+    sentences = [_lead(scores, [section.rows[i].name for i in models], order)]
+    if not floor_may_lead:
         sentences.append(_distance(analysis, scores))
     elif models:
         sentences.append(f"None of them is significantly better than {MEAN}, which ignores its inputs.")
@@ -134,28 +135,19 @@ def verdict(analysis: Analysis) -> str:
     return " ".join(filter(None, sentences))
 
 
-def _pairs(analysis: Analysis, scores: Scores) -> Mapping[tuple[int, int], Difference]:
-    """The tested pairs without the model that ignores its inputs: that others beat it says nothing of their order."""
-    floor = analysis.section.find(MEAN)
-    return {pair: test for pair, test in pairwise_differences(analysis.section, scores).items() if floor not in pair}
+def _standing(analysis: Analysis, scores: Scores) -> Standing:
+    section = analysis.section
+    differences = pairwise_differences(section, scores)
+    return standing(section, scores.metric, scores.means(over_conditions), differences, range(len(section.rows)))
 
 
-def _leaders(analysis: Analysis, scores: Scores) -> list[int]:
-    """Rows that no row is significantly better than, best mean first."""
-    best = analysis.rankings[scores.metric.name].best[:, -1]  # (M,)
-    means = scores.means(over_conditions)  # (M,)
-    return sorted(map(int, np.flatnonzero(best == 1)), key=lambda i: -scores.metric.sign * means[i])
-
-
-def _lead(scores: Scores, names: Sequence[str], pairs: Mapping[tuple[int, int], Difference]) -> str:
+def _lead(scores: Scores, names: Sequence[str], order: Standing) -> str:
     metric = scores.metric
-    significant = sum(difference.is_significant for difference in pairs.values())
-    counts = f"{significant} of {counted(len(pairs), 'pair')} of models differ significantly"
+    counts = f"{order.significant} of {counted(order.pairs, 'pair')} of models differ significantly"
     if not names:
         return f"{MEAN}, which ignores its inputs, is significantly better than every model; {counts}."
-    if not significant:
-        count = len({i for pair in pairs for i in pair})
-        return f"No model leads: the {count} models do not differ significantly in {metric.name}."
+    if not order.significant:
+        return f"No model leads: the {len(order.models)} models do not differ significantly in {metric.name}."
     if len(names) == 1:
         return f"{names[0]} leads: its {metric.name} is significantly better than that of every other model; {counts}."
     if len(names) <= MAX_LEADERS:
