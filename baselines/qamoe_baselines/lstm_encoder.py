@@ -6,7 +6,8 @@ Dimension legend: B samples, W width.
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from qamoe_baselines.sequences import FinalStates, FrameInput
+from qamoe_baselines.final_states import FinalStates
+from qamoe_baselines.masked_frames import MaskedFrames
 from qamoe_bench.contract import Batch, DataSpec
 
 
@@ -22,7 +23,7 @@ class LSTMEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.modality = modality
-        self.frames = FrameInput(modality, spec, standardise=standardise)
+        self.frames = MaskedFrames(modality, spec, standardise=standardise)
         self.width = self.frames.width if self.frames.is_language else width
         self.lstm = None
         self.linear = None
@@ -32,7 +33,7 @@ class LSTMEncoder(nn.Module):
 
     def forward(self, batch: Batch) -> Float[Tensor, "B W"]:
         """The state of [CLS], which is the first one, or the mapped final state."""
-        x = self.frames(batch)
+        x, _ = self.frames(batch)
         if self.lstm is None or self.linear is None:
             first: Tensor = x[:, 0]
             return first

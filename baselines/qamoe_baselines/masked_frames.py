@@ -17,6 +17,7 @@ class MaskedFrames(nn.Module):
 
     Attributes:
         width: D of the frames that it returns, 768 for token ids and BERT base.
+        is_language: Whether they are states of a language model, the first of them [CLS].
     """
 
     mean: Tensor
@@ -27,7 +28,8 @@ class MaskedFrames(nn.Module):
         self.modality = modality
         mean = spec.feature_mean[modality]
         std = spec.feature_std[modality]
-        self.language = TokenStates(spec.pretrained.get(modality)) if modality in spec.token_ids else None
+        self.is_language = modality in spec.token_ids
+        self.language = TokenStates(spec.pretrained.get(modality)) if self.is_language else None
         self.width = len(mean) if self.language is None else self.language.width
         self.register_buffer("mean", mean.clone() if standardise else torch.zeros_like(mean))
         self.register_buffer("std", std.clone() if standardise else torch.ones_like(std))

@@ -39,7 +39,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from qamoe_baselines.sequences import FinalStates, FrameInput
+from qamoe_baselines.final_states import FinalStates
+from qamoe_baselines.masked_frames import MaskedFrames
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
 from qamoe_bench.nn.dropout import Dropout
@@ -102,14 +103,14 @@ class MISAEncoder(nn.Module):
     def __init__(self, modality: str, spec: DataSpec, config: MISAConfig) -> None:
         super().__init__()
         self.modality = modality
-        self.frames = FrameInput(modality, spec, standardise=config.standardise)
+        self.frames = MaskedFrames(modality, spec, standardise=config.standardise)
         hidden = min(self.frames.width, config.limit)
         self.states = None if self.frames.is_language else StackedStates(self.frames.width, hidden)
         self.width = self.frames.width if self.states is None else 4 * hidden
 
     def forward(self, batch: Batch) -> Float[Tensor, "B U"]:
         """One row per sample; the mean of the states for token ids."""
-        x = self.frames(batch)
+        x, _ = self.frames(batch)
         if self.states is None:
             return masked_mean(x, observed_frames(batch, self.modality))
         encoded: Tensor = self.states(x, batch.lengths[self.modality])

@@ -35,7 +35,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qamoe_baselines.sequences import FrameInput
+from qamoe_baselines.masked_frames import MaskedFrames
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output
 from qamoe_bench.errors import BenchError
@@ -126,13 +126,13 @@ class FrameMap(nn.Module):
         super().__init__()
         self.modality = modality
         self.dropout = Dropout(config.text_dropout if modality == "text" else 0.0)
-        self.frames = FrameInput(modality, spec, standardise=config.standardise)
+        self.frames = MaskedFrames(modality, spec, standardise=config.standardise)
         padding = config.kernel // 2
         self.convolution = nn.Conv1d(self.frames.width, config.width, config.kernel, padding=padding, bias=False)
 
     def forward(self, batch: Batch) -> Float[Tensor, "B T _"]:
         """W + 1 columns, so that the fusion needs nothing else of a batch."""
-        x = self.dropout(self.frames(batch))
+        x = self.dropout(self.frames(batch)[0])
         mapped = self.convolution(x.transpose(1, 2)).transpose(1, 2)
         return torch.cat([mapped, batch.mask(self.modality)[..., None].to(mapped.dtype)], dim=2)
 

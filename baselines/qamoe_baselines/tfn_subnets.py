@@ -13,7 +13,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qamoe_baselines.sequences import FinalStates, FrameInput
+from qamoe_baselines.final_states import FinalStates
+from qamoe_baselines.masked_frames import MaskedFrames
 from qamoe_bench.contract import Batch, DataSpec
 from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.frames import masked_mean, observed_frames
@@ -46,13 +47,13 @@ class TextSubnet(nn.Module):
     def __init__(self, spec: DataSpec, width: int, config: SubnetConfig) -> None:
         super().__init__()
         self.past_the_end = config.past_the_end
-        self.frames = FrameInput("text", spec, standardise=config.standardise)
+        self.frames = MaskedFrames("text", spec, standardise=config.standardise)
         self.lstm = FinalStates(self.frames.width, config.text_hidden)
         self.linear = nn.Linear(config.text_hidden, width)
 
     def forward(self, batch: Batch) -> Float[Tensor, "B W"]:
         """One row per sample."""
-        x = self.frames(batch)
+        x, _ = self.frames(batch)
         lengths = batch.lengths["text"]
         if self.past_the_end:
             lengths = lengths.new_full(lengths.shape, x.shape[1])
@@ -67,7 +68,7 @@ class FrameMeanSubnet(nn.Module):
         super().__init__()
         self.modality = modality
         self.padded = config.padded_mean
-        self.frames = FrameInput(modality, spec, standardise=config.standardise)
+        self.frames = MaskedFrames(modality, spec, standardise=config.standardise)
         self.norm = BatchNorm(self.frames.width)
         self.drop = Dropout(config.dropout)
         self.linear_1 = nn.Linear(self.frames.width, width)
@@ -76,7 +77,7 @@ class FrameMeanSubnet(nn.Module):
 
     def forward(self, batch: Batch) -> Float[Tensor, "B W"]:
         """One row per sample."""
-        x = self.frames(batch)
+        x, _ = self.frames(batch)
         mean = x.mean(1) if self.padded else masked_mean(x, observed_frames(batch, self.modality))
         h = F.relu(self.linear_1(self.drop(self.norm(mean))))
         h = F.relu(self.linear_2(h))

@@ -18,7 +18,7 @@ from mmsamodels import (
     token_dataset,
     trained_count,
 )
-from qamoe_baselines import sequences
+from qamoe_baselines import masked_frames
 from qamoe_baselines.misa import build, moment_discrepancy, orthogonality_loss
 from torch import Tensor, nn
 
@@ -46,7 +46,7 @@ NAMES = {"shared.": "shared.shared_1.", "transformer.": "transformer_encoder.lay
 def test_outputs_and_losses_equal_mmsas(monkeypatch: pytest.MonkeyPatch, make_batch: Callable[..., Any]) -> None:
     source = import_module("MMSA.models.singleTask.MISA")  # its package has a class of the same name
     training = import_module("MMSA.trains.singleTask.MISA")
-    monkeypatch.setattr(sequences, "TokenStates", SmallBert)
+    monkeypatch.setattr(masked_frames, "TokenStates", SmallBert)
     monkeypatch.setattr(source, "BertTextEncoder", SharedBert)
     data = token_dataset()
     batch = make_batch(data)

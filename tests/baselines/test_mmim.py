@@ -17,7 +17,7 @@ from mmsamodels import (
     token_dataset,
     trained_count,
 )
-from qamoe_baselines import mmim, sequences
+from qamoe_baselines import masked_frames, mmim
 from qamoe_baselines.mmim import EntropyMemory, LowerBound, build, contrast
 
 from qamoe_bench.contract import TrainingBatch
@@ -46,7 +46,7 @@ def test_outputs_bounds_and_entropy_equal_mmsas(
     monkeypatch: pytest.MonkeyPatch, make_batch: Callable[..., Any]
 ) -> None:
     source = import_module("MMSA.models.singleTask.MMIM")  # its package has a class of the same name
-    monkeypatch.setattr(sequences, "TokenStates", SmallBert)
+    monkeypatch.setattr(masked_frames, "TokenStates", SmallBert)
     monkeypatch.setattr(source, "BertTextEncoder", SharedBert)
     data = token_dataset()
     batch = make_batch(data)

@@ -16,7 +16,7 @@ from mmsamodels import (
     token_dataset,
     trained_count,
 )
-from qamoe_baselines import sequences
+from qamoe_baselines import masked_frames
 from qamoe_baselines.self_mm import JOINT, LabelMemory, build
 
 from qamoe_bench.contract import TrainingBatch
@@ -51,7 +51,7 @@ def test_outputs_and_three_epochs_of_labels_equal_mmsas(
 ) -> None:
     source = import_module("MMSA.models.multiTask.SELF_MM")  # its package has a class of the same name
     training = import_module("MMSA.trains.multiTask.SELF_MM")
-    monkeypatch.setattr(sequences, "TokenStates", SmallBert)
+    monkeypatch.setattr(masked_frames, "TokenStates", SmallBert)
     monkeypatch.setattr(source, "BertTextEncoder", SharedBert)
     data = token_dataset()
     batch = make_batch(data)

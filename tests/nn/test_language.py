@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from qamoe_baselines import cmib, masked_frames, sequences
+from qamoe_baselines import cmib, masked_frames
 from tinydata import make_dataset, training_batch
 
 from qamoe_bench.contract import Batch, TrainingBatch
@@ -55,7 +55,6 @@ def small_bert(monkeypatch: pytest.MonkeyPatch) -> None:
     """Models with a BERT that fits a test."""
     monkeypatch.setattr(cmib, "TokenStates", SmallBert)
     monkeypatch.setattr(encoder, "TokenStates", SmallBert)
-    monkeypatch.setattr(sequences, "TokenStates", SmallBert)
     monkeypatch.setattr(masked_frames, "TokenStates", SmallBert)
 
 

@@ -1,4 +1,4 @@
-"""From a batch to the frames of one modality, and from frames to the final state of an LSTM.
+"""The final state of an LSTM over frames of several lengths.
 
 Dimension legend: B samples, T frames, D feature width, W width.
 """
@@ -6,42 +6,6 @@ Dimension legend: B samples, T frames, D feature width, W width.
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-
-from qamoe_bench.contract import Batch, DataSpec
-from qamoe_bench.nn.frames import blanked, observed_frames
-from qamoe_bench.nn.language import TokenStates
-
-
-class FrameInput(nn.Module):
-    """The frames of one modality: standardised features, or the states of a language model for token ids.
-
-    Unobserved frames are zeros, so that a missing modality is all zeros after standardisation too.
-
-    Attributes:
-        width: D.
-        is_language: Whether the frames are states of a language model, the first of them [CLS].
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, modality: str, spec: DataSpec, *, standardise: bool = True) -> None:
-        super().__init__()
-        self.modality = modality
-        self.is_language = modality in spec.token_ids
-        self.language = TokenStates(spec.pretrained.get(modality)) if self.is_language else None
-        self.width = spec.widths[modality] if self.language is None else self.language.width
-        mean = spec.feature_mean[modality]
-        std = spec.feature_std[modality]
-        self.register_buffer("mean", mean.clone() if standardise else torch.zeros_like(mean))
-        self.register_buffer("std", std.clone() if standardise else torch.ones_like(std))
-
-    def forward(self, batch: Batch) -> Float[Tensor, "B T D"]:
-        """One row per frame; zeros where a frame is not observed."""
-        observed = observed_frames(batch, self.modality)
-        if self.language is not None:
-            return blanked(self.language(batch, self.modality), observed)
-        return blanked((batch.features[self.modality] - self.mean) / self.std, observed)
 
 
 class FinalStates(nn.Module):
