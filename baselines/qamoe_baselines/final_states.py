@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from qamoe_baselines.recurrence import recurrent_states
+
 
 class FinalStates(nn.Module):
     """An LSTM that is read where each sample ends, in one or both directions (Hochreiter & Schmidhuber 1997).
@@ -37,7 +39,7 @@ class FinalStates(nn.Module):
         final = []
         for direction, rnn in enumerate(self.rnn):
             run = x.gather(1, mirrored.expand_as(x)) if direction else x
-            after, _ = rnn(run)  # (B, T, hidden)
+            after = recurrent_states(rnn, run)  # (B, T, hidden)
             final.append(after.gather(1, end[..., None].expand(-1, -1, after.shape[2]))[:, 0])
             states.append(after.gather(1, mirrored.expand_as(after)) if direction else after)
         return torch.cat(states, dim=2), torch.cat(final, dim=1)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
-def recurrent_states(network: nn.LSTM | nn.GRU, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T W"]:
+def recurrent_states(network: nn.Module, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T W"]:
     """The states of the last layer, computed in float32: CPUs have no bfloat16 kernel for some sizes."""
     with torch.autocast(x.device.type, enabled=False):
         states: Tensor = network(x.float())[0]
