@@ -37,11 +37,6 @@ def is_file(path: Path) -> bool:
     return os.path.isfile(path)  # noqa: PTH113
 
 
-def is_folder(path: Path) -> bool:
-    """The same for a folder."""
-    return os.path.isdir(path)  # noqa: PTH112
-
-
 def user_cache(name: str) -> Path:
     """A folder of the user's cache; it need not exist."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # unlike Path.home, never fails  # noqa: PTH111

@@ -39,7 +39,7 @@ def level_table(analysis: Analysis, scores: Scores) -> Table:
             title=f"{metric.name}{_unit(metric)} ({metric.better} is better): {metric.title}",
             header=("model", *section.levels.labels, "mean"),
             rows=tuple(rows),
-            notes=(*section.levels.notes, *_undefined(analysis, scores)),
+            notes=(*section.levels.notes, *undefined_notes(analysis, scores)),
             reference=oracle_rows(section),
             best=frozenset((int(i), int(k) + 1) for i, k in np.argwhere(is_first)),  # column 0 has the names
             trends=tuple(tuple(map(float, curve)) for curve in levels) if has_curve else (),
@@ -213,8 +213,8 @@ def _unit(metric: Metric) -> str:
     return ", %" if metric.unit == "%" else ""
 
 
-def _undefined(analysis: Analysis, scores: Scores) -> tuple[str, ...]:
-    """A note on every row that has no value somewhere."""
+def undefined_notes(analysis: Analysis, scores: Scores) -> tuple[str, ...]:
+    """A note on every row that has no value somewhere; none if all have values everywhere."""
     section = analysis.section
     label = section.label
     name = scores.metric.name

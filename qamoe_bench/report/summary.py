@@ -13,7 +13,7 @@ from qamoe_bench.analysis.scores import Scores, over_conditions
 from qamoe_bench.analysis.section import MEAN, Row
 from qamoe_bench.analysis.standing import Standing, standing
 from qamoe_bench.report.audit_tables import parameters_in_short
-from qamoe_bench.report.metric_tables import level_table, oracle_rows, value_with_interval
+from qamoe_bench.report.metric_tables import level_table, oracle_rows, undefined_notes, value_with_interval
 from qamoe_bench.report.table import Table, counted, shown, sorted_by, without_empty
 
 HEADLINE = "mae"
@@ -100,9 +100,12 @@ def _other_metrics(analysis: Analysis) -> Table | None:
     head = ["model"]
     columns = [[row.name for row in section.rows]]
     best = set()
+    notes: list[str] = []
     for scores in others:
         metric = scores.metric
         ranks = analysis.rankings[metric.name]
+        if not np.isfinite(scores.values).any():  # its column is left out below
+            notes += undefined_notes(analysis, scores)
         means = analysis.summaries[metric.name]["mean"].estimate()
         best |= {(int(i), len(head)) for i in np.flatnonzero(ranks.is_first()[:, -1])}
         head += [f"{metric.name}{', %' if metric.unit == '%' else ''}", "rank"]
@@ -110,7 +113,7 @@ def _other_metrics(analysis: Analysis) -> Table | None:
         columns.append([ranks.show(i) for i in range(len(section.rows))])
     rows = tuple(zip(*columns, strict=True))
     title = "Other metrics, mean over all levels"
-    return without_empty(Table(title, tuple(head), rows, (), oracle_rows(section), frozenset(best)))
+    return without_empty(Table(title, tuple(head), rows, tuple(notes), oracle_rows(section), frozenset(best)))
 
 
 def verdict(analysis: Analysis) -> str:

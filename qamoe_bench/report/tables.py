@@ -97,7 +97,7 @@ def chapters(
     made = []
     summaries = []
     for analysis in analyses:  # one at a time, because each may be large
-        chapter = _complete_chapter(analysis, protocols) if complete else _summary_chapter(analysis)
+        chapter = _complete_chapter(analysis, protocols) if complete else _summary_chapter(analysis, protocols)
         if against_published:
             chapter = _with_published(chapter, analysis)
         if with_stability:
@@ -111,10 +111,22 @@ def chapters(
     return [overview_of(summaries, dialect, metric), *made]  # every analysis has the same metrics and dialect
 
 
-def _summary_chapter(analysis: Analysis) -> Chapter:
+def _summary_chapter(analysis: Analysis, protocols: ProtocolFacts) -> Chapter:
     heading = f"{analysis.section.protocol} on {analysis.section.dataset}"
-    lines = (f"{_setting(analysis)} {_realised(analysis)}", *clustering(analysis))
-    return Chapter(heading, lines, summary_tables(analysis), verdict(analysis))
+    title = _about(analysis, protocols).get("title", "")
+    lines = (f"{title + ': ' if title else ''}{_setting(analysis)} {_realised(analysis)}", *clustering(analysis))
+    tables = summary_tables(analysis)
+    if (diagnosis := selection_table(analysis)) is not None:  # somebody asked for it
+        tables = (*tables, diagnosis)
+    return Chapter(heading, lines, tables, verdict(analysis))
+
+
+def _about(analysis: Analysis, protocols: ProtocolFacts) -> Mapping[str, Any]:
+    """The description of the protocol; empty if the manifest is lost."""
+    # Two definitions of one name can be in a store, so the digest is part of the key.
+    section = analysis.section
+    about: Mapping[str, Any] = protocols.get((section.cells[0].cell.protocol_digest, section.protocol), {})
+    return about
 
 
 def _realised(analysis: Analysis) -> str:
@@ -129,8 +141,7 @@ def _realised(analysis: Analysis) -> str:
 
 def _complete_chapter(analysis: Analysis, protocols: ProtocolFacts) -> Chapter:
     section = analysis.section
-    # Two definitions of one name can be in a store, so the digest is part of the key.
-    about = protocols.get((section.cells[0].cell.protocol_digest, section.protocol), {})
+    about = _about(analysis, protocols)
     lines = [line for line in (about.get("title"), about.get("definition")) if line]
     lines += [_setting(analysis), *clustering(analysis), how_to_read(analysis)]
     names = names_by_rank(analysis)

