@@ -155,7 +155,7 @@ def test_further_outputs_are_stored(exported: Path, table: Table, tmp_path: Path
         assert (stored.column("variance") == 0.5).all()
         assert (stored.column("prediction_mae") == np.float32(0.3)).all()
         assert {"quality_text", "probability_-1", "length_text", "energy_audio"} <= stored.names
-    report = bench("report", "--results", "results", cwd=tmp_path)
+    report = bench("report", "--all", "--results", "results", cwd=tmp_path)
     assert report.returncode == 0, report.stderr
     assert "Calibration of the predicted variances" in report.stdout
 

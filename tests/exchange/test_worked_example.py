@@ -57,6 +57,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_all_models_are_in_one_table(place: Path) -> None:
     text = " ".join((place / "last.txt").read_text(encoding="utf-8").split())
     assert text.count("random-missing on mosi") == 1
+    text = " ".join(bench("report", "--all", cwd=place).stdout.split())
     assert "ridge (imported): made by scikit-learn, commit 4c2f1e0; Δ is the difference from late-fusion" in text
     (analysis,) = qamoe_bench.analyse(place / "results", metrics=["mae"])
     section = analysis.section
