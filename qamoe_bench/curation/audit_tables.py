@@ -2,6 +2,7 @@
 
 from qamoe_bench.curation.audit import Audit
 from qamoe_bench.report.table import Chapter, Table
+from qamoe_bench.vocabulary import MODALITIES
 
 
 def audit_chapter(audit: Audit) -> Chapter:
@@ -10,7 +11,8 @@ def audit_chapter(audit: Audit) -> Chapter:
     lines = [
         f"format: {audit.format}",
         f"known as: {audit.known or 'none of the files whose hash is published'}",
-        f"{_labels_in_words(audit)}; raw text: {raw_text}; digest {audit.digest[:12] or 'none'}",
+        f"{_modalities_in_words(audit)}; {_labels_in_words(audit)}; raw text: {raw_text}; digest "
+        f"{audit.digest[:12] or 'none'}",
         *([f"error: {audit.defect}"] if audit.defect else ()),
         *(f"reading: {note}" for note in audit.notes),
         *(f"warning: {warning}" for warning in audit.warnings),
@@ -21,6 +23,13 @@ def audit_chapter(audit: Audit) -> Chapter:
     if audit.labels:
         tables.append(_labels_table(audit))
     return Chapter(f"{audit.name} ({audit.path})", tuple(lines), tuple(tables))
+
+
+def _modalities_in_words(audit: Audit) -> str:
+    stored = {f.modality for f in audit.features}
+    missing = [m for m in MODALITIES if m not in stored]
+    present = ", ".join(m for m in MODALITIES if m in stored) or "no modality"
+    return f"{present}; without {' and '.join(missing)}" if missing and stored else present
 
 
 def _labels_in_words(audit: Audit) -> str:

@@ -10,6 +10,7 @@ from dataformats import dump
 from tinydata import mmsa_content
 
 from qamoe_bench.curation.audit import Audit, audit
+from qamoe_bench.curation.audit_tables import audit_chapter
 from qamoe_bench.data import known
 from qamoe_bench.data.known import KnownFile, file_sha256
 from qamoe_bench.data.open import open_dataset
@@ -44,6 +45,17 @@ def test_shares_and_lengths_are_those_of_the_file(tmp_path: Path) -> None:
     assert (part.shortest, part.median, part.longest, part.absent) == (2, 4, 4, 1)
     assert "audio: 6 values were not finite (1 -inf, 0 +inf, 5 NaN) and were set to 0." in report.notes
     assert few(report) == []
+
+
+def test_a_modality_that_is_absent_is_named(tmp_path: Path) -> None:
+    def without_vision(content: dict[str, dict[str, Any]]) -> None:
+        for split in content.values():
+            del split["vision"]
+
+    (line,) = [line for line in audit_chapter(look(tmp_path, without_vision)).lines if "labels from" in line]
+    assert line.startswith("text, audio; without vision; labels from -3 to 3; ")
+    (line,) = [line for line in audit_chapter(look(tmp_path)).lines if "labels from" in line]
+    assert line.startswith("text, audio, vision; labels")
 
 
 def test_padding_is_found_at_the_front(tmp_path: Path) -> None:
