@@ -27,7 +27,14 @@ function settle() {
     tab.tabIndex = isChosen ? 0 : -1;
     tab.hidden = chapterOf(tab.dataset.tab).dataset !== chapter.dataset;
     if (isChosen) document.getElementById("content").setAttribute("aria-labelledby", tab.id);
+    if (isChosen) bringIntoView(tab);
   }
+}
+
+// On a phone the tabs are wider than the screen; the page itself must not move.
+function bringIntoView(tab) {
+  const bar = tab.parentElement;
+  bar.scrollLeft += tab.getBoundingClientRect().left - bar.getBoundingClientRect().left - 24;
 }
 
 function apply() {
