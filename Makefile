@@ -33,11 +33,12 @@ test: .venv/installed
 shapes: .venv/installed
 	$(BIN)/pytest --jaxtyping-packages=qamoe_bench,qamoe_baselines,typechecker.check
 
-# Check that no model is worse than in the reference; trains each with one seed unless it is stored already.
+# Check that no model is worse than in the reference; trains each with one seed unless it is stored already. Times of
+# the reference are of a busy machine, where they differ by a factor of two between runs: only a factor of four counts.
 check: .venv/installed
 	$(BIN)/qamoe-bench run --protocol random-missing --seeds 1111 --results $(GATE) > /dev/null
 	$(BIN)/qamoe-bench check --reference $(REFERENCE) --seeds 1111 --protocol random-missing --model @paper \
-		--results $(GATE)
+		--slowdown 4 --results $(GATE)
 
 # Recompute the reference after a change that is meant to alter numbers; about twelve minutes on two cores.
 reference: .venv/installed
