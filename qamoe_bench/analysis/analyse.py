@@ -4,7 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from qamoe_bench.analysis.audits import UncertaintyAudit, experts_in_use, realised, uncertainty
-from qamoe_bench.analysis.comparisons import Difference, Ranking, differences_from_control, evaluation_effects, ranking
+from qamoe_bench.analysis.comparisons import (
+    Difference,
+    PairDifferences,
+    Ranking,
+    differences_from_control,
+    evaluation_effects,
+    pairwise_differences,
+    ranking,
+)
 from qamoe_bench.analysis.quality_effects import PermutationTest, intervention_effects, permutation_tests
 from qamoe_bench.analysis.quality_validity import QualityAudit, quality
 from qamoe_bench.analysis.scores import Scores, score
@@ -26,6 +34,7 @@ class Analysis:
         scores: The metrics shown, in order.
         summaries: By metric, see `qamoe_bench.analysis.summaries`.
         rankings: By metric.
+        pairs: Differences of all pairs of contestants, by metric.
         differences: By metric and row, from the control.
         evaluation_effects: By the index of a row and that of the same weights under default settings of the
             evaluation; arrays over the metrics in order.
@@ -43,6 +52,7 @@ class Analysis:
     scores: Sequence[Scores]
     summaries: Mapping[str, Mapping[str, SweepSummary]]
     rankings: Mapping[str, Ranking]
+    pairs: Mapping[str, PairDifferences]
     differences: Mapping[tuple[str, int], Difference]
     evaluation_effects: Mapping[tuple[int, int], Estimate]
     realised: Mapping[str, Values]
@@ -68,13 +78,15 @@ def analyse_section(
             without, in half of the time.
     """
     scores = _scores(section, dialect, metrics, like)
+    pairs = {s.metric.name: pairwise_differences(section, s) for s in scores}
     analysis = Analysis(
         section=section,
         dialect=dialect,
         scores=scores,
         summaries={s.metric.name: summaries(section, s) for s in scores},
         rankings={s.metric.name: ranking(section, s) for s in scores},
-        differences=differences_from_control(section, scores),
+        pairs=pairs,
+        differences=differences_from_control(section, scores, pairs),
         evaluation_effects=evaluation_effects(section, scores),
         realised=like.realised if like else realised(section),
         uncertainty=like.uncertainty if like else uncertainty(section) if audits else {},

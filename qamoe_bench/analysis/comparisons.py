@@ -48,16 +48,27 @@ class Difference:
         return replace(self, value=-self.value, low=-self.high, high=-self.low)
 
 
-def differences_from_control(section: Section, scores: Sequence[Scores]) -> dict[tuple[str, int], Difference]:
+PairDifferences = Mapping[tuple[int, int], Difference]
+"""The first row of a pair minus the second, by their indices."""
+
+
+def differences_from_control(
+    section: Section, scores: Sequence[Scores], pairs: Mapping[str, PairDifferences]
+) -> dict[tuple[str, int], Difference]:
     """Differences by (metric, row) from the control that was trained in the same regime.
 
-    They are those of `pairwise_differences`, so that a difference is significant exactly where the ranks tell the two
-    rows apart. The oracle, which has no regime, is compared with the first control; it is no contestant, so its test
-    is neither part of the family nor corrected.
+    They are those of all pairs, so that a difference is significant exactly where the ranks tell the two rows apart.
+    The oracle, which has no regime, is compared with the first control; it is no contestant, so its test is neither
+    part of the family nor corrected.
+
+    Args:
+        section: Its rows.
+        scores: The metrics.
+        pairs: By metric, see `pairwise_differences`.
     """
     table = {}
     for s in scores:
-        pairwise = pairwise_differences(section, s)
+        pairwise = pairs[s.metric.name]
         for row in range(len(section.rows)):
             control = section.control_of(row)
             if control is None:
@@ -98,7 +109,7 @@ def evaluation_effects(section: Section, scores: Sequence[Scores]) -> Mapping[tu
     return effects
 
 
-def pairwise_differences(section: Section, scores: Scores) -> dict[tuple[int, int], Difference]:
+def pairwise_differences(section: Section, scores: Scores) -> PairDifferences:
     """The first row of each pair of contestants minus the second, in the mean over all conditions, as one family.
 
     The tests are those of the last column of `ranking`. Rows without a value for each of their seeds take no part.

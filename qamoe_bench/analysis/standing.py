@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qamoe_bench.analysis.comparisons import Difference
+from qamoe_bench.analysis.comparisons import PairDifferences
 from qamoe_bench.analysis.section import MEAN, Section
 from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.shapes import Float
@@ -36,7 +36,7 @@ def standing(
     section: Section,
     metric: Metric,
     means: Float[Values, " M"],
-    differences: Mapping[tuple[int, int], Difference],
+    differences: PairDifferences,
     rows: Sequence[int],
 ) -> Standing:
     """The standing of some rows.
@@ -70,7 +70,7 @@ def standing(
     )
 
 
-def _is_better(metric: Metric, differences: Mapping[tuple[int, int], Difference], i: int, j: int) -> bool:
+def _is_better(metric: Metric, differences: PairDifferences, i: int, j: int) -> bool:
     """Whether row i is significantly better than row j."""
     difference = differences[i, j] if (i, j) in differences else differences[j, i].reversed()
     return difference.is_significant and metric.sign * difference.value > 0

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from qamoe_bench.analysis.comparisons import Difference
+from qamoe_bench.analysis.comparisons import PairDifferences
 from qamoe_bench.analysis.section import MEAN, Row, Section
 from qamoe_bench.analysis.standing import standing
 from qamoe_bench.metrics.catalogue import Metric
@@ -56,9 +56,7 @@ def base_model(model: str, known: Mapping[str, str]) -> str:
     return model
 
 
-def board(
-    section: Section, metric: Metric, mean: Estimate, differences: Mapping[tuple[int, int], Difference]
-) -> dict[str, Any]:
+def board(section: Section, metric: Metric, mean: Estimate, differences: PairDifferences) -> dict[str, Any]:
     """The ranking of one metric in every regime.
 
     Args:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qamoe_bench.analysis.analyse import Analysis, analyse_section
-from qamoe_bench.analysis.comparisons import pairwise_differences, ranking
+from qamoe_bench.analysis.comparisons import ranking
 from qamoe_bench.analysis.quality_curves import quality_curves
 from qamoe_bench.analysis.scores import Scores, score
 from qamoe_bench.analysis.section import Section
@@ -183,15 +183,14 @@ class _MetricCache:
         key = (metric.name, analysis.dialect.definitions[metric.name])
         if key not in self._boards:
             mean = analysis.summaries[metric.name]["mean"].estimate()
-            pairs = pairwise_differences(self._section, scores)
-            self._boards[key] = board(self._section, metric, mean, pairs)
+            self._boards[key] = board(self._section, metric, mean, analysis.pairs[metric.name])
         return self._boards[key]
 
-    def differences(self, dialect: Dialect, scores: Scores) -> Mapping[str, Any]:
-        key = (scores.metric.name, dialect.definitions[scores.metric.name])
+    def differences(self, analysis: Analysis, scores: Scores) -> Mapping[str, Any]:
+        name = scores.metric.name
+        key = (name, analysis.dialect.definitions[name])
         if key not in self._differences:
-            corrected = pairwise_differences(self._section, scores)
-            self._differences[key] = level_differences(self._section, scores, corrected)
+            self._differences[key] = level_differences(self._section, scores, analysis.pairs[name])
         return self._differences[key]
 
 
@@ -217,7 +216,7 @@ def _in_dialect(analysis: Analysis, look: Look, cache: _MetricCache, *, has_more
 def _level_differences(analysis: Analysis, cache: _MetricCache) -> Mapping[str, Mapping[str, Any]]:
     if len(analysis.section.rows) < 2:
         return {}
-    return {s.metric.name: cache.differences(analysis.dialect, s) for s in analysis.scores}
+    return {s.metric.name: cache.differences(analysis, s) for s in analysis.scores}
 
 
 def _more_curves(analysis: Analysis, look: Look, cache: _MetricCache) -> tuple[Figure, ...]:
@@ -249,7 +248,7 @@ def _figures(analysis: Analysis, look: Look, cache: _MetricCache) -> Iterator[Fi
         yield modality_figure(section, losses, look, dialect) if losses else None
     for scores in analysis.scores:
         mean = analysis.summaries[scores.metric.name]["mean"]
-        yield significance_figure(section, scores, dialect)
+        yield significance_figure(section, scores.metric, analysis.pairs[scores.metric.name], dialect)
         yield from cost_figures(section, scores.metric, mean, look, dialect)
 
 

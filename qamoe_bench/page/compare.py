@@ -4,14 +4,13 @@ Differences of all pairs are computed here, with the intervals of the report, an
 script picks a pair; nothing is estimated in the browser.
 """
 
-from collections.abc import Mapping
 from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
 import altair as alt
 
-from qamoe_bench.analysis.comparisons import Difference, differences_by_level
+from qamoe_bench.analysis.comparisons import PairDifferences, differences_by_level
 from qamoe_bench.analysis.scores import Scores
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.analysis.strata import cluster_errors, error_profile
@@ -28,7 +27,7 @@ VERDICTS = {"better": "#0072b2", "not significant": "#767676", "worse": "#d55e00
 
 
 def level_differences(
-    section: Section, scores: Scores, corrected: Mapping[tuple[int, int], Difference]
+    section: Section, scores: Scores, corrected: PairDifferences
 ) -> dict[str, Any]:  # fmt: skip
     """Differences of one metric by level and, last, over the sweep, of all pairs of rows.
 
@@ -53,7 +52,7 @@ def level_differences(
     }
 
 
-def _flags(section: Section, corrected: Mapping[tuple[int, int], Difference]) -> str:
+def _flags(section: Section, corrected: PairDifferences) -> str:
     """For each pair `1` or `0`, whether it differs significantly; `-` for pairs that are not tested."""
     pairs = combinations(range(len(section.rows)), 2)
     return "".join(str(int(corrected[pair].is_significant)) if pair in corrected else "-" for pair in pairs)

@@ -5,8 +5,7 @@ from functools import lru_cache
 
 import altair as alt
 
-from qamoe_bench.analysis.comparisons import Difference, pairwise_differences
-from qamoe_bench.analysis.scores import Scores
+from qamoe_bench.analysis.comparisons import Difference, PairDifferences
 from qamoe_bench.analysis.section import MEAN, Section
 from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.page.figure import ChartColumns, Figure, difference_unit, json_numbers
@@ -22,16 +21,11 @@ VERDICT_COLOURS: Mapping[str, str] = {BETTER: "#0072b2", EQUAL: "#8a8a8a", WORSE
 VERDICT_SIGNS: Mapping[str, str] = {BETTER: "▲", EQUAL: "≈", WORSE: "▼"}
 CELL_SIZE = 26  # px
 
-# The first row of a pair minus the second, by their indices
-PairDifferences = Mapping[tuple[int, int], Difference]
 
-
-def significance_figure(section: Section, scores: Scores, dialect: str) -> Figure | None:
+def significance_figure(section: Section, metric: Metric, pairs: PairDifferences, dialect: str) -> Figure | None:
     """The matrix of one metric; None if there are fewer than two contestants."""
-    pairs = pairwise_differences(section, scores)
     if not pairs:
         return None
-    metric = scores.metric
     names = tuple(row.name for row in section.rows)
     # The oracle is in no pair, and neither are rows without a value.
     contestants = sorted({i for pair in pairs for i in pair})
@@ -51,7 +45,7 @@ def significance_figure(section: Section, scores: Scores, dialect: str) -> Figur
 
 def _columns(metric: Metric, pairs: PairDifferences, names: tuple[str, ...]) -> ChartColumns:
     # The analysis has each pair once, the matrix both ways.
-    mirrored = {(j, i): _negated(difference) for (i, j), difference in pairs.items()}
+    mirrored = {(j, i): difference.reversed() for (i, j), difference in pairs.items()}
     cells = sorted({**pairs, **mirrored}.items())
     differences = [difference for _, difference in cells]
     verdicts = [_verdict(metric, difference) for difference in differences]
@@ -65,11 +59,6 @@ def _columns(metric: Metric, pairs: PairDifferences, names: tuple[str, ...]) -> 
         "verdict": verdicts,
         "sign": [VERDICT_SIGNS[verdict] for verdict in verdicts],
     }
-
-
-def _negated(d: Difference) -> Difference:
-    """The second row minus the first."""
-    return Difference(-d.value, -d.high, -d.low, d.p, d.detectable)  # the ends of the interval swap
 
 
 def _verdict(metric: Metric, d: Difference) -> str:

@@ -7,7 +7,13 @@ import numpy as np
 
 from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.analysis.clusters import BY_IDS, ClusterRule
-from qamoe_bench.analysis.comparisons import Difference, Ranking, differences_from_control, ranking
+from qamoe_bench.analysis.comparisons import (
+    Difference,
+    Ranking,
+    differences_from_control,
+    pairwise_differences,
+    ranking,
+)
 from qamoe_bench.analysis.parallel import map_in_order
 from qamoe_bench.analysis.scores import over_conditions, score
 from qamoe_bench.analysis.section import CONTROL, Section, sections
@@ -100,7 +106,8 @@ def overview_of(summaries: Sequence[SectionSummary], dialect: Dialect, metric: s
 
 def _summary(section: Section, dialect: Dialect, metric: str) -> SectionSummary:
     scores = score(section, dialect, metric)
-    differences = {row: d for (_, row), d in differences_from_control(section, [scores]).items()}
+    pairs = {metric: pairwise_differences(section, scores)}
+    differences = {row: d for (_, row), d in differences_from_control(section, [scores], pairs).items()}
     summary = SectionSummary(
         section, scores.means(over_conditions), ranking(section, scores), differences, scores.metric.sign
     )

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from qamoe_bench.analysis.analyse import Analysis
-from qamoe_bench.analysis.comparisons import pairwise_differences
 from qamoe_bench.analysis.scores import Scores, over_conditions
 from qamoe_bench.analysis.section import MEAN, Row
 from qamoe_bench.analysis.standing import Standing, standing
@@ -140,8 +139,8 @@ def verdict(analysis: Analysis) -> str:
 
 def _standing(analysis: Analysis, scores: Scores) -> Standing:
     section = analysis.section
-    differences = pairwise_differences(section, scores)
-    return standing(section, scores.metric, scores.means(over_conditions), differences, range(len(section.rows)))
+    pairs = analysis.pairs[scores.metric.name]
+    return standing(section, scores.metric, scores.means(over_conditions), pairs, range(len(section.rows)))
 
 
 def _lead(scores: Scores, names: Sequence[str], order: Standing) -> str:
