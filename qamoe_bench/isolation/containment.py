@@ -14,7 +14,8 @@ from typing import Any
 
 from qamoe_bench.errors import RunFailed
 
-_LEAVE = os._exit  # the function itself, which is replaced while code of a model runs
+end_process = os._exit
+"""The function itself, which is replaced while code of a model runs."""
 
 
 class _EndsProcess(BaseException):
@@ -70,7 +71,7 @@ def end_if_forked(process: int) -> None:
         process: Id of the process that the caller started in.
     """
     if os.getpid() != process:
-        _LEAVE(1)
+        end_process(1)
 
 
 @contextmanager
@@ -102,12 +103,13 @@ def _exits_refused(process: int) -> Iterator[None]:
         (os, "kill", to_this_process),
         (os, "killpg", to_this_group),
         (signal, "raise_signal", always),
-        *((os, name, always) for name in ("execv", "execve")),  # all others call these
+        (os, "execv", always),  # all other functions of this kind call these two
+        (os, "execve", always),
     ]
-    originals = [(module, name, getattr(module, name)) for module, name, _ in refused if hasattr(module, name)]
-    for module, name, aims_here in refused:
-        if hasattr(module, name):
-            setattr(module, name, refusing(module, name, aims_here))
+    present = [(module, name, aims_here) for module, name, aims_here in refused if hasattr(module, name)]
+    originals = [(module, name, getattr(module, name)) for module, name, _ in present]
+    for module, name, aims_here in present:
+        setattr(module, name, refusing(module, name, aims_here))
     try:
         yield
     finally:

@@ -26,6 +26,12 @@ def _is_standard(path: Path) -> bool:
     return Path(traceback.__file__).parent in path.parents
 
 
+def with_place(error: BaseException) -> str:
+    """The type and message of an exception, with its place in the model's code if it has one."""
+    place = place_of(error)
+    return f"{first_line(error)} ({place})" if place else first_line(error)
+
+
 def first_line(error: BaseException) -> str:
     """The type of an exception and the first line of its message."""
     message = error.msg if isinstance(error, SyntaxError) else str(error).strip().partition("\n")[0]

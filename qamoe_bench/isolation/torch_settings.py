@@ -95,7 +95,7 @@ def _write_random_state(value: bytes) -> None:
 def _write_default_device(value: Any) -> None:
     import torch
 
-    # GlobalSetting the CPU explicitly would make every function that creates a tensor slower.
+    # Setting the CPU explicitly would make every function that creates a tensor slower.
     torch.set_default_device(None if value == torch.device("cpu") else value)
 
 

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from qamoe_bench.errors import BenchError, RunFailed, unknown_name
-from qamoe_bench.isolation.places import first_line, place_of
+from qamoe_bench.isolation.places import with_place
 from qamoe_bench.isolation.settings import settings_restored
 from qamoe_bench.provenance.location import is_file, source_of
 from qamoe_bench.registry.card import ModelCard, read_card
@@ -157,10 +157,8 @@ class ModelRef:
             raise
         except Exception as error:
             remedy = "install it, or remove the import" if isinstance(error, ImportError) else "correct it there"
-            place = place_of(error)
             raise BenchError(
-                f"model {self.name!r}: expected a module that can be imported, got {first_line(error)}"
-                f"{f' ({place})' if place else ''}; {remedy}"
+                f"model {self.name!r}: expected a module that can be imported, got {with_place(error)}; {remedy}"
             ) from error
 
 

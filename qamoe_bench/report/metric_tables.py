@@ -36,7 +36,7 @@ def level_table(analysis: Analysis, scores: Scores) -> Table:
     has_curve = len(section.levels.numbers) > 2 and bool(np.isfinite(levels).any())
     return fitted(
         Table(
-            title=f"{metric.name}{_unit(metric)} ({metric.better} is better): {metric.title}",
+            title=f"{metric.name}{percent_sign(metric)} ({metric.better} is better): {metric.title}",
             header=("model", *section.levels.labels, "mean"),
             rows=tuple(rows),
             notes=(*section.levels.notes, *undefined_notes(analysis, scores)),
@@ -64,7 +64,7 @@ def summary_table(analysis: Analysis, scores: Scores) -> Table:
     head = ("model", "mean ±", *(SUMMARY_HEADS[name] for name in extra), "Δ", "interval", "rank")
     is_first = ranks.is_first()[:, -1]  # (M,)
     best = frozenset((i, 1) for i in range(len(rows)) if is_first[i])
-    title = f"{metric.name}{_unit(metric)}: summary over all levels"
+    title = f"{metric.name}{percent_sign(metric)}: summary over all levels"
     return without_empty(Table(title, head, tuple(rows), _power(analysis, metric), oracle_rows(section), best))
 
 
@@ -209,7 +209,8 @@ def oracle_rows(section: Section) -> tuple[str, ...]:
     return tuple(row.name for row in section.rows if row.is_oracle)
 
 
-def _unit(metric: Metric) -> str:
+def percent_sign(metric: Metric) -> str:
+    """What a title adds to the name of a metric in %; empty for others."""
     return ", %" if metric.unit == "%" else ""
 
 

@@ -12,7 +12,13 @@ from qamoe_bench.analysis.scores import Scores, over_conditions
 from qamoe_bench.analysis.section import MEAN, Row
 from qamoe_bench.analysis.standing import Standing, standing
 from qamoe_bench.report.audit_tables import parameters_in_short
-from qamoe_bench.report.metric_tables import level_table, oracle_rows, undefined_notes, value_with_interval
+from qamoe_bench.report.metric_tables import (
+    level_table,
+    oracle_rows,
+    percent_sign,
+    undefined_notes,
+    value_with_interval,
+)
 from qamoe_bench.report.table import Table, counted, shown, sorted_by, without_empty
 
 HEADLINE = "mae"
@@ -66,8 +72,8 @@ def ranking_table(analysis: Analysis) -> Table:
     head = ("model", f"{metric.name} ±", "rank", "clean", "worst", "gap %", "parameters", "µs")
     is_first = ranks.is_first()[:, -1]  # (M,)
     best = frozenset((i, 1) for i in range(len(rows)) if is_first[i])
-    unit = ", %" if metric.unit == "%" else ""
-    title = f"Ranking by {metric.name}{unit}, mean over all levels ({metric.better} is better: {metric.title})"
+    name = f"{metric.name}{percent_sign(metric)}"
+    title = f"Ranking by {name}, mean over all levels ({metric.better} is better: {metric.title})"
     table = Table(title, head, tuple(rows), (), oracle_rows(section), best)
     table = without_empty(sorted_by(names_by_rank(analysis), table))
     return Table(table.title, table.header, table.rows, (_legend(table.header),), table.reference, table.best)
@@ -107,7 +113,7 @@ def _other_metrics(analysis: Analysis) -> Table | None:
             notes += undefined_notes(analysis, scores)
         means = analysis.summaries[metric.name]["mean"].estimate()
         best |= {(int(i), len(head)) for i in np.flatnonzero(ranks.is_first()[:, -1])}
-        head += [f"{metric.name}{', %' if metric.unit == '%' else ''}", "rank"]
+        head += [f"{metric.name}{percent_sign(metric)}", "rank"]
         columns.append([value_with_interval(metric, means, i) for i in range(len(section.rows))])
         columns.append([ranks.show(i) for i in range(len(section.rows))])
     rows = tuple(zip(*columns, strict=True))

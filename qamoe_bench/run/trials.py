@@ -6,7 +6,7 @@ from contextlib import redirect_stdout
 
 from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.isolation.containment import contained
-from qamoe_bench.isolation.places import first_line, place_of
+from qamoe_bench.isolation.places import with_place
 from qamoe_bench.isolation.settings import settings_restored
 from qamoe_bench.run.plan import Recipe
 
@@ -55,10 +55,8 @@ class Trials:
             except (BenchError, MemoryError):
                 raise
             except Exception as error:
-                place = place_of(error)
                 raise BenchError(
-                    f"model {recipe.model.name!r}: expected {step} to work, got {first_line(error)}"
-                    f"{f' ({place})' if place else ''}; correct it there"
+                    f"model {recipe.model.name!r}: expected {step} to work, got {with_place(error)}; correct it there"
                 ) from error
         return passing
 

@@ -6,7 +6,6 @@ and the call is tried again. Workers share no lock, because a killed process cou
 """
 
 import multiprocessing
-import os
 import pickle
 import signal
 import threading
@@ -21,10 +20,10 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from qamoe_bench.errors import RunFailed
+from qamoe_bench.isolation.containment import end_process
 from qamoe_bench.progress import Advance
 
 TRIES = 2
-_LEAVE = os._exit  # the function itself, which is replaced while code of a model runs
 
 
 class ProcessesExecutor(Executor):
@@ -297,4 +296,4 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    _LEAVE(1)
+    end_process(1)
