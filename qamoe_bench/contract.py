@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from qamoe_bench.errors import BenchError
-from qamoe_bench.vocabulary import MODALITIES
+from qamoe_bench.vocabulary import LOG_PROBABILITY, MODALITIES, REGRESSION, Task
 
 FeatureMap = Mapping[str, Float[Tensor, "B _ _"]]  # (B, T, D) per modality; T and D differ between them
 
@@ -36,11 +36,14 @@ class DataSpec:
         label_range: Lowest and highest label that the annotation scale allows.
         label_mean: Mean training label.
         label_std: Standard deviation of the training labels.
-        best_constants: The constant answer that is best for each metric on the training labels, by metric.
+        best_constants: The constant answer that is best for each metric on the training labels, by metric; empty for
+            tasks other than regression.
         token_ids: Modalities whose frames are token ids (D = 1, ids as floats) and not features, each with the id that
             replaces a lost token ([UNK] or [MASK]). Their first and last valid frame are [CLS] and [SEP].
         pretrained: Modalities of token ids whose language model has pretrained weights, each with the folder that
             holds them.
+        task: What a label says.
+        class_shares: Of tasks other than regression, the share of training samples of each class or label.
     """
 
     name: str
@@ -54,6 +57,8 @@ class DataSpec:
     token_ids: Mapping[str, int] = field(default_factory=dict)
     pretrained: Mapping[str, str] = field(default_factory=dict)
     best_constants: Mapping[str, float] = field(default_factory=dict)
+    task: Task = REGRESSION
+    class_shares: tuple[float, ...] = ()
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -113,7 +118,7 @@ class TrainingBatch(Batch):
     """Samples of a training step, with everything that an objective may learn from.
 
     Attributes:
-        target: Labels.
+        target: Labels, each one number in every task, see `qamoe_bench.vocabulary.Task`.
         clean: The features before corruption, for objectives that predict them.
         signal: Per modality, the share of a sample's signal that corruption left; see
             `qamoe_bench.protocol.kinds.signal_left`. 1 is untouched, 0 is missing.
@@ -160,6 +165,15 @@ def valid_frames(lengths: Int[Tensor, " B"], frames: int) -> Bool[Tensor, "B T"]
     return torch.arange(frames, device=lengths.device) < lengths[:, None]  # (T,) < (B, 1)
 
 
+def label_indicators(target: Float[Tensor, " B"], task: Task) -> Bool[Tensor, "B C"]:
+    """Whether each class or label holds, from labels of a task other than regression."""
+    index = torch.arange(task.outputs, device=target.device)  # (C,)
+    codes = target.long()[:, None]
+    if task.kind == "classes":
+        return codes == index
+    return (codes >> index) & 1 == 1
+
+
 @dataclass(frozen=True)
 class Reference:
     """Statistics and frames of the training split that corruptions use.
@@ -194,13 +208,15 @@ class Output:
     """The output of a model for a batch.
 
     Attributes:
-        prediction: Sentiment, in label units.
+        prediction: Sentiment, in label units; in other tasks the predicted label, see `qamoe_bench.vocabulary.Task`.
         variance: Predicted variance of the label around the prediction, in squared label units, if the model has one.
         quality: Per modality a reliability score r_m in [0, 1], if the model has them.
         routing: Per modality the weight of each expert, 0 for one that was not used, if the model has experts.
         parts: Whatever else the model's own `loss` needs; neither read nor stored by the engine.
         by_metric: Predictions that single metrics judge instead, by metric, from a model that knows better answers for
             them than its `prediction`, such as the median for `mae`.
+        log_probabilities: Logarithms of the probabilities of all C classes, or of several labels that each holds.
+            Needed in tasks other than regression; `qamoe_bench.nn.answers` makes outputs with them.
     """
 
     prediction: Float[Tensor, " B"]
@@ -209,12 +225,16 @@ class Output:
     routing: Mapping[str, Float[Tensor, "B _"]] = field(default_factory=dict)
     parts: Mapping[str, Tensor] = field(default_factory=dict)
     by_metric: Mapping[str, Float[Tensor, " B"]] = field(default_factory=dict)
+    log_probabilities: Float[Tensor, "B C"] | None = None
 
     def columns(self) -> dict[str, Tensor]:
         """The values that are stored for every sample, by the name of their column."""
         columns = {"prediction": self.prediction}
         if self.variance is not None:
             columns["variance"] = self.variance
+        if self.log_probabilities is not None:
+            for index, values in enumerate(self.log_probabilities.unbind(1)):
+                columns[f"{LOG_PROBABILITY}{index}"] = values
         for metric, answer in self.by_metric.items():
             columns[f"prediction_{metric}"] = answer
         for m, score in self.quality.items():

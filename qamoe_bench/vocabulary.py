@@ -1,16 +1,48 @@
-"""Names of modalities, axes of corruption and metrics, with the labels that tables, figures and the page show.
+"""Names of modalities, tasks, axes of corruption and metrics, with the labels that tables, figures and the page show.
 
 An axis or metric that is not listed is shown by its name.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 MODALITIES = ("text", "audio", "vision")
 """In canonical order."""
 
 FIRST_REGIME = "spectrum"
 """The training regime that is shown first where there are several; `run` trains in it by default."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the label of a sample says. In every task it is one number per sample.
+
+    Attributes:
+        kind: `regression`: a value on the annotation scale. `classes`: the index of one class; two classes are a binary
+            task. `multi-label`: any of several labels hold, and bit k of the number says whether label k does.
+        names: Names of the classes or labels, in the order of their index; empty for regression.
+    """
+
+    kind: Literal["regression", "classes", "multi-label"] = "regression"
+    names: tuple[str, ...] = ()
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether labels are values on a scale."""
+        return self.kind == "regression"
+
+    @property
+    def outputs(self) -> int:
+        """The number of values that a model predicts per sample: 1, or one per class or label."""
+        return 1 if self.is_regression else len(self.names)
+
+
+REGRESSION = Task()
+"""The task of sentiment analysis as MOSI, MOSEI and SIMS set it."""
+
+LOG_PROBABILITY = "log_probability_"
+"""Prefix of the stored columns of log-probabilities; the index of the class or label follows."""
 
 
 @dataclass(frozen=True)

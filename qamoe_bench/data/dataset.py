@@ -14,14 +14,14 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qamoe_bench.contract import Batch, DataSpec, Reference, valid_frames
+from qamoe_bench.contract import Batch, DataSpec, Reference, label_indicators, valid_frames
 from qamoe_bench.data.boundary_tokens import has_boundary_tokens
 from qamoe_bench.data.options import DEFAULT_READING, ReadingOptions
 from qamoe_bench.errors import BenchError
 from qamoe_bench.metrics.constants import best_constants
 from qamoe_bench.protocol.spec import Condition
 from qamoe_bench.seeding import stream
-from qamoe_bench.vocabulary import MODALITIES
+from qamoe_bench.vocabulary import MODALITIES, REGRESSION, Task
 
 SPLITS = ("train", "valid", "test")
 POOL_FRAMES = 4096
@@ -43,7 +43,7 @@ class Split:
 
     Attributes:
         ids: Name of each sample, unique within the split.
-        target: Labels.
+        target: Labels, each one number in every task, see `qamoe_bench.vocabulary.Task`.
         features: Frames by modality, padded at the back with exact zeros; float32 or, to halve their size, float16.
             The rows of a batch are always float32.
         lengths: Number of valid frames by modality; 0 where a sample lacks the modality.
@@ -109,7 +109,7 @@ class Dataset:
         name: Short name, used in tables.
         splits: Splits by name, exactly train, valid and test.
         digest: SHA-256 that identifies the content, in hex.
-        label_range: Lowest and highest label of the annotation scale.
+        label_range: Lowest and highest label of the annotation scale; of other tasks than regression, of their numbers.
         notes: Repairs and decisions made while reading, one sentence each.
         reliability: True noise scale of each sample by split and modality, smaller is more reliable; empty if unknown.
         oracle: The Bayes-optimal predictor; None if the distribution is unknown.
@@ -117,6 +117,7 @@ class Dataset:
         pretrained: Folders of language models for these; see `DataSpec`.
         token_model: Language model that made the `tokens` of the splits, as the file names it; empty if unknown.
         reading: How the file was read; other files of the same samples are read in the same way.
+        task: What a label says.
 
     Raises:
         BenchError: A split has fewer than 2 samples.
@@ -133,6 +134,7 @@ class Dataset:
     pretrained: Mapping[str, str] = field(default_factory=dict)
     token_model: str = ""
     reading: ReadingOptions = DEFAULT_READING
+    task: Task = REGRESSION
 
     def __post_init__(self) -> None:
         for name in SPLITS:
@@ -162,7 +164,9 @@ class Dataset:
             label_std=float(train.target.std(correction=0)),  # of the population
             token_ids=self.token_ids,
             pretrained=self.pretrained,
-            best_constants=best_constants(train.target.numpy()),
+            best_constants=best_constants(train.target.numpy()) if self.task.is_regression else {},
+            task=self.task,
+            class_shares=_class_shares(train.target, self.task),
         )
 
     @property
@@ -194,6 +198,14 @@ class Dataset:
         if "text" not in self.splits["train"].features or len(tokens) < len(splits):
             return False
         return has_boundary_tokens([split.lengths["text"] for split in splits], tokens)
+
+
+def _class_shares(target: Float[Tensor, " N"], task: Task) -> tuple[float, ...]:
+    """The share of samples of each class or label; empty for regression."""
+    if task.is_regression:
+        return ()
+    holds = label_indicators(target, task)  # (N, C)
+    return tuple(holds.double().mean(0).tolist())
 
 
 def _pool_of_frames(split: Split, modality: str) -> Float[Tensor, "P D"]:

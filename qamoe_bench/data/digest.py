@@ -11,6 +11,7 @@ from torch import Tensor
 
 from qamoe_bench.data.dataset import Split
 from qamoe_bench.data.source import BERT_TOKENS
+from qamoe_bench.vocabulary import REGRESSION, Task
 
 # Values of a mapped array that are read into memory and hashed together.
 _HASHED_VALUES = 2**24
@@ -20,7 +21,10 @@ ArrayFacts = dict[str, Any]
 
 
 def content_digest(
-    splits: Mapping[str, Split], label_range: tuple[float, float], token_ids: Mapping[str, int] | None = None
+    splits: Mapping[str, Split],
+    label_range: tuple[float, float],
+    token_ids: Mapping[str, int] | None = None,
+    task: Task = REGRESSION,
 ) -> str:
     """SHA-256 of the content of a data set, in hex.
 
@@ -28,11 +32,12 @@ def content_digest(
         splits: Splits by name; ids, transcripts, labels, features and lengths are hashed.
         label_range: Lowest and highest label of the annotation scale.
         token_ids: Modalities that hold token ids, see `DataSpec`.
+        task: What a label says.
     """
     facts = {}
     for name, split in splits.items():
         facts[name] = {key: array_facts(array) for key, array in arrays(split).items()}
-    return digest_of_facts(facts, splits, label_range, token_ids or {})
+    return digest_of_facts(facts, splits, label_range, token_ids or {}, task)
 
 
 def digest_of_facts(
@@ -40,6 +45,7 @@ def digest_of_facts(
     splits: Mapping[str, Split],
     label_range: tuple[float, float],
     token_ids: Mapping[str, int],
+    task: Task = REGRESSION,
 ) -> str:
     """The same digest from precomputed facts of the arrays by split and key, see `array_facts`."""
     content = {
@@ -49,6 +55,8 @@ def digest_of_facts(
         "label_range": [float(limit) for limit in label_range],
         "token_ids": dict(token_ids),
     }
+    if not task.is_regression:
+        content["task"] = {"kind": task.kind, "names": task.names}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -8,26 +8,35 @@ from torch import Tensor
 from qamoe_bench.adapters.returned import described
 from qamoe_bench.contract import Output
 from qamoe_bench.errors import RunFailed
+from qamoe_bench.vocabulary import REGRESSION, Task
+
+SHOWN_NAMES = 6
+"""Names of classes in an error message."""
 
 
-def check_output(output: object, size: int, where: str) -> Output:
+def check_output(output: object, size: int, where: str, task: Task = REGRESSION) -> Output:
     """The output of a model for `size` samples, if it is valid.
 
     Args:
         output: What the model returned.
         size: Number of samples.
         where: When it did so, as an adverbial phrase for the message.
+        task: What the labels of the data say.
 
     Raises:
-        RunFailed: when it is not an `Output`, or its predictions have another shape or are not finite.
+        RunFailed: when it is not an `Output`, is the output for another task, or its predictions have another shape or
+            are not finite.
     """
     if not isinstance(output, Output):
         raise RunFailed(
             f"the model returned {described(output)} {where}: expected a qamoe_bench.contract.Output; "
             f"{_remedy(output, size)}"
         )
+    _check_task(output, size, task)
     _check_shapes(output, size)
     finite = output.prediction.isfinite()
+    if output.log_probabilities is not None:
+        finite &= output.log_probabilities.isfinite().all(1)
     if not finite.all():
         raise RunFailed(
             f"the model's predictions are not finite {where} ({int((~finite).sum())} of {size} samples); a missing "
@@ -44,10 +53,36 @@ def check_same_prediction(two_stage: Output, forward: Output) -> None:
     """
     # Absolute and relative tolerance; bfloat16 has 8 bits of precision.
     tolerance = 1e-3 if forward.prediction.dtype == torch.float32 else 0.1
-    if not torch.allclose(two_stage.prediction, forward.prediction, rtol=tolerance, atol=tolerance):
+    pairs = [(two_stage.prediction, forward.prediction)]
+    if two_stage.log_probabilities is not None and forward.log_probabilities is not None:
+        # A predicted class jumps where two are equally probable, so their probabilities are compared.
+        pairs = [(two_stage.log_probabilities.exp(), forward.log_probabilities.exp())]
+    if not all(torch.allclose(a, b, rtol=tolerance, atol=tolerance) for a, b in pairs):
         raise RunFailed(
             "fuse(encode_modality(...)) and the forward pass predict differently for the same batch: expected equal "
             "predictions; see qamoe_bench.contract.TwoStage"
+        )
+
+
+def _check_task(output: Output, size: int, task: Task) -> None:
+    """Check that there are probabilities of all classes or labels, and none for a regression."""
+    values = output.log_probabilities
+    if task.is_regression and values is None:
+        return
+    what = "classes" if task.kind == "classes" else "labels"
+    if task.is_regression:
+        raise RunFailed(
+            "the model returned log_probabilities, but the labels of the data are numbers: expected a prediction in "
+            "label units alone; return Output(prediction)"
+        )
+    expected = (size, task.outputs)
+    if values is None or tuple(values.shape) != expected:
+        got = "a prediction of numbers" if values is None else f"log_probabilities {described(values)}"
+        raise RunFailed(
+            f"the data has {task.outputs} {what} ({', '.join(task.names[:SHOWN_NAMES])}"
+            f"{', ...' if len(task.names) > SHOWN_NAMES else ''}) and the model returned {got}: expected "
+            f"log_probabilities of shape {expected}; end with a layer of width spec.task.outputs and "
+            "qamoe_bench.nn.answers.Answers(spec), or choose a model for this task (qamoe-bench ls models)"
         )
 
 

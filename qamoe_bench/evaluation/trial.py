@@ -50,4 +50,4 @@ class Trial:
         # A model that samples in evaluation draws the same numbers at every call, with whatever quality scores.
         with seeded("sweep", *self.words, rows.start):
             where = f"at condition {self.condition.name!r}"
-            return check_output(predict(*arguments), len(self.test.ids[rows]), where)
+            return check_output(predict(*arguments), len(self.test.ids[rows]), where, self.test.data.task)

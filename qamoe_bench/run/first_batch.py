@@ -26,6 +26,7 @@ from qamoe_bench.training.batches import VALIDATION_BATCH, CorruptedBatches
 from qamoe_bench.training.config import TrainConfig
 from qamoe_bench.training.exposure import Exposure
 from qamoe_bench.training.phases import loss_of, phases_of
+from qamoe_bench.vocabulary import Task
 
 TRAINING = "in training mode"
 EVALUATION = "in evaluation mode"
@@ -61,12 +62,12 @@ def try_first_batch(
             if isinstance(model, HasEpochs):
                 model.start_epoch(1)
             for size in _sizes(batch.size, len(data.splits["train"]) % config.batch_size):
-                _try_step(model.train(), batch.rows(slice(0, size)))
+                _try_step(model.train(), batch.rows(slice(0, size)), data.task)
         model.eval()
         remainders = (len(data.splits["valid"]) % VALIDATION_BATCH, len(data.splits["test"]) % BATCH_SIZE)
         for size in _sizes(batch.size, *remainders):
             rows = batch.rows(slice(0, size))
-            _try_evaluation(model, Batch(rows.features, rows.lengths), seed)
+            _try_evaluation(model, Batch(rows.features, rows.lengths), seed, data.task)
 
 
 def _sizes(whole: int, *remainders: int) -> list[int]:
@@ -74,20 +75,20 @@ def _sizes(whole: int, *remainders: int) -> list[int]:
     return sorted({whole, *(min(whole, size) for size in remainders if size)}, reverse=True)
 
 
-def _try_step(model: nn.Module, batch: TrainingBatch) -> None:
+def _try_step(model: nn.Module, batch: TrainingBatch, task: Task) -> None:
     """The computations of a training step, without the step."""
     with _errors_named("forward pass", TRAINING, batch):
         returned = model(batch)
-    output = check_output(returned, batch.size, TRAINING)
+    output = check_output(returned, batch.size, TRAINING, task)
     if isinstance(model, HasPhases):
-        for phase in phases_of(model):
+        for phase in phases_of(model, task):
             origin = f"objective of phase {phase.name!r}"
             with _errors_named(origin, TRAINING, batch):
                 loss = phase.objective(batch)
             _try_backward(model, loss, origin, batch)
         return
     with _errors_named("loss", TRAINING, batch):
-        loss = loss_of(model, output, batch)
+        loss = loss_of(model, output, batch, task)
     _try_backward(model, loss, "loss" if isinstance(model, HasLoss) else "prediction", batch)
 
 
@@ -130,14 +131,14 @@ def _function(origin: str) -> str:
 
 
 @torch.no_grad()
-def _try_evaluation(model: nn.Module, batch: Batch, seed: int) -> None:
+def _try_evaluation(model: nn.Module, batch: Batch, seed: int, task: Task) -> None:
     """The computations of a validation and of a sweep."""
 
     def output_of(step: str, function: Callable[[], object]) -> Output:
         # The same random numbers for every prediction, so that they can be compared.
         with seeded("first batch", seed), _errors_named(step, EVALUATION, batch):
             returned = function()
-        return check_output(returned, batch.size, EVALUATION)
+        return check_output(returned, batch.size, EVALUATION, task)
 
     # A copy of the batch for each, since a model may change its input in place.
     forward = output_of("forward pass", lambda: model(_copied(batch)))

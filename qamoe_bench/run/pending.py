@@ -11,7 +11,7 @@ from qamoe_bench.store.store import Store
 
 
 @dataclass(frozen=True)
-class Task:
+class PendingJob:
     """A job with pending cells.
 
     Attributes:
@@ -27,9 +27,9 @@ class Task:
     units: int
 
 
-def pending_tasks(plans: Iterable[Plan], store: Store) -> list[Task]:
-    """A task for every job with pending cells, in order."""
-    tasks = []
+def pending_jobs(plans: Iterable[Plan], store: Store) -> list[PendingJob]:
+    """Every job with pending cells, in order."""
+    jobs = []
     for plan in plans:
         for job in plan.jobs:
             pending = pending_cells(job, store)
@@ -37,8 +37,8 @@ def pending_tasks(plans: Iterable[Plan], store: Store) -> list[Task]:
                 # An epoch and a cell count alike: the progress display needs no better weights.
                 epochs = job.recipe.training.epochs if job.recipe else 0
                 units = len(pending) + epochs * len(missing_weights(job, pending, store))
-                tasks.append(Task(job, plan.run_id, len(pending), units))
-    return tasks
+                jobs.append(PendingJob(job, plan.run_id, len(pending), units))
+    return jobs
 
 
 def pending_cells(job: Job, store: Store) -> list[tuple[Cell, Protocol]]:

@@ -15,7 +15,7 @@ from qamoe_bench.progress import Advance, ProgressDisplay, ignore_progress, no_d
 from qamoe_bench.provenance.environment import commit, machine
 from qamoe_bench.run.activity import Activity
 from qamoe_bench.run.executors.choice import Execution, OpenExecutor
-from qamoe_bench.run.pending import Task, pending_cells, pending_tasks
+from qamoe_bench.run.pending import PendingJob, pending_cells, pending_jobs
 from qamoe_bench.run.plan import Plan
 from qamoe_bench.run.remote import pack_call, store_marker
 from qamoe_bench.run.worker import Outcome, failure_of, run_job
@@ -80,21 +80,21 @@ def run_plans(
     start = time.perf_counter()
     # Before the display starts, because a store that cannot be written to ends the command here.
     _prepare(plans, store)
-    tasks = pending_tasks(plans, store)
+    jobs = pending_jobs(plans, store)
     cells = sum(len(plan.cells) for plan in plans)
-    units = sum(task.units for task in tasks)
-    device = tasks[0].job.device if tasks else ""  # the same for all tasks of a command
-    has_own_models = any(task.job.has_own_model for task in tasks)
-    activity = Activity(len(tasks))
+    units = sum(pending.units for pending in jobs)
+    device = jobs[0].job.device if jobs else ""  # the same for all jobs of a command
+    has_own_models = any(pending.job.has_own_model for pending in jobs)
+    activity = Activity(len(jobs))
     noted: set[str] = set()
     outcomes = []
     with (
         display(units, activity.status) as advance,
-        execution.open(len(tasks), device, advance, has_own_models) as opened,
+        execution.open(len(jobs), device, advance, has_own_models) as opened,
     ):
-        for task, outcome in _outcomes(tasks, store, opened, advance, activity):
+        for pending, outcome in _outcomes(jobs, store, opened, advance, activity):
             outcomes.append(outcome)
-            line = _changes(task, outcome)
+            line = _changes(pending, outcome)
             if line and line not in noted:
                 noted.add(line)
                 note(line)
@@ -123,43 +123,43 @@ def _prepare(plans: Sequence[Plan], store: Store) -> None:
 
 
 def _outcomes(
-    tasks: Sequence[Task], store: Store, opened: OpenExecutor, advance: Advance, activity: Activity
-) -> Iterator[tuple[Task, Outcome]]:
-    """Outcomes in the order in which the tasks finish; failures are recorded before they are yielded."""
+    jobs: Sequence[PendingJob], store: Store, opened: OpenExecutor, advance: Advance, activity: Activity
+) -> Iterator[tuple[PendingJob, Outcome]]:
+    """Outcomes in the order in which the jobs finish; failures are recorded before they are yielded."""
     with ExitStack() as markers:
-        futures = _submit(tasks, store, opened, markers, activity)
+        futures = _submit(jobs, store, opened, markers, activity)
         # In the order of completion, so that a failure is on disk even if the run is interrupted afterwards.
         for future in as_completed(futures):
-            task = futures[future]
-            outcome = _outcome(future, task, store)
-            write_failures(store, task.run_id, list(outcome.failures))
+            pending = futures[future]
+            outcome = _outcome(future, pending, store)
+            write_failures(store, pending.run_id, list(outcome.failures))
             if opened.advance is None:  # the calls could not report their progress themselves
-                advance(task.units)
-            yield task, outcome
+                advance(pending.units)
+            yield pending, outcome
 
 
 def _submit(
-    tasks: Sequence[Task], store: Store, opened: OpenExecutor, markers: ExitStack, activity: Activity
-) -> dict[Future[Outcome], Task]:
-    """Submit all tasks; the markers of their runs stay in place until the stack is closed."""
-    futures: dict[Future[Outcome], Task] = {}
+    jobs: Sequence[PendingJob], store: Store, opened: OpenExecutor, markers: ExitStack, activity: Activity
+) -> dict[Future[Outcome], PendingJob]:
+    """Submit all jobs; the markers of their runs stay in place until the stack is closed."""
+    futures: dict[Future[Outcome], PendingJob] = {}
     # Tasks are in the order of their plans, so those of a run are adjacent.
-    for run_id, tasks_of_run in groupby(tasks, lambda task: task.run_id):
+    for run_id, jobs_of_run in groupby(jobs, lambda pending: pending.run_id):
         marker = markers.enter_context(store_marker(store, run_id)) if opened.remote else None
-        for task in tasks_of_run:
-            with activity.submitting(task.job):
+        for pending in jobs_of_run:
+            with activity.submitting(pending.job):
                 if marker is None:
                     report = opened.advance or ignore_progress
-                    future = opened.executor.submit(run_job, task.job, store, run_id, report)
+                    future = opened.executor.submit(run_job, pending.job, store, run_id, report)
                 else:
-                    function, *arguments = pack_call(task.job, store, run_id, marker)
+                    function, *arguments = pack_call(pending.job, store, run_id, marker)
                     future = opened.executor.submit(function, *arguments)
-            activity.watch(future, task.job)
-            futures[future] = task
+            activity.watch(future, pending.job)
+            futures[future] = pending
     return futures
 
 
-def _outcome(future: Future[Outcome], task: Task, store: Store) -> Outcome:
+def _outcome(future: Future[Outcome], pending: PendingJob, store: Store) -> Outcome:
     """Outcome of a job; if it raised, or its worker died, all cells that it has not stored failed."""
     try:
         return future.result()
@@ -171,12 +171,12 @@ def _outcome(future: Future[Outcome], task: Task, store: Store) -> Outcome:
             "there"
         ) from error
     except Exception as error:
-        return Outcome(failures=tuple(failure_of(cell, error) for cell, _ in pending_cells(task.job, store)))
+        return Outcome(failures=tuple(failure_of(cell, error) for cell, _ in pending_cells(pending.job, store)))
 
 
-def _changes(task: Task, outcome: Outcome) -> str:
+def _changes(pending: PendingJob, outcome: Outcome) -> str:
     """What a model changed for others, in one line; empty if nothing."""
-    recipe = task.job.recipe
+    recipe = pending.job.recipe
     if recipe is None or not outcome.changed:
         return ""
     return (

@@ -1,8 +1,9 @@
 """One training loop for every model, so that a comparison is about models and not about training procedures.
 
-The epoch is chosen by the mean absolute error on the validation split, which is comparable between models whatever
-their objective. The split is corrupted like the training samples, with draws that stay the same for all epochs. The
-test split is not read here. A model without parameters is prepared at most.
+The epoch is chosen by the error on the validation split (mean absolute error, or negative log-likelihood of classes),
+which is comparable between models whatever their objective. The split is corrupted like the training samples, with
+draws that stay the same for all epochs. The test split is not read here. A model without parameters is prepared at
+most.
 """
 
 import copy
@@ -14,16 +15,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from qamoe_bench.contract import HasEpochs, HasPreparation
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import RunFailed
+from qamoe_bench.nn.answers import prediction_loss
 from qamoe_bench.seeding import seeded
 from qamoe_bench.training.batches import CorruptedBatches
 from qamoe_bench.training.config import TrainConfig
 from qamoe_bench.training.exposure import Exposure
 from qamoe_bench.training.phases import PhaseTraining, first_epoch_to_keep, phases_of
+from qamoe_bench.vocabulary import Task
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,14 @@ class Trained:
 
     Attributes:
         train_loss: The model's own objective, mean over each epoch; that of the last phase of the epoch.
-        valid_mae: Mean absolute error on the validation split after each epoch, in label units.
+        valid_error: Error on the validation split after each epoch: the mean absolute one, in label units, or the
+            negative log-likelihood of classes or labels.
         best_epoch: The epoch whose weights were kept, counting from 1; 0 where there was nothing to train.
         seconds: Wall-clock time.
     """
 
     train_loss: tuple[float, ...]
-    valid_mae: tuple[float, ...]
+    valid_error: tuple[float, ...]
     best_epoch: int
     seconds: float
 
@@ -71,30 +74,30 @@ def train(
     batches = CorruptedBatches(data, exposure, seed, config, device)
     prepare_model(model, batches, seed)
     if not any(p.requires_grad for p in model.parameters()):
-        return Trained((), (_validate(model, batches),), 0, time.perf_counter() - start)
-    phases = phases_of(model)
+        return Trained((), (_validate(model, batches, data.task),), 0, time.perf_counter() - start)
+    phases = phases_of(model, data.task)
     steps = math.ceil(len(data.splits["train"]) / config.batch_size)
     trainings = [PhaseTraining(phase, config, steps, model) for phase in phases]
     selection = _Selection(first_epoch_to_keep(phases, config.epochs), config)
     train_loss = list[float]()
-    valid_mae = list[float]()
+    valid_error = list[float]()
     best = copy.deepcopy(model.state_dict())
     with seeded("train", seed):
         for epoch in range(1, config.epochs + 1):
             if isinstance(model, HasEpochs):
                 model.start_epoch(epoch)
             train_loss.append(_train_epoch(model, batches, trainings, epoch, config))
-            valid_mae.append(_validate(model, batches))
+            valid_error.append(_validate(model, batches, data.task))
             # The weights are copied whenever the window that ends here is the best so far.
-            if selection.best(valid_mae) == epoch:
+            if selection.best(valid_error) == epoch:
                 best = copy.deepcopy(model.state_dict())
             on_epoch()
-    chosen = selection.best(valid_mae)
+    chosen = selection.best(valid_error)
     if not chosen:
         raise RunFailed(f"training diverged (seed {seed}): no epoch had a finite validation error")
     model.load_state_dict(best)
     model.eval()
-    return Trained(tuple(train_loss), tuple(valid_mae), chosen, time.perf_counter() - start)
+    return Trained(tuple(train_loss), tuple(valid_error), chosen, time.perf_counter() - start)
 
 
 def prepare_model(model: nn.Module, batches: CorruptedBatches, seed: int) -> None:
@@ -104,7 +107,7 @@ def prepare_model(model: nn.Module, batches: CorruptedBatches, seed: int) -> Non
             model.prepare(batches.clean_samples())
 
 
-def best_epoch(valid_mae: Sequence[float], window: int) -> int:
+def best_epoch(valid_error: Sequence[float], window: int) -> int:
     """The epoch (from 1) at the end of the best run of `window` epochs; 0 while no run is finite.
 
     On a few hundred validation samples the error of a single early epoch often dips by chance. The mean over the last
@@ -112,8 +115,8 @@ def best_epoch(valid_mae: Sequence[float], window: int) -> int:
     """
     best = 0
     lowest = math.inf
-    for epoch in range(window, len(valid_mae) + 1):
-        mean = np.mean(valid_mae[epoch - window : epoch])
+    for epoch in range(window, len(valid_error) + 1):
+        mean = np.mean(valid_error[epoch - window : epoch])
         # Of equal means the first one counts; NaN is never lower.
         if mean < lowest:
             best = epoch
@@ -129,9 +132,9 @@ class _Selection:
         # A late phase may have fewer epochs than the window.
         self._window = min(config.selection_window, config.epochs - self._skipped)
 
-    def best(self, valid_mae: Sequence[float]) -> int:
+    def best(self, valid_error: Sequence[float]) -> int:
         """The best epoch so far (from 1); 0 while there is none."""
-        chosen = best_epoch(valid_mae[self._skipped :], self._window)
+        chosen = best_epoch(valid_error[self._skipped :], self._window)
         return chosen + self._skipped if chosen else 0
 
 
@@ -148,12 +151,12 @@ def _train_epoch(
 
 
 @torch.no_grad()
-def _validate(model: nn.Module, batches: CorruptedBatches) -> float:
-    """Mean absolute error on the validation split, in label units."""
+def _validate(model: nn.Module, batches: CorruptedBatches, task: Task) -> float:
+    """The error of the task on the validation split."""
     model.eval()
     total = 0.0
     count = 0
     for samples, target in batches.valid_batches():
-        total += F.l1_loss(model(samples).prediction, target).item() * samples.size
+        total += prediction_loss(model(samples), target, task).item() * samples.size
         count += samples.size
     return total / count

@@ -8,34 +8,39 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from qamoe_bench.contract import HasLoss, HasPhases, Output, ParameterGroup, Phase, TrainingBatch
 from qamoe_bench.errors import BenchError
+from qamoe_bench.nn.answers import prediction_loss
 from qamoe_bench.training.batches import CorruptedBatches
 from qamoe_bench.training.config import TrainConfig
 from qamoe_bench.training.optimiser import make_optimiser, make_schedule
+from qamoe_bench.vocabulary import REGRESSION, Task
 
 ONLY_PHASE = "training"
 """Name of the phase of a model without phases of its own."""
 
 
-def loss_of(model: nn.Module, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
-    """The model's own objective, or mean absolute error."""
+def loss_of(model: nn.Module, output: Output, batch: TrainingBatch, task: Task = REGRESSION) -> Float[Tensor, ""]:
+    """The model's own objective, or the error of the task."""
     if isinstance(model, HasLoss):
         return model.loss(output, batch)
-    return F.l1_loss(output.prediction, batch.target)
+    return prediction_loss(output, batch.target, task)
 
 
-def phases_of(model: nn.Module) -> Sequence[Phase]:
+def phases_of(model: nn.Module, task: Task = REGRESSION) -> Sequence[Phase]:
     """The phases of a model, at least one.
+
+    Args:
+        model: The model.
+        task: The task, whose error a model without a loss of its own is trained on.
 
     Raises:
         BenchError: If a model has a method for its phases and returns none.
     """
     if not isinstance(model, HasPhases):
         everything = ParameterGroup(list(model.parameters()))
-        return [Phase(ONLY_PHASE, lambda batch: loss_of(model, model(batch), batch), [everything])]
+        return [Phase(ONLY_PHASE, lambda batch: loss_of(model, model(batch), batch, task), [everything])]
     phases = model.phases()
     if not phases:
         raise BenchError(f"{type(model).__name__}.phases: expected at least one phase, got none; return one")

@@ -19,7 +19,7 @@ from fakestore import noisy, write_store
 
 from qamoe_bench.store import store
 
-HISTORY = {"epochs": 50, "train_loss": (1 / np.arange(1, 51)).tolist(), "valid_mae": (2 / np.arange(1, 51)).tolist()}
+HISTORY = {"epochs": 50, "train_loss": (1 / np.arange(1, 51)).tolist(), "valid_error": (2 / np.arange(1, 51)).tolist()}
 
 
 def make(root: Path, models: int, protocols: int, seeds: int, samples: int) -> None:

@@ -108,10 +108,10 @@ def test_keys_weights_selection_and_predictions_are_the_same_bits_with_and_witho
         for tensor, other in zip(weights.values(), theirs[name].values(), strict=True):
             assert torch.equal(tensor, other)
     course = {
-        c.cell.key: (c.facts.training.get("best_epoch"), c.facts.training.get("valid_mae")) for c in plain.cells()
+        c.cell.key: (c.facts.training.get("best_epoch"), c.facts.training.get("valid_error")) for c in plain.cells()
     }
     for cell in diagnosed.cells():
-        assert course[cell.cell.key] == (cell.facts.training["best_epoch"], cell.facts.training["valid_mae"])
+        assert course[cell.cell.key] == (cell.facts.training["best_epoch"], cell.facts.training["valid_error"])
 
 
 def test_tables_records_and_manifests_differ_by_the_diagnosis_alone(plain: Store, diagnosed: Store) -> None:

@@ -201,7 +201,7 @@ def test_matched_trains_one_specialist_per_condition_and_reports_what_one_checkp
     matched = next(c for c in cells if c.cell.regime == "matched" and c.cell.seed == 1)
     courses = matched.facts.training["specialists"]
     assert list(courses) == ["eta=0", "eta=0.4", "eta=0.8"]
-    assert len({tuple(course["valid_mae"]) for course in courses.values()}) == 3
+    assert len({tuple(course["valid_error"]) for course in courses.values()}) == 3
     gap = titled(report_of(store, "mae"), "mae: single checkpoint (spectrum) minus specialists (matched)")
     (section,) = sections(cells)
     of = dict(zip((r.regime for r in section.rows), score(section, DIALECTS["mmsa"], "mae").values, strict=True))

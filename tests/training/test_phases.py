@@ -100,7 +100,7 @@ def test_only_epochs_of_the_last_phase_are_kept_even_if_earlier_ones_were_better
     config = replace(SHORT, learning_rate=5.0, selection_window=4)
     trained = fit(Worse(level=(0, 0.5), slope=(0.5, 1)), tiny, config)
     assert trained.best_epoch == 4, "the window is cut to the two epochs of the phase"
-    assert min(trained.valid_mae[:2]) < min(trained.valid_mae[2:])
+    assert min(trained.valid_error[:2]) < min(trained.valid_error[2:])
     assert first_epoch_to_keep(phases_of(Alternating(slope=(0.5, 1))), 4) == 3
 
 

@@ -39,7 +39,7 @@ def test_the_same_seed_gives_the_same_bits_whatever_the_global_state(tiny: Datas
     torch.rand(17)
     second, b = fit(tiny, exposure)
     assert torch.equal(weights(first), weights(second))
-    assert a.valid_mae == b.valid_mae
+    assert a.valid_error == b.valid_error
 
 
 def test_seeds_and_regimes_differ(tiny: Dataset) -> None:
@@ -65,11 +65,11 @@ def test_training_leaves_torchs_global_randomness_alone(tiny: Dataset) -> None:
 def test_loss_falls_and_the_best_validation_epoch_is_kept(tiny: Dataset) -> None:
     model, trained = fit(tiny, CLEAN, config=TrainConfig(epochs=30, batch_size=16))
     assert trained.train_loss[-1] < 0.7 * trained.train_loss[0]
-    assert trained.best_epoch == best_epoch(trained.valid_mae, 5)
+    assert trained.best_epoch == best_epoch(trained.valid_error, 5)
     valid = training_batch(tiny.splits["valid"])
     with torch.no_grad():
         loss = (model(valid).prediction - valid.target).abs().mean()
-    assert float(loss) == pytest.approx(trained.valid_mae[trained.best_epoch - 1], rel=1e-5)
+    assert float(loss) == pytest.approx(trained.valid_error[trained.best_epoch - 1], rel=1e-5)
 
 
 class Exploding(nn.Module):
@@ -149,7 +149,7 @@ def test_a_specialist_sees_its_condition_only(tiny: Dataset) -> None:
 def test_a_model_without_parameters_is_left_as_it_is(tiny: Dataset) -> None:
     trained = train(find_model("mean").builder()(tiny.spec), tiny, SPECTRUM, 1, SHORT, CPU)
     assert (trained.best_epoch, trained.train_loss) == (0, ())
-    assert len(trained.valid_mae) == 1
+    assert len(trained.valid_error) == 1
 
 
 def test_a_model_is_told_the_epoch(tiny: Dataset) -> None:
@@ -175,7 +175,7 @@ def test_validation_is_the_same_when_it_is_made_again_for_every_epoch(
     config, courses = replace(SHORT, epochs=2, selection_window=1, validation_samples=30), []
     for kept in (2**29, 0):
         monkeypatch.setattr("qamoe_bench.training.batches.KEPT_BYTES", kept)
-        courses.append(fit(tiny, config=config)[1].valid_mae)
+        courses.append(fit(tiny, config=config)[1].valid_error)
     assert courses[0] == pytest.approx(courses[1], rel=1e-6)
 
 
