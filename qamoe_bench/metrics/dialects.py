@@ -28,6 +28,7 @@ from qamoe_bench.metrics.definitions import (
     weighted_f1,
 )
 from qamoe_bench.shapes import Float
+from qamoe_bench.vocabulary import Task
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,16 @@ def find_dialect(name: str) -> Dialect:
     if name not in DIALECTS:
         raise unknown_name("dialect", name, DIALECTS)
     return DIALECTS[name]
+
+
+def default_dialect(task: Task) -> Dialect:
+    """The dialect of a task unless the user selects another."""
+    return MMSA
+
+
+def dialects_for(task: Task) -> list[Dialect]:
+    """The dialects of a task."""
+    return list(DIALECTS.values())
 
 
 def judged_predictions(columns: Mapping[str, NDArray[Any]], metric: str) -> Float[Array, "... N"]:
