@@ -18,10 +18,11 @@ from qamoe_bench.analysis.comparisons import Difference, pairwise_differences
 from qamoe_bench.analysis.scores import Scores, score
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.analysis.widening import score_independent
-from qamoe_bench.metrics.dialects import DIALECTS, SIMS, Dialect
+from qamoe_bench.metrics.dialects import SIMS, Dialect, dialects_for
 from qamoe_bench.shapes import Float
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.store.store import StoredCell
+from qamoe_bench.vocabulary import REGRESSION
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def stability(
 def fitting_dialects(label: Float[Values, " N"]) -> list[Dialect]:
     """The dialects for labels on this scale: that of CH-SIMS for labels in [−1, 1], else all others."""
     is_sims = bool(np.abs(label).max() <= 1)
-    return [dialect for dialect in DIALECTS.values() if (dialect.name == SIMS.name) == is_sims]
+    return [dialect for dialect in dialects_for(REGRESSION) if (dialect.name == SIMS.name) == is_sims]
 
 
 def _comparisons(section: Section, scores: Scores) -> dict[Pair, Comparison]:

@@ -19,11 +19,12 @@ from qamoe_bench.evaluation.plain_predictions import predict_conditions
 from qamoe_bench.evaluation.precision import Precision
 from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.metrics.definitions import Definition
-from qamoe_bench.metrics.dialects import DIALECTS
+from qamoe_bench.metrics.dialects import dialects_for
 from qamoe_bench.protocol.spec import Condition, Protocol
 from qamoe_bench.seeding import global_randomness_restored
 from qamoe_bench.store.cell import Cell
 from qamoe_bench.store.selection import Name, SelectionCurve
+from qamoe_bench.vocabulary import REGRESSION
 
 
 @dataclass
@@ -110,12 +111,15 @@ class CurveRecorder:
 def all_metrics(
     predictions: Float[NDArray[np.float64], "V C N"], label: Float[NDArray[np.float64], " N"]
 ) -> dict[Name, Float[NDArray[np.float64], " C"]]:
-    """Every metric of every dialect under each condition, mean over draws; NaN where a prediction is not finite."""
+    """Every metric of every dialect of regression under each condition, mean over draws.
+
+    NaN where a prediction is not finite.
+    """
     is_finite = np.asarray(np.isfinite(predictions).all(-1))  # (V, C)
     known = np.where(is_finite[..., None], predictions, 0.0)
     computed: list[tuple[Definition, NDArray[np.float64]]] = []  # dialects have definitions in common
     metrics = {}
-    for dialect in DIALECTS.values():
+    for dialect in dialects_for(REGRESSION):
         for name, definition in dialect.on_scale(label).definitions.items():
             values = next((values for other, values in computed if other is definition), None)
             if values is None:
