@@ -86,6 +86,18 @@ METRIC_LABELS: Mapping[str, str] = {
     "acc7": "ACC7",
     "mae": "MAE",
     "corr": "Pearson correlation",
+    "wa": "WA (accuracy)",
+    "ua": "UA (mean recall)",
+    "exact_match": "Exact match",
+    "f1_weighted": "Weighted F1",
+    "f1_macro": "Macro F1",
+    "f1_micro": "Micro F1",
+    "f1_binary": "F1 of the second class",
+    "precision_macro": "Macro precision",
+    "auroc": "AUROC",
+    "nll": "Negative log-likelihood",
+    "brier": "Brier score",
+    "ece": "Calibration error",
 }
 
 

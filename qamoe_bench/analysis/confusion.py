@@ -43,9 +43,7 @@ def class_results(section: Section, row: Row) -> ClassResults:
         return ClassResults(_f1(decided, truth), taken / samples)
 
 
-def _f1(
-    decided: Bool[NDArray[np.bool_], "S V C N K"], truth: Bool[NDArray[np.bool_], "N K"]
-) -> Float[Values, "C K"]:
+def _f1(decided: Bool[NDArray[np.bool_], "S V C N K"], truth: Bool[NDArray[np.bool_], "N K"]) -> Float[Values, "C K"]:
     hits = (decided & truth).sum(-2)
     both = decided.sum(-2) + truth.sum(0)  # 2·TP + FP + FN
     return np.asarray((2 * hits / np.maximum(both, 1)).mean((0, 1)))
