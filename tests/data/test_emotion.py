@@ -149,7 +149,7 @@ def raw_log_likelihood(
     factor = cho_factor(np.kron(np.ones((n, n)), shared) + np.kron(np.eye(n), own))
     means = np.tile(view.signal @ view.directions.T, (1, n))  # (C, nD)
     distance = frames.reshape(-1) - means
-    return -0.5 * (distance * cho_solve(factor, distance.T).T).sum(axis=1)
+    return np.asarray(-0.5 * (distance * cho_solve(factor, distance.T).T).sum(axis=1))
 
 
 @pytest.mark.parametrize("case", CONDITIONS)
