@@ -15,7 +15,7 @@ class Request:
     Attributes:
         protocols: Names, or paths of TOML files.
         models: Names as of `qamoe_bench.registry.find_model`, settings included.
-        data: Name of an embedded data set, or the path of a data file or folder.
+        data: `synthetic`, or the path of a data file or folder.
         seeds: Of everything random, one training per seed.
         regimes: Training regimes, see `qamoe_bench.training.exposure`; ignored with a checkpoint.
         preset: Name of the settings of training.
