@@ -172,8 +172,8 @@ def _setting(analysis: Analysis) -> str:
     exceptions = f" (of these, {', '.join(fewer)})" if fewer else ""
     return (
         f"{section.samples} test samples{_task(section.task)}; training regime: {' and '.join(regimes) or 'none'}; "
-        f"seeds: {seeds}{exceptions}; metric dialect: {analysis.dialect.name}. All values are means over all seeds of a "
-        "row."
+        f"seeds: {seeds}{exceptions}; metric dialect: {analysis.dialect.name}. All values are means over all seeds of "
+        "a row."
     )
 
 

@@ -288,13 +288,12 @@ def columns_of(p: Values, y: Values) -> dict[str, Values]:
 
 def test_columns_of_log_probabilities_are_stacked_by_their_index() -> None:
     random = np.random.default_rng(9)
-    p = np.log(random.dirichlet(np.ones(12), (2, 5))).astype(np.float32)  # 12: the order of names is another
+    p = np.log(random.dirichlet(np.ones(12), (2, 5)))  # 12: the order of names is another
     columns = columns_of(p, np.zeros(5))
     assert judged_columns(sorted(columns), "wa") == tuple(f"log_probability_{c}" for c in range(12))
     judged = judged_predictions(columns, "wa")
-    assert judged.dtype == np.float64
     np.testing.assert_array_equal(judged, p)
-    single = {"target": np.zeros(5), "log_probability_0": p[0, :, 0]}
+    single: dict[str, NDArray[np.float64]] = {"target": np.zeros(5), "log_probability_0": p[0, :, 0]}
     assert judged_predictions(single, "nll").shape == (5, 1)
     assert judged_columns(["prediction", "prediction_mae"], "mae") == ("prediction_mae",)
     assert judged_columns(["prediction", "prediction_mae"], "corr") == ("prediction",)
