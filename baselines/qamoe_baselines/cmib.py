@@ -66,6 +66,7 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("paper",),
+    "tasks": ("regression",),
     "year": 2022,
     "venue": "IEEE Transactions on Multimedia",
     "parameters": 836_100,

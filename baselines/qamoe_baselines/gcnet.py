@@ -47,6 +47,7 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("robust",),
+    "tasks": ("regression",),
     "year": 2023,
     "venue": "IEEE TPAMI",
     "parameters": 345_893,

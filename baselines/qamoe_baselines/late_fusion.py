@@ -20,6 +20,7 @@ from qamoe_bench.nn.two_stage import TwoStageModel
 
 CARD = {
     "groups": ("quick", "paper"),
+    "tasks": ("regression",),
     "parameters": 54_721,
     "presets": {"paper": {"width": 128}},  # as in QA-MoE
     "style": 1,

@@ -34,6 +34,7 @@ from qamoe_bench.nn.two_stage import TwoStageModel
 VARIANTS = {"faithful": {"standardise": False, "past_the_end": True, "padded_mean": True}}
 CARD = {
     "groups": ("clean",),
+    "tasks": ("regression",),
     "year": 2018,
     "venue": "ACL",
     "parameters": 127_917,

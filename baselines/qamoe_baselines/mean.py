@@ -17,6 +17,7 @@ from qamoe_bench.contract import Batch, DataSpec, Output
 
 CARD = {
     "groups": ("quick", "paper"),
+    "tasks": ("regression",),
     "parameters": 0,
     "style": 7,
     "role": "floor",

@@ -55,6 +55,7 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("clean",),
+    "tasks": ("regression",),
     "year": 2020,
     "venue": "ACM Multimedia",
     "parameters": 641_409,

@@ -55,6 +55,7 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("paper",),
+    "tasks": ("regression",),
     "year": 2024,
     "venue": "IEEE Transactions on Multimedia",
     "parameters": 63_368,

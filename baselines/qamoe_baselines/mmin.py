@@ -46,6 +46,7 @@ WINDOWS = (3, 4, 5)
 
 CARD = {
     "groups": ("robust",),
+    "tasks": ("regression",),
     "year": 2021,
     "venue": "ACL",
     "parameters": 206_946,

@@ -41,6 +41,7 @@ from qamoe_bench.nn.two_stage import TwoStageModel
 
 CARD = {
     "groups": ("robust",),
+    "tasks": ("regression",),
     "year": 2024,
     "venue": "ACM Multimedia",
     "parameters": 46_797,

@@ -50,6 +50,7 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("clean",),
+    "tasks": ("regression",),
     "year": 2019,
     "venue": "ACL",
     "parameters": 120_441,

@@ -60,6 +60,7 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("paper",),
+    "tasks": ("regression",),
     "year": 2025,
     "venue": "EMNLP",
     "parameters": 69_762,

@@ -23,6 +23,7 @@ MODALITY = "text"
 
 CARD = {
     "groups": ("quick", "paper"),
+    "tasks": ("regression",),
     "parameters": 19_009,
     "style": 4,
     "requires": ("text",),

@@ -41,6 +41,7 @@ from qamoe_bench.nn.two_stage import TwoStageModel
 VARIANTS = {"faithful": {"standardise": False, "past_the_end": True, "padded_mean": True, "audio": 32, "vision": 128}}
 CARD = {
     "groups": ("clean",),
+    "tasks": ("regression",),
     "year": 2017,
     "venue": "EMNLP",
     "parameters": 703_425,

@@ -55,6 +55,7 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("quick", "paper"),
+    "tasks": ("regression",),
     "year": 2026,
     "venue": "ACL",
     "parameters": 280_514,

@@ -50,6 +50,7 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("quick", "paper"),
+    "tasks": ("regression",),
     "parameters": 163_959,
     "stages": {"heads": ("evidence",)},
     "style": 3,

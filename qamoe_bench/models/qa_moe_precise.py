@@ -73,6 +73,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 CARD = {
     "groups": ("quick", "paper"),
+    "tasks": ("regression",),
     "parameters": 195,
     "stages": {"heads": ("prototypes", "spread", "prior")},
 }
