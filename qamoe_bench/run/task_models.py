@@ -34,8 +34,15 @@ def able_models(recipes: Sequence[Recipe], from_groups: Collection[str], data: D
         data: The data set.
 
     Raises:
-        BenchError: If the user named a model that cannot do the task, or no model is left.
+        BenchError: If the user named a model that cannot do the task, no model is left, or a setting is for classes and
+            the labels are numbers.
     """
+    for recipe in recipes:
+        if data.task.is_regression and recipe.training.class_weights != "none":
+            raise BenchError(
+                f"model {recipe.model.name!r}: expected no train.class_weights for labels on a scale, got "
+                f"{recipe.training.class_weights!r}; leave that setting out"
+            )
     unable = {r.model.name: r.model.card().tasks for r in recipes if r.model.card().excludes(data.task.kind)}
     for name, tasks in unable.items():
         if name not in from_groups:
