@@ -5,13 +5,17 @@ An axis or metric that is not listed is shown by its name.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 MODALITIES = ("text", "audio", "vision")
 """In canonical order."""
 
 FIRST_REGIME = "spectrum"
 """The training regime that is shown first where there are several; `run` trains in it by default."""
+
+
+TaskKind = Literal["regression", "classes", "multi-label"]
+TASK_KINDS: tuple[str, ...] = get_args(TaskKind)
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Task:
         names: Names of the classes or labels, in the order of their index; empty for regression.
     """
 
-    kind: Literal["regression", "classes", "multi-label"] = "regression"
+    kind: TaskKind = "regression"
     names: tuple[str, ...] = ()
 
     @property

@@ -188,6 +188,8 @@ def _print_notes(plans: "Sequence[Plan]") -> None:
         data = plan.manifest["data"]
         for note in data["notes"]:
             log(f"note: data {data['name']}: {note}")
+        for note in plan.notes:
+            log(f"note: {note}")
     # Once, although every data set has a plan of its own.
     calls = {
         f"note: model {name} {about['call']}"

@@ -1,10 +1,11 @@
 """Grids: the options of `qamoe-bench run` and the tables of study files as one type, which expands into requests."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 from qamoe_bench.data.options import ReadingOptions
 from qamoe_bench.errors import BenchError
-from qamoe_bench.registry import DEFAULT_GROUP, expand_groups, find_model
+from qamoe_bench.registry import DEFAULT_GROUP, expand_groups, find_model, is_group
 from qamoe_bench.run.request import LocatedRequest, Request, error_location
 
 
@@ -62,11 +63,15 @@ class Grid:
         """
         with error_location(location):
             self._check()
-        models = self._configured_models(location)
+        with error_location(location, "models"):
+            names = expand_groups(self.models or (DEFAULT_GROUP,))
+        models = self._configured(names, location)
+        named = self._configured([name for name in self.models if not is_group(name)], location)
+        from_groups = tuple(name for name in models if name not in named)
         sources = self.data or (Request.data,)
-        return [LocatedRequest(location, self._request(models, data)) for data in sources]
+        return [LocatedRequest(location, self._request(models, from_groups, data)) for data in sources]
 
-    def _request(self, models: tuple[str, ...], data: str) -> Request:
+    def _request(self, models: tuple[str, ...], from_groups: tuple[str, ...], data: str) -> Request:
         # The defaults are those of `Request`, whose class attributes hold them.
         return Request(
             protocols=self.protocols,
@@ -79,6 +84,7 @@ class Grid:
             checkpoint=self.checkpoint or Request.checkpoint,
             fine_tune=self.fine_tune or Request.fine_tune,
             reading=self._reading(),
+            from_groups=from_groups,
         )
 
     def _reading(self) -> ReadingOptions:
@@ -98,12 +104,10 @@ class Grid:
             return self.preset
         return "fine-tune" if self.fine_tune else Request.preset
 
-    def _configured_models(self, location: str) -> tuple[str, ...]:
-        """Names of all models, each with every config."""
-        with error_location(location, "models"):
-            names = tuple(expand_groups(self.models or (DEFAULT_GROUP,)))
+    def _configured(self, names: Sequence[str], location: str) -> tuple[str, ...]:
+        """Names of models, each with every config."""
         if not self.configs:
-            return names
+            return tuple(names)
         with error_location(location, "configs"):
             # Model by model, the order of rows in tables.
             return tuple(_with_config(name, config) for name in names for config in self.configs)
