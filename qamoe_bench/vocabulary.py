@@ -5,7 +5,7 @@ An axis or metric that is not listed is shown by its name.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 MODALITIES = ("text", "audio", "vision")
 """In canonical order."""
@@ -36,6 +36,16 @@ class Task:
     def outputs(self) -> int:
         """The number of values that a model predicts per sample: 1, or one per class or label."""
         return 1 if self.is_regression else len(self.names)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Both attributes as plain values; nothing for regression, as in files of before there were other tasks."""
+        return {} if self.is_regression else {"kind": self.kind, "names": list(self.names)}
+
+    @staticmethod
+    def of(facts: Mapping[str, Any]) -> "Task":
+        """The task of such values."""
+        return Task(facts["kind"], tuple(facts["names"])) if facts else REGRESSION
 
 
 REGRESSION = Task()

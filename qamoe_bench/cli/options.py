@@ -27,7 +27,9 @@ SeveralResults = Annotated[
 DialectName = Annotated[
     str,
     typer.Option(
-        "--dialect", metavar="NAME", help=f"Definitions of the metrics: {', '.join(DIALECTS)}. See 'ls metrics'."
+        "--dialect",
+        metavar="NAME",
+        help=f"Definitions of the metrics: {', '.join(DIALECTS)}. Default: the task's first.",
     ),
 ]
 Metrics = Annotated[

@@ -4,14 +4,14 @@ Publications compute metrics of the same name in different ways, so every table 
 for one kind of task; `default_dialect` says which one a task has unless the user selects another.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qamoe_bench.errors import BenchError, unknown_name
+from qamoe_bench.errors import unknown_name
 from qamoe_bench.metrics.class_definitions import (
     class_accuracy,
     class_weighted_f1,
@@ -306,47 +306,29 @@ def default_dialect(task: Task) -> Dialect:
     return dialects_for(task)[0]
 
 
-def find_dialect(name: str, task: Task | None = None) -> Dialect:
-    """A dialect by name.
-
-    Args:
-        name: Its name.
-        task: The task of the data; None if it is not known yet.
+def find_dialect(name: str) -> Dialect:
+    """A dialect by name. `qamoe_bench.metrics.choice` refuses one for another task than that of the data.
 
     Raises:
-        BenchError: For an unknown name; the message suggests the most similar one. For a dialect of another task.
+        BenchError: For an unknown name; the message suggests the most similar one.
     """
-    fitting = DIALECTS if task is None else {dialect.name: dialect for dialect in dialects_for(task)}
-    if name in DIALECTS and name not in fitting and task is not None:
-        raise BenchError(
-            f"dialect {name!r}: expected one for {task.kind} data, got one for {DIALECTS[name].task}; choose one of "
-            f"{', '.join(fitting)}"
-        )
-    if name not in fitting:
-        raise unknown_name("dialect", name, fitting)
-    return fitting[name]
-
-
-def judged_columns(names: Collection[str], metric: str) -> tuple[str, ...]:
-    """The columns, of those that results have, that hold the predictions which a metric judges.
-
-    For classes and several labels they are the log-probabilities, by rising index. Otherwise a column
-    `prediction_<metric>` replaces `prediction` for that metric: a predictor of the whole distribution predicts the
-    value that is optimal for each metric (the mean for corr, the median for mae, ...).
-    """
-    count = sum(name.startswith(LOG_PROBABILITY) for name in names)
-    if count:
-        return tuple(f"{LOG_PROBABILITY}{index}" for index in range(count))
-    own = f"prediction_{metric}"
-    return (own if own in names else "prediction",)
+    if name not in DIALECTS:
+        raise unknown_name("dialect", name, DIALECTS)
+    return DIALECTS[name]
 
 
 def judged_predictions(columns: Mapping[str, NDArray[Any]], metric: str) -> Array:
-    """The predictions that a metric judges: (..., N), or log-probabilities (..., N, C) of classes or labels."""
-    names = judged_columns(columns, metric)
-    if names[0].startswith(LOG_PROBABILITY):
-        return np.stack([columns[name] for name in names], axis=-1).astype(np.float64)
-    return np.asarray(columns[names[0]], np.float64)
+    """The predictions that a metric judges: (..., N), or log-probabilities (..., N, C) of classes or labels.
+
+    Where there are columns of log-probabilities, all metrics judge these, in the order of their index. Otherwise a
+    column `prediction_<metric>` replaces `prediction` for that metric: a predictor of the whole distribution predicts
+    the value that is optimal for each metric (the mean for corr, the median for mae, ...).
+    """
+    outputs = sum(name.startswith(LOG_PROBABILITY) for name in columns)
+    if outputs:
+        stacked = np.stack([columns[f"{LOG_PROBABILITY}{index}"] for index in range(outputs)], axis=-1)
+        return stacked.astype(np.float64)
+    return np.asarray(columns.get(f"prediction_{metric}", columns["prediction"]), np.float64)
 
 
 def scores(dialect: Dialect, columns: Mapping[str, NDArray[Any]]) -> dict[str, Array]:
