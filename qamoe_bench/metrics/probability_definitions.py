@@ -93,7 +93,7 @@ def label_negative_log_likelihood() -> Definition:
 
     def terms(p: Array, y: Labels) -> Terms:
         true = true_labels(y, p.shape[-1])
-        return -np.maximum(np.where(true, p, log_complement(p)), LEAST).mean(-1), everyone(y)
+        return -np.maximum(np.where(true, p, log_complement(np.asarray(p, np.float64))), LEAST).mean(-1), everyone(y)
 
     return Definition(terms, quotient)
 
