@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.clusters import BY_IDS, ClusterRule, Clusters
+from qamoe_bench.metrics.dialects import judged_columns
 from qamoe_bench.registry import model_with_role
 from qamoe_bench.shapes import Float
 from qamoe_bench.statistics.arrays import Values
@@ -116,7 +117,7 @@ class Row:
         return Task.of(self.cells[0].facts.task)
 
     def predictions_for(self, metric: str, intervention: str = "") -> NDArray[Any]:
-        """The predictions that a metric judges, see `qamoe_bench.metrics.dialects.judged_predictions`.
+        """The predictions that a metric judges, see `qamoe_bench.metrics.dialects.judged_columns`.
 
         (S, V, C, N), or log-probabilities (S, V, C, N, K) of K classes or labels.
 
@@ -124,12 +125,11 @@ class Row:
             metric: Name of the metric.
             intervention: Name of an intervention on quality scores under which they were made; empty for none.
         """
+        # With other quality scores there are no answers for single metrics.
         prefix = f"{intervention}_" if intervention else ""
-        if not self.task.is_regression:
-            names = [f"{prefix}{LOG_PROBABILITY}{k}" for k in range(self.task.outputs)]
-            return np.stack([self.column(name) for name in names], axis=-1)
-        own = f"{prefix}prediction_{metric}"
-        return self.column(own if self.has(own) else f"{prefix}prediction")
+        names = judged_columns(self.cells[0].names, "" if intervention else metric)
+        columns = [self.column(f"{prefix}{name}") for name in names]
+        return columns[0] if self.task.is_regression else np.stack(columns, axis=-1)
 
     def has_intervention(self, intervention: str) -> bool:
         """Whether predictions with other quality scores are recorded, see `qamoe_bench.evaluation.interventions`."""

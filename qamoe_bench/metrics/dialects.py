@@ -4,7 +4,7 @@ Publications compute metrics of the same name in different ways, so every table 
 for one kind of task; `default_dialect` says which one a task has unless the user selects another.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -307,7 +307,7 @@ def default_dialect(task: Task) -> Dialect:
 
 
 def find_dialect(name: str) -> Dialect:
-    """A dialect by name. `qamoe_bench.metrics.choice` refuses one for another task than that of the data.
+    """A dialect by name; `qamoe_bench.metrics.choice` refuses one for another task than that of the data.
 
     Raises:
         BenchError: For an unknown name; the message suggests the most similar one.
@@ -317,18 +317,26 @@ def find_dialect(name: str) -> Dialect:
     return DIALECTS[name]
 
 
-def judged_predictions(columns: Mapping[str, NDArray[Any]], metric: str) -> Array:
-    """The predictions that a metric judges: (..., N), or log-probabilities (..., N, C) of classes or labels.
+def judged_columns(names: Collection[str], metric: str) -> tuple[str, ...]:
+    """The columns, of those that results have, that hold the predictions which a metric judges.
 
-    Where there are columns of log-probabilities, all metrics judge these, in the order of their index. Otherwise a
-    column `prediction_<metric>` replaces `prediction` for that metric: a predictor of the whole distribution predicts
-    the value that is optimal for each metric (the mean for corr, the median for mae, ...).
+    For classes and several labels they are the log-probabilities, by rising index. Otherwise a column
+    `prediction_<metric>` replaces `prediction` for that metric: a predictor of the whole distribution predicts the
+    value that is optimal for each metric (the mean for corr, the median for mae, ...).
     """
-    outputs = sum(name.startswith(LOG_PROBABILITY) for name in columns)
-    if outputs:
-        stacked = np.stack([columns[f"{LOG_PROBABILITY}{index}"] for index in range(outputs)], axis=-1)
-        return stacked.astype(np.float64)
-    return np.asarray(columns.get(f"prediction_{metric}", columns["prediction"]), np.float64)
+    count = sum(name.startswith(LOG_PROBABILITY) for name in names)
+    if count:
+        return tuple(f"{LOG_PROBABILITY}{index}" for index in range(count))
+    own = f"prediction_{metric}"
+    return (own if own in names else "prediction",)
+
+
+def judged_predictions(columns: Mapping[str, NDArray[Any]], metric: str) -> Array:
+    """The predictions that a metric judges: (..., N), or log-probabilities (..., N, C) of classes or labels."""
+    names = judged_columns(columns, metric)
+    if names[0].startswith(LOG_PROBABILITY):
+        return np.stack([columns[name] for name in names], axis=-1).astype(np.float64)
+    return np.asarray(columns[names[0]], np.float64)
 
 
 def scores(dialect: Dialect, columns: Mapping[str, NDArray[Any]]) -> dict[str, Array]:

@@ -15,13 +15,14 @@ from sklearn import metrics as sk
 
 from qamoe_bench.errors import BenchError, similar_names
 from qamoe_bench.metrics.catalogue import METRICS
-from qamoe_bench.metrics.choice import chosen
 from qamoe_bench.metrics.class_definitions import predicted_labels, true_labels
 from qamoe_bench.metrics.definitions import Definition
 from qamoe_bench.metrics.dialects import (
     DIALECTS,
     default_dialect,
     dialects_for,
+    find_dialect,
+    judged_columns,
     judged_predictions,
     scores,
 )
@@ -355,11 +356,14 @@ def test_columns_of_log_probabilities_are_stacked_by_their_index() -> None:
     random = np.random.default_rng(9)
     p = np.log(random.dirichlet(np.ones(12), (2, 5))).astype(np.float32)  # 12: the order of names is another
     columns = columns_of(p, np.zeros(5))
+    assert judged_columns(sorted(columns), "wa") == tuple(f"log_probability_{c}" for c in range(12))
     judged = judged_predictions(columns, "wa")
     assert judged.dtype == np.float64
     np.testing.assert_array_equal(judged, p)
     single: dict[str, NDArray[Any]] = {"target": np.zeros(5), "log_probability_0": p[0, :, 0]}
     assert judged_predictions(single, "nll").shape == (5, 1)
+    assert judged_columns(["prediction", "prediction_mae"], "mae") == ("prediction_mae",)
+    assert judged_columns(["prediction", "prediction_mae"], "corr") == ("prediction",)
 
 
 def test_each_task_has_dialects_of_its_own_and_a_default() -> None:
@@ -369,16 +373,8 @@ def test_each_task_has_dialects_of_its_own_and_a_default() -> None:
     names = {d.name for d in dialects_for(tasks[1])}
     assert names == {"scikit-learn", "gcnet", "mmin", "mintrec"}
     assert CLASSES.on_scale(np.array([0.0, 5.0])) is CLASSES
-
-
-def test_a_dialect_of_another_task_is_refused_with_those_that_fit() -> None:
-    choice = chosen("mult")
-    choice.check([REGRESSION])
-    with pytest.raises(BenchError) as refused:
-        choice.check([Task("classes", ("a", "b", "c"))])
-    assert "'mult'" in str(refused.value)
-    assert "(scikit-learn, gcnet, mmin, mintrec)" in str(refused.value)
-    chosen("gcnet").check([Task("classes", ("a", "b", "c"))])  # as the message advises
+    with pytest.raises(BenchError, match=r"^unknown dialect 'gcn': .*did you mean 'gcnet'\?$"):
+        find_dialect("gcn")
 
 
 def test_every_metric_has_a_label_and_words_of_others_find_it() -> None:
