@@ -25,8 +25,8 @@ def load_data(
     """Load a data set with its three splits.
 
     Args:
-        name_or_path: `synthetic` for the embedded data, or the path of a file or folder; its format is detected from
-            its content.
+        name_or_path: `synthetic` or `synthetic-emotion` for embedded data, or the path of a file or folder, whose
+            format is detected from its content.
         label_range: Lowest and highest value of the annotation scale in the file, such as (1, 7); the labels are then
             centred. By default -3 to 3, or -1 to 1 if no label is outside.
         drop_bad_labels: Leave out samples whose label is missing, no number, or outside of the scale.
@@ -60,7 +60,7 @@ def corrupt(
     result is therefore what every model receives in `evaluate` and in `qamoe-bench run` with the same seed.
 
     Args:
-        data: A data set, `synthetic`, or the path of a data file.
+        data: A data set, or the name or path of one as in `load_data`.
         condition: A condition, or a protocol (or its name or path) and the name of one of its conditions.
         split: `train`, `valid` or `test`.
         seed: Seed of the corruption.

@@ -10,6 +10,7 @@ from qamoe_bench import __version__
 from qamoe_bench.cli.characters import showable_table
 from qamoe_bench.cli.console import log, print_json
 from qamoe_bench.cli.options import Device, DropBadLabels, LabelRange, PrecisionName
+from qamoe_bench.data.embedded import DATA_CHOICES
 from qamoe_bench.errors import BenchError
 from qamoe_bench.registry import DEFAULT_GROUP, expand_groups
 
@@ -31,7 +32,7 @@ Preset = Annotated[
 ]
 Data = Annotated[
     str | None,
-    typer.Option("--data", metavar="PATH", help="`synthetic` (the default) or a data file; not with `paper`."),
+    typer.Option("--data", metavar="PATH", help=f"{DATA_CHOICES}; not with `paper`. Default: synthetic."),
 ]
 BatchSizes = Annotated[
     str | None,

@@ -11,7 +11,10 @@ from qamoe_bench.errors import BenchError
 
 app = typer.Typer(help="Inspect, convert, encode and fetch data files.", no_args_is_help=True)
 
-DataPath = Annotated[Path, typer.Argument(help="A data file or folder in any supported format.", metavar="FILE")]
+# Not `Path`, which would turn `./synthetic` into the name of embedded data.
+DataPath = Annotated[
+    str, typer.Argument(help="A data file or folder in any supported format, or embedded data.", metavar="FILE")
+]
 
 
 @app.command("inspect")
@@ -56,7 +59,7 @@ def convert_data(
     content = read(file)
     data = as_dataset(content, options)
     # Recorded in the folder's manifest; the path itself is left out because it differs between machines.
-    source = {"format": format_of(content), "file": file.name}
+    source = {"format": format_of(content), "file": Path(file).name}
     with progress_display(stderr, "blocks")(blocks_in(data)) as tick:
         write(data, folder, source, tick)
     for note in data.notes:
@@ -120,7 +123,7 @@ def encode_data(
             data, language, cache or default_cache(), frames, tokens, arithmetic, tick,
             accept_unknown=accept_unknown_tokens,
         )  # fmt: skip
-    write(encoded, folder, {"file": file.name, "encoder": language.name, "encoder digest": language.digest})
+    write(encoded, folder, {"file": Path(file).name, "encoder": language.name, "encoder digest": language.digest})
     for note in encoded.notes:
         log(f"note: {note}")
     log(f"wrote {folder}")

@@ -7,11 +7,12 @@ import typer
 
 from qamoe_bench.cli.console import log, stderr
 from qamoe_bench.cli.options import DropBadLabels, LabelRange, Results, parse_seeds
+from qamoe_bench.data.embedded import DATA_CHOICES
 from qamoe_bench.store.store import Store
 
 # What is exported.
 ProtocolName = Annotated[str, typer.Option("--protocol", metavar="NAME", help="Name, or path of a TOML file.")]
-Data = Annotated[str, typer.Option("--data", metavar="PATH", help="`synthetic`, a data file or a folder.")]
+Data = Annotated[str, typer.Option("--data", metavar="PATH", help=f"{DATA_CHOICES}.")]
 Output = Annotated[
     Path, typer.Option("--output", metavar="DIR", help="Folder to write; it must be empty or not exist yet.")
 ]

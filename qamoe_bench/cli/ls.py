@@ -73,16 +73,12 @@ def _protocols() -> list[Entry]:
 
 
 def _datasets() -> list[Entry]:
+    from qamoe_bench.data.embedded import EMBEDDED
     from qamoe_bench.data.known import KNOWN
 
-    # Written out, because generating the data to count its samples would need torch.
-    entries = [
-        {
-            "name": "synthetic",
-            "here": "yes",
-            "summary": "embedded synthetic data: 1284/229/686 samples, with a Bayes-optimal oracle",
-        }
-    ]
+    entries: list[Entry] = []
+    for name, embedded in EMBEDDED.items():
+        entries.append({"name": name, "here": "yes", "summary": embedded.summary})
     for known in KNOWN:
         summary = f"{known.title}; 'qamoe-bench data fetch {known.name}' says how to get it"
         entries.append({"name": known.name, "here": "no", "summary": summary})

@@ -8,6 +8,7 @@ import typer
 from qamoe_bench import __version__
 from qamoe_bench.cli.console import log, print_chapters_as
 from qamoe_bench.cli.options import DropBadLabels, LabelRange
+from qamoe_bench.data.embedded import DATA_CHOICES
 from qamoe_bench.errors import BenchError
 from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.store.atomic import write_atomic
@@ -23,9 +24,7 @@ def _group() -> None:
 @app.command("show")
 def show_protocol(
     name: Annotated[str, typer.Argument(help="Name, or path of a TOML file.", metavar="NAME|FILE.toml")],
-    data: Annotated[
-        str, typer.Option("--data", metavar="PATH", help="`synthetic`, a data file or a folder.")
-    ] = "synthetic",
+    data: Annotated[str, typer.Option("--data", metavar="PATH", help=f"{DATA_CHOICES}.")] = "synthetic",
     label_range: LabelRange = None,
     drop_bad_labels: DropBadLabels = False,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the corruption.")] = 1111,

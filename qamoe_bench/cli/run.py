@@ -18,6 +18,7 @@ from qamoe_bench.cli.options import (
     parse_seeds,
 )
 from qamoe_bench.cli.report import log_more, print_report
+from qamoe_bench.data.embedded import DATA_CHOICES, EXPECTED_DATA
 from qamoe_bench.errors import BenchError
 from qamoe_bench.metrics.choice import chosen
 from qamoe_bench.store.store import Store
@@ -47,7 +48,7 @@ Models = Annotated[
 Checkpoint = Annotated[
     str | None, typer.Option("--checkpoint", help="Safetensors file with trained weights of the one --model.")
 ]
-Data = Annotated[str | None, typer.Option("--data", help="`synthetic`, a data file or a folder. Default: synthetic.")]
+Data = Annotated[str | None, typer.Option("--data", help=f"{DATA_CHOICES}. Default: synthetic.")]
 Seeds = Annotated[str, typer.Option("--seeds", help="Comma-separated. Default: 1111,1112,1113.")]
 Regimes = Annotated[
     list[str], typer.Option("--regime", help="clean, spectrum, sweep or matched. Repeatable. Default: spectrum.")
@@ -168,9 +169,7 @@ def _named_data(data: str | None) -> tuple[str, ...]:
     if data is None:
         return ()
     if not data.strip():  # as of an empty variable of the shell
-        raise BenchError(
-            "--data: expected 'synthetic' or the path of a data file or folder, got an empty text; name one"
-        )
+        raise BenchError(f"--data: expected {EXPECTED_DATA}, got an empty text; name one")
     return (data,)
 
 

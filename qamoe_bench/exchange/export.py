@@ -70,7 +70,7 @@ def export_samples(
     Args:
         output: The new folder; it must not exist or be empty.
         protocol: A protocol, its name, or the path of a TOML file.
-        data: A data set, `synthetic`, or the path of a data file.
+        data: A data set, or the name or path of one as in `load_data`.
         seeds: Seeds of the corruption.
         split: `train`, `valid` or `test`; predictions can be imported for `test`.
         layout: `mmsa`, `npz` or `masks`; see `qamoe_bench.exchange.layouts`.

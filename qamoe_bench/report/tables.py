@@ -37,6 +37,7 @@ from qamoe_bench.report.stability_table import stability_tables
 from qamoe_bench.report.summary import headline_scores, names_by_rank, ranking_table, summary_tables, verdict
 from qamoe_bench.report.table import Chapter, Table, counted, sorted_by
 from qamoe_bench.store.store import StoredCell
+from qamoe_bench.vocabulary import Task
 
 ProtocolFacts = Mapping[tuple[str, str], Any]
 """The manifests' descriptions of protocols, by (digest, name)."""
@@ -170,9 +171,18 @@ def _setting(analysis: Analysis) -> str:
     fewer = [f"{row.name} has {len(row.seeds)}" for row in section.rows if len(row.seeds) < len(section.seeds)]
     exceptions = f" (of these, {', '.join(fewer)})" if fewer else ""
     return (
-        f"{section.samples} test samples; training regime: {' and '.join(regimes) or 'none'}; seeds: {seeds}"
-        f"{exceptions}; metric dialect: {analysis.dialect.name}. All values are means over all seeds of a row."
+        f"{section.samples} test samples{_task(section.task)}; training regime: {' and '.join(regimes) or 'none'}; "
+        f"seeds: {seeds}{exceptions}; metric dialect: {analysis.dialect.name}. All values are means over all seeds of "
+        "a row."
     )
+
+
+def _task(task: Task) -> str:
+    """The classes or labels of the samples, as the end of a phrase; empty for labels on a scale."""
+    if task.is_regression:
+        return ""
+    what = "classes" if task.kind == "classes" else "labels, of which any may hold,"
+    return f" of {len(task.names)} {what} ({', '.join(task.names)})"
 
 
 def clustering(analysis: Analysis) -> tuple[str, ...]:
