@@ -55,7 +55,13 @@ class Sensitivity:
 
 
 def sensitivity(section: Section, dialect: Dialect, metric: str) -> Sensitivity | None:
-    """The sensitivity of one metric; None where whole modalities are never missing without further corruption."""
+    """The sensitivity of one metric; None where whole modalities are never missing without further corruption.
+
+    None also for metrics of which a part of the samples has no value of its own, such as the area under a curve.
+    """
+    definition = dialect.on_scale(section.label).definitions[metric]
+    if not definition.is_additive:
+        return None
     modalities = section.realised_by_seed[0].modalities
     sets = _subsets(modalities)
     available = np.stack([_availability(section, modalities, members) for members in sets])
@@ -64,7 +70,6 @@ def sensitivity(section: Section, dialect: Dialect, metric: str) -> Sensitivity 
     without = [_pairs_without(modality, sets, pairs) for modality in modalities]
     if not any(without) or not from_full:
         return None
-    definition = dialect.on_scale(section.label).definitions[metric]
     losses = [_losses(section, row, definition, metric, available, pairs) for row in section.rows]
     sign = METRICS[metric].sign
     values = sign * np.stack([v for v, _ in losses], axis=-2)  # (S, M, X)

@@ -307,7 +307,7 @@ def default_dialect(task: Task) -> Dialect:
 
 
 def find_dialect(name: str) -> Dialect:
-    """A dialect by name.
+    """A dialect by name; `qamoe_bench.metrics.choice` refuses one for another task than that of the data.
 
     Raises:
         BenchError: For an unknown name; the message suggests the most similar one.

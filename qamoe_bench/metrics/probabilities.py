@@ -6,6 +6,7 @@ Dimension legend: N samples, K classes or labels, M decisions: N, or N·K where 
 import numpy as np
 from numpy.typing import NDArray
 
+from qamoe_bench.metrics.class_definitions import true_labels
 from qamoe_bench.shapes import Bool, Float
 from qamoe_bench.vocabulary import Task
 
@@ -16,9 +17,9 @@ LogProbabilities = Float[Values, "... N K"]
 
 def true_indicators(label: Float[Values, " N"], task: Task) -> Bool[NDArray[np.bool_], "N K"]:
     """Whether each class or label holds, from labels as `Task` codes them."""
-    codes = label.astype(np.int64)[:, None]
-    index = np.arange(task.outputs)
-    return np.asarray(codes == index if task.kind == "classes" else (codes >> index) & 1 == 1)
+    if task.kind == "classes":
+        return np.asarray(label[:, None] == np.arange(task.outputs))
+    return true_labels(label, task.outputs)
 
 
 def log_likelihood(answers: LogProbabilities, label: Float[Values, " N"], task: Task) -> Float[Values, "... N"]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from qamoe_bench.metrics.class_definitions import Terms, mean_where, predicted_class, predicted_labels, true_labels
 from qamoe_bench.metrics.definitions import Array, Definition, Labels, Numbers, everyone, quotient
+from qamoe_bench.metrics.probabilities import log_complement
 from qamoe_bench.shapes import Bool, Float, Shaped
 
 LEAST = float(np.log(np.finfo(np.float64).smallest_subnormal))
@@ -92,9 +93,7 @@ def label_negative_log_likelihood() -> Definition:
 
     def terms(p: Array, y: Labels) -> Terms:
         true = true_labels(y, p.shape[-1])
-        with np.errstate(divide="ignore"):  # log 0 at a probability of 1
-            other = np.log(-np.expm1(np.minimum(p, 0)))  # log(1 − p), exact near p = 1 too
-        return -np.maximum(np.where(true, p, other), LEAST).mean(-1), everyone(y)
+        return -np.maximum(np.where(true, p, log_complement(np.asarray(p, np.float64))), LEAST).mean(-1), everyone(y)
 
     return Definition(terms, quotient)
 

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +16,9 @@ from sklearn import metrics as sk
 from qamoe_bench.errors import BenchError, similar_names
 from qamoe_bench.metrics.catalogue import METRICS
 from qamoe_bench.metrics.class_definitions import predicted_labels, true_labels
+from qamoe_bench.metrics.definitions import Definition
 from qamoe_bench.metrics.dialects import (
     DIALECTS,
-    Dialect,
     default_dialect,
     dialects_for,
     find_dialect,
@@ -43,20 +44,17 @@ def scikit_learn() -> Iterator[None]:
         yield
 
 
-def class_case(random: np.random.Generator) -> tuple[Values, Values]:
-    """Log-probabilities (N, C) and labels (N): any number of classes and samples, with ties and classes that lack."""
-    samples = int(random.choice([1, 2, 5, 30]))
-    classes = int(random.integers(2, 8))
-    scores = np.round(random.normal(0, random.choice([0.1, 1, 4]), (samples, classes)) * 2) / 2
+def class_case(random: np.random.Generator, samples: int, classes: int, more: int = 1) -> tuple[Values, Values]:
+    """Log-probabilities (more, N, C) and labels (N), with ties and with classes that do not occur."""
+    scores = np.round(random.normal(0, random.choice([0.1, 1, 4]), (more, samples, classes)) * 2) / 2
     present = random.choice(classes, int(random.integers(1, classes + 1)), replace=False)
-    return scores - np.log(np.exp(scores).sum(-1, keepdims=True)), random.choice(present, samples).astype(np.float64)
+    labels = random.choice(present, samples).astype(np.float64)
+    return scores - np.log(np.exp(scores).sum(-1, keepdims=True)), labels
 
 
-def label_case(random: np.random.Generator) -> tuple[Values, Values]:
-    """Log-probabilities (N, C) of labels that hold or not, and codes (N)."""
-    samples = int(random.choice([1, 2, 5, 30]))
-    labels = int(random.integers(1, 7))
-    scores = np.round(random.normal(0, random.choice([0.1, 1, 4]), (samples, labels)) * 2) / 2
+def label_case(random: np.random.Generator, samples: int, labels: int, more: int = 1) -> tuple[Values, Values]:
+    """Log-probabilities (more, N, C) of labels that hold or not, and codes (N)."""
+    scores = np.round(random.normal(0, random.choice([0.1, 1, 4]), (more, samples, labels)) * 2) / 2
     holds = random.random((samples, labels)) < random.choice([0, 0.1, 0.5, 1])
     return -np.log1p(np.exp(-scores)), (holds * 2 ** np.arange(labels)).sum(-1).astype(np.float64)
 
@@ -111,52 +109,121 @@ def literal_calibration_error(confidence: Values, right: NDArray[np.bool_]) -> f
     return error
 
 
-def test_classes_equal_scikit_learn_on_random_cases() -> None:
+SIZES = [1, 2, 7, 30]
+
+
+def test_all_metrics_equal_the_functions_of_scikit_learn() -> None:
     random = np.random.default_rng(1)
     with scikit_learn():
-        for _ in range(700):
-            p, y = class_case(random)
-            expected = class_reference(p, y)
-            expected["ece"] = literal_calibration_error(np.exp(p.max(-1)), p.argmax(-1) == y)
-            for name, definition in CLASSES.definitions.items():
-                assert float(definition(p, y)) == pytest.approx(expected[name], abs=1e-9, nan_ok=True), name
+        for samples, size in ((1, 2), (2, 3), (7, 2), (30, 5)):
+            for dialect, case, reference in (
+                (CLASSES, class_case, class_reference), (LABELS, label_case, label_reference),
+            ):  # fmt: skip
+                p, y = case(random, samples, size)
+                for name, expected in reference(p[0], y).items():
+                    value = float(dialect.definitions[name](p[0], y))
+                    assert value == pytest.approx(expected, abs=1e-9, nan_ok=True), (samples, size, name)
 
 
-def test_several_labels_equal_scikit_learn_on_random_cases() -> None:
-    random = np.random.default_rng(2)
-    with scikit_learn():
-        for _ in range(300):
-            p, y = label_case(random)
-            true = true_labels(y, p.shape[1])
-            expected = label_reference(p, y)
-            confidence = np.maximum(np.exp(p), 1 - np.exp(p))
-            expected["ece"] = literal_calibration_error(confidence.ravel(), (predicted_labels(p) == true).ravel())
-            for name, definition in LABELS.definitions.items():
-                assert float(definition(p, y)) == pytest.approx(expected[name], abs=1e-9, nan_ok=True), name
+def literal_area(scores: Values, true: NDArray[np.bool_]) -> Values:
+    """The share of pairs in the right order, mean over the classes that have any, from (K, N, C) and (N, C): (K)."""
+    total = np.zeros(len(scores))
+    defined = 0
+    for score, is_true in zip(np.moveaxis(scores, -1, 0), true.T, strict=True):
+        above = score[:, is_true, None] - score[:, None, ~is_true]
+        if above.size:
+            total += ((above > 0) + 0.5 * (above == 0)).mean((1, 2))
+            defined += 1
+    return total / defined if defined else np.full(len(scores), math.nan)
 
 
-def test_other_dialects_equal_what_their_code_calls() -> None:
-    random = np.random.default_rng(3)
-    with scikit_learn():
-        for _ in range(60):
-            p, y = class_case(random)
-            predicted = p.argmax(-1)
-            macro = {"average": "macro", "zero_division": 0}
-            recall = sk.recall_score(y, predicted, **macro)
-            for name in ("mmin", "mintrec"):
-                assert float(DIALECTS[name].definitions["ua"](p, y)) == pytest.approx(recall, abs=EXACT)
-            precision = sk.precision_score(y, predicted, **macro)
-            value = DIALECTS["mintrec"].definitions["precision_macro"](p, y)
-            assert float(value) == pytest.approx(precision, abs=EXACT)
-            p, y = label_case(random)
-            pairs = list(zip(true_labels(y, p.shape[1]).T, predicted_labels(p).T, strict=True))
-            f1 = np.mean([sk.f1_score(t, q, average="weighted", zero_division=0) for t, q in pairs])
-            for name in ("mult-iemocap", "mme2e"):
-                assert float(DIALECTS[name].definitions["f1_weighted"](p, y)) == pytest.approx(f1, abs=EXACT)
+def of_scikit_learn(true: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> dict[str, Values]:
+    """Precision, recall and F1 of every class and how often it is true or occurs, from indicators (K, N, C): (K, C).
+
+    All cases are columns of one array, because each call of scikit-learn takes milliseconds.
+    """
+    both = [np.moveaxis(x, 1, 0).reshape(x.shape[1], -1) for x in (true, predicted)]  # (N, K·C)
+    # Of one column it would take the values for classes.
+    padded = [np.column_stack([x, np.zeros(len(x), bool)]) for x in both]
+    precision, recall, f1, support = sk.precision_recall_fscore_support(*padded, average=None, zero_division=0)
+    occurs = np.append((both[0] | both[1]).any(0), False)
+    values = {"precision": precision, "recall": recall, "f1": f1, "support": support, "occurs": occurs}
+    return {name: value[:-1].reshape(len(true), -1).astype(np.float64) for name, value in values.items()}
 
 
-def all_of(task: str) -> list[tuple[Dialect, str]]:
-    return [(d, name) for d in DIALECTS.values() if d.task == task for name in d.definitions]
+@pytest.mark.parametrize("size", [2, 3, 6, 12])
+def test_classes_equal_averages_of_scikit_learn_on_random_cases(size: int) -> None:
+    random = np.random.default_rng(size)
+    for samples, _ in product(SIZES, range(2)):  # of twenty predictions each: 640 cases in all
+        p, y = class_case(random, samples, size, more=20)
+        predicted = p.argmax(-1)
+        true = np.broadcast_to(y[:, None] == np.arange(size), p.shape)
+        with scikit_learn():
+            of_class = of_scikit_learn(true, predicted[..., None] == np.arange(size))
+        support, occurs, f1 = of_class["support"], of_class["occurs"], of_class["f1"]
+        first = 1 if size == 2 else 0
+        probability = np.exp(p)
+        of_true = np.take_along_axis(probability, np.broadcast_to(y.astype(int), p.shape[:2])[..., None], -1)[..., 0]
+        expected = {
+            "wa": (predicted == y).mean(-1),
+            "ua": (of_class["recall"] * (support > 0)).sum(-1) / (support > 0).sum(-1),
+            "f1_weighted": (f1 * support).sum(-1) / samples,
+            "f1_macro": (f1 * occurs).sum(-1) / occurs.sum(-1),
+            "f1_micro": (predicted == y).mean(-1),
+            "f1_binary": f1[:, 1] if size == 2 else np.full(20, math.nan),
+            "nll": -np.log(of_true).mean(-1),
+            "brier": ((probability - true) ** 2).sum(-1).mean(-1),
+            "ece": [literal_calibration_error(q.max(-1), r) for q, r in zip(probability, predicted == y, strict=True)],
+            "auroc": literal_area(p[..., first:], true[0, :, first:]),
+        }
+        assert expected.keys() == CLASSES.definitions.keys()
+        for name, definition in CLASSES.definitions.items():
+            np.testing.assert_allclose(definition(p, y), expected[name], atol=1e-9, err_msg=name)
+        for name in ("mmin", "mintrec"):  # recall_score(average="macro") counts classes that are only predicted
+            recall = (of_class["recall"] * occurs).sum(-1) / occurs.sum(-1)
+            np.testing.assert_allclose(DIALECTS[name].definitions["ua"](p, y), recall, atol=EXACT)
+        precision = (of_class["precision"] * occurs).sum(-1) / occurs.sum(-1)
+        np.testing.assert_allclose(DIALECTS["mintrec"].definitions["precision_macro"](p, y), precision, atol=EXACT)
+
+
+@pytest.mark.parametrize("size", [1, 2, 6])
+def test_several_labels_equal_averages_of_scikit_learn_on_random_cases(size: int) -> None:
+    random = np.random.default_rng(size)
+    for samples, _ in product(SIZES, range(2)):  # of fifteen predictions each: 360 cases in all
+        p, y = label_case(random, samples, size, more=15)
+        probability = np.exp(p)
+        predicted = probability > 0.5
+        true = np.broadcast_to(true_labels(y, size), p.shape)
+        with scikit_learn():
+            holding = of_scikit_learn(true, predicted)
+            other = of_scikit_learn(~true, ~predicted)
+        support = holding["support"]
+        answers = (support > 0).astype(int) + (support < samples)
+        likelihood = np.where(true, probability, 1 - probability)
+        right = predicted == true
+        confidence = np.maximum(probability, 1 - probability)
+        expected = {
+            "wa": right.mean((1, 2)),
+            "ua": ((holding["recall"] + other["recall"]) / answers).mean(-1),
+            "exact_match": right.all(-1).mean(-1),
+            "f1_weighted": (holding["f1"] * support).sum(-1) / np.maximum(support.sum(-1), 1),
+            "f1_macro": holding["f1"].mean(-1),
+            "nll": -np.log(likelihood).mean((1, 2)),
+            "brier": ((probability - true) ** 2).mean((1, 2)),
+            "ece": [literal_calibration_error(q.ravel(), r.ravel()) for q, r in zip(confidence, right, strict=True)],
+            "auroc": literal_area(p, true[0]),
+        }
+        assert expected.keys() | {"f1_micro"} == LABELS.definitions.keys()
+        for name, values in expected.items():
+            np.testing.assert_allclose(LABELS.definitions[name](p, y), values, atol=1e-9, err_msg=name)
+        both = (holding["f1"] * support + other["f1"] * other["support"]) / samples
+        for dialect in ("mult-iemocap", "mme2e"):
+            np.testing.assert_allclose(DIALECTS[dialect].definitions["f1_weighted"](p, y), both.mean(-1), atol=EXACT)
+
+
+def all_of(task: str) -> dict[Definition, str]:
+    """The definitions of a kind of task, each once, with its name."""
+    return {definition: n for d in DIALECTS.values() if d.task == task for n, definition in d.definitions.items()}
 
 
 @pytest.mark.parametrize("task", ["classes", "multi-label"])
@@ -164,11 +231,11 @@ def test_many_predictions_at_once_equal_each_alone(task: str) -> None:
     random = np.random.default_rng(4)
     p = np.log(random.dirichlet(np.ones(4), (2, 3, 30)))
     y = random.integers(4 if task == "classes" else 16, size=30).astype(np.float64)
-    for dialect, name in all_of(task):
-        together = dialect.definitions[name](p, y)
+    for definition, name in all_of(task).items():
+        together = definition(p, y)
         assert together.shape == (2, 3)
         for index in np.ndindex(2, 3):
-            alone = float(dialect.definitions[name](p[index], y))
+            alone = float(definition(p[index], y))
             assert together[index] == pytest.approx(alone, abs=EXACT, nan_ok=True), name
 
 
@@ -178,9 +245,8 @@ def test_a_resample_is_the_metric_of_the_samples_that_were_drawn(task: str) -> N
     p = np.log(random.dirichlet(np.ones(3), (2, 40)))
     p[0, :5, 0] = -np.inf  # a probability of exactly 0
     y = random.choice([0.0, 1.0, 1.0] if task == "classes" else [0.0, 1.0, 3.0], 40)  # the last class never occurs
-    weights = sample_weights(40, 20)
-    for dialect, name in all_of(task):
-        definition = dialect.definitions[name]
+    weights = sample_weights(40, 8)
+    for definition, name in all_of(task).items():
         values = resampled(definition, p, y, Resampling(weights))
         for r, row in enumerate(weights):
             drawn = np.repeat(np.arange(40), row.astype(int))
@@ -281,19 +347,20 @@ def test_the_calibration_error_of_exact_probabilities_falls_with_the_number_of_s
     assert errors[1] < 0.02 < errors[0]
 
 
-def columns_of(p: Values, y: Values) -> dict[str, Values]:
+def columns_of(p: NDArray[Any], y: Values) -> dict[str, NDArray[Any]]:
     """The columns that a store has, (..., N) each."""
     return {"target": y, "prediction": y, **{f"log_probability_{c}": p[..., c] for c in range(p.shape[-1])}}
 
 
 def test_columns_of_log_probabilities_are_stacked_by_their_index() -> None:
     random = np.random.default_rng(9)
-    p = np.log(random.dirichlet(np.ones(12), (2, 5)))  # 12: the order of names is another
+    p = np.log(random.dirichlet(np.ones(12), (2, 5))).astype(np.float32)  # 12: the order of names is another
     columns = columns_of(p, np.zeros(5))
     assert judged_columns(sorted(columns), "wa") == tuple(f"log_probability_{c}" for c in range(12))
     judged = judged_predictions(columns, "wa")
+    assert judged.dtype == np.float64
     np.testing.assert_array_equal(judged, p)
-    single: dict[str, NDArray[np.float64]] = {"target": np.zeros(5), "log_probability_0": p[0, :, 0]}
+    single: dict[str, NDArray[Any]] = {"target": np.zeros(5), "log_probability_0": p[0, :, 0]}
     assert judged_predictions(single, "nll").shape == (5, 1)
     assert judged_columns(["prediction", "prediction_mae"], "mae") == ("prediction_mae",)
     assert judged_columns(["prediction", "prediction_mae"], "corr") == ("prediction",)

@@ -1,5 +1,6 @@
 """What each modality is worth, quality scores by corruption, worst samples and pairs: against numbers by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,14 @@ def test_what_a_modality_is_worth_is_a_difference_on_the_same_samples(tmp_path: 
 
 def test_nothing_is_worth_saying_where_no_whole_modality_goes(tmp_path: Path) -> None:
     assert sensitivity(made(tmp_path, levels=(0.0,), noise=(0.0, 0.5)), DIALECTS["mmsa"], "mae") is None
+
+
+def test_metrics_of_ranks_have_no_sensitivity(tmp_path: Path) -> None:
+    of_ranks = replace(DIALECTS["mmsa"].definitions["mae"], is_additive=False)
+    assert (
+        sensitivity(made(tmp_path, levels=(0.0, 0.5)), replace(DIALECTS["mmsa"], definitions={"mae": of_ranks}), "mae")
+        is None
+    )
 
 
 def test_quality_scores_are_summed_up_for_each_degree_of_corruption(tmp_path: Path) -> None:
