@@ -12,8 +12,8 @@ from qamoe_bench.metrics.dialects import Dialect, default_dialect, dialects_for,
 from qamoe_bench.vocabulary import Task
 
 HEADLINES = ("mae", "wa")
-"""The metrics that decide the order of a report, where they are shown: of each task the one that most papers print and
-that every dialect defines."""
+"""The metrics that decide the order of a report, where they are shown: of each task the one that most papers
+print."""
 
 
 def headline(metrics: Sequence[str]) -> str:

@@ -232,7 +232,7 @@ def _choices(chapters: Sequence[PageChapter]) -> dict[str, list[str]]:
         choices["dataset"].append(chapter.section.dataset)
         choices["dialect"] += [part.dialect.name for part in chapter.dialects]
         choices["metric"] += [metric for part in chapter.dialects for metric in part.boards]
-    # The metric that decides the order comes first: all dialects have it.
+    # The metric that decides the order comes first: nearly all dialects have it.
     return {name: sorted(dict.fromkeys(values), key=lambda v: v not in HEADLINES) for name, values in choices.items()}
 
 
