@@ -67,8 +67,8 @@ METRICS: Mapping[str, Metric] = {
         Metric("mae", "mean absolute error, in label units", "lower", (0, UNLIMITED), "label units"),
         Metric("corr", "Pearson correlation; undefined for constant predictions", "higher", (-1, 1), ""),
         # Of classes and of several labels
-        Metric("wa", "accuracy; of several labels, mean over the labels", "higher", (0, 1), "%"),
-        Metric("ua", "mean recall of classes; of several labels, mean of both answers' recalls", "higher", (0, 1), "%"),
+        Metric("wa", "accuracy, the share of decisions that are right", "higher", (0, 1), "%"),
+        Metric("ua", "mean recall of the classes, or of both answers of a label", "higher", (0, 1), "%"),
         Metric("exact_match", "share of samples of which all labels are right", "higher", (0, 1), "%"),
         Metric("f1_weighted", "F1 of classes or labels, weighted by their size", "higher", (0, 1), "%"),
         Metric("f1_macro", "mean F1 of classes or labels", "higher", (0, 1), "%"),
