@@ -32,7 +32,7 @@ from qamoe_bench.run.presets import PRESETS
 
 PACKAGE = Path(qamoe_bench.__file__).parent
 BASELINES = PACKAGE.parent / "baselines" / "qamoe_baselines"
-STATISTICS = {"mean", "mult"}
+STATISTICS = {"mean", "mult", "gcnet", "mmin"}
 """Names of models that are a statistic's or a dialect's name as well, which any file may contain."""
 
 

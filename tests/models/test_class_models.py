@@ -249,7 +249,7 @@ def test_evidence_of_classes_starts_at_their_discriminant_directions() -> None:
         model.prepare(training_batch(data.splits["train"]))
         output = model(data.splits["test"].batch())
     assert (output.prediction == data.splits["test"].target).float().mean() >= 0.8
-    assert model.prototypes["text"].shape == (3, 2)  # of each class, its position along one direction less
+    assert model.state_dict()["prototypes.text"].shape == (3, 2)  # of each class, its position along one direction less
 
 
 def test_the_factors_of_every_class_are_a_fusion_of_their_own() -> None:
