@@ -11,10 +11,13 @@ from qamoe_bench import __version__
 from qamoe_bench.cli.console import log, name_damaged, stderr
 from qamoe_bench.cli.options import (
     AcceptUnknownTokens,
+    ClassNames,
     DialectName,
     DropBadLabels,
     LabelRange,
     Results,
+    TaskKind,
+    parse_classes,
     parse_seeds,
 )
 from qamoe_bench.cli.report import log_more, print_report
@@ -107,6 +110,8 @@ def run(
     data: Data = None,
     label_range: LabelRange = None,
     drop_bad_labels: DropBadLabels = False,
+    task: TaskKind = "",
+    classes: ClassNames = "",
     seeds: Seeds = "",
     regime: Regimes = [],  # noqa: B006
     fine_tune: FineTune = None,
@@ -146,6 +151,8 @@ def run(
         label_range=label_range or (),
         drop_bad_labels=drop_bad_labels or None,
         accept_unknown_tokens=accept_unknown_tokens or None,
+        task=task or None,
+        classes=parse_classes(classes),
     )
     requests = load_study(study, options) if study else options.expand()
     if diagnose_selection:
