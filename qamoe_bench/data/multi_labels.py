@@ -85,7 +85,7 @@ def read_multi_labels(
         raise columns[0].split.wrong(LABELS, "a column per label, [N, C]", got, remedy)
     count = everything.shape[1]
     names = _names(columns, count, names or usual, notes)
-    bad = [~(np.isfinite(c.numbers) & (c.numbers >= 0)).all(axis=1) for c in columns]
+    bad = [np.any(~(c.numbers >= 0) | ~np.isfinite(c.numbers), axis=1) for c in columns]  # NaN compares as false
     if any(rows.any() for rows in bad):
         if not options.drop_bad_labels:
             advice = drop_advice(bad) or "store 0 or 1 for each label"
@@ -136,6 +136,6 @@ def _names(columns: Sequence[LabelColumn], count: int, names: tuple[str, ...], n
 def _note_absent(columns: Sequence[LabelColumn], names: Sequence[str], notes: list[str]) -> None:
     """Note labels that hold for no training sample."""
     train = next(c.numbers for c in columns if c.split.name == "train")
-    for name, holds in zip(names, (train > 0).any(axis=0), strict=True):
-        if not holds:
+    for code, name in enumerate(names):
+        if not (train[:, code] > 0).any():
             notes.append(f"labels: label {name!r} holds for no training sample.")
