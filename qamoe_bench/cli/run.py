@@ -133,8 +133,6 @@ def run(
     # These import torch, which takes seconds: the line above and errors of usage come first.
     from qamoe_bench.run.executors.choice import Execution
     from qamoe_bench.run.grid import Grid
-    from qamoe_bench.run.plan import with_diagnosis
-    from qamoe_bench.run.planner import plan_all
     from qamoe_bench.run.study import load_study
 
     execution = Execution(executor, jobs, scheduler)
@@ -155,11 +153,7 @@ def run(
         classes=parse_classes(classes),
     )
     requests = load_study(study, options) if study else options.expand()
-    if diagnose_selection:
-        _check_trained(requests)
-    plans = plan_all(requests, remote=execution.remote, cell_timeout=cell_timeout)
-    if diagnose_selection:
-        plans = [with_diagnosis(plan) for plan in plans]
+    plans = _planned(requests, execution.remote, cell_timeout, diagnose_selection)
     store = Store(results, keeps_index=not dry_run)
     _print_notes(plans)
     _warn_uncovered(plans)
@@ -169,6 +163,19 @@ def run(
     summary = _execute(plans, store, execution)
     _print_summary(plans, summary, store)
     _print_tables(plans, store, dialect)
+
+
+def _planned(
+    requests: "Sequence[LocatedRequest]", remote: bool, cell_timeout: float | None, diagnose: bool
+) -> "list[Plan]":
+    """The plans of all requests, with the diagnosis of the selection if it is asked for."""
+    from qamoe_bench.run.plan import with_diagnosis
+    from qamoe_bench.run.planner import plan_all
+
+    if diagnose:
+        _check_trained(requests)
+    plans = plan_all(requests, remote=remote, cell_timeout=cell_timeout)
+    return [with_diagnosis(plan) for plan in plans] if diagnose else plans
 
 
 def _named_data(data: str | None) -> tuple[str, ...]:

@@ -21,15 +21,15 @@ from qamoe_bench.data.label_columns import (
     drop_advice,
     leave_out,
     named_bad,
-    place_of,
     text_of,
     usable_numbers,
+    wrong_labels,
 )
 from qamoe_bench.data.label_scale import Values
 from qamoe_bench.data.multi_labels import are_binary, are_pairs
 from qamoe_bench.data.options import ReadingOptions
 from qamoe_bench.data.source import LABELS
-from qamoe_bench.errors import BenchError, similar_names
+from qamoe_bench.errors import similar_names
 from qamoe_bench.vocabulary import Task
 
 MAX_CLASSES = 100
@@ -103,7 +103,7 @@ def _without_bad(
     if not options.drop_bad_labels:
         expected, remedy = wrong
         advice = " or ".join(part for part in (remedy, drop_advice(bad)) if part) or "store a label for each sample"
-        raise BenchError(f"{place_of(columns)}: expected {expected}, got {named_bad(columns, bad)}; {advice}")
+        raise wrong_labels(columns, f"expected {expected}, got {named_bad(columns, bad)}; {advice}")
     leave_out(columns, bad, notes)
     return [part[~rows] for part, rows in zip(codes, bad, strict=True)]
 
@@ -144,9 +144,10 @@ def _names_in_file(texts: Sequence[str], columns: Sequence[LabelColumn], notes: 
     # Texts most of which occur once are transcripts or ids.
     if len(spellings) > MAX_CLASSES or 2 * len(spellings) > max(len(texts), 4):
         example = next(iter(texts), "")[:_MAX_LETTERS]
-        raise BenchError(
-            f"{place_of(columns)}: expected names of at most {MAX_CLASSES} classes, each of several samples, got "
-            f"{len(spellings)} different texts, such as {example!r}; store a label per sample"
+        raise wrong_labels(
+            columns,
+            f"expected names of at most {MAX_CLASSES} classes, each of several samples, got "
+            f"{len(spellings)} different texts, such as {example!r}; store a label per sample",
         )
     for several in spellings.values():
         if len(several) > 1:
@@ -190,9 +191,10 @@ def _codes_of_numbers(
             pairs = [f"{number:g} = {name}" for number, name in zip(numbers, names, strict=True)]
             notes.append(f"labels: classes in the order of their numbers: {_listed(pairs)}.")
     if not 2 <= len(names) <= MAX_CLASSES:
-        raise BenchError(
-            f"{place_of(columns)}: expected whole numbers of 2 to {MAX_CLASSES} classes, got {len(names)} different "
-            "ones; read labels on a scale with --task regression or --label-range LOW HIGH"
+        raise wrong_labels(
+            columns,
+            f"expected whole numbers of 2 to {MAX_CLASSES} classes, got {len(names)} different "
+            "ones; read labels on a scale with --task regression or --label-range LOW HIGH",
         )
     codes = [_positions(c.numbers, numbers) for c in columns]
     remedy = ""
@@ -241,8 +243,8 @@ def _codes_of_columns(
         remedy = "columns of any numbers from 0 are read with --task multi-label" if not (everything < 0).any() else ""
         raise columns[0].split.wrong(LABELS, "one column, or one-hot columns of 0 and 1", got, remedy)
     if names and len(names) != count:
-        raise BenchError(
-            f"{place_of(columns)}: expected a name for each of {count} columns (--classes), got {len(names)}; name all"
+        raise wrong_labels(
+            columns, f"expected a name for each of {count} columns (--classes), got {len(names)}; name all"
         )
     if not names:
         names = tuple(str(index) for index in range(count))
@@ -267,7 +269,7 @@ def _check_presence(columns: Sequence[LabelColumn], codes: _Codes, task: Task, n
     if len(train) < 2:
         only = task.names[next(iter(train))]
         raise columns[0].split.wrong(
-            LABELS, "samples of at least 2 classes", f"only {only!r}", "choose another file, or split it anew"
+            LABELS, "samples of at least 2 classes", f"only {only!r}", "choose another file, or split it again"
         )
     for code, name in enumerate(task.names):
         elsewhere = [split for split in present if code in present[split]]

@@ -146,10 +146,10 @@ def usable_numbers(columns: Sequence[LabelColumn]) -> Values:
     return np.asarray(numbers[np.isfinite(numbers)])
 
 
-def place_of(columns: Sequence[LabelColumn]) -> str:
-    """The file and key that hold the labels, as error messages begin."""
+def wrong_labels(columns: Sequence[LabelColumn], text: str) -> BenchError:
+    """The one-line error for the labels of all splits; `text` says what was expected, what came, and what to do."""
     first = columns[0].split
-    return f"{first.path}: key {first.file_key(LABELS)!r}"
+    return BenchError(f"{first.path}: key {first.file_key(LABELS)!r}: {text}")
 
 
 # Samples whose label cannot be used.

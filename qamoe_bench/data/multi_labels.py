@@ -21,12 +21,11 @@ from qamoe_bench.data.label_columns import (
     drop_advice,
     leave_out,
     named_bad,
-    place_of,
+    wrong_labels,
 )
 from qamoe_bench.data.label_scale import Values
 from qamoe_bench.data.options import ReadingOptions
 from qamoe_bench.data.source import LABELS
-from qamoe_bench.errors import BenchError
 from qamoe_bench.vocabulary import Task
 
 MOSEI_COLUMNS = 7
@@ -90,7 +89,7 @@ def read_multi_labels(
         if not options.drop_bad_labels:
             advice = drop_advice(bad) or "store 0 or 1 for each label"
             expected = "0, or a number above it where a label holds"
-            raise BenchError(f"{place_of(columns)}: expected {expected}, got {named_bad(columns, bad)}; {advice}")
+            raise wrong_labels(columns, f"expected {expected}, got {named_bad(columns, bad)}; {advice}")
         leave_out(columns, bad, notes)
     if not are_binary(all_numbers(columns)):
         notes.append("labels: a label holds where its column is above 0.")
@@ -120,15 +119,15 @@ def _choose_columns(columns: Sequence[LabelColumn], notes: list[str]) -> tuple[s
 def _names(columns: Sequence[LabelColumn], count: int, names: tuple[str, ...], notes: list[str]) -> tuple[str, ...]:
     """Names of the labels; their indices if they are unknown."""
     if not 2 <= count <= _MAX_LABELS:
-        raise BenchError(
-            f"{place_of(columns)}: expected 2 to {_MAX_LABELS} columns of labels, got {count}; keep the most frequent"
+        raise wrong_labels(
+            columns, f"expected 2 to {_MAX_LABELS} columns of labels, got {count}; keep the most frequent"
         )
     if not names:
         notes.append(f"labels: {count} labels by columns, which --classes names.")
         return tuple(str(index) for index in range(count))
     if len(names) != count:
-        raise BenchError(
-            f"{place_of(columns)}: expected a name for each of {count} columns (--classes), got {len(names)}; name all"
+        raise wrong_labels(
+            columns, f"expected a name for each of {count} columns (--classes), got {len(names)}; name all"
         )
     return names
 

@@ -16,8 +16,8 @@ from qamoe_bench.data.label_columns import (
     drop_advice,
     leave_out,
     named_bad,
-    place_of,
     usable_numbers,
+    wrong_labels,
 )
 from qamoe_bench.data.label_scale import (
     ENOUGH_TO_JUDGE,
@@ -137,9 +137,10 @@ def _refuse_classes(columns: Sequence[LabelColumn], options: ReadingOptions, not
         return
     missing = [~np.isfinite(c.numbers) for c in columns]
     drop = "" if options.drop_bad_labels else drop_advice(missing, ", in both cases ")
-    raise BenchError(
-        f"{place_of(columns)}: expected a sentiment in [-3, 3], got {look}; if they are classes, read them with "
-        f"--task classes, if they are a scale, with {option}{drop}"
+    raise wrong_labels(
+        columns,
+        f"expected a sentiment in [-3, 3], got {look}; if they are classes, read them with "
+        f"--task classes, if they are a scale, with {option}{drop}",
     )
 
 
@@ -147,9 +148,9 @@ def _bad_labels(columns: Sequence[LabelColumn], bad: Sequence[Rows], options: Re
     """The error that names samples with bad labels, and options that read the file."""
     low, high = options.label_range or WIDE
     given = " (--label-range)" if options.label_range else ""
-    return BenchError(
-        f"{place_of(columns)}: expected labels from {low:g} to {high:g}{given}, got {named_bad(columns, bad)}; "
-        f"{_remedy(columns, bad)}"
+    return wrong_labels(
+        columns,
+        f"expected labels from {low:g} to {high:g}{given}, got {named_bad(columns, bad)}; {_remedy(columns, bad)}",
     )
 
 

@@ -63,15 +63,17 @@ def _task_of_multibench(splits: Sequence[RawSplit]) -> Task | None:
     """The classes of UR-FUNNY (0 and 1) and MUStARD (-1 and 1), which alone have these widths; None for other files."""
     labels: set[float] = set()
     for split in splits:
-        arrays = [split.content.get(key) for key in (*MODALITIES, LABELS)]
-        if not all(isinstance(array, np.ndarray) and array.ndim for array in arrays):
+        for modality, width in _FUNNY_WIDTHS.items():
+            array = split.content.get(modality)
+            if not isinstance(array, np.ndarray) or array.ndim != 3 or array.shape[2] != width:
+                return None
+        stored = split.content.get(LABELS)
+        if not isinstance(stored, np.ndarray) or stored.dtype.kind not in "iuf":
             return None
-        widths = {m: array.shape[-1] for m, array in zip(MODALITIES, arrays, strict=False)}  # type: ignore[union-attr]
-        if widths != _FUNNY_WIDTHS or arrays[-1].dtype.kind not in "iuf":  # type: ignore[union-attr]  # checked
-            return None
-        labels |= set(np.unique(arrays[-1]).tolist())  # type: ignore[arg-type]
-    names = {(0.0, 1.0): UR_FUNNY, (-1.0, 1.0): MUSTARD}.get(tuple(sorted(labels)))
-    return Task("classes", names) if names else None
+        labels |= set(np.unique(stored).tolist())
+    if labels == {0.0, 1.0}:
+        return Task("classes", UR_FUNNY)
+    return Task("classes", MUSTARD) if labels == {-1.0, 1.0} else None
 
 
 def pad_sequences(split: RawSplit) -> None:

@@ -74,9 +74,10 @@ def read(path: Path) -> Source:
         return csd.read(path)
     if utterances.is_folder_of_utterances(path):
         return utterances.read(path)
-    for layout in (mmin, mintrec):
-        if layout.matches(path):
-            return layout.read(path)
+    if mmin.matches(path):
+        return mmin.read(path)
+    if mintrec.matches(path):
+        return mintrec.read(path)
     hdf5_files = [file for file in files if file.suffix in _HDF5_SUFFIXES and file.is_file()]
     if len(hdf5_files) > 1:
         got = " and ".join(file.name for file in hdf5_files[:3])

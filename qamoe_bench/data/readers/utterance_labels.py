@@ -215,8 +215,9 @@ def _have_sentiments(corpora: Sequence[_Corpus]) -> bool:
     values = [value for corpus in corpora for value in corpus.values()]
     if any(isinstance(value.get("emo"), str) for value in values):
         return False
-    numbers = [value["val"] for value in values if isinstance(value.get("val"), int | float)]
-    return any(abs(number) <= _MAX_LABEL for number in numbers) or not any("emo" in value for value in values)
+    sentiments = [value.get("val") for value in values]
+    is_on_scale = any(isinstance(number, int | float) and abs(number) <= _MAX_LABEL for number in sentiments)
+    return is_on_scale or not any("emo" in value for value in values)
 
 
 # What labels say.
