@@ -151,6 +151,7 @@ def _evaluate_seed(model: nn.Module, data: Dataset, protocol: Protocol, cell: Ce
         permutations=sweep.permutations,
         device=device.type,
         finished=utc_now(),
+        task=data.task.facts,
     )
     return MemoryCell.from_columns(cell, facts, sweep.columns)
 

@@ -92,14 +92,15 @@ def _datasets() -> list[Entry]:
 def _metrics() -> list[Entry]:
     entries = []
     for metric in METRICS.values():
-        dialects = [dialect.name for dialect in DIALECTS.values() if metric.name in dialect.definitions]
+        dialects = [dialect for dialect in DIALECTS.values() if metric.name in dialect.definitions]
         entries.append(
             {
                 "name": metric.name,
+                "task": ", ".join(dict.fromkeys(dialect.task for dialect in dialects)),
                 "better": metric.better,
                 "unit": metric.unit,
                 "title": metric.title,
-                "dialects": ", ".join(dialects),
+                "dialects": ", ".join(dialect.name for dialect in dialects),
             }
         )
     return entries

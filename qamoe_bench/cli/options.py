@@ -25,7 +25,12 @@ SeveralResults = Annotated[
 
 # Which metrics are computed. The names are those of `qamoe-bench ls metrics`.
 DialectName = Annotated[
-    str, typer.Option("--dialect", metavar="NAME", help=f"Definitions of the metrics: {', '.join(DIALECTS)}.")
+    str,
+    typer.Option(
+        "--dialect",
+        metavar="NAME",
+        help=f"Definitions of the metrics: {', '.join(DIALECTS)}. Default: the task's first.",
+    ),
 ]
 Metrics = Annotated[
     list[str] | None,

@@ -22,7 +22,7 @@ from qamoe_bench.cli.options import (
 )
 from qamoe_bench.cli.report import log_more, print_report
 from qamoe_bench.errors import BenchError
-from qamoe_bench.metrics.dialects import find_dialect
+from qamoe_bench.metrics.choice import chosen
 from qamoe_bench.store.store import Store
 
 if TYPE_CHECKING:
@@ -125,10 +125,10 @@ def run(
     diagnose_selection: DiagnoseSelection = False,
     dry_run: DryRun = False,
     results: Results = Path("results"),
-    dialect: DialectName = "mmsa",
+    dialect: DialectName = "",
 ) -> None:
     """Train models, sweep them through protocols, store the predictions and print a summary."""
-    find_dialect(dialect)  # raises for an unknown one, before any work
+    chosen(dialect)  # raises for an unknown one, before any work
     stderr.print(f"qamoe-bench {__version__}: reading data and checking the request ...", highlight=False)
     # These import torch, which takes seconds: the line above and errors of usage come first.
     from qamoe_bench.run.executors.choice import Execution

@@ -7,7 +7,8 @@ import pytest
 from fakestore import noisy, write_store
 
 from qamoe_bench.analysis.comparisons import differences_by_condition, pairwise_differences, ranking
-from qamoe_bench.analysis.hard_samples import errors_of, uncorrupted_condition, worst
+from qamoe_bench.analysis.errors import first_draw_errors
+from qamoe_bench.analysis.hard_samples import uncorrupted_condition, worst
 from qamoe_bench.analysis.quality_curves import quality_curves
 from qamoe_bench.analysis.scores import score
 from qamoe_bench.analysis.section import Section, sections
@@ -71,7 +72,7 @@ def test_the_worst_samples_are_those_whose_error_grows_most(tmp_path: Path) -> N
     good = section.find("good")
     assert good is not None
     row = section.rows[good]
-    rise = errors_of(row, section) - errors_of(row, section)[:, [0]]  # (S, C, N)
+    rise = first_draw_errors(row, section) - first_draw_errors(row, section)[:, [0]]  # (S, C, N)
     own = [f for f in falls if (f.row, f.against) == (good, "clean")]
     assert [f.error - f.before for f in own] == pytest.approx(np.sort(rise.max((0, 1)))[::-1][:5])
     assert [f.sample for f in own] == np.argsort(-rise.max((0, 1)))[:5].tolist()
