@@ -27,7 +27,7 @@ from qamoe_bench.data.label_columns import (
 )
 from qamoe_bench.data.label_scale import Values
 from qamoe_bench.data.multi_labels import are_binary, are_pairs
-from qamoe_bench.data.options import ReadingOptions
+from qamoe_bench.data.options import LONGEST_NAME, ReadingOptions
 from qamoe_bench.data.source import LABELS
 from qamoe_bench.errors import similar_names
 from qamoe_bench.vocabulary import Task
@@ -142,7 +142,8 @@ def _names_in_file(texts: Sequence[str], columns: Sequence[LabelColumn], notes: 
     for text, count in sorted(Counter(texts).items()):
         spellings.setdefault(_key(text), Counter())[text] = count
     # Texts most of which occur once are transcripts or ids.
-    if len(spellings) > MAX_CLASSES or 2 * len(spellings) > max(len(texts), 4):
+    are_too_many = len(spellings) > MAX_CLASSES or 2 * len(spellings) > max(len(texts), 4)
+    if are_too_many or max(map(len, spellings), default=0) > LONGEST_NAME:
         example = next(iter(texts), "")[:_MAX_LETTERS]
         raise wrong_labels(
             columns,
@@ -152,7 +153,7 @@ def _names_in_file(texts: Sequence[str], columns: Sequence[LabelColumn], notes: 
     for several in spellings.values():
         if len(several) > 1:
             notes.append(f"labels: spellings of one class were joined: {', '.join(map(repr, sorted(several)))}.")
-    return tuple(several.most_common(1)[0][0][:_MAX_LETTERS] for _, several in sorted(spellings.items()))
+    return tuple(several.most_common(1)[0][0] for _, several in sorted(spellings.items()))
 
 
 def _name_all(names: Sequence[str], unknown: Sequence[str]) -> str:

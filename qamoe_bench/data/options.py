@@ -8,6 +8,9 @@ from qamoe_bench.errors import BenchError, unknown_name
 TASK_KINDS = ("regression", "classes", "multi-label")
 """Kinds of `qamoe_bench.vocabulary.Task`, as `--task` takes them."""
 
+LONGEST_NAME = 100
+"""Most letters of the name of a class; longer texts are sentences."""
+
 
 @dataclass(frozen=True)
 class ReadingOptions:
@@ -58,10 +61,11 @@ class ReadingOptions:
 def _check_names(names: tuple[str, ...]) -> None:
     """Refuse names of classes that cannot name at least two of them apart."""
     spelled = [" ".join(name.split()).casefold() for name in names]
-    if len(names) < 2 or not all(spelled) or len(set(spelled)) < len(spelled):
+    lengths = [len(name) for name in spelled]
+    if len(names) < 2 or min(lengths) == 0 or max(lengths) > LONGEST_NAME or len(set(spelled)) < len(spelled):
         raise BenchError(
-            f"--classes {','.join(names)!r:.80}: expected at least two different names with commas between, as in "
-            "--classes happy,sad,angry"
+            f"--classes {','.join(names)!r:.80}: expected at least two different names with commas between, of at "
+            f"most {LONGEST_NAME} letters, as in --classes happy,sad,angry"
         )
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from classdata import CLASS_FORMATS, INTENTS, SIZES, emotions, labelled, mintrec, mmin
 from commandline import Done, bench
-from dataformats import read_dataset
+from dataformats import dump, read_dataset
+from layouts import LAYOUTS
 
 from qamoe_bench.analysis.clusters import BY_IDS
 from qamoe_bench.contract import label_indicators
@@ -88,6 +89,19 @@ def test_emotions_of_mult_may_be_read_as_classes(tmp_path: Path) -> None:
     assert data.splits["test"].target.tolist() == emotions(SIZES["test"]).tolist()
     several = open_dataset(str(path))
     assert several.splits["test"].target.tolist() == (2.0 ** emotions(SIZES["test"])).tolist()
+
+
+def test_samples_of_lists_keep_names_and_all_seven_columns(tmp_path: Path) -> None:
+    path, _ = LAYOUTS["unimse"](tmp_path)
+    assert read_dataset(path).task.is_regression
+    data = open_dataset(str(path), options=ReadingOptions(task="multi-label"))
+    assert set(data.splits["test"].target.tolist()) == {4.0 + 16.0}  # anger and disgust
+    lists = {}
+    for name, count in SIZES.items():
+        frames = np.ones((2, 3))
+        words = ["it", "is"]
+        lists[name] = [((words, frames, frames), ("calm", "angry")[n % 2], f"{name}[{n}]") for n in range(count)]
+    assert read_dataset(dump(tmp_path / "mag.pkl", lists)).task.names == ("angry", "calm")
 
 
 def test_a_converted_folder_keeps_the_task(tmp_path: Path, run: Bench) -> None:
