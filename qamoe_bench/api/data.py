@@ -21,6 +21,8 @@ def load_data(
     name_or_path: str | Path = "synthetic",
     label_range: tuple[float, float] | None = None,
     drop_bad_labels: bool = False,
+    task: str = "",
+    classes: tuple[str, ...] = (),
 ) -> Dataset:
     """Load a data set with its three splits.
 
@@ -29,21 +31,23 @@ def load_data(
             format is detected from its content.
         label_range: Lowest and highest value of the annotation scale in the file, such as (1, 7); the labels are then
             centred. By default -3 to 3, or -1 to 1 if no label is outside.
-        drop_bad_labels: Leave out samples whose label is missing, no number, or outside of the scale.
+        drop_bad_labels: Leave out samples whose label is missing, no number, or outside of the scale or the classes.
+        task: What a label says: `regression`, `classes` or `multi-label`; empty if the file leaves no doubt.
+        classes: Names of the classes or labels in the order of their index; empty for those of the file.
 
     Returns:
         The data set: `splits` by name, `spec` for building models, and `name`, `digest` and `notes`.
 
     Raises:
-        BenchError: If the path does not exist or cannot be read as a data set, or if a range is given for data whose
-            scale is known.
+        BenchError: If the path does not exist or cannot be read as a data set, or if a range, task or classes are given
+            for data that are known to have others.
 
     Examples:
         >>> data = qamoe_bench.load_data("synthetic")
         >>> {name: len(split) for name, split in data.splits.items()}
         {'train': 1284, 'valid': 229, 'test': 686}
     """
-    options = ReadingOptions(label_range, drop_bad_labels)
+    options = ReadingOptions(label_range, drop_bad_labels, task=task, classes=tuple(classes))
     return open_dataset(str(name_or_path), options=options)  # cached: the same data twice are the same object
 
 

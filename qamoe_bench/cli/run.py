@@ -11,10 +11,13 @@ from qamoe_bench import __version__
 from qamoe_bench.cli.console import log, name_damaged, stderr
 from qamoe_bench.cli.options import (
     AcceptUnknownTokens,
+    ClassNames,
     DialectName,
     DropBadLabels,
     LabelRange,
     Results,
+    TaskKind,
+    parse_classes,
     parse_seeds,
 )
 from qamoe_bench.cli.report import log_more, print_report
@@ -108,6 +111,8 @@ def run(
     data: Data = None,
     label_range: LabelRange = None,
     drop_bad_labels: DropBadLabels = False,
+    task: TaskKind = "",
+    classes: ClassNames = "",
     seeds: Seeds = "",
     regime: Regimes = [],  # noqa: B006
     fine_tune: FineTune = None,
@@ -129,8 +134,6 @@ def run(
     # These import torch, which takes seconds: the line above and errors of usage come first.
     from qamoe_bench.run.executors.choice import Execution
     from qamoe_bench.run.grid import Grid
-    from qamoe_bench.run.plan import with_diagnosis
-    from qamoe_bench.run.planner import plan_all
     from qamoe_bench.run.study import load_study
 
     execution = Execution(executor, jobs, scheduler)
@@ -147,13 +150,11 @@ def run(
         label_range=label_range or (),
         drop_bad_labels=drop_bad_labels or None,
         accept_unknown_tokens=accept_unknown_tokens or None,
+        task=task or None,
+        classes=parse_classes(classes),
     )
     requests = load_study(study, options) if study else options.expand()
-    if diagnose_selection:
-        _check_trained(requests)
-    plans = plan_all(requests, remote=execution.remote, cell_timeout=cell_timeout)
-    if diagnose_selection:
-        plans = [with_diagnosis(plan) for plan in plans]
+    plans = _planned(requests, execution.remote, cell_timeout, diagnose_selection)
     store = Store(results, keeps_index=not dry_run)
     _print_notes(plans)
     _warn_uncovered(plans)
@@ -163,6 +164,19 @@ def run(
     summary = _execute(plans, store, execution)
     _print_summary(plans, summary, store)
     _print_tables(plans, store, dialect)
+
+
+def _planned(
+    requests: "Sequence[LocatedRequest]", remote: bool, cell_timeout: float | None, diagnose: bool
+) -> "list[Plan]":
+    """The plans of all requests, with the diagnosis of the selection if it is asked for."""
+    from qamoe_bench.run.plan import with_diagnosis
+    from qamoe_bench.run.planner import plan_all
+
+    if diagnose:
+        _check_trained(requests)
+    plans = plan_all(requests, remote=remote, cell_timeout=cell_timeout)
+    return [with_diagnosis(plan) for plan in plans] if diagnose else plans
 
 
 def _named_data(data: str | None) -> tuple[str, ...]:

@@ -16,7 +16,8 @@ from qamoe_bench.curation.audit_warnings import warnings_about
 from qamoe_bench.data.dataset import SAMPLES_AT_ONCE, SPLITS, Dataset
 from qamoe_bench.data.features import front_votes, margins
 from qamoe_bench.data.known import known_file
-from qamoe_bench.data.labels import stored_labels, take_labels
+from qamoe_bench.data.label_columns import stored_labels
+from qamoe_bench.data.labels import take_labels
 from qamoe_bench.data.names import are_row_numbers, stored_names
 from qamoe_bench.data.open import as_dataset, format_of, read
 from qamoe_bench.data.options import DEFAULT_READING, ReadingOptions
@@ -179,7 +180,7 @@ def _label_defect(source: Source, options: ReadingOptions) -> str:
         content: dict[object, object] = {LABELS: split.content[LABELS], "id": split.content.get("id")}
         copies.append(replace(split, content=content))
     try:
-        take_labels(copies, options, [])
+        take_labels(copies, options, [], source.task)
     except BenchError as error:
         return str(error)
     return ""
@@ -197,7 +198,7 @@ def _without_labels(source: Source, defect: str) -> Dataset:
             raise BenchError(defect)
         split.content[LABELS] = np.zeros(len(value))
     try:
-        return as_dataset(source)
+        return as_dataset(replace(source, task=None))
     except BenchError as error:
         raise BenchError(defect) from error
 

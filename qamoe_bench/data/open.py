@@ -51,21 +51,33 @@ def as_dataset(content: Source | Dataset, options: ReadingOptions = DEFAULT_READ
     """The content of a file as a clean data set; embedded data and a folder of our own format are one already.
 
     Raises:
-        BenchError: The content cannot be repaired or does not fit into memory, or its labels are on a known scale and
-            the options give another.
+        BenchError: The content cannot be repaired or does not fit into memory, or the options give another scale, task
+            or classes than its labels are known to have.
     """
     if isinstance(content, Source):
         try:
             return cleaned(content, _name(content.path), options)
         except MemoryError as error:
             raise too_little_memory(content.path, content.splits[0].size) from error
-    if options.label_range not in (None, content.label_range):
-        low, high = content.label_range
+    _check_known(content, options)
+    return content
+
+
+def _check_known(data: Dataset, options: ReadingOptions) -> None:
+    """Refuse options that contradict what is known of the labels."""
+    if options.label_range not in (None, data.label_range):
+        low, high = data.label_range
         raise BenchError(
-            f"data {content.name!r}: expected no --label-range, because its labels are known to be from {low:g} to "
+            f"data {data.name!r}: expected no --label-range, because its labels are known to be from {low:g} to "
             f"{high:g}, got one; drop the option, or give the original file"
         )
-    return content
+    is_same = options.task in ("", data.task.kind) and options.classes in ((), data.task.names)
+    if not is_same:
+        names = f" of {', '.join(data.task.names)}" if data.task.names else ""
+        raise BenchError(
+            f"data {data.name!r}: expected no other --task or --classes, because its labels are known to be "
+            f"{data.task.kind}{names:.200}, got one; drop the option, or give the original file"
+        )
 
 
 def format_of(content: Source | Dataset) -> str:

@@ -30,6 +30,8 @@ class Grid:
         label_range: See `ReadingOptions`, as for the fields below; empty for the scales that files usually have.
         drop_bad_labels: Whether samples with bad labels are left out.
         accept_unknown_tokens: Whether a language model may read tokens that it may not know.
+        task: What the labels say; empty for what the file leaves no doubt of.
+        classes: Names of the classes or labels; empty for those of the file.
     """
 
     protocols: tuple[str, ...] = ()
@@ -45,6 +47,8 @@ class Grid:
     label_range: tuple[float, ...] = ()
     drop_bad_labels: bool | None = None
     accept_unknown_tokens: bool | None = None
+    task: str | None = None
+    classes: tuple[str, ...] = ()
 
     def overlaid_with(self, other: "Grid") -> "Grid":
         """This grid with each field that `other` gives replaced by the one of `other`."""
@@ -69,7 +73,8 @@ class Grid:
         named = self._configured([name for name in self.models if not is_group(name)], location)
         from_groups = tuple(name for name in models if name not in named)
         sources = self.data or (Request.data,)
-        return [LocatedRequest(location, self._request(models, from_groups, data)) for data in sources]
+        with error_location(location):  # options of reading that contradict each other
+            return [LocatedRequest(location, self._request(models, from_groups, data)) for data in sources]
 
     def _request(self, models: tuple[str, ...], from_groups: tuple[str, ...], data: str) -> Request:
         # The defaults are those of `Request`, whose class attributes hold them.
@@ -89,7 +94,13 @@ class Grid:
 
     def _reading(self) -> ReadingOptions:
         low_and_high = (self.label_range[0], self.label_range[1]) if self.label_range else None
-        return ReadingOptions(low_and_high, bool(self.drop_bad_labels), bool(self.accept_unknown_tokens))
+        return ReadingOptions(
+            low_and_high,
+            bool(self.drop_bad_labels),
+            bool(self.accept_unknown_tokens),
+            self.task or "",
+            self.classes,
+        )
 
     def _check(self) -> None:
         # A study file may give these in its grids, so they can only be checked once all tables are overlaid.
