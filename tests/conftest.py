@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import pytest
 import torch
 from playwright.sync_api import Browser, sync_playwright
@@ -16,7 +17,24 @@ from qamoe_bench.data.dataset import Dataset
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
+ROOMS_THAT_COMPUTE = {"analysis", "baselines", "evaluation", "metrics", "models", "nn", "statistics", "training"}
+"""Folders of tests in which annotations with shapes are checked; `make shapes` checks them in every test."""
+
 torch.set_num_threads(1)  # as workers do; two threads under a parallel test run are many times slower than one
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Check shapes in the tests of the rooms that compute; tests of whole runs, which make the same calls, are slow."""
+    everywhere = "qamoe_bench" in (item.config.getoption("jaxtyping_packages") or "").split(",")
+    checked = everywhere or item.path.parent.name in ROOMS_THAT_COMPUTE
+    jaxtyping.config.update("jaxtyping_disable", not checked)
+
+
+@pytest.fixture
+def shapes_unchecked() -> None:
+    """For a test of very many calls that other tests make as well."""
+    jaxtyping.config.update("jaxtyping_disable", True)
 
 
 @pytest.fixture

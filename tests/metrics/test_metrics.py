@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import pearsonr
+from sklearn import config_context
 from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
 
 from qamoe_bench.errors import BenchError
@@ -99,14 +100,17 @@ REFERENCE: dict[str, Reference] = {
 def assert_equal_to_reference(dialect: str, prediction: Vector, label: Vector, tolerance: float = EXACT) -> None:
     values = scores(DIALECTS[dialect], {"prediction": prediction, "target": label})
     assert values.keys() == REFERENCE[dialect].keys()
-    for name, reference in REFERENCE[dialect].items():
-        assert float(values[name]) == pytest.approx(reference(prediction, label), abs=tolerance, nan_ok=True), name
+    with config_context(
+        assume_finite=True, skip_parameter_validation=True
+    ):  # checking its arguments is most of its time
+        for name, reference in REFERENCE[dialect].items():
+            assert float(values[name]) == pytest.approx(reference(prediction, label), abs=tolerance, nan_ok=True), name
 
 
 @pytest.mark.parametrize("dialect", OF_REGRESSION)
 def test_metrics_equal_scikit_learn_and_scipy_on_random_cases(dialect: str) -> None:
     random = np.random.default_rng(7)
-    for _ in range(1000 if dialect == "mmsa" else 300):  # the others differ from it in a few metrics only
+    for _ in range(300 if dialect == "mmsa" else 100):  # the others differ from it in a few metrics only
         size = int(random.integers(5, 40))
         label = np.round(random.uniform(-3, 3, size) * 5) / 5
         prediction = np.round(random.normal(label, random.uniform(0.01, 3)) * 4) / 4  # many exact halves
@@ -135,7 +139,7 @@ def mmsa_transcribed(y_pred: Vector, y_true: Vector) -> dict[str, float]:
 
 def test_the_mmsa_dialect_equals_a_transcription_of_its_code() -> None:
     random = np.random.default_rng(11)
-    for case in range(1000):
+    for case in range(300):
         size = int(random.integers(2, 40))
         label = np.round(random.uniform(-3, 3, size) * 5) / 5 * (random.random(size) > 0.2)
         prediction = random.normal(label, 1) if case % 2 else np.round(random.normal(label, 1) * 2) / 2
@@ -147,7 +151,7 @@ def test_the_mmsa_dialect_equals_a_transcription_of_its_code() -> None:
 EDGES = [-3.5, -3.0, -2.5, -1.5, -1.0, -0.7, -0.5, -0.1, 0.0, 0.1, 0.5, 0.7, 1.0, 1.5, 2.5, 3.0, 3.5]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(EDGES), st.sampled_from(EDGES)), min_size=1, max_size=12))
 @example([(0.0, 0.0)] * 3)
 @example([(2.0, -3.0), (2.0, 1.0)])

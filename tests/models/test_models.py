@@ -149,6 +149,8 @@ def reach_every_parameter(model: nn.Module, batch: TrainingBatch) -> None:
             trained = set(phase.parameters)
             reached = {n for n, p in model.named_parameters() if p in trained and p.grad is not None and p.grad.any()}
             untouched -= reached
+        if not untouched:
+            return
     assert not untouched
 
 
@@ -158,6 +160,7 @@ def test_gradients_reach_every_parameter(name: str, tiny: Dataset, batch: Traini
         reach_every_parameter(with_parameters(made(name, tiny.spec, device)).train(), batch)
 
 
+@pytest.mark.usefixtures("shapes_unchecked")
 @every_model
 def test_overfits_eight_samples(name: str, tiny: Dataset, batch: TrainingBatch, device: torch.device) -> None:
     model, few = with_parameters(made(name, tiny.spec, device)), batch.rows(slice(8))

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 from torch import Tensor, nn
 
 from qamoe_bench.config import configure
@@ -16,6 +17,13 @@ from qamoe_bench.nn.attention import MaskedAttention
 from qamoe_bench.nn.encoder import UtteranceEncoder
 from qamoe_bench.nn.experts import GLUExperts, top_k_gate
 from qamoe_bench.nn.frames import FrameStatistics, StandardisedLinear
+
+
+def test_shapes_are_checked_in_the_tests_of_this_room(request: pytest.FixtureRequest) -> None:
+    if not request.config.getoption("jaxtyping_packages"):
+        pytest.skip("the command switched the checks off")
+    with pytest.raises(TypeCheckError):
+        FrameStatistics()(torch.randn(4, 6, 3), torch.zeros(4, 5, dtype=torch.bool))
 
 
 def test_frame_statistics_equal_mean_and_deviation_of_the_observed_frames() -> None:

@@ -507,25 +507,27 @@ def test_every_protocol_of_the_package_is_transcribed_here() -> None:
 @pytest.mark.parametrize("protocol", TRANSCRIPTIONS)
 def test_samples_are_those_of_the_transcription_when_the_random_numbers_are_the_same(protocol: str, ends: bool) -> None:
     # The kinds that decide for all modalities together take no notice of what a sample lacks.
-    split = incomplete_split(36, lacking=protocol not in JOINT)
+    split = incomplete_split(18, lacking=protocol not in JOINT)
     for condition in load_protocol(protocol).conditions:
         result = corrupted_by_package(split, condition, ends=ends)
-        for i, sample in enumerate(samples_of(split)):
+        samples = samples_of(split)
+        for sample in samples:
             TRANSCRIPTIONS[protocol](sample, point_of(protocol, condition), training(ends=ends))
-            for m in MODALITIES:
-                compare(result, i, m, sample, f"{protocol} at {condition.name}: {m} of sample {i}")
+        for m in MODALITIES:
+            compare(result, samples, m, f"{protocol} at {condition.name}: {m}")
 
 
-def compare(result: Corrupted, i: int, modality: str, sample: Sample, where: str) -> None:
-    count, width = len(sample.frames[modality]), result.batch.features[modality].shape[2]
-    expected = np.array(sample.frames[modality]).reshape(count, width)
-    features = result.batch.features[modality][i].numpy()
-    gone = result.erased[modality][i].tolist()
-    assert gone[:count] == sample.gone[modality], where
-    assert not any(gone[count:]), where
-    np.testing.assert_array_equal(features[:count] == 0, expected == 0, where)
-    np.testing.assert_allclose(features[:count], expected, rtol=2e-6, atol=2e-6, err_msg=where)
-    assert not features[count:].any(), where
+def compare(result: Corrupted, samples: Sequence[Sample], modality: str, where: str) -> None:
+    """Compare all samples together, padded with zeros that are not lost."""
+    features = result.batch.features[modality].numpy()
+    expected, gone = np.zeros_like(features), np.zeros(features.shape[:2], bool)
+    for i, sample in enumerate(samples):
+        for position, frame in enumerate(sample.frames[modality]):
+            expected[i, position] = frame
+            gone[i, position] = sample.gone[modality][position]
+    np.testing.assert_array_equal(result.erased[modality].numpy(), gone, where)
+    np.testing.assert_array_equal(features == 0, expected == 0, where)
+    np.testing.assert_allclose(features, expected, rtol=2e-6, atol=2e-6, err_msg=where)
 
 
 PATTERNS_OF_CMS_MAMBA = {
@@ -572,7 +574,7 @@ def test_the_patterns_lose_as_many_frames_as_those_of_cms_mamba() -> None:
 
 
 def test_imbalanced_and_shared_missingness_have_one_realised_mean_rate() -> None:
-    split = make_split("imbalanced", 6000)
+    split = make_split("imbalanced", 1500)
     realised = {}
     for condition in load_protocol("imbalanced-missing").conditions:
         result = corrupted_by_package(split, condition)
@@ -580,7 +582,7 @@ def test_imbalanced_and_shared_missingness_have_one_realised_mean_rate() -> None
     # a + b + c over 3, less the one of three that a sample without any gets back
     for level, mean in ((0.4, (0.6 - 0.004) / 3), (0.7, (0.9 - 0.007) / 3)):
         for name in ("text", "audio", "vision", "shared as"):
-            assert realised[f"{name} {level}"] == pytest.approx(mean, abs=0.01)  # 3 standard errors
+            assert realised[f"{name} {level}"] == pytest.approx(mean, abs=0.02)  # 3 standard errors
 
 
 @pytest.mark.parametrize(
@@ -693,8 +695,8 @@ def test_modalities_share_draws_in_lnln_missing_exactly_where_they_do_in_its_cod
 
 # --- Distributions: what the original draws again and again, or by the batch ---
 
-SAMPLES, SEEDS = 686, 24
-"""A usual test split; 24 × 686 samples give a rate a standard error of at most 0.23 points."""
+SAMPLES, SEEDS = 686, 8
+"""A usual test split; 8 × 686 samples give a rate a standard error of at most 0.4 points."""
 
 Patterns = Counter[tuple[bool, ...]]
 """How often each tuple of (text, audio, vision) present occurs."""
@@ -842,9 +844,9 @@ def test_every_sample_keeps_a_modality_in_the_protocols_that_promise_it() -> Non
         assert all(any(pattern) for patterns in package_patterns(protocol).values() for pattern in patterns)
 
 
-# The standard error of a mean rate over 24 × 686 samples is largest in IMDer at 0.4, 0.23 points (GCNet: 0.18, MPLMM:
-# 0.21, random-missing: 0.18), so this is three standard errors or more. Seeds are fixed: the outcome is, too.
-TOLERANCE = 0.0075
+# The standard error of a mean rate over 8 × 686 samples is largest in IMDer at 0.4, 0.4 points (GCNet: 0.31, MPLMM:
+# 0.36, random-missing: 0.31), so this is three standard errors or more. Seeds are fixed: the outcome is, too.
+TOLERANCE = 0.012
 
 
 @pytest.mark.parametrize("protocol", ["gcnet-missing", "imder-missing"])
