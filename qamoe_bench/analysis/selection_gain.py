@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from qamoe_bench.analysis.section import Row
 from qamoe_bench.metrics.catalogue import METRICS
 from qamoe_bench.shapes import Float, Int
 from qamoe_bench.statistics.arrays import Values
+from qamoe_bench.statistics.quantiles import student_quantile
 from qamoe_bench.store.selection import SelectionCurve, read_curve
 
 CRITERIA = {"regression": "mae", "classes": "nll", "multi-label": "nll"}
@@ -67,7 +67,7 @@ def half_width(gains: Float[Values, " S"]) -> float:
     seeds = len(gains)
     if seeds < 2:
         return float("nan")
-    return float(stdtrit(seeds - 1, 0.975) * gains.std(ddof=1) / np.sqrt(seeds))
+    return float(student_quantile(seeds - 1, 0.975) * gains.std(ddof=1) / np.sqrt(seeds))
 
 
 def _values(curve: SelectionCurve, dialect: str, metric: str) -> Float[NDArray[np.float64], "E C"]:

@@ -28,10 +28,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtrit
 
 from qamoe_bench.shapes import Float
 from qamoe_bench.statistics.arrays import Values
+from qamoe_bench.statistics.quantiles import normal_quantile, student_quantile
 
 LEVEL = 0.95
 POWER = 0.8
@@ -100,8 +100,12 @@ class Estimate:
         # Student's quantile is expensive, and the degrees of freedom are nearly always equal.
         first = self.freedom.flat[0]
         freedom = first if (self.freedom == first).all() else self.freedom
-        t = stdtrit(freedom, 1 - tail)
-        z = ndtri(1 - tail) if math.isinf(self.sample_freedom) else stdtrit(self.sample_freedom, 1 - tail)
+        t = student_quantile(freedom, 1 - tail)
+        z = (
+            normal_quantile(1 - tail)
+            if math.isinf(self.sample_freedom)
+            else student_quantile(self.sample_freedom, 1 - tail)
+        )
         return np.asarray(np.sqrt(t**2 * self.of_seeds + z**2 * self._of_samples_alone))
 
     def _tail(self, distance: float | Values) -> Values:

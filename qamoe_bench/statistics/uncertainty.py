@@ -8,10 +8,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import ndtri
 
 from qamoe_bench.shapes import Float
 from qamoe_bench.statistics.arrays import Values
+from qamoe_bench.statistics.quantiles import normal_quantile
 
 Errors = Float[Values, "... N"]
 
@@ -56,7 +56,7 @@ def _running_mean(ordered: Errors) -> Errors:
 
 def coverage(error: Errors, variance: Errors, levels: Sequence[float]) -> Float[Values, "... L"]:
     """Calibration curve: share of labels inside the central interval of each level; the levels if calibrated."""
-    quantiles = ndtri((1 + np.asarray(levels)) / 2)
+    quantiles = normal_quantile((1 + np.asarray(levels)) / 2)
     standardised = np.abs(error) / np.sqrt(variance)
     covered = [(standardised <= z).mean(-1) for z in quantiles]
     return np.stack(covered, axis=-1)
