@@ -123,12 +123,15 @@ class TrainingBatch(Batch):
         signal: Per modality, the share of a sample's signal that corruption left; see
             `qamoe_bench.protocol.kinds.signal_left`. 1 is untouched, 0 is missing.
         index: Row of each sample in the training split, the same in every epoch, for objectives that remember samples.
+        class_weights: Weight of each class or label in the objective, the same for every batch, on the device of the
+            training; None for equal ones. `qamoe_bench.nn.answers.Answers.loss` applies them.
     """
 
     target: Float[Tensor, " B"]
     clean: FeatureMap
     signal: Mapping[str, Float[Tensor, " B"]]
     index: Int[Tensor, " B"]
+    class_weights: Float[Tensor, " C"] | None = None
 
     def uncorrupted(self) -> Batch:
         """The same samples before corruption, as a model sees them in a clean evaluation."""
@@ -143,6 +146,7 @@ class TrainingBatch(Batch):
             clean=_map_values(change, self.clean),
             signal=_map_values(change, self.signal),
             index=change(self.index),
+            class_weights=self.class_weights,  # not of samples
         )
 
 

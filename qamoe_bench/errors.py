@@ -22,12 +22,15 @@ MAX_LISTED = 16  # names that a message lists; of more, those that are most simi
 SHOWN_OF_MANY = 6
 CUTOFF = 0.55  # more tolerant than difflib's 0.6: names are short, so two wrong letters weigh much
 OTHER_WORDS = {
-    "accuracy": "acc2_non0", "acc": "acc2_non0", "acc2": "acc2_non0", "f1": "f1_non0", "correlation": "corr",
+    "accuracy": "acc2_non0 wa", "acc": "acc2_non0 wa", "acc2": "acc2_non0", "f1": "f1_non0 f1_weighted",
+    "correlation": "corr", "war": "wa", "uar": "ua", "balanced-accuracy": "ua", "balanced_accuracy": "ua",
+    "recall": "ua", "wf1": "f1_weighted", "auc": "auroc", "log-loss": "nll", "cross-entropy": "nll",
+    "calibration": "ece",
     "pearson": "corr", "l1": "mae", "gpu": "cuda", "md": "markdown", "tex": "latex", "txt": "terminal",
     "text": "terminal", "plain": "terminal", "video": "vision", "visual": "vision", "acoustic": "audio",
     "language": "text", "noise": "quality-degradation", "missing": "random-missing",
 }  # fmt: skip
-"""What others call a name; a word that is itself a name is never looked up."""
+"""What others call a name, or several, of which the first that is known counts; names are never looked up here."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> BenchError:
@@ -58,9 +61,9 @@ def similar_names(name: str, known: Iterable[str]) -> list[str]:
     letters = _letters(name)
     if letters in plain:
         return [plain[letters]]
-    alias = OTHER_WORDS.get(name.casefold())
-    if alias in plain.values():
-        return [str(alias)]
+    aliases = [alias for alias in OTHER_WORDS.get(name.casefold(), "").split() if alias in plain.values()]
+    if aliases:
+        return aliases[:1]
     near = get_close_matches(letters, plain, n=3, cutoff=CUTOFF)
     # Of one beginning there may be many names; the shortest is the plainest.
     begins = [other for other in plain if letters and other.startswith(letters)]

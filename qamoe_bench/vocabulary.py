@@ -5,13 +5,17 @@ An axis or metric that is not listed is shown by its name.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
 MODALITIES = ("text", "audio", "vision")
 """In canonical order."""
 
 FIRST_REGIME = "spectrum"
 """The training regime that is shown first where there are several; `run` trains in it by default."""
+
+
+TaskKind = Literal["regression", "classes", "multi-label"]
+TASK_KINDS: tuple[str, ...] = get_args(TaskKind)
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Task:
         names: Names of the classes or labels, in the order of their index; empty for regression.
     """
 
-    kind: Literal["regression", "classes", "multi-label"] = "regression"
+    kind: TaskKind = "regression"
     names: tuple[str, ...] = ()
 
     @property
@@ -36,6 +40,16 @@ class Task:
     def outputs(self) -> int:
         """The number of values that a model predicts per sample: 1, or one per class or label."""
         return 1 if self.is_regression else len(self.names)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Both attributes as plain values; nothing for regression, as in files of before there were other tasks."""
+        return {} if self.is_regression else {"kind": self.kind, "names": list(self.names)}
+
+    @staticmethod
+    def of(facts: Mapping[str, Any]) -> "Task":
+        """The task of such values."""
+        return Task(facts["kind"], tuple(facts["names"])) if facts else REGRESSION
 
 
 REGRESSION = Task()
@@ -76,6 +90,18 @@ METRIC_LABELS: Mapping[str, str] = {
     "acc7": "ACC7",
     "mae": "MAE",
     "corr": "Pearson correlation",
+    "wa": "WA (accuracy)",
+    "ua": "UA (mean recall)",
+    "exact_match": "Exact match",
+    "f1_weighted": "Weighted F1",
+    "f1_macro": "Macro F1",
+    "f1_micro": "Micro F1",
+    "f1_binary": "F1 of the second class",
+    "precision_macro": "Macro precision",
+    "auroc": "AUROC",
+    "nll": "Negative log-likelihood",
+    "brier": "Brier score",
+    "ece": "Calibration error",
 }
 
 

@@ -32,7 +32,7 @@ from qamoe_bench.run.presets import PRESETS
 
 PACKAGE = Path(qamoe_bench.__file__).parent
 BASELINES = PACKAGE.parent / "baselines" / "qamoe_baselines"
-STATISTICS = {"mean", "mult"}
+STATISTICS = {"mean", "mult", "gcnet", "mmin"}
 """Names of models that are a statistic's or a dialect's name as well, which any file may contain."""
 
 
@@ -149,6 +149,9 @@ def test_a_model_without_a_card_has_an_empty_one(guest: Path) -> None:
         ("{'grups': ('quick',)}", "unknown key of CARD in guestpackage.model 'grups'.*did you mean 'groups'"),
         ("{'groups': 'quick'}", "CARD\\['groups'\\] in guestpackage.model: expected a tuple of names.*got 'quick'"),
         ("{'groups': ('all',)}", "expected a tuple of names other than 'all'"),
+        ("{'tasks': 'classes'}", "expected a tuple of tasks \\(regression, classes, multi-label\\), got 'classes'"),
+        ("{'tasks': ('classes', 'ranking')}", "expected a tuple of tasks.*got \\('classes', 'ranking'\\)"),
+        ("{'tasks': ()}", "expected a tuple of tasks.*got \\(\\)"),
         ("{'published': ('C-MIB',)}", "expected a dictionary from a method's name"),
         ("{'presets': {'paper': 128}}", "expected a dictionary from a preset's name"),
         ("{'stages': {'body': ('x',)}}", "expected a dictionary from a stage"),
@@ -200,10 +203,11 @@ def test_without_names_the_default_group_runs() -> None:
     assert DEFAULT_GROUP == "@paper"
 
 
-def test_every_built_in_model_is_in_a_group_and_one_in_print_has_year_and_venue() -> None:
+def test_every_built_in_model_has_a_group_and_tasks_and_one_in_print_year_and_venue() -> None:
     for ref in model_refs().values():
         card = ref.card()
         assert card.groups
+        assert card.tasks
         assert bool(card.published) == (card.year is not None) == bool(card.venue)
 
 

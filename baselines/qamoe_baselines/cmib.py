@@ -16,6 +16,9 @@ bottleneck the prediction ŷ = ŷ_multi. The objective, by `variant`:
 
 From paper and code: all formulas and sizes, fusions as their module says. The objective contains the last error once
 more than the derivation, in all three files of the authors' code. ŷ leaves the decoder in label units.
+For classes, such as the emotions that the paper recognises too, every mean |ŷ − y| is a cross-entropy, which is the
+derivation's −log p(y|z) as well, and decoders are as wide as there are classes. Several labels have a sigmoid each,
+which is ours.
 Departs, and the variant `faithful` reverts the first four:
     input       each dimension standardised with training statistics; the authors feed raw features
     pooling     x_m = W dropout(LN [mean_t x; std_t x]) + c over observed frames, to which the Transformer is limited
@@ -47,6 +50,7 @@ from qamoe_baselines.pooling import MeanPool, StatisticsPool
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
 from qamoe_bench.errors import BenchError
+from qamoe_bench.nn.answers import Answers
 from qamoe_bench.nn.frames import blanked, observed_frames
 from qamoe_bench.nn.language import TokenStates
 from qamoe_bench.nn.transformer import Dropouts, TransformerEncoder
@@ -66,6 +70,7 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("paper",),
+    "tasks": ("regression", "classes", "multi-label"),
     "year": 2022,
     "venue": "IEEE Transactions on Multimedia",
     "parameters": 836_100,
@@ -191,12 +196,14 @@ class CMIB(TwoStageModel):
         self.modalities = spec.modalities
         width = config.width
         hidden = config.hidden
+        outputs = spec.task.outputs
+        self.answers = Answers(spec, standardised=False)
         self.branches = nn.ModuleDict({m: Branch(m, spec, config) for m in self.modalities})
         squeezed = self.modalities if config.variant in ("c", "l") else ()
-        self.unimodal = nn.ModuleDict({m: Bottleneck(width, hidden) for m in squeezed})
+        self.unimodal = nn.ModuleDict({m: Bottleneck(width, hidden, outputs) for m in squeezed})
         self.fusion = None if config.fusion == "poe" else make_fusion(config.fusion, len(self.modalities), width)
-        self.multimodal = Bottleneck(width, hidden) if config.variant in ("c", "e") else None
-        self.decoder = nn.Linear(width, 1) if self.multimodal is None else None
+        self.multimodal = Bottleneck(width, hidden, outputs) if config.variant in ("c", "e") else None
+        self.decoder = nn.Linear(width, outputs) if self.multimodal is None else None
 
     def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B W"]:
         """x_m."""
@@ -207,7 +214,7 @@ class CMIB(TwoStageModel):
         """The prediction, with neither variance nor quality, and the parts that the loss needs."""
         sample = self.training or self.config.sample_in_evaluation
         squeezed = {m: bottleneck(encoded[m], sample=sample) for m, bottleneck in self.unimodal.items()}
-        parts = {f"prediction_{m}": s.prediction for m, s in squeezed.items()}
+        parts = {f"values_{m}": s.values for m, s in squeezed.items()}
         parts |= {f"divergence_{m}": s.code.divergence() for m, s in squeezed.items()}
         if self.fusion is None:
             fused = product_of_experts(self._codes(squeezed)).draw(sample=sample)  # (B, W)
@@ -215,21 +222,21 @@ class CMIB(TwoStageModel):
             vectors = {m: s.z for m, s in squeezed.items()} if squeezed else encoded
             fused = self.fusion(torch.stack([vectors[m] for m in self.modalities], dim=1))  # (B, W)
         if self.decoder is not None:
-            return Output(self.decoder(fused)[:, 0], parts=parts)
+            return self.answers(self.decoder(fused), parts=parts)
         assert self.multimodal is not None
         final = self.multimodal(fused, sample=sample)
-        return Output(final.prediction, parts=parts | {"divergence": final.code.divergence()})
+        return self.answers(final.values, parts=parts | {"divergence": final.code.divergence()})
 
     def loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
         """The objective of the variant, see the module docstring."""
-        error = (output.prediction - batch.target).abs().mean()
+        error = self.answers.loss(output, batch, absolute_error)
         if self.config.variant == "b":
             return error
         errors = 2 * error  # see the module docstring
         divergence = torch.zeros_like(error)
         for name, part in output.parts.items():
-            if name.startswith("prediction_"):
-                errors = errors + (part - batch.target).abs().mean()
+            if name.startswith("values_"):
+                errors = errors + self.answers.loss(self.answers(part), batch, absolute_error)
             elif name.startswith("divergence"):
                 divergence = divergence + part
         return errors + self.config.beta * divergence
@@ -240,6 +247,11 @@ class CMIB(TwoStageModel):
         mean = torch.stack([code.mean for code in codes], dim=1)
         std = torch.stack([code.std for code in codes], dim=1)
         return Gaussian(mean, std)
+
+
+def absolute_error(prediction: Float[Tensor, " B"], target: Float[Tensor, " B"]) -> Float[Tensor, ""]:
+    """The mean absolute error of numbers."""
+    return (prediction - target).abs().mean()
 
 
 def build(spec: DataSpec, **overrides: Any) -> CMIB:

@@ -3,7 +3,7 @@
 Maximise I(z; y) − β I(z; x) (Alemi et al. 2017), bounded by the log-likelihood of y given z and by the divergence of
 p(z|x) from N(0, I). Sizes and formulas from the authors' code; only the floor under σ is ours.
 
-Dimension legend: B samples, W width, H hidden units.
+Dimension legend: B samples, W width, H hidden units, K values of the decoder.
 """
 
 from dataclasses import dataclass
@@ -42,27 +42,27 @@ class Squeezed:
     Attributes:
         code: p(z|x).
         z: A draw from it, or its mean.
-        prediction: The decoder's prediction from z, in label units.
+        values: The decoder's values from z: a prediction in label units, or scores of classes or labels.
     """
 
     code: Gaussian
     z: Float[Tensor, "B W"]
-    prediction: Float[Tensor, " B"]
+    values: Float[Tensor, "B K"]
 
 
 class Bottleneck(nn.Module):
     """h = ReLU(W₁x + b₁); μ = W_μ h + b_μ; σ = softplus(W_σ h + b_σ − 5); z = μ + σ ⊙ ε; ŷ = wᵀz + b."""
 
-    def __init__(self, width: int, hidden: int) -> None:
+    def __init__(self, width: int, hidden: int, outputs: int = 1) -> None:
         super().__init__()
         self.hidden = nn.Linear(width, hidden)
         self.mean = nn.Linear(hidden, width)
         self.std = nn.Linear(hidden, width)
-        self.decoder = nn.Linear(width, 1)
+        self.decoder = nn.Linear(width, outputs)
 
     def forward(self, x: Float[Tensor, "B W"], *, sample: bool) -> Squeezed:
         """With `sample`, z is drawn; without, ε = 0."""
         h = F.relu(self.hidden(x))  # (B, H)
         code = Gaussian(self.mean(h), F.softplus(self.std(h) - STD_SHIFT).clamp(min=STD_FLOOR))
         z = code.draw(sample=sample)  # (B, W)
-        return Squeezed(code, z, self.decoder(z)[:, 0])
+        return Squeezed(code, z, self.decoder(z))

@@ -12,6 +12,9 @@ for a temporal graph (r: past, present, future) and a speaker graph (r: pairs of
     e = q_temporal + q_speaker;   ŷ_i = w e_i + b;   x̂ = W_x e + b_x
     L = mean (ŷ − y)² + Σ_m Σ_{i missing m} |x̂_i^m − x_i^m|² / D_m / (number of nodes)
 
+For classes, such as the paper's emotions, ŷ_i are scores of the classes and (ŷ − y)² is the cross-entropy; several
+labels have a sigmoid each, which is ours.
+
 From paper and code: all of it but the nodes.
 Departs: in the paper the nodes are the utterances of a conversation, which have one label each. The suite predicts each
 utterance by itself, because a test sample may not depend on others. Here the nodes are S segments of one utterance (see
@@ -39,6 +42,7 @@ from qamoe_baselines.recurrence import recurrent_states
 from qamoe_baselines.segments import segment_means
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
+from qamoe_bench.nn.answers import Answers
 from qamoe_bench.nn.two_stage import TwoStageModel
 
 VARIANTS = {
@@ -47,6 +51,7 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("robust",),
+    "tasks": ("regression", "classes", "multi-label"),
     "year": 2023,
     "venue": "IEEE TPAMI",
     "parameters": 345_893,
@@ -147,7 +152,8 @@ class GCNet(TwoStageModel):
         self.temporal = GraphNetwork(temporal, config)
         self.speaker = GraphNetwork(temporal.sum(0, keepdim=True), config)
         hidden = 2 * config.width + config.graph_width
-        self.head = nn.Linear(hidden, 1)
+        self.head = nn.Linear(hidden, spec.task.outputs)
+        self.answers = Answers(spec, standardised=False)
         self.rebuild = nn.Linear(hidden, sum(self.widths)) if config.reconstruction else None
 
     def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B S D"]:
@@ -163,11 +169,11 @@ class GCNet(TwoStageModel):
         h = recurrent_states(self.lstm, torch.cat([encoded[m] for m in self.modalities], dim=-1))
         e = self.temporal(h) + self.speaker(h)  # (B, S, 2·width + graph_width)
         parts = {} if self.rebuild is None else {"rebuilt": self.rebuild(e)}
-        return Output(self.head(e)[..., 0].mean(1), parts=parts)
+        return self.answers(self.head(e).mean(1), parts=parts)
 
     def loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
         """L of the module docstring."""
-        total = F.mse_loss(output.prediction, batch.target)
+        total = self.answers.loss(output, batch, F.mse_loss)
         if self.rebuild is None:
             return total
         rebuilt = torch.split(output.parts["rebuilt"], self.widths, dim=-1)

@@ -1,7 +1,8 @@
 """Late fusion: the control with QA-MoE's encoders and without experts or quality scores.
 
 ŷ = W_y · dropout(GELU(W_f [u_t; u_a; u_v])), trained on mean absolute error. Every gain of QA-MoE over this row is
-due to its experts, its quality scores or its likelihood, not to its encoders. Not from a paper; the design is ours.
+due to its experts, its quality scores or its likelihood, not to its encoders. Classes and several labels have a wider
+last layer and the negative log-likelihood. Not from a paper; the design is ours.
 """
 
 from collections.abc import Mapping
@@ -14,12 +15,14 @@ from torch import Tensor, nn
 
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output
+from qamoe_bench.nn.answers import Answers
 from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.encoder import Summary, utterance_encoders
 from qamoe_bench.nn.two_stage import TwoStageModel
 
 CARD = {
     "groups": ("quick", "paper"),
+    "tasks": ("regression", "classes", "multi-label"),
     "parameters": 54_721,
     "presets": {"paper": {"width": 128}},  # as in QA-MoE
     "style": 1,
@@ -49,10 +52,9 @@ class LateFusion(TwoStageModel):
             nn.Linear(len(self.modalities) * config.width, config.width),
             nn.GELU(),
             Dropout(config.dropout),
-            nn.Linear(config.width, 1),
+            nn.Linear(config.width, spec.task.outputs),
         )
-        self.label_mean = spec.label_mean
-        self.label_std = spec.label_std
+        self.answers = Answers(spec)
 
     def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B W"]:
         """u_m."""
@@ -62,7 +64,7 @@ class LateFusion(TwoStageModel):
     def fuse(self, encoded: Mapping[str, Float[Tensor, "B W"]]) -> Output:
         """The prediction, with neither variance nor quality."""
         h = torch.cat([encoded[m] for m in self.modalities], dim=1)  # (B, M·W)
-        return Output(self.label_mean + self.label_std * self.head(h)[:, 0])
+        return self.answers(self.head(h))
 
 
 def build(spec: DataSpec, **overrides: Any) -> LateFusion:

@@ -8,6 +8,8 @@ after the paper and thuiar/MMSA @ a94e65d, to whose outputs it is equal with the
 h_m of each modality comes from the sub-networks of `qamoe_baselines.tfn_subnets`; with factors F_m of rank R
     f_r = Π_m [1; h_m] · F_{m,r},   ŷ = Σ_r w_r f_r + b
 which is a linear map of TFN's outer product that is never formed. The objective is the mean absolute error.
+Classes have factors of their own, F_m of rank R each, a shared w, and the cross-entropy, as the paper has for emotions;
+several labels have one sigmoid each.
 
 From the paper: the factors. From MMSA: the weights w_r (the paper sums), sub-networks, sizes, initialisation, the loss.
 Inferred: with one or two modalities the product has fewer factors.
@@ -29,11 +31,13 @@ from torch import Tensor, nn
 from qamoe_baselines.tfn_subnets import SubnetConfig, tfn_subnets
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output
+from qamoe_bench.nn.answers import Answers
 from qamoe_bench.nn.two_stage import TwoStageModel
 
 VARIANTS = {"faithful": {"standardise": False, "past_the_end": True, "padded_mean": True}}
 CARD = {
     "groups": ("clean",),
+    "tasks": ("regression", "classes", "multi-label"),
     "year": 2018,
     "venue": "ACL",
     "parameters": 127_917,
@@ -60,10 +64,12 @@ class LMF(TwoStageModel):
         self.modalities = spec.modalities
         widths = {"text": config.text, "audio": config.audio, "vision": config.vision}
         self.encoders = tfn_subnets(spec, widths, config)
-        factors = {m: nn.Parameter(torch.empty(config.rank, widths[m] + 1, 1)) for m in self.modalities}
+        outputs = spec.task.outputs
+        factors = {m: nn.Parameter(torch.empty(config.rank, widths[m] + 1, outputs)) for m in self.modalities}
         self.factors = nn.ParameterDict(factors)
         self.weights = nn.Parameter(torch.empty(1, config.rank))
-        self.bias = nn.Parameter(torch.zeros(1, 1))
+        self.bias = nn.Parameter(torch.zeros(1, outputs))
+        self.answers = Answers(spec, standardised=False)
         for parameter in (*factors.values(), self.weights):
             nn.init.xavier_normal_(parameter)
 
@@ -74,11 +80,16 @@ class LMF(TwoStageModel):
 
     def fuse(self, encoded: Mapping[str, Float[Tensor, "B _"]]) -> Output:
         """The prediction, with neither variance nor quality."""
-        product = self.weights  # (1, R), the weight of each rank
+        h = {m: torch.cat([torch.ones_like(encoded[m][:, :1]), encoded[m]], dim=1) for m in self.modalities}
+        values = [self._product(h, index).sum(1) + self.bias[0, index] for index in range(self.answers.width)]
+        return self.answers(torch.stack(values, dim=1))
+
+    def _product(self, h: Mapping[str, Float[Tensor, "B _"]], index: int) -> Float[Tensor, "B R"]:
+        """w_r f_r of one value of the last layer."""
+        product: Tensor = self.weights  # (1, R), the weight of each rank
         for m in self.modalities:
-            h = torch.cat([torch.ones_like(encoded[m][:, :1]), encoded[m]], dim=1)  # (B, W + 1)
-            product = product * (h @ self.factors[m][..., 0].T)  # (B, R)
-        return Output(product.sum(1) + self.bias[0])
+            product = product * (h[m] @ self.factors[m][..., index].T)
+        return product
 
 
 def build(spec: DataSpec, **overrides: Any) -> LMF:

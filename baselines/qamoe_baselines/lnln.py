@@ -59,6 +59,7 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("robust",),
+    "tasks": ("regression",),
     "year": 2024,
     "venue": "NeurIPS",
     "parameters": 88_436,

@@ -14,6 +14,8 @@ Each modality is encoded to one vector u_m: token ids as the mean of BERT's stat
     difference      Σ ‖P̂ᵀĈ‖² / (entries) over (p_m, c_m) and pairs (p_m, p_n); rows centred over the batch, norm 1
     reconstruction  mean over m of mean (R_m (p_m + c_m) − o_m)²
 
+For classes, as the paper has for humour (UR-FUNNY), (ŷ − y)² is the cross-entropy and W₂ as wide as there are classes;
+several labels have a sigmoid each, which is ours.
 From paper and code: all formulas. Weights, width and dropout are MMSA's for MOSI.
 Inferred: with fewer than three modalities the sums have fewer terms, and no similarity with one.
 Departs, and `faithful` reverts the first two:
@@ -43,6 +45,7 @@ from qamoe_baselines.final_states import FinalStates
 from qamoe_baselines.masked_frames import MaskedFrames
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
+from qamoe_bench.nn.answers import Answers
 from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.frames import masked_mean, observed_frames
 from qamoe_bench.nn.two_stage import TwoStageModel
@@ -55,6 +58,7 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("clean",),
+    "tasks": ("regression", "classes", "multi-label"),
     "year": 2020,
     "venue": "ACM Multimedia",
     "parameters": 641_409,
@@ -137,8 +141,12 @@ class MISA(TwoStageModel):
         self.transformer = nn.TransformerEncoderLayer(width, config.heads, config.inner, batch_first=True)
         vectors = 2 * len(self.modalities)
         self.head = nn.Sequential(
-            nn.Linear(vectors * width, 3 * width), Dropout(config.dropout), nn.ReLU(), nn.Linear(3 * width, 1)
+            nn.Linear(vectors * width, 3 * width),
+            Dropout(config.dropout),
+            nn.ReLU(),
+            nn.Linear(3 * width, spec.task.outputs),
         )
+        self.answers = Answers(spec, standardised=False)
 
     def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B U"]:
         """u_m."""
@@ -155,12 +163,12 @@ class MISA(TwoStageModel):
             parts[f"shared_{m}"] = self.shared(projected).sigmoid()
         names = [f"{kind}_{m}" for kind in ("private", "shared") for m in self.order]
         h = self.transformer(torch.stack([parts[name] for name in names], dim=1))  # (B, S, W)
-        return Output(self.head(h.flatten(1))[:, 0], parts=parts)
+        return self.answers(self.head(h.flatten(1)), parts=parts)
 
     def loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
         """L of the module docstring."""
         config = self.config
-        total = (output.prediction - batch.target).square().mean()
+        total = self.answers.loss(output, batch, _squared_error)
         private = {m: output.parts[f"private_{m}"] for m in self.order}
         shared = {m: output.parts[f"shared_{m}"] for m in self.order}
         pairs = list(combinations(self.order, 2))
@@ -197,6 +205,10 @@ def moment_discrepancy(x: Float[Tensor, "B W"], y: Float[Tensor, "B W"], moments
 
 def _distance(x: Float[Tensor, " W"], y: Float[Tensor, " W"]) -> Float[Tensor, ""]:
     return ((x - y).square().sum() + 1e-12).sqrt()  # a root has no finite derivative at 0
+
+
+def _squared_error(prediction: Float[Tensor, " B"], target: Float[Tensor, " B"]) -> Float[Tensor, ""]:
+    return (prediction - target).square().mean()
 
 
 def _unit_rows(x: Float[Tensor, "B W"]) -> Float[Tensor, "B W"]:

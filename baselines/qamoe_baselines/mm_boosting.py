@@ -11,6 +11,9 @@ A learner k for each modality and one, m, for all together; sg stops the gradien
     c_k = sigmoid(MLP_k(sg h_k)),   α = softmax_k(c_k / T),   ŷ = Σ_k α_k ŷ_k
     o_k = mean_{j≠k} sg ℓ_j,   w_k = B · softmax(o_k / T_w) over the batch
     L   = mean |ŷ − y| + Σ_k mean(w_k ℓ_k) + mean Σ_k (c_k − exp(−sg ℓ_k / τ))²
+For classes and several labels ŷ_k are probabilities, as is their sum weighted by α, and an error is the negative
+log-likelihood; exp(−ℓ_k) is then the probability of the true class, as in the notes. Class weights apply to the first
+term alone, because the other terms compare errors.
 During the first epochs of training α is uniform, because contributions carry no information yet. This applies in
 training mode only: the validation after such an epoch evaluates the deployed model, which uses the contributions.
 
@@ -42,6 +45,7 @@ from torch import Tensor, nn
 
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
+from qamoe_bench.nn.answers import Answers, label_losses, log_probabilities_of, probable_output
 from qamoe_bench.nn.encoder import Summary, utterance_encoders
 from qamoe_bench.nn.two_stage import TwoStageModel
 
@@ -55,6 +59,7 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("paper",),
+    "tasks": ("regression", "classes", "multi-label"),
     "year": 2024,
     "venue": "IEEE Transactions on Multimedia",
     "parameters": 63_368,
@@ -73,9 +78,9 @@ class MMBoostingConfig:
     contribution: bool = True  # abstract; without it α is uniform and there is no contribution network
     complementary: bool = True  # abstract; without it w = 1
     multimodal: bool = True  # abstract; without it only the learners of single modalities remain
-    tau: float = 1.0  # τ of the contributions' targets, in label units; not stated
+    tau: float = 1.0  # τ of the contributions' targets, in label units or nats; not stated
     temperature: float = 0.1  # T of α, less is sharper; departs from the notes' 1, see above
-    weight_temperature: float = 1.0  # T_w of the complementary weights, in label units; not stated
+    weight_temperature: float = 1.0  # T_w of the complementary weights, in label units or nats; not stated
     warm_up: int = 5  # epochs of training with uniform α; notes
 
 
@@ -93,11 +98,10 @@ class MMBoosting(TwoStageModel):
         self.joint = nn.Sequential()
         if config.multimodal:
             self.joint = nn.Sequential(nn.Linear(len(self.modalities) * width, width), nn.Tanh())
-        self.predict = nn.ModuleDict({k: nn.Linear(width, 1) for k in self.learners})
+        self.predict = nn.ModuleDict({k: nn.Linear(width, spec.task.outputs) for k in self.learners})
         rated = self.learners if config.contribution else ()
         self.contribution = nn.ModuleDict({k: contribution_network(width) for k in rated})
-        self.label_mean = spec.label_mean
-        self.label_std = spec.label_std
+        self.answers = Answers(spec)
 
     def start_epoch(self, epoch: int) -> None:
         """Begin or end the warm-up; epochs count from 1."""
@@ -109,28 +113,47 @@ class MMBoosting(TwoStageModel):
         return encoded
 
     def fuse(self, encoded: Mapping[str, Float[Tensor, "B W"]]) -> Output:
-        """The prediction; `parts` has ŷ_k, α and, if there are contributions, c, each (B, K)."""
+        """The prediction; `parts` has ŷ_k, α and, if there are contributions, c, each (B, K).
+
+        Of classes or labels `parts` has the logarithms of the probabilities of each learner, (B, K, C).
+        """
         h = self._features(encoded)
-        raw = torch.cat([self.predict[k](h[k]) for k in self.learners], dim=1)  # (B, K)
-        parts = {"predictions": self.label_mean + self.label_std * raw}
-        parts["weights"] = torch.full_like(raw, 1 / len(self.learners))
+        values = torch.stack([self.predict[k](h[k]) for k in self.learners], dim=1)  # (B, K, C)
+        parts = {"predictions": self._predictions(values)}
+        parts["weights"] = torch.full_like(values[..., 0], 1 / len(self.learners))
         if self.config.contribution:
             c = torch.cat([self.contribution[k](h[k].detach()) for k in self.learners], dim=1)  # (B, K)
             parts["contributions"] = c
             if not (self.training and self.warming_up):
                 parts["weights"] = (c / self.config.temperature).softmax(1)
-        return Output((parts["weights"] * parts["predictions"]).sum(1), parts=parts)
+        if self.answers.task.is_regression:
+            return Output((parts["weights"] * parts["predictions"]).sum(1), parts=parts)
+        mixture = torch.logsumexp(parts["weights"].log()[..., None] + parts["predictions"], dim=1)  # (B, C)
+        # Rounding may take the sum of probabilities above 1.
+        return probable_output(mixture.clamp(max=0), self.answers.task, parts=parts)
 
     def loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
         """L of the module docstring, in label units (except the contributions' term, which has no unit)."""
         config = self.config
-        losses = (output.parts["predictions"] - batch.target[:, None]).abs()  # (B, K)
-        total = (output.prediction - batch.target).abs().mean()
+        losses = self._errors(output.parts["predictions"], batch.target)  # (B, K)
+        total = self.answers.loss(output, batch, _absolute_error)
         weights = complementary_weights(losses, config.weight_temperature) if config.complementary else 1
         total = total + (weights * losses).mean(0).sum()
         if config.contribution:
             total = total + contribution_loss(output.parts["contributions"], losses, config.tau)
         return total
+
+    def _predictions(self, values: Float[Tensor, "B K C"]) -> Float[Tensor, "B K *C"]:
+        """ŷ_k of each learner: in label units, or log-probabilities."""
+        if self.answers.task.is_regression:
+            return self.answers.mean + self.answers.std * values[..., 0]
+        return log_probabilities_of(values, self.answers.task)
+
+    def _errors(self, predictions: Float[Tensor, "B K *C"], target: Float[Tensor, " B"]) -> Float[Tensor, "B K"]:
+        """ℓ_k of each learner."""
+        if self.answers.task.is_regression:
+            return (predictions - target[:, None]).abs()
+        return label_losses(predictions, target, self.answers.task)
 
     def _features(self, encoded: Mapping[str, Float[Tensor, "B W"]]) -> dict[str, Float[Tensor, "B W"]]:
         """h_k of each learner."""
@@ -159,6 +182,10 @@ def complementary_weights(losses: Float[Tensor, "B K"], temperature: float) -> F
     samples, learners = losses.shape
     others = (losses.sum(1, keepdim=True) - losses) / max(1, learners - 1)  # (B, K)
     return samples * (others / temperature).softmax(0)
+
+
+def _absolute_error(prediction: Float[Tensor, " B"], target: Float[Tensor, " B"]) -> Float[Tensor, ""]:
+    return (prediction - target).abs().mean()
 
 
 def build(spec: DataSpec, **overrides: Any) -> MMBoosting:

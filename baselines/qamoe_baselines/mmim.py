@@ -54,6 +54,7 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("clean",),
+    "tasks": ("regression",),
     "year": 2021,
     "venue": "EMNLP",
     "parameters": 77_505,

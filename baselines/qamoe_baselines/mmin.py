@@ -11,6 +11,9 @@ First a teacher with encoders of its own learns ŷ = MLP(u) of complete samples;
 teacher's, and with a second cascade u'' of u', and the teacher's embeddings τ of what is missing (zeros elsewhere),
     L = (ŷ − y)² + 4 (u' − τ)² + 2 (u'' − u)²,  means over all elements, without a gradient through τ and the last u
 
+For classes, which are the paper's own task, both (ŷ − y)² are cross-entropies and an MLP ends in one value per class;
+several labels have a sigmoid each, which is ours.
+
 From paper and code: all of it.
 Inferred: the missing part of a sample is made of the frames that are zero though the clean sample has them, so that it
 is defined for single lost frames too; with token ids, one language model for teacher and student, which learns with
@@ -38,6 +41,7 @@ from qamoe_baselines.masked_frames import MaskedFrames
 from qamoe_baselines.recurrence import recurrent_states
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output, ParameterGroup, Phase, TrainingBatch
+from qamoe_bench.nn.answers import Answers
 from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.two_stage import TwoStageModel
 
@@ -46,6 +50,7 @@ WINDOWS = (3, 4, 5)
 
 CARD = {
     "groups": ("robust",),
+    "tasks": ("regression", "classes", "multi-label"),
     "year": 2021,
     "venue": "ACL",
     "parameters": 206_946,
@@ -149,12 +154,12 @@ def layers_between(sizes: Sequence[int], activation: type[nn.Module]) -> nn.Sequ
     return nn.Sequential(*layers[:-1])
 
 
-def two_layer_head(inputs: int, hidden: int, dropout: float) -> nn.Sequential:
-    """Two layers with ReLU and dropout, and a linear map to one number."""
+def two_layer_head(inputs: int, hidden: int, outputs: int, dropout: float) -> nn.Sequential:
+    """Two layers with ReLU and dropout, and a linear map."""
     layers: list[nn.Module] = []
     for width in (inputs, hidden):
         layers += [nn.Linear(width, hidden), nn.ReLU(), Dropout(dropout)]
-    return nn.Sequential(*layers, nn.Linear(hidden, 1))
+    return nn.Sequential(*layers, nn.Linear(hidden, outputs))
 
 
 class MMIN(TwoStageModel):
@@ -170,10 +175,12 @@ class MMIN(TwoStageModel):
         self.encoders = utterance_embeddings(widths, config)
         self.teacher = utterance_embeddings(widths, config)
         width = len(self.modalities) * config.width
-        self.teacher_head = two_layer_head(width, config.hidden, config.teacher_dropout)
+        self.answers = Answers(spec, standardised=False)
+        self.teacher_head = two_layer_head(width, config.hidden, self.answers.width, config.teacher_dropout)
         self.cascade = ResidualCascade(width, config)
         self.cycle = ResidualCascade(width, config)
-        self.head = two_layer_head(config.blocks * config.layers()[-1], config.hidden, config.dropout)
+        codes = config.blocks * config.layers()[-1]
+        self.head = two_layer_head(codes, config.hidden, self.answers.width, config.dropout)
         self.copied = False  # whether the encoders have started as the teacher's; not part of the weights
 
     def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B W"]:
@@ -187,7 +194,7 @@ class MMIN(TwoStageModel):
         """The prediction, with neither variance nor quality; `parts` has u and u'."""
         u = torch.cat([encoded[m] for m in self.modalities], dim=1)
         imagined, codes = self.cascade(u)
-        return Output(self.head(codes)[:, 0], parts={"embedding": u, "imagined": imagined})
+        return self.answers(self.head(codes), parts={"embedding": u, "imagined": imagined})
 
     def phases(self) -> Sequence[Phase]:
         """The teacher, and then the imagination."""
@@ -200,10 +207,11 @@ class MMIN(TwoStageModel):
         ]
 
     def teacher_loss(self, batch: TrainingBatch) -> Float[Tensor, ""]:
-        """Mean squared error of the teacher on the clean samples."""
+        """The error of the teacher on the clean samples: the mean squared one, or the cross-entropy."""
         clean = batch.uncorrupted()
         frames = {m: self.inputs[m](clean)[0] for m in self.modalities}
-        return F.mse_loss(self.teacher_head(self._embed(frames, batch))[:, 0], batch.target)
+        output = self.answers(self.teacher_head(self._embed(frames, batch)))
+        return self.answers.loss(output, batch, F.mse_loss)
 
     def imagination_loss(self, batch: TrainingBatch) -> Float[Tensor, ""]:
         """L of the module docstring; the first call copies the teacher's encoders."""
@@ -213,7 +221,7 @@ class MMIN(TwoStageModel):
         output = self(batch)
         u = output.parts["embedding"]
         imagined = output.parts["imagined"]
-        total = F.mse_loss(output.prediction, batch.target)
+        total = self.answers.loss(output, batch, F.mse_loss)
         total = total + self.config.imagination_weight * F.mse_loss(imagined, self.missing_embedding(batch))
         return total + self.config.cycle_weight * F.mse_loss(self.cycle(imagined)[0], u.detach())
 

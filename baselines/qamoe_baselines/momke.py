@@ -11,6 +11,9 @@ Phase 1, on complete samples: z^m = expert m of p^m, with a head each, Σ_m mean
     o = [z^t; z^a; z^v],  ŷ = w (dropout(ReLU(W o + b)) + o) + b',  mean (ŷ − y)²
 An MLP has one hidden layer of the same width, GELU and dropout; experts go on learning in phase 2.
 
+For classes, such as the paper's emotions, w and w_m give scores of the classes and both errors are cross-entropies;
+several labels have a sigmoid each, which is ours.
+
 From paper and code: all of it but the sequence.
 Departs: in the paper the sequence consists of the utterances of a conversation. Here it consists of S segments of one
 utterance (see `qamoe_baselines.segments`), because a test sample may not depend on others, and the prediction is the
@@ -36,11 +39,13 @@ from qamoe_baselines.segments import segment_means
 from qamoe_baselines.token_transformer import split_heads
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output, ParameterGroup, Phase, TrainingBatch
+from qamoe_bench.nn.answers import Answers
 from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.two_stage import TwoStageModel
 
 CARD = {
     "groups": ("robust",),
+    "tasks": ("regression", "classes", "multi-label"),
     "year": 2024,
     "venue": "ACM Multimedia",
     "parameters": 46_797,
@@ -122,16 +127,18 @@ class MoMKE(TwoStageModel):
         self.modalities = spec.modalities
         width = config.width
         experts = len(self.modalities)
+        self.answers = Answers(spec, standardised=False)
+        outputs = self.answers.width
         inputs = {m: MaskedFrames(m, spec) for m in self.modalities}
         self.inputs = nn.ModuleDict(inputs)
         project = {m: nn.Sequential(nn.Linear(x.width, width), Dropout(config.dropout)) for m, x in inputs.items()}
         self.project = nn.ModuleDict(project)
         self.experts = nn.ModuleDict({m: ModalityExpert(config) for m in self.modalities})
-        self.alone = nn.ModuleDict({m: nn.Linear(width, 1) for m in self.modalities})
+        self.alone = nn.ModuleDict({m: nn.Linear(width, outputs) for m in self.modalities})
         self.routers = nn.ModuleDict({m: perceptron(width, experts, config.dropout) for m in self.modalities})
         joint = experts * width
         self.joint = nn.Sequential(nn.Linear(joint, joint), nn.ReLU(), Dropout(config.dropout))
-        self.head = nn.Linear(joint, 1)
+        self.head = nn.Linear(joint, outputs)
 
     def _projected(self, batch: Batch, modality: str) -> tuple[Float[Tensor, "B S W"], Bool[Tensor, "B S"]]:
         """p^m, and where m is not missing."""
@@ -150,7 +157,7 @@ class MoMKE(TwoStageModel):
     def fuse(self, encoded: Mapping[str, Float[Tensor, "B S W"]]) -> Output:
         """The prediction, with neither variance nor quality."""
         o = torch.cat([encoded[m] for m in self.modalities], dim=-1)
-        return Output(self.head(self.joint(o) + o)[..., 0].mean(1))
+        return self.answers(self.head(self.joint(o) + o).mean(1))
 
     def phases(self) -> Sequence[Phase]:
         """Each expert alone, and then all together."""
@@ -168,13 +175,13 @@ class MoMKE(TwoStageModel):
         clean = batch.uncorrupted()
         total = batch.target.new_zeros(())
         for m in self.modalities:
-            predictions = self.alone[m](self.experts[m](*self._projected(clean, m)))[..., 0]  # (B, S)
-            total = total + F.mse_loss(predictions.mean(1), batch.target)
+            values = self.alone[m](self.experts[m](*self._projected(clean, m)))  # (B, S, K)
+            total = total + self.answers.loss(self.answers(values.mean(1)), batch, F.mse_loss)
         return total
 
     def router_loss(self, batch: TrainingBatch) -> Float[Tensor, ""]:
         """The objective of phase 2."""
-        return F.mse_loss(self(batch).prediction, batch.target)
+        return self.answers.loss(self(batch), batch, F.mse_loss)
 
 
 def build(spec: DataSpec, **overrides: Any) -> MoMKE:

@@ -10,7 +10,8 @@ x_m are frames mapped to one width. Layers of `qamoe_bench.nn.transformer` atten
     z ← √W·x_m + positions;   z ← z + attention(LN z, LN(√W·x_n + positions));   z ← z + W₂ ReLU(W₁ LN z);   a last LN
 and give z_{n→m}. Per modality h_m is the last frame of Transformer_m([z_{n→m}; z_{k→m}]) over its own frames, and
     h = [h_t; h_a; h_v],   ŷ = W₃ (h + W₂ dropout(ReLU(W₁ h)))
-The objective is the mean absolute error.
+The objective is the mean absolute error; for classes the cross-entropy, with W₃ as wide as there are classes. Several
+labels, such as the four emotions of IEMOCAP in the paper, have one sigmoid each, where the code has a softmax over two.
 
 From paper and code: all formulas. From the authors' code: one frame per convolution, and that frame t of m sees frames
 of n up to t + |T_m − T_n| only (`future`), which MMSA has too; MMSA has no positions and convolves five frames.
@@ -39,6 +40,7 @@ from qamoe_baselines.masked_frames import MaskedFrames
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output
 from qamoe_bench.errors import BenchError
+from qamoe_bench.nn.answers import Answers
 from qamoe_bench.nn.attention import sinusoidal_positions
 from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.transformer import Dropouts, TransformerLayer
@@ -50,6 +52,7 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("clean",),
+    "tasks": ("regression", "classes", "multi-label"),
     "year": 2019,
     "venue": "ACL",
     "parameters": 120_441,
@@ -159,7 +162,8 @@ class MulT(TwoStageModel):
         self.project_1 = nn.Linear(combined, combined)
         self.output_dropout = Dropout(config.output_dropout)
         self.project_2 = nn.Linear(combined, combined)
-        self.out = nn.Linear(combined, 1)
+        self.out = nn.Linear(combined, spec.task.outputs)
+        self.answers = Answers(spec, standardised=False)
 
     def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B T _"]:
         """x_m and which frames are valid."""
@@ -172,7 +176,7 @@ class MulT(TwoStageModel):
         valid = {m: encoded[m][..., -1] > 0.5 for m in self.modalities}
         h = torch.cat([self._last_state(m, x, valid) for m in self.modalities], dim=1)
         hidden = self.output_dropout(F.relu(self.project_1(h)))
-        return Output(self.out(h + self.project_2(hidden))[:, 0])
+        return self.answers(self.out(h + self.project_2(hidden)))
 
     def _last_state(
         self, modality: str, x: Mapping[str, Float[Tensor, "B _ _"]], valid: Mapping[str, Bool[Tensor, "B _"]]

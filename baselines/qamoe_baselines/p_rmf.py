@@ -60,6 +60,7 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("robust",),
+    "tasks": ("regression",),
     "year": 2025,
     "venue": "ACL",
     "parameters": 117_217,

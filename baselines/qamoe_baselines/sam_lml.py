@@ -18,6 +18,8 @@ Each modality's h_m = q_(m,m) splits into h_m = s_m + b_m, s_m an affine map of 
     L_rec = mean (R_m [s_m; b_m] − mean_t standardised x_m)²,   L_orth = mean |cos(s_m, b_m)|,   L_var = mean Var(b_m)
     L = mean |ŷ − y| + .1 (L_rank + L_anchor + L_task + L_own + L_rec) + .01 (L_orth + L_var)
 
+For classes and several labels an error is the negative log-likelihood, and δ is in nats.
+
 From the abstract: a missing modality as the limit of a noisy one, supervision of attention weights in addition to the
 task's, ranking of interactions instead of absolute labels. From the notes: intra-modal and directed inter-modal
 attention over frame sequences, ranking of original, perturbed and pure noise, a decomposition, reconstruction and
@@ -48,6 +50,7 @@ from qamoe_baselines.sam_lml_losses import Decomposition, anchor_loss, noisy_ver
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
 from qamoe_bench.errors import BenchError
+from qamoe_bench.nn.answers import Answers, label_losses, log_probabilities_of
 from qamoe_bench.nn.attention import MaskedAttention
 from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.frames import StandardisedLinear, blanked, masked_mean, observed_frames
@@ -60,6 +63,7 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("paper",),
+    "tasks": ("regression", "classes", "multi-label"),
     "year": 2025,
     "venue": "EMNLP",
     "parameters": 69_762,
@@ -77,7 +81,9 @@ class SAMLMLConfig:
     heads: int = 4  # of each attention
     dropout: float = 0.1  # of Σ a_p q_p and inside the last perceptron; MOSI prefers more
     margin: float = 0.1  # μ of both rankings, in units of the score
-    gap: float = 0.1  # δ, by which an interaction must err less to count as better, in label standard deviations
+    gap: float = (
+        0.1  # δ, by which an interaction must err less to count as better, in label standard deviations or nats
+    )
     ranking: float = 0.1  # weight of L_rank
     anchor: float = 0.1  # weight of L_anchor
     task_ranking: float = 0.1  # weight of L_task; without it there are no predictions of single interactions
@@ -111,14 +117,13 @@ class SAMLML(nn.Module):
             nn.Linear(width, width),
             nn.GELU(),
             Dropout(config.dropout),
-            nn.Linear(width, 1),
+            nn.Linear(width, spec.task.outputs),
         )
         if config.task_ranking:
-            self.own = nn.Linear(width, 1)
+            self.own = nn.Linear(width, spec.task.outputs)
         split = self.modalities if config.reconstruction or config.orthogonality or config.variance else ()
         self.decompose = nn.ModuleDict({m: Decomposition(width, spec.widths[m]) for m in split})
-        self.label_mean = spec.label_mean
-        self.label_std = spec.label_std
+        self.answers = Answers(spec)
 
     def encode(self, batch: Batch) -> tuple[dict[str, Float[Tensor, "B _ W"]], dict[str, Bool[Tensor, "B _"]]]:
         """X_m of each modality, with unobserved frames set to zero, and the masks of observed frames."""
@@ -133,7 +138,7 @@ class SAMLML(nn.Module):
         parts = {"interactions": q, "scores": scores}
         parts |= {f"frames_{m}": frames[m] for m in self.modalities}
         parts |= {f"observed_{m}": observed[m] for m in self.modalities}
-        return Output(self.label_mean + self.label_std * self.head(h)[:, 0], parts=parts)
+        return self.answers(self.head(h), parts=parts)
 
     def forward(self, batch: Batch) -> Output:
         """A prediction, with neither variance nor quality."""
@@ -155,7 +160,7 @@ class SAMLML(nn.Module):
 
     def loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
         """L of the module docstring, in label units where a term has a unit; draws from torch's global generator."""
-        total = (output.prediction - batch.target).abs().mean()
+        total = self.answers.loss(output, batch, _absolute_error)
         if self.config.ranking or self.config.anchor:
             total = total + self._noise_loss(output, batch)
         if self.config.task_ranking:
@@ -200,10 +205,15 @@ class SAMLML(nn.Module):
         return scores[: len(rows)], scores[len(rows) :]
 
     def _task_loss(self, output: Output, target: Float[Tensor, " B"]) -> Float[Tensor, ""]:
-        raw: Tensor = self.own(output.parts["interactions"])[..., 0]  # (B, P)
-        predictions = self.label_mean + self.label_std * raw
-        errors = (predictions - target[:, None]).abs()
-        gap = self.config.gap * self.label_std
+        answers = self.answers
+        values: Tensor = self.own(output.parts["interactions"])  # (B, P, K)
+        if answers.task.is_regression:
+            predictions = answers.mean + answers.std * values[..., 0]
+            errors = (predictions - target[:, None]).abs()  # (B, P)
+            gap = self.config.gap * answers.std
+        else:
+            errors = label_losses(log_probabilities_of(values, answers.task), target, answers.task)
+            gap = self.config.gap
         ranking = task_ranking_loss(output.parts["scores"], errors, gap, self.config.margin)
         return self.config.task_ranking * ranking + self.config.own * errors.mean()
 
@@ -224,6 +234,10 @@ class SAMLML(nn.Module):
                 total = total + config.reconstruction * error
                 total = total + config.orthogonality * overlap + config.variance * variance
         return total / len(self.modalities)
+
+
+def _absolute_error(prediction: Float[Tensor, " B"], target: Float[Tensor, " B"]) -> Float[Tensor, ""]:
+    return (prediction - target).abs().mean()
 
 
 def build(spec: DataSpec, **overrides: Any) -> SAMLML:

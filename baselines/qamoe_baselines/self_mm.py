@@ -48,6 +48,7 @@ JOINT = "multimodal"
 VARIANTS = {"faithful": {"standardise": False}, "-generation": {"generation": False}}
 CARD = {
     "groups": ("clean",),
+    "tasks": ("regression",),
     "year": 2021,
     "venue": "AAAI",
     "parameters": 76_132,

@@ -2,8 +2,8 @@
 
 ŷ = W_y · dropout(GELU(W_f u_t)), late fusion of a single modality, trained on mean absolute error. The gain of a model
 over this row comes from audio and vision; where text is missing, this row shows the value of a constant prediction.
-On data without text it learns one constant; on data whose text has no features yet it is refused. Not from a paper; the
-design is ours.
+On data without text it learns one constant; on data whose text has no features yet it is refused. Classes and several
+labels have a wider last layer and the negative log-likelihood. Not from a paper; the design is ours.
 """
 
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output
+from qamoe_bench.nn.answers import Answers
 from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.encoder import Summary, UtteranceEncoder
 from qamoe_bench.nn.two_stage import TwoStageModel
@@ -23,6 +24,7 @@ MODALITY = "text"
 
 CARD = {
     "groups": ("quick", "paper"),
+    "tasks": ("regression", "classes", "multi-label"),
     "parameters": 19_009,
     "style": 4,
     "requires": ("text",),
@@ -50,10 +52,12 @@ class TextOnly(TwoStageModel):
         if self.has_text:
             self.encoder = UtteranceEncoder(MODALITY, spec, config.width, config.encoder_dropout, config.encoder)
         self.head = nn.Sequential(
-            nn.Linear(config.width, config.width), nn.GELU(), Dropout(config.dropout), nn.Linear(config.width, 1)
+            nn.Linear(config.width, config.width),
+            nn.GELU(),
+            Dropout(config.dropout),
+            nn.Linear(config.width, spec.task.outputs),
         )
-        self.label_mean = spec.label_mean
-        self.label_std = spec.label_std
+        self.answers = Answers(spec)
 
     def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B W"]:
         """u_t; zeros for any other modality, which is ignored."""
@@ -65,7 +69,7 @@ class TextOnly(TwoStageModel):
     def fuse(self, encoded: Mapping[str, Float[Tensor, "B W"]]) -> Output:
         """The prediction, with neither variance nor quality."""
         h = encoded[MODALITY] if self.has_text else next(iter(encoded.values()))  # (B, W)
-        return Output(self.label_mean + self.label_std * self.head(h)[:, 0])
+        return self.answers(self.head(h))
 
 
 def build(spec: DataSpec, **overrides: Any) -> TextOnly:

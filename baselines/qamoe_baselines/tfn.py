@@ -7,6 +7,8 @@ after the paper and thuiar/MMSA @ a94e65d, to whose outputs it is equal with the
 h_m of each modality comes from the sub-networks of `qamoe_baselines.tfn_subnets`; then
     z = [1; h_t] ⊗ [1; h_a] ⊗ [1; h_v],   o = W₃ ReLU(W₂ ReLU(W₁ dropout(z))),   ŷ = low + (high − low) · sigmoid(o)
 which holds the features of single modalities, of pairs and of all three. The objective is the mean absolute error.
+For classes o has a value of each for a softmax, and the objective is the cross-entropy, as in the paper, which has five
+classes, and a sigmoid for two. Several labels have one sigmoid each.
 
 From the paper: z, the ranges of ŷ, the sub-networks. From MMSA: their layers and sizes, the loss.
 Inferred: with one or two modalities z has fewer factors; low and high are the ends of the label scale.
@@ -35,12 +37,14 @@ from torch import Tensor, nn
 from qamoe_baselines.tfn_subnets import SubnetConfig, tfn_subnets
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output
+from qamoe_bench.nn.answers import class_output
 from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.two_stage import TwoStageModel
 
 VARIANTS = {"faithful": {"standardise": False, "past_the_end": True, "padded_mean": True, "audio": 32, "vision": 128}}
 CARD = {
     "groups": ("clean",),
+    "tasks": ("regression", "classes", "multi-label"),
     "year": 2017,
     "venue": "EMNLP",
     "parameters": 703_425,
@@ -78,8 +82,9 @@ class TFN(TwoStageModel):
             nn.ReLU(),
             nn.Linear(config.post, config.post),
             nn.ReLU(),
-            nn.Linear(config.post, 1),
+            nn.Linear(config.post, spec.task.outputs),
         )
+        self.task = spec.task
         self.low, self.high = spec.label_range
 
     def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B W"]:
@@ -89,8 +94,10 @@ class TFN(TwoStageModel):
 
     def fuse(self, encoded: Mapping[str, Float[Tensor, "B _"]]) -> Output:
         """The prediction, with neither variance nor quality."""
-        o = self.post(self.post_dropout(outer_product([encoded[m] for m in self.modalities])))[:, 0]
-        return Output(self.low + (self.high - self.low) * o.sigmoid())
+        o = self.post(self.post_dropout(outer_product([encoded[m] for m in self.modalities])))  # (B, K)
+        if not self.task.is_regression:
+            return class_output(o, self.task)
+        return Output(self.low + (self.high - self.low) * o[:, 0].sigmoid())
 
 
 def outer_product(vectors: list[Float[Tensor, "B _"]]) -> Float[Tensor, "B Z"]:

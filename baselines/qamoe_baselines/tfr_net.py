@@ -63,6 +63,7 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("robust",),
+    "tasks": ("regression",),
     "year": 2021,
     "venue": "ACM Multimedia",
     "parameters": 48_370,

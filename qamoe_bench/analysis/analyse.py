@@ -13,12 +13,14 @@ from qamoe_bench.analysis.comparisons import (
     pairwise_differences,
     ranking,
 )
+from qamoe_bench.analysis.confusion import ClassResults, class_results
 from qamoe_bench.analysis.quality_effects import PermutationTest, intervention_effects, permutation_tests
 from qamoe_bench.analysis.quality_validity import QualityAudit, quality
 from qamoe_bench.analysis.scores import Scores, score
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.analysis.summaries import SweepSummary, summaries
 from qamoe_bench.analysis.widening import Widening, widening
+from qamoe_bench.metrics.choice import headline
 from qamoe_bench.metrics.dialects import Dialect
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import Estimate
@@ -44,7 +46,8 @@ class Analysis:
         intervention_effects: By row name and intervention; arrays over the metrics in order.
         permutation_tests: By row name, for rows that predict with given quality scores.
         experts: By row name and modality, the effective number of experts.
-        widening: The effect of clusters on the intervals of MAE, or of the first metric; None without clusters.
+        class_results: By row name, of tasks with classes or labels.
+        widening: The effect of clusters on the intervals of the metric that decides the order; None without clusters.
     """
 
     section: Section
@@ -61,7 +64,13 @@ class Analysis:
     intervention_effects: Mapping[str, Mapping[str, Estimate]]
     permutation_tests: Mapping[str, Sequence[PermutationTest]]
     experts: Mapping[str, Mapping[str, float]]
+    class_results: Mapping[str, ClassResults]
     widening: Widening | None
+
+    @property
+    def headline(self) -> Scores:
+        """The scores that decide the order of the rows, see `qamoe_bench.metrics.choice.headline`."""
+        return _headline(self.scores)
 
 
 def analyse_section(
@@ -94,15 +103,22 @@ def analyse_section(
         intervention_effects=intervention_effects(section, dialect, scores) if audits else {},
         permutation_tests=like.permutation_tests if like else permutation_tests(section) if audits else {},
         experts=like.experts if like else experts_in_use(section) if audits else {},
-        widening=like.widening if like else _widening(section, dialect, scores),
+        class_results=like.class_results if like else _class_results(section) if audits else {},
+        widening=like.widening if like else widening(section, dialect, _headline(scores)),
     )
     section.clear_cache()
     return analysis
 
 
-def _widening(section: Section, dialect: Dialect, scores: Sequence[Scores]) -> Widening | None:
-    mae = [s for s in scores if s.metric.name == "mae"]
-    return widening(section, dialect, (mae or list(scores))[0])
+def _class_results(section: Section) -> Mapping[str, ClassResults]:
+    if section.task.is_regression:
+        return {}
+    return {row.name: class_results(section, row) for row in section.rows}
+
+
+def _headline(scores: Sequence[Scores]) -> Scores:
+    name = headline([s.metric.name for s in scores])
+    return next(s for s in scores if s.metric.name == name)
 
 
 def _scores(section: Section, dialect: Dialect, metrics: Sequence[str], like: Analysis | None) -> list[Scores]:

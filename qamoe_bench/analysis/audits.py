@@ -1,8 +1,9 @@
-"""Audits: the realised corruption, the calibration of variances, and the use of experts.
+"""Audits: the realised corruption, the calibration of variances and probabilities, and the use of experts.
 
 Those of quality scores are in `quality_validity` and `quality_effects`.
 
-Dimension legend: S seeds, V draws, C conditions, N samples, L levels of coverage, A modalities.
+Dimension legend: S seeds, V draws, C conditions, N samples, L levels of coverage, A modalities, K classes or labels,
+M decisions of all samples.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.section import Row, Section
-from qamoe_bench.shapes import Float, Shaped
+from qamoe_bench.metrics.probabilities import decisions, entropy, log_likelihood, probability_errors
+from qamoe_bench.shapes import Bool, Float, Shaped
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import mean_of_defined
 from qamoe_bench.statistics.ranks import spearman
-from qamoe_bench.statistics.uncertainty import ause, coverage, gaussian_nll
+from qamoe_bench.statistics.uncertainty import ause, coverage, gaussian_nll, risk_coverage
 
 COVERAGE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
@@ -44,24 +46,31 @@ def _of_all_seeds(section: Section, column: str) -> Shaped[NDArray[Any], "S 1 V 
 
 @dataclass(frozen=True)
 class UncertaintyAudit:
-    """Quality of a row's variances: means over seeds and draws.
+    """Quality of a row's variances, or of its probabilities of classes: means over seeds and draws.
 
     Attributes:
-        nll: Gaussian negative log-likelihood, in nats, mean over conditions.
-        rank: Spearman's ρ of σ² with |error| within a condition, mean over conditions.
-        ause: Area under the sparsification error, mean over conditions.
-        covered: Share of labels inside the central intervals of the levels `COVERAGE`, by condition, (C, L).
+        nll: Negative log-likelihood in nats, mean over conditions; Gaussian for variances.
+        rank: Spearman's ρ of σ², or of the predictive entropy, with the error within a condition, mean over conditions.
+        ause: Area under the sparsification error, mean over conditions; samples are removed by σ² or by entropy.
+        covered: By condition, (C, L). For variances the share of labels inside the central intervals of the levels
+            `COVERAGE`; for probabilities the share of right decisions among those of about this probability, NaN where
+            there are none.
+        risk: Area under the risk–coverage curve: the mean share of wrong decisions among the most certain samples, over
+            all shares of samples; NaN for variances.
     """
 
     nll: float
     rank: float
     ause: float
     covered: Float[Values, "C L"]
+    risk: float = np.nan
 
 
 def uncertainty(section: Section) -> Mapping[str, UncertaintyAudit]:
-    """By row name, for every row with variances."""
-    return {row.name: _uncertainty_of(row, section.label) for row in section.rows if row.has("variance")}
+    """By row name, for every row with variances or probabilities."""
+    if section.task.is_regression:
+        return {row.name: _uncertainty_of(row, section.label) for row in section.rows if row.has("variance")}
+    return {row.name: _confidence_of(row, section) for row in section.rows}
 
 
 def _uncertainty_of(row: Row, label: Values) -> UncertaintyAudit:
@@ -73,6 +82,36 @@ def _uncertainty_of(row: Row, label: Values) -> UncertaintyAudit:
         ause=float(ause(error, variance).mean()),
         covered=coverage(error, variance, COVERAGE).mean((0, 1)),
     )
+
+
+def _confidence_of(row: Row, section: Section) -> UncertaintyAudit:
+    task = section.task
+    answers = row.predictions_for("").astype(np.float64)  # (S, V, C, N, K)
+    uncertain = entropy(answers, task)  # (S, V, C, N)
+    error = probability_errors(answers, section.label, task)
+    confidence, is_right = decisions(answers, section.label, task)  # (S, V, C, M)
+    wrong = (~is_right).reshape(*uncertain.shape, -1).mean(-1)  # (S, V, C, N)
+    return UncertaintyAudit(
+        nll=float(-log_likelihood(answers, section.label, task).mean()),
+        rank=float(mean_of_defined(spearman(uncertain, error).ravel())),
+        ause=float(mean_of_defined(ause(error, uncertain).ravel())),
+        covered=_reliability(confidence, is_right),
+        risk=float(risk_coverage(wrong, uncertain).mean()),
+    )
+
+
+def _reliability(
+    confidence: Float[Values, "S V C M"], is_right: Bool[NDArray[np.bool_], "S V C M"]
+) -> Float[Values, "C L"]:
+    """The share of right decisions by condition and level, among those whose probability is nearest to the level."""
+    limits = (np.array(COVERAGE)[1:] + np.array(COVERAGE)[:-1]) / 2
+    nearest = np.digitize(confidence, limits)  # (S, V, C, M)
+    shares = np.full((confidence.shape[2], len(COVERAGE)), np.nan)
+    for condition, level in np.ndindex(*shares.shape):
+        is_member = nearest[:, :, condition] == level
+        if is_member.any():
+            shares[condition, level] = is_right[:, :, condition][is_member].mean()
+    return shares
 
 
 def experts_in_use(section: Section) -> Mapping[str, Mapping[str, float]]:

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from qamoe_bench.analysis.errors import first_draw_errors
 from qamoe_bench.analysis.section import Row, Section
 from qamoe_bench.shapes import Bool, Float
 from qamoe_bench.statistics.arrays import Values
@@ -28,7 +29,7 @@ class Fall:
         seed: Of the corruption and the training.
         sample: Index of the sample.
         condition: Index of the condition.
-        error: |prediction − label|, in label units.
+        error: Of the prediction, see `qamoe_bench.analysis.errors`.
         before: The error of the other prediction.
     """
 
@@ -68,7 +69,7 @@ def worst(section: Section, most: int) -> list[Fall]:
     for i, row in enumerate(section.rows):
         if row.is_oracle:
             continue
-        error = errors_of(row, section)
+        error = first_draw_errors(row, section)
         if clean is not None and len(section.conditions) > 1:
             before = np.broadcast_to(error[:, [clean]], error.shape)
             falls += _largest_rises(i, "clean", row.seeds, error, before, most)
@@ -77,15 +78,9 @@ def worst(section: Section, most: int) -> list[Fall]:
             other = section.rows[control]
             shared = [seed for seed in row.seeds if seed in other.seeds]
             own_error = error[[row.seeds.index(seed) for seed in shared]]
-            other_error = errors_of(other, section)[[other.seeds.index(seed) for seed in shared]]
+            other_error = first_draw_errors(other, section)[[other.seeds.index(seed) for seed in shared]]
             falls += _largest_rises(i, "control", shared, own_error, other_error, most)
     return falls
-
-
-def errors_of(row: Row, section: Section) -> Errors:
-    """|prediction − label| of the first draw, in label units."""
-    prediction = row.column("prediction")[:, 0].astype(np.float64)  # (S, C, N)
-    return np.asarray(np.abs(prediction - section.label))
 
 
 def _largest_rises(

@@ -11,22 +11,16 @@ import numpy as np
 from qamoe_bench.analysis.scores import Scores, resample
 from qamoe_bench.analysis.section import Row, Section
 from qamoe_bench.metrics.catalogue import METRICS
-from qamoe_bench.metrics.dialects import MMSA, Dialect
+from qamoe_bench.metrics.dialects import Dialect, default_dialect
 from qamoe_bench.shapes import Float
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import Estimate, estimate, mean_of_defined
 from qamoe_bench.statistics.permutation import permutation_p
 
-INTERVENTIONS = {
-    "shuffled": "shuffled_prediction",
-    "averaged": "averaged_prediction",
-    "constant": "constant_prediction",
-    "reversed": "reversed_prediction",
-    "true_order": "true_order_prediction",
-}
-"""Interventions on the quality scores of a condition, and the columns of the resulting predictions."""
+INTERVENTIONS = ("shuffled", "averaged", "constant", "reversed", "true_order")
+"""Interventions on the quality scores of a condition, whose predictions are stored."""
 UNTESTED = ("mae", "acc2_non0", "corr")
-"""Metrics of rows without permutations, of which only the change with scores of all samples is known."""
+"""Metrics of regression of rows without permutations, of which only the change with scores of all samples is known."""
 
 
 def intervention_effects(
@@ -39,24 +33,22 @@ def intervention_effects(
     """
     effects: dict[str, dict[str, Estimate]] = {}
     for i, row in enumerate(section.rows):
-        recorded = {name: column for name, column in INTERVENTIONS.items() if row.has(column)}
+        recorded = [name for name in INTERVENTIONS if row.has_intervention(name)]
         if recorded:
-            effects[row.name] = {
-                name: _intervention_effect(i, section, column, dialect, scores) for name, column in recorded.items()
-            }
+            effects[row.name] = {name: _intervention_effect(i, section, name, dialect, scores) for name in recorded}
     return effects
 
 
 def _intervention_effect(
-    index: int, section: Section, column: str, dialect: Dialect, scores: Sequence[Scores]
+    index: int, section: Section, intervention: str, dialect: Dialect, scores: Sequence[Scores]
 ) -> Estimate:
     row = section.rows[index]
-    prediction = row.column(column).astype(np.float64)  # (S, V, C, N)
     seeds = section.seed_indices(row)
     values = []
     resampled = []
     for own in scores:
         definition = dialect.on_scale(section.label).definitions[own.metric.name]
+        prediction = row.predictions_for(own.metric.name, intervention).astype(np.float64)
         terms = definition.terms(prediction, section.label)
         changed = definition.of(terms).mean(1)  # (S, C)
         values.append((changed - own.values[index, seeds]).mean(-1))  # (S)
@@ -71,7 +63,7 @@ class PermutationTest:
     """Effect of permuting the quality scores on one metric: means over conditions, draws and seeds.
 
     Attributes:
-        metric: The metric, by its definition in the dialect `mmsa`.
+        metric: The metric, by its definition in the default dialect of the task.
         everything: Change when the scores are shuffled between all samples, so that presence is shuffled too.
         quality: Change when the scores of each modality are permuted among the samples that have it, mean over
             permutations.
@@ -97,14 +89,15 @@ class PermutationTest:
 
 def permutation_tests(section: Section) -> Mapping[str, Sequence[PermutationTest]]:
     """By row name, for every row that predicts with given scores."""
-    return {row.name: _tests_of(row, section) for row in section.rows if row.has(INTERVENTIONS["shuffled"])}
+    return {row.name: _tests_of(row, section) for row in section.rows if row.has_intervention("shuffled")}
 
 
 def _tests_of(row: Row, section: Section) -> list[PermutationTest]:
     by_seed = [cell.facts.permutations for cell in row.cells]
     if not all(by_seed):
         nan = float("nan")
-        return [PermutationTest(m, _effect_on_everything(row, section, m), nan, nan, nan, nan, 0) for m in UNTESTED]
+        metrics = UNTESTED if section.task.is_regression else default_dialect(section.task).shown
+        return [PermutationTest(m, _effect_on_everything(row, section, m), nan, nan, nan, nan, 0) for m in metrics]
     tests = []
     for metric in by_seed[0]:
         if all(metric in values for values in by_seed):
@@ -131,7 +124,7 @@ def permutation_test(metric: str, values: Float[Values, " J"], everything: float
 
 def _effect_on_everything(row: Row, section: Section, metric: str) -> float:
     """The change of a metric when scores are shuffled between all samples, where it is defined."""
-    definition = MMSA.definitions[metric]
-    shuffled = definition(row.column(INTERVENTIONS["shuffled"]).astype(np.float64), section.label)  # (S, V, C)
-    own = definition(row.column("prediction").astype(np.float64), section.label)  # (S, V, C)
+    definition = default_dialect(section.task).definitions[metric]
+    shuffled = definition(row.predictions_for("", "shuffled").astype(np.float64), section.label)  # (S, V, C)
+    own = definition(row.predictions_for("").astype(np.float64), section.label)  # (S, V, C)
     return float(mean_of_defined((shuffled - own).ravel()))

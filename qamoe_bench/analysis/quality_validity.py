@@ -18,7 +18,8 @@ from qamoe_bench.statistics.permutation import auroc
 from qamoe_bench.statistics.ranks import correlation, mid_ranks, spearman
 
 CONFOUNDERS = ("length", "energy", "label")
-"""What a score may follow instead of quality: number of frames, mean square of the features, and |label|."""
+"""What a score may follow instead of quality: number of frames, mean square of the features, and |label|, of which
+classes have none."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,9 @@ def _confounders(
 ) -> dict[str, float]:
     """Spearman's ρ of the scores with each confounder that is recorded, mean over seeds and draws."""
     least = section.clean or 0
-    values = {"label": np.broadcast_to(np.abs(section.label), score.shape)}
+    values = {}
+    if section.task.is_regression:
+        values["label"] = np.broadcast_to(np.abs(section.label), score.shape)
     for name in ("length", "energy"):
         if row.has(f"{name}_{modality}"):
             values[name] = row.column(f"{name}_{modality}")[:, :, least]  # (S, V, N)

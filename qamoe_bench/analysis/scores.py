@@ -87,7 +87,8 @@ def score(section: Section, dialect: Dialect, metric: str) -> Scores:
     has_seed = np.zeros(shape[:2], bool)
     for batch in _batches(section):
         # The seeds of the first row of the batch, then those of the next.
-        predictions = np.concatenate([section.rows[i].predictions_for(metric) for i in batch])  # (B, V, C, N)
+        # (B, V, C, N), or (B, V, C, N, K) log-probabilities.
+        predictions = np.concatenate([section.rows[i].predictions_for(metric) for i in batch])
         where = _rows_and_seeds(section, batch)
         terms = definition.terms(predictions.astype(np.float64), section.label)
         by_draw = definition.of(terms)  # (B, V, C)
@@ -123,7 +124,7 @@ def _batches(section: Section) -> list[list[int]]:
     batches: list[list[int]] = []
     size = BATCH
     for i, row in enumerate(section.rows):
-        own_size = row.column("prediction").size
+        own_size = row.column("prediction").size * section.task.outputs
         if size + own_size > BATCH:
             batches.append([])
             size = 0

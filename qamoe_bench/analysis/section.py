@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.clusters import BY_IDS, ClusterRule, Clusters
+from qamoe_bench.metrics.dialects import judged_columns
 from qamoe_bench.registry import model_with_role
 from qamoe_bench.shapes import Float
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.resampling import Resampling, resampling
 from qamoe_bench.store.cell import IMPORTED, ORACLE
 from qamoe_bench.store.store import StoredCell
-from qamoe_bench.vocabulary import MODALITIES, axis_symbol
+from qamoe_bench.vocabulary import LOG_PROBABILITY, MODALITIES, Task, axis_symbol
 
 EVENTS = ("missing_", "noise_", "scatter_", "length_", "energy_")
 """Prefixes of the columns that describe the samples and their corruption instead of a model's output."""
@@ -110,10 +111,29 @@ class Row:
         """Release cached columns."""
         self._columns.clear()
 
-    def predictions_for(self, metric: str) -> NDArray[Any]:
-        """The predictions that a metric judges, see `qamoe_bench.metrics.dialects.judged_predictions`."""
-        own = f"prediction_{metric}"
-        return self.column(own if self.has(own) else "prediction")
+    @property
+    def task(self) -> Task:
+        """What the labels say."""
+        return Task.of(self.cells[0].facts.task)
+
+    def predictions_for(self, metric: str, intervention: str = "") -> NDArray[Any]:
+        """The predictions that a metric judges, see `qamoe_bench.metrics.dialects.judged_columns`.
+
+        (S, V, C, N), or log-probabilities (S, V, C, N, K) of K classes or labels.
+
+        Args:
+            metric: Name of the metric.
+            intervention: Name of an intervention on quality scores under which they were made; empty for none.
+        """
+        # With other quality scores there are no answers for single metrics.
+        prefix = f"{intervention}_" if intervention else ""
+        names = judged_columns(self.cells[0].names, "" if intervention else metric)
+        columns = [self.column(f"{prefix}{name}") for name in names]
+        return columns[0] if self.task.is_regression else np.stack(columns, axis=-1)
+
+    def has_intervention(self, intervention: str) -> bool:
+        """Whether predictions with other quality scores are recorded, see `qamoe_bench.evaluation.interventions`."""
+        return self.has(f"{intervention}_{'prediction' if self.task.is_regression else f'{LOG_PROBABILITY}0'}")
 
 
 @dataclass(frozen=True)
@@ -211,6 +231,11 @@ class Section:
     def resampling(self) -> Resampling:
         """The resamples of the test samples, by whole clusters where there are any."""
         return resampling(self.samples, self.clusters.codes if self.clusters else None)
+
+    @property
+    def task(self) -> Task:
+        """What the labels say."""
+        return Task.of(self.cells[0].facts.task)
 
     @cached_property
     def label(self) -> Float[Values, " N"]:

@@ -19,8 +19,8 @@ from qamoe_bench.shapes import Float, Int
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.store.selection import SelectionCurve, read_curve
 
-CRITERION = "mae"
-"""The metric by which one epoch is chosen for all metrics, as the validation split does."""
+CRITERIA = {"regression": "mae", "classes": "nll", "multi-label": "nll"}
+"""By kind of task, the metric by which one epoch is chosen for all metrics, as the validation split does."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class SelectionGain:
     Attributes:
         selected: The value at the epoch that the validation split selected, mean over seeds and conditions.
         per_metric: Change at the test split's best epoch of this metric, per seed (S).
-        one_epoch: Change at the epoch with the lowest test MAE, per seed (S).
+        one_epoch: Change at the epoch with the lowest test error, that of `CRITERIA`, per seed (S).
     """
 
     selected: float
@@ -51,7 +51,8 @@ def selection_gains(row: Row, dialect: str, metrics: Sequence[str]) -> list[Sele
         return []
     # Specialists are trained and selected one by one, all other weights for all conditions together.
     is_common = row.regime != "matched"
-    by_criterion = [_best(curve, dialect, CRITERION, is_common) for curve in curves]
+    criterion = CRITERIA[row.task.kind]
+    by_criterion = [_best(curve, _dialect_with(curve, criterion, dialect), criterion, is_common) for curve in curves]
     gains = []
     for metric in metrics:
         selected = np.array([_at(c, dialect, metric, np.array(c.selected)) for c in curves])
@@ -73,6 +74,13 @@ def _values(curve: SelectionCurve, dialect: str, metric: str) -> Float[NDArray[n
     # A curve of another version may lack a metric.
     undefined = np.full_like(next(iter(curve.values.values())), np.nan)
     return curve.values.get((dialect, metric), undefined)
+
+
+def _dialect_with(curve: SelectionCurve, metric: str, dialect: str) -> str:
+    """The dialect, or another one if it does not define the metric; all define errors and likelihoods alike."""
+    if (dialect, metric) in curve.values:
+        return dialect
+    return next((other for other, name in curve.values if name == metric), dialect)
 
 
 def _at(curve: SelectionCurve, dialect: str, metric: str, epochs: Int[NDArray[np.int64], " C"]) -> float:

@@ -55,7 +55,13 @@ class Sensitivity:
 
 
 def sensitivity(section: Section, dialect: Dialect, metric: str) -> Sensitivity | None:
-    """The sensitivity of one metric; None where whole modalities are never missing without further corruption."""
+    """The sensitivity of one metric; None where whole modalities are never missing without further corruption.
+
+    None also for metrics of which a part of the samples has no value of its own, such as the area under a curve.
+    """
+    definition = dialect.on_scale(section.label).definitions[metric]
+    if not definition.is_additive:
+        return None
     modalities = section.realised_by_seed[0].modalities
     sets = _subsets(modalities)
     available = np.stack([_availability(section, modalities, members) for members in sets])
@@ -64,7 +70,6 @@ def sensitivity(section: Section, dialect: Dialect, metric: str) -> Sensitivity 
     without = [_pairs_without(modality, sets, pairs) for modality in modalities]
     if not any(without) or not from_full:
         return None
-    definition = dialect.on_scale(section.label).definitions[metric]
     losses = [_losses(section, row, definition, metric, available, pairs) for row in section.rows]
     sign = METRICS[metric].sign
     values = sign * np.stack([v for v, _ in losses], axis=-2)  # (S, M, X)
@@ -124,7 +129,7 @@ def _losses(
     """The metric with the larger set of each pair minus that with the smaller one, and of every resample."""
     values = np.full((len(section.seeds), len(pairs)), np.nan)
     resampled = np.full((RESAMPLES, *values.shape), np.nan)
-    prediction = row.predictions_for(metric).astype(np.float64)  # (S, V, C, N)
+    prediction = row.predictions_for(metric).astype(np.float64)  # (S, V, C, N), or (S, V, C, N, K)
     for own_index, s in enumerate(section.seed_indices(row)):
         terms = _terms_of_pairs(definition, prediction[own_index], section.label, available[:, s], pairs)
         values[s] = _larger_minus_smaller(definition.of(terms))
@@ -137,7 +142,7 @@ def _losses(
 
 def _terms_of_pairs(
     definition: Definition,
-    prediction: Float[Values, "V C N"],
+    prediction: Float[Values, "V C N ..."],
     label: Float[Values, " N"],
     available: Bool[NDArray[np.bool_], "P V C N"],
     pairs: Sequence[Pair],
@@ -147,10 +152,11 @@ def _terms_of_pairs(
     occurs: NDArray[np.bool_] = np.any(available, axis=(1, 2))  # (P, N)
     is_shared = (occurs[sides[:, 0]] & occurs[sides[:, 1]])[:, None]  # (X, 1, N)
     # One vector of all predictions, because terms may be scaled by the largest value of their vector.
-    labels = np.tile(label, prediction.shape[0] * prediction.shape[1])  # (V·C·N)
+    shape = prediction.shape[:3]  # (V, C, N)
+    labels = np.tile(label, shape[0] * shape[1])  # (V·C·N)
     terms = []
-    for flat in definition.terms(prediction.reshape(-1), labels):
-        term = np.asarray(flat, np.float64).reshape(prediction.shape)  # (V, C, N)
+    for flat in definition.terms(prediction.reshape(-1, *prediction.shape[3:]), labels):
+        term = np.asarray(flat, np.float64).reshape(shape)
         by_set = np.stack([_mean_of_occurrences(term, where) for where in available])  # (P, N)
         terms.append(by_set[sides] * is_shared)  # (X, 2, N)
     return terms

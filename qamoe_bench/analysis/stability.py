@@ -18,9 +18,7 @@ from qamoe_bench.analysis.comparisons import Difference, pairwise_differences
 from qamoe_bench.analysis.scores import Scores, score
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.analysis.widening import score_independent
-from qamoe_bench.metrics.dialects import DIALECTS, SIMS, Dialect
-from qamoe_bench.shapes import Float
-from qamoe_bench.statistics.arrays import Values
+from qamoe_bench.metrics.dialects import SIMS, Dialect, dialects_for
 from qamoe_bench.store.store import StoredCell
 
 
@@ -136,7 +134,7 @@ def stability(
     """
     scores = score(section, dialect, metric)
     choices = {}
-    for other in fitting_dialects(section.label) if dialects is None else dialects:
+    for other in fitting_dialects(section) if dialects is None else dialects:
         if other.definitions.get(metric, dialect.definitions[metric]) != dialect.definitions[metric]:
             choices[f"in dialect {other.name}"] = score(section, other, metric)
     choices |= _without_draws(section, dialect, metric) | _without_seeds(section, scores)
@@ -150,10 +148,13 @@ def stability(
     )
 
 
-def fitting_dialects(label: Float[Values, " N"]) -> list[Dialect]:
-    """The dialects for labels on this scale: that of CH-SIMS for labels in [−1, 1], else all others."""
-    is_sims = bool(np.abs(label).max() <= 1)
-    return [dialect for dialect in DIALECTS.values() if (dialect.name == SIMS.name) == is_sims]
+def fitting_dialects(section: Section) -> list[Dialect]:
+    """The dialects for the task; for labels on a scale that of CH-SIMS if all are in [−1, 1], else all others."""
+    dialects = dialects_for(section.task)
+    if not section.task.is_regression:
+        return dialects
+    is_sims = bool(np.abs(section.label).max() <= 1)
+    return [dialect for dialect in dialects if (dialect.name == SIMS.name) == is_sims]
 
 
 def _comparisons(section: Section, scores: Scores) -> dict[Pair, Comparison]:

@@ -1,7 +1,8 @@
 """Where a difference between two models comes from: their errors on parts of the predictions.
 
 The parts are those in which the same modalities are left, those with labels in one range, and those with texts of one
-length. The error is |prediction − label|: it adds up over parts, as correlations and accuracies of classes do not.
+length; of classes, those of each class. The error is that of `qamoe_bench.analysis.errors`: it adds up over parts, as
+correlations and F1 scores do not.
 
 Dimension legend: M rows, S seeds, V draws, C conditions, N samples, G parts, P pairs, R resamples, K clusters.
 """
@@ -13,7 +14,9 @@ from itertools import combinations, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from qamoe_bench.analysis.section import Row, Section
+from qamoe_bench.analysis.errors import first_draw_errors
+from qamoe_bench.analysis.section import Section
+from qamoe_bench.metrics.probabilities import true_indicators
 from qamoe_bench.shapes import Bool, Float
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import Estimate, differences
@@ -31,7 +34,7 @@ class Stratum:
     """A part of the predictions.
 
     Attributes:
-        kind: What its predictions have in common: `modalities left`, `label` or `length of text`.
+        kind: What its predictions have in common: `modalities left`, `label`, `class` or `length of text`.
         name: The value that they share, in words.
         share: Its share of all predictions.
     """
@@ -43,12 +46,12 @@ class Stratum:
 
 @dataclass(frozen=True)
 class ErrorProfile:
-    """Mean absolute errors on parts of the predictions, and their differences between rows.
+    """Mean errors on parts of the predictions, and their differences between rows.
 
     Attributes:
         strata: The G parts.
         pairs: The P pairs of rows.
-        differences: First row minus the second, in label units, (P, G).
+        differences: First row minus the second, (P, G); see `qamoe_bench.analysis.errors` for the unit.
     """
 
     strata: tuple[Stratum, ...]
@@ -76,17 +79,12 @@ def error_profile(section: Section) -> ErrorProfile | None:
 
 
 def cluster_errors(section: Section) -> Float[Values, "M K"] | None:
-    """Mean absolute error of each row on each cluster of samples, over seeds and conditions; None without clusters."""
+    """Mean error of each row on each cluster of samples, over seeds and conditions; None without clusters."""
     if section.clusters is None:
         return None
     codes = section.clusters.codes  # (N)
-    means = np.stack([_absolute_errors(row, section).mean((0, 1)) for row in section.rows])  # (M, N)
+    means = np.stack([first_draw_errors(row, section).mean((0, 1)) for row in section.rows])  # (M, N)
     return np.stack([np.bincount(codes, weights=x) / section.clusters.sizes for x in means])
-
-
-def _absolute_errors(row: Row, section: Section) -> Float[Values, "S C N"]:
-    prediction = row.column("prediction")[:, 0].astype(np.float64)  # of several draws the first, as for hard samples
-    return np.asarray(np.abs(prediction - section.label))
 
 
 def _sums_by_sample(
@@ -97,7 +95,7 @@ def _sums_by_sample(
     sums = np.full((len(section.rows), len(section.seeds), len(masks), section.samples), np.nan)
     for i, row in enumerate(section.rows):
         seeds = section.seed_indices(row)
-        sums[i, seeds] = np.einsum("sgcn,scn->sgn", inside[seeds], _absolute_errors(row, section))
+        sums[i, seeds] = np.einsum("sgcn,scn->sgn", inside[seeds], first_draw_errors(row, section))
     return sums, inside.sum(2)
 
 
@@ -106,7 +104,7 @@ def _masks(section: Section) -> list[tuple[str, str, Bool[NDArray[np.bool_], "S 
     masks = []
     for kind, parts in (
         ("modalities left", _by_modalities(section)),
-        ("label", _by_label(section)),
+        (_label_kind(section), _by_label(section)),
         ("length of text", _by_length(section)),
     ):
         large = [(kind, name, mask) for name, mask in parts if mask.any((0, 1)).sum() >= FEWEST_SAMPLES]
@@ -131,9 +129,22 @@ def _by_modalities(section: Section) -> list[tuple[str, Bool[NDArray[np.bool_], 
 
 
 def _by_label(section: Section) -> list[tuple[str, Bool[NDArray[np.bool_], "S C N"]]]:
+    if not section.task.is_regression:
+        return _by_class(section)
     largest = float(np.abs(section.label).max())
     limits = [float(f"{share * _scale(largest):.3g}") for share in LABEL_LIMITS]
     return _by_value(section, section.label, limits)
+
+
+def _label_kind(section: Section) -> str:
+    return "class" if section.task.kind == "classes" else "label"
+
+
+def _by_class(section: Section) -> list[tuple[str, Bool[NDArray[np.bool_], "S C N"]]]:
+    """One part for the samples of each class or label; of several labels the parts overlap."""
+    shape = (len(section.seeds), len(section.conditions), section.samples)
+    holds = true_indicators(section.label, section.task)  # (N, K)
+    return [(name, np.broadcast_to(holds[:, k], shape)) for k, name in enumerate(section.task.names)]
 
 
 def _scale(largest: float) -> float:

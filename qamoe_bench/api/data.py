@@ -21,29 +21,33 @@ def load_data(
     name_or_path: str | Path = "synthetic",
     label_range: tuple[float, float] | None = None,
     drop_bad_labels: bool = False,
+    task: str = "",
+    classes: tuple[str, ...] = (),
 ) -> Dataset:
     """Load a data set with its three splits.
 
     Args:
-        name_or_path: `synthetic` for the embedded data, or the path of a file or folder; its format is detected from
-            its content.
+        name_or_path: `synthetic` or `synthetic-emotion` for embedded data, or the path of a file or folder, whose
+            format is detected from its content.
         label_range: Lowest and highest value of the annotation scale in the file, such as (1, 7); the labels are then
             centred. By default -3 to 3, or -1 to 1 if no label is outside.
-        drop_bad_labels: Leave out samples whose label is missing, no number, or outside of the scale.
+        drop_bad_labels: Leave out samples whose label is missing, no number, or outside of the scale or the classes.
+        task: What a label says: `regression`, `classes` or `multi-label`; empty if the file leaves no doubt.
+        classes: Names of the classes or labels in the order of their index; empty for those of the file.
 
     Returns:
         The data set: `splits` by name, `spec` for building models, and `name`, `digest` and `notes`.
 
     Raises:
-        BenchError: If the path does not exist or cannot be read as a data set, or if a range is given for data whose
-            scale is known.
+        BenchError: If the path does not exist or cannot be read as a data set, or if a range, task or classes are given
+            for data that are known to have others.
 
     Examples:
         >>> data = qamoe_bench.load_data("synthetic")
         >>> {name: len(split) for name, split in data.splits.items()}
         {'train': 1284, 'valid': 229, 'test': 686}
     """
-    options = ReadingOptions(label_range, drop_bad_labels)
+    options = ReadingOptions(label_range, drop_bad_labels, task=task, classes=tuple(classes))
     return open_dataset(str(name_or_path), options=options)  # cached: the same data twice are the same object
 
 
@@ -60,7 +64,7 @@ def corrupt(
     result is therefore what every model receives in `evaluate` and in `qamoe-bench run` with the same seed.
 
     Args:
-        data: A data set, `synthetic`, or the path of a data file.
+        data: A data set, or the name or path of one as in `load_data`.
         condition: A condition, or a protocol (or its name or path) and the name of one of its conditions.
         split: `train`, `valid` or `test`.
         seed: Seed of the corruption.

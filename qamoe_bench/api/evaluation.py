@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qamoe_bench.metrics.dialects import find_dialect, scores
+from qamoe_bench.metrics.choice import chosen
+from qamoe_bench.metrics.dialects import scores
 from qamoe_bench.store.cell import run_name
 from qamoe_bench.store.memory import MemoryCell
 from qamoe_bench.store.store import Store
+from qamoe_bench.store.verification import PREDICTED
+from qamoe_bench.vocabulary import REGRESSION, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,17 +34,17 @@ class Evaluation:
     cells: tuple[MemoryCell, ...] = field(default=(), repr=False, compare=False)
     manifest: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    def scores(self, dialect: str = "mmsa") -> pd.DataFrame:
+    def scores(self, dialect: str = "") -> pd.DataFrame:
         """Metrics under each condition, averaged over seeds and draws.
 
         Args:
-            dialect: Name of the metric dialect.
+            dialect: Name of the metric dialect; empty for the default one of the task.
 
         Returns:
             One row per condition, in order, and one column per metric of the dialect.
 
         Raises:
-            BenchError: If the dialect does not exist.
+            BenchError: If the dialect does not exist, or is one for another task.
 
         Examples:
             >>> evaluation = qamoe_bench.evaluate(qamoe_bench.load_model("mean"))
@@ -50,14 +53,17 @@ class Evaluation:
         """
         import pandas as pd  # here, because comparing stores starts without it
 
-        definitions = find_dialect(dialect).on_scale(self.predictions["target"].to_numpy())
+        task = Task.of(self.cells[0].facts.task) if self.cells else REGRESSION
+        choice = chosen(dialect)
+        choice.check([task])
+        definitions = choice.dialect_for(task).on_scale(self.predictions["target"].to_numpy())
         conditions = []
         rows = []
         # One block per seed, draw and condition; a metric of all samples together would not be the mean of its draws.
         groups = self.predictions.groupby(["seed", "draw", "condition"], sort=False, observed=True)
         for (_, _, condition), block in groups:
             # A metric may judge predictions of its own, `prediction_<metric>`.
-            names = [name for name in block.columns if name == "target" or name.startswith("prediction")]
+            names = [name for name in block.columns if name == "target" or name.startswith(PREDICTED)]
             columns = {name: block[name].to_numpy() for name in names}
             conditions.append(condition)
             rows.append(scores(definitions, columns))

@@ -48,7 +48,7 @@ def load_model(
         name: A name that `qamoe-bench ls models` lists, `package.module:build`, or a class in a file, `file.py:Class`,
             optionally followed by settings, as in `qa-moe:k=2`. Settings of the training loop or the evaluation have no
             effect here.
-        data: A data set, `synthetic`, or the path of a data file; the model takes its modalities and widths.
+        data: A data set, or the name or path of one as in `load_data`; the model takes its modalities and widths.
         checkpoint: A safetensors file, such as those in `results/runs/<run-id>/checkpoints`.
         seed: Seed of the initial weights.
         preset: Sizes of the model, as for `qamoe-bench run`; those of a checkpoint must be the same.
@@ -96,7 +96,7 @@ def evaluate(
             such as the `predict` of scikit-learn, a request to a server, or a compiled function of another library. A
             function may return a dictionary with `prediction` and also `variance` (B,), above 0, and `quality`, scores
             (B,) from 0 to 1 by modality. It gets batches of at most 64 samples.
-        data: A data set, `synthetic`, or the path of a data file.
+        data: A data set, or the name or path of one as in `load_data`.
         protocol: A protocol, its name, or the path of a TOML file.
         seeds: Seeds of the corruption; each adds one evaluation.
         device: `auto`, `cpu` or `cuda`; the model is moved there.
@@ -151,6 +151,7 @@ def _evaluate_seed(model: nn.Module, data: Dataset, protocol: Protocol, cell: Ce
         permutations=sweep.permutations,
         device=device.type,
         finished=utc_now(),
+        task=data.task.facts,
     )
     return MemoryCell.from_columns(cell, facts, sweep.columns)
 

@@ -13,8 +13,8 @@ from qamoe_bench.analysis.check.findings import Limits
 from qamoe_bench.analysis.clusters import cluster_rule
 from qamoe_bench.api.evaluation import Evaluation
 from qamoe_bench.errors import BenchError, unknown_name
-from qamoe_bench.metrics.dialects import find_dialect
-from qamoe_bench.report.tables import analyses, shown_metrics
+from qamoe_bench.metrics.choice import chosen
+from qamoe_bench.report.tables import analyses
 from qamoe_bench.store.agreement import distinct
 from qamoe_bench.store.store import Store, StoredCell
 
@@ -28,7 +28,7 @@ Results = Part | Iterable[StoredCell | Part]
 
 def analyse(
     results: Results,
-    dialect: str = "mmsa",
+    dialect: str = "",
     metrics: Sequence[str] = (),
     cluster: str = "auto",
 ) -> list[Analysis]:
@@ -37,7 +37,7 @@ def analyse(
     Args:
         results: A store or its folder, an evaluation, or several of these or of their cells, which are compared with
             each other where they share data and protocol.
-        dialect: Name of the metric dialect.
+        dialect: Name of the metric dialect; empty for the default one of the task, `mmsa` for labels on a scale.
         metrics: Metrics to compute; empty for the main metrics of the dialect.
         cluster: Test samples that are alike, as `--cluster` takes it: `auto` reads their videos or dialogues from their
             ids, `none` takes all for independent, and a CSV file with a column `id` names them.
@@ -58,7 +58,8 @@ def analyse(
         >>> analysis.section.levels.labels[:3]
         ('η=0', '0.1', '0.2')
     """
-    return list(analyses(_cells(results), find_dialect(dialect), metrics, cluster_rule(cluster)))
+    choice = chosen(dialect, metrics)
+    return list(analyses(_cells(results), choice.dialect, choice.metrics, cluster_rule(cluster)))
 
 
 def _cells(results: Results) -> list[StoredCell]:
@@ -83,7 +84,7 @@ def as_store(results: Store | Path | str) -> Store:
 def compare(
     reference: Store | Path | str,
     results: Store | Path | str,
-    dialect: str = "mmsa",
+    dialect: str = "",
     metrics: Sequence[str] = (),
     *,
     tolerance: float = 0.01,
@@ -98,7 +99,7 @@ def compare(
     Args:
         reference: A store or its folder, known to be good.
         results: A store or its folder; models that the reference lacks are ignored.
-        dialect: Name of the metric dialect.
+        dialect: Name of the metric dialect; empty for the default one of the task, `mmsa` for labels on a scale.
         metrics: Metrics to compare; empty for the main metrics of the dialect.
         tolerance: Loss in a metric that is tolerated, in the unit of the metric: .01 is one point of accuracy.
         slowdown: Tolerated factor between the time of a model, relative to the control model, and its reference.
@@ -122,12 +123,10 @@ def compare(
         >>> qamoe_bench.compare(reference, results).regressions
         ()
     """
-    definitions = find_dialect(dialect)
     return compare_stores(
         as_store(reference),
         as_store(results),
-        definitions,
-        shown_metrics(definitions, metrics),
+        chosen(dialect, metrics),
         Limits(tolerance, slowdown),
         Expected(seeds, protocols, models),
         cluster_rule(cluster),

@@ -10,7 +10,7 @@ from qamoe_bench.analysis.clusters import BY_IDS, ClusterRule
 from qamoe_bench.analysis.selection import select
 from qamoe_bench.api.results import as_store
 from qamoe_bench.errors import BenchError
-from qamoe_bench.metrics.dialects import find_dialect
+from qamoe_bench.metrics.choice import chosen
 from qamoe_bench.sharing.merging import Merged, merge_stores
 from qamoe_bench.sharing.opening import open_bundle_file
 from qamoe_bench.sharing.packing import pack
@@ -53,7 +53,7 @@ def bundle(
     *,
     protocols: Sequence[str] = (),
     models: Sequence[str] = (),
-    dialect: str = "mmsa",
+    dialect: str = "",
     page: bool = True,
 ) -> str:
     """Write results into one file that others can open and check, as `qamoe-bench bundle` does.
@@ -63,7 +63,7 @@ def bundle(
         output: The file to write; an existing one is replaced.
         protocols: Names of protocols; `*` matches any text; empty for all.
         models: Names of models; empty for all.
-        dialect: Name of the metric dialect of the report in it.
+        dialect: Name of the metric dialect of the report in it; empty for the default one of each task.
         page: Whether to add the page of `report --format html`, which needs the extra `[page]`.
 
     Returns:
@@ -125,4 +125,4 @@ def page_of(
         raise BenchError(
             f"the page needs {error.name}, which is not installed; run: pip install 'qamoe-bench[page]'"
         ) from error
-    return page(cells, manifests, find_dialect(dialect), metrics, texts, rule)
+    return page(cells, manifests, chosen(dialect, metrics), texts, rule)

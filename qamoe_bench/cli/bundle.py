@@ -20,7 +20,7 @@ def write_bundle(
     results: SeveralResults = None,
     protocol: OnlyProtocols = None,
     model: OnlyModels = None,
-    dialect: DialectName = "mmsa",
+    dialect: DialectName = "",
     page: WithPage = True,
 ) -> None:
     """Write predictions, manifests and the page of stored results into one file, with the hash of every part."""

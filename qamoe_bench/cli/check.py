@@ -57,7 +57,7 @@ JUnitFile = Annotated[
 def check_results(
     reference: Reference,
     results: Results = Path("results"),
-    dialect: DialectName = "mmsa",
+    dialect: DialectName = "",
     metric: Metrics = None,
     tolerance: Tolerance = 0.01,
     slowdown: Slowdown = 2.0,

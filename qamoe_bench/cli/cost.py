@@ -9,7 +9,16 @@ import typer
 from qamoe_bench import __version__
 from qamoe_bench.cli.characters import showable_table
 from qamoe_bench.cli.console import log, print_json
-from qamoe_bench.cli.options import Device, DropBadLabels, LabelRange, PrecisionName
+from qamoe_bench.cli.options import (
+    ClassNames,
+    Device,
+    DropBadLabels,
+    LabelRange,
+    PrecisionName,
+    TaskKind,
+    parse_classes,
+)
+from qamoe_bench.data.embedded import DATA_CHOICES
 from qamoe_bench.errors import BenchError
 from qamoe_bench.registry import DEFAULT_GROUP, expand_groups
 
@@ -31,7 +40,7 @@ Preset = Annotated[
 ]
 Data = Annotated[
     str | None,
-    typer.Option("--data", metavar="PATH", help="`synthetic` (the default) or a data file; not with `paper`."),
+    typer.Option("--data", metavar="PATH", help=f"{DATA_CHOICES}; not with `paper`. Default: synthetic."),
 ]
 BatchSizes = Annotated[
     str | None,
@@ -50,6 +59,8 @@ def print_costs(
     data: Data = None,
     label_range: LabelRange = None,
     drop_bad_labels: DropBadLabels = False,
+    task: TaskKind = "",
+    classes: ClassNames = "",
     device: Device = "auto",
     precision: PrecisionName = "float32",
     batch: BatchSizes = None,
@@ -70,7 +81,9 @@ def print_costs(
 
     torch_device = torch.device(find_device(device))
     arithmetic = find_precision(precision)
-    setting = make_setting(preset, data, ReadingOptions(label_range, drop_bad_labels))
+    setting = make_setting(
+        preset, data, ReadingOptions(label_range, drop_bad_labels, task=task, classes=parse_classes(classes))
+    )
     batches = sizes(batch, preset)
     # Logs every step: measuring takes minutes, and standard output is for the results.
     measured = measure_costs(_build_models(setting, model or ()), setting, batches, arithmetic, torch_device, log)

@@ -6,12 +6,23 @@ from typing import Annotated
 import typer
 
 from qamoe_bench.cli.console import log, print_chapters_as, print_json, stderr
-from qamoe_bench.cli.options import AcceptUnknownTokens, DropBadLabels, LabelRange, PrecisionName
+from qamoe_bench.cli.options import (
+    AcceptUnknownTokens,
+    ClassNames,
+    DropBadLabels,
+    LabelRange,
+    PrecisionName,
+    TaskKind,
+    parse_classes,
+)
 from qamoe_bench.errors import BenchError
 
 app = typer.Typer(help="Inspect, convert, encode and fetch data files.", no_args_is_help=True)
 
-DataPath = Annotated[Path, typer.Argument(help="A data file or folder in any supported format.", metavar="FILE")]
+# Not `Path`, which would turn `./synthetic` into the name of embedded data.
+DataPath = Annotated[
+    str, typer.Argument(help="A data file or folder in any supported format, or embedded data.", metavar="FILE")
+]
 
 
 @app.command("inspect")
@@ -19,6 +30,8 @@ def inspect_data(
     file: DataPath,
     label_range: LabelRange = None,
     drop_bad_labels: DropBadLabels = False,
+    task: TaskKind = "",
+    classes: ClassNames = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs: one object.")] = False,
 ) -> None:
     """Print the content of a data file, the defects that are repaired on reading, and those that are not."""
@@ -27,7 +40,7 @@ def inspect_data(
     from qamoe_bench.curation.audit_tables import audit_chapter
     from qamoe_bench.data.options import ReadingOptions
 
-    findings = audit(file, ReadingOptions(label_range, drop_bad_labels))
+    findings = audit(file, ReadingOptions(label_range, drop_bad_labels, task=task, classes=parse_classes(classes)))
     if as_json:
         print_json(findings.record())
     else:
@@ -42,6 +55,8 @@ def convert_data(
     folder: Annotated[Path, typer.Argument(help="Folder to write; it must be empty or not exist yet.", metavar="DIR")],
     label_range: LabelRange = None,
     drop_bad_labels: DropBadLabels = False,
+    task: TaskKind = "",
+    classes: ClassNames = "",
 ) -> None:
     """Write a data set as a folder of memory-mapped arrays, for data larger than memory."""
     log(f"reading {file} ...")
@@ -52,11 +67,11 @@ def convert_data(
     from qamoe_bench.store.new_folder import check_place
 
     check_place(folder)  # before the data are read, which may take minutes
-    options = ReadingOptions(label_range, drop_bad_labels)
+    options = ReadingOptions(label_range, drop_bad_labels, task=task, classes=parse_classes(classes))
     content = read(file)
     data = as_dataset(content, options)
     # Recorded in the folder's manifest; the path itself is left out because it differs between machines.
-    source = {"format": format_of(content), "file": file.name}
+    source = {"format": format_of(content), "file": Path(file).name}
     with progress_display(stderr, "blocks")(blocks_in(data)) as tick:
         write(data, folder, source, tick)
     for note in data.notes:
@@ -92,6 +107,8 @@ def encode_data(
     encoder: Encoder,
     label_range: LabelRange = None,
     drop_bad_labels: DropBadLabels = False,
+    task: TaskKind = "",
+    classes: ClassNames = "",
     accept_unknown_tokens: AcceptUnknownTokens = False,
     output: OutputFolder = None,
     frames: Frames = 50,
@@ -112,7 +129,9 @@ def encode_data(
 
     language = find_language_model(encoder)
     arithmetic = find_precision(precision)
-    data = as_dataset(read(file), ReadingOptions(label_range, drop_bad_labels))
+    data = as_dataset(
+        read(file), ReadingOptions(label_range, drop_bad_labels, task=task, classes=parse_classes(classes))
+    )
     folder = output or Path(f"{data.name}-{language.name}")
     check_place(folder)  # before hours of encoding
     with progress_display(stderr, "chunks of texts")(chunks_in(data)) as tick:
@@ -120,7 +139,7 @@ def encode_data(
             data, language, cache or default_cache(), frames, tokens, arithmetic, tick,
             accept_unknown=accept_unknown_tokens,
         )  # fmt: skip
-    write(encoded, folder, {"file": file.name, "encoder": language.name, "encoder digest": language.digest})
+    write(encoded, folder, {"file": Path(file).name, "encoder": language.name, "encoder digest": language.digest})
     for note in encoded.notes:
         log(f"note: {note}")
     log(f"wrote {folder}")

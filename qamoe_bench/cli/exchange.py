@@ -6,12 +6,21 @@ from typing import Annotated
 import typer
 
 from qamoe_bench.cli.console import log, stderr
-from qamoe_bench.cli.options import DropBadLabels, LabelRange, Results, parse_seeds
+from qamoe_bench.cli.options import (
+    ClassNames,
+    DropBadLabels,
+    LabelRange,
+    Results,
+    TaskKind,
+    parse_classes,
+    parse_seeds,
+)
+from qamoe_bench.data.embedded import DATA_CHOICES
 from qamoe_bench.store.store import Store
 
 # What is exported.
 ProtocolName = Annotated[str, typer.Option("--protocol", metavar="NAME", help="Name, or path of a TOML file.")]
-Data = Annotated[str, typer.Option("--data", metavar="PATH", help="`synthetic`, a data file or a folder.")]
+Data = Annotated[str, typer.Option("--data", metavar="PATH", help=f"{DATA_CHOICES}.")]
 Output = Annotated[
     Path, typer.Option("--output", metavar="DIR", help="Folder to write; it must be empty or not exist yet.")
 ]
@@ -53,6 +62,8 @@ def export_protocol(
     data: Data = "synthetic",
     label_range: LabelRange = None,
     drop_bad_labels: DropBadLabels = False,
+    task: TaskKind = "",
+    classes: ClassNames = "",
     seeds: Seeds = "1111,1112,1113",
     split: SplitName = "test",
     layout: LayoutName = "mmsa",
@@ -71,7 +82,7 @@ def export_protocol(
     find_layout(layout)
     sweep = load_protocol(protocol)
     numbers = parse_seeds(seeds)
-    dataset = load_data(data, label_range, drop_bad_labels)
+    dataset = load_data(data, label_range, drop_bad_labels, task, parse_classes(classes))
     with progress_display(stderr, "cases")(cases_in(sweep, numbers)) as tick:
         manifest = export_samples(output, sweep, dataset, numbers, split, layout, tick)
     for note in dataset.notes:

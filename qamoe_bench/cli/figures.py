@@ -10,7 +10,7 @@ import typer
 from qamoe_bench.cli.console import cells_in, open_stores
 from qamoe_bench.cli.options import Cluster, DialectName, Metrics, OnlyModels, OnlyProtocols, SeveralResults
 from qamoe_bench.errors import BenchError
-from qamoe_bench.metrics.dialects import find_dialect
+from qamoe_bench.metrics.choice import chosen
 
 # Kinds of figures are those of `qamoe_bench.figures.gallery`, which is not imported here because it needs matplotlib.
 Kinds = Annotated[
@@ -51,7 +51,7 @@ def draw_figures(
     protocol: OnlyProtocols = None,
     model: OnlyModels = None,
     costs: Costs = None,
-    dialect: DialectName = "mmsa",
+    dialect: DialectName = "",
     cluster: Cluster = "auto",
 ) -> None:
     """Draw figures of stored results and print their paths; equal results give identical files."""
@@ -62,7 +62,7 @@ def draw_figures(
 
     multiply_adds = None if costs is None else _read_multiply_adds(costs)
     choice = Choice(kind or (), width or ["one"], type or ["png"], multiply_adds)
-    definitions = find_dialect(dialect)
+    definitions = chosen(dialect).dialect
     rule = cluster_rule(cluster)
     stores = open_stores(results)
     cells = select(cells_in(stores), protocol or (), model or ())

@@ -1,7 +1,7 @@
 """`qamoe-bench ls`: the names of models, protocols, data sets, metrics and runs. Nothing here needs torch."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +16,7 @@ from qamoe_bench.protocol.parse import load_protocol, protocol_names
 from qamoe_bench.registry import model_refs
 from qamoe_bench.store.failures import failed_keys
 from qamoe_bench.store.store import Store
+from qamoe_bench.vocabulary import TASK_KINDS
 
 Entry = dict[str, Any]
 """One line of a list: its columns by name, the first of them `name`."""
@@ -54,11 +55,17 @@ def _models() -> list[Entry]:
     entries = []
     for name, ref in model_refs().items():
         card = ref.card()
-        entry: Entry = {"name": name, "groups": ", ".join(card.groups), "year": card.year or ""}
+        entry: Entry = {"name": name, "groups": ", ".join(card.groups), "tasks": _tasks(card.tasks)}
+        entry["year"] = card.year or ""
         entry["parameters"] = "" if card.parameters is None else card.parameters
         entry |= {"needs": ", ".join(card.requires) or "any", "summary": ref.summary()}
         entries.append({**entry, "variants": ", ".join(ref.variants()), "builder": ref.target})
     return entries
+
+
+def _tasks(tasks: Sequence[str]) -> str:
+    """The tasks of a card in few words; empty where it declares none."""
+    return "all" if set(tasks) == set(TASK_KINDS) else ", ".join(tasks)
 
 
 def _protocols() -> list[Entry]:
@@ -73,16 +80,12 @@ def _protocols() -> list[Entry]:
 
 
 def _datasets() -> list[Entry]:
+    from qamoe_bench.data.embedded import EMBEDDED
     from qamoe_bench.data.known import KNOWN
 
-    # Written out, because generating the data to count its samples would need torch.
-    entries = [
-        {
-            "name": "synthetic",
-            "here": "yes",
-            "summary": "embedded synthetic data: 1284/229/686 samples, with a Bayes-optimal oracle",
-        }
-    ]
+    entries: list[Entry] = []
+    for name, embedded in EMBEDDED.items():
+        entries.append({"name": name, "here": "yes", "summary": embedded.summary})
     for known in KNOWN:
         summary = f"{known.title}; 'qamoe-bench data fetch {known.name}' says how to get it"
         entries.append({"name": known.name, "here": "no", "summary": summary})
@@ -92,14 +95,15 @@ def _datasets() -> list[Entry]:
 def _metrics() -> list[Entry]:
     entries = []
     for metric in METRICS.values():
-        dialects = [dialect.name for dialect in DIALECTS.values() if metric.name in dialect.definitions]
+        dialects = [dialect for dialect in DIALECTS.values() if metric.name in dialect.definitions]
         entries.append(
             {
                 "name": metric.name,
+                "task": ", ".join(dict.fromkeys(dialect.task for dialect in dialects)),
                 "better": metric.better,
                 "unit": metric.unit,
                 "title": metric.title,
-                "dialects": ", ".join(dialects),
+                "dialects": ", ".join(dialect.name for dialect in dialects),
             }
         )
     return entries

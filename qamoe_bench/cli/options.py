@@ -25,7 +25,12 @@ SeveralResults = Annotated[
 
 # Which metrics are computed. The names are those of `qamoe-bench ls metrics`.
 DialectName = Annotated[
-    str, typer.Option("--dialect", metavar="NAME", help=f"Definitions of the metrics: {', '.join(DIALECTS)}.")
+    str,
+    typer.Option(
+        "--dialect",
+        metavar="NAME",
+        help=f"Definitions of the metrics: {', '.join(DIALECTS)}. Default: the task's first.",
+    ),
 ]
 Metrics = Annotated[
     list[str] | None,
@@ -69,7 +74,23 @@ LabelRange = Annotated[
 ]
 DropBadLabels = Annotated[
     bool,
-    typer.Option("--drop-bad-labels", help="Leave out samples whose label is missing, or outside of the scale."),
+    typer.Option(
+        "--drop-bad-labels", help="Leave out samples whose label is missing, or outside of the scale or classes."
+    ),
+]
+TaskKind = Annotated[
+    str,
+    typer.Option(
+        "--task",
+        metavar="KIND",
+        help="What the labels say: regression, classes or multi-label. Default: what the file leaves no doubt of.",
+    ),
+]
+ClassNames = Annotated[
+    str,
+    typer.Option(
+        "--classes", metavar="NAME,NAME,...", help="Names of the classes or labels in the order of their index."
+    ),
 ]
 AcceptUnknownTokens = Annotated[
     bool,
@@ -84,6 +105,11 @@ Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu
 PrecisionName = Annotated[
     str, typer.Option("--precision", metavar="NAME", help="Arithmetic of the model: float32 or bfloat16.")
 ]
+
+
+def parse_classes(text: str) -> tuple[str, ...]:
+    """Comma-separated names, as `--classes` takes them; `ReadingOptions` checks them."""
+    return tuple(name.strip() for name in text.split(",")) if text else ()
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

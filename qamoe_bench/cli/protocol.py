@@ -7,7 +7,8 @@ import typer
 
 from qamoe_bench import __version__
 from qamoe_bench.cli.console import log, print_chapters_as
-from qamoe_bench.cli.options import DropBadLabels, LabelRange
+from qamoe_bench.cli.options import ClassNames, DropBadLabels, LabelRange, TaskKind, parse_classes
+from qamoe_bench.data.embedded import DATA_CHOICES
 from qamoe_bench.errors import BenchError
 from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.store.atomic import write_atomic
@@ -23,11 +24,11 @@ def _group() -> None:
 @app.command("show")
 def show_protocol(
     name: Annotated[str, typer.Argument(help="Name, or path of a TOML file.", metavar="NAME|FILE.toml")],
-    data: Annotated[
-        str, typer.Option("--data", metavar="PATH", help="`synthetic`, a data file or a folder.")
-    ] = "synthetic",
+    data: Annotated[str, typer.Option("--data", metavar="PATH", help=f"{DATA_CHOICES}.")] = "synthetic",
     label_range: LabelRange = None,
     drop_bad_labels: DropBadLabels = False,
+    task: TaskKind = "",
+    classes: ClassNames = "",
     seed: Annotated[int, typer.Option("--seed", help="Seed of the corruption.")] = 1111,
     plot: Annotated[
         Path | None,
@@ -51,7 +52,9 @@ def show_protocol(
     from qamoe_bench.figures.protocol_plot import draw_picture
 
     # The CPU, because the same seed gives the same samples on any device and this set is small.
-    dataset = open_dataset(data, options=ReadingOptions(label_range, drop_bad_labels))
+    dataset = open_dataset(
+        data, options=ReadingOptions(label_range, drop_bad_labels, task=task, classes=parse_classes(classes))
+    )
     test = TestSet(dataset, seed, torch.device("cpu"))
     effect = protocol_chapter(test, protocol)
     if plot is not None:

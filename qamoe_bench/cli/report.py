@@ -19,7 +19,7 @@ from qamoe_bench.cli.console import (
 from qamoe_bench.cli.options import Cluster, DialectName, Metrics, OnlyModels, OnlyProtocols, SeveralResults
 from qamoe_bench.cli.paging import paged
 from qamoe_bench.errors import BenchError, unknown_name
-from qamoe_bench.metrics.dialects import find_dialect
+from qamoe_bench.metrics.choice import chosen
 from qamoe_bench.store.store import Store, StoredCell, manifests_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ OutputFile = Annotated[
     Path | None, typer.Option("--output", metavar="FILE", help="Write to this file instead of standard output.")
 ]
 Overview = Annotated[
-    bool, typer.Option("--overview", help="Show one line per protocol and per model, in one metric (mae).")
+    bool,
+    typer.Option("--overview", help="Show one line per protocol and per model, in one metric."),
 ]
 All = Annotated[
     bool, typer.Option("--all", help="Show every table, not only the summary. Other formats always have all.")
@@ -69,7 +70,7 @@ Texts = Annotated[
 
 def report(
     results: SeveralResults = None,
-    dialect: DialectName = "mmsa",
+    dialect: DialectName = "",
     metric: Metrics = None,
     format: FormatName = "",
     output: OutputFile = None,
@@ -167,7 +168,7 @@ def print_report(
 
     Args:
         manifests: Manifests of the runs of the cells, which describe their protocols.
-        dialect: Name of the metric dialect.
+        dialect: Name of the metric dialect; empty for the default one of each task.
         metrics: Metrics to show; empty for the main metrics of the dialect.
         format: A format of tables or of records.
         output: A file to write to instead of standard output.
@@ -185,7 +186,7 @@ def print_report(
     from qamoe_bench.report.tables import analyses, chapters
 
     # An iterator: a large store has more analyses than fit into memory at once.
-    sections = analyses(cells, find_dialect(dialect), metrics, rule or BY_IDS, audits=complete)
+    sections = analyses(cells, chosen(dialect).dialect, metrics, rule or BY_IDS, audits=complete)
     if format in OF_RECORDS:
         text = OF_RECORDS[format](sections)
         print_or_write(showable_json(text) if format == "json" and output is None else text, output)
@@ -205,14 +206,11 @@ def _print_overview(
     output: Path | None,
     rule: "ClusterRule",
 ) -> None:
-    from qamoe_bench.report.overview import overview
-    from qamoe_bench.report.tables import shown_metrics
+    from qamoe_bench.report.overview import overviews
 
     if len(metrics) > 1:
         raise BenchError(f"--overview shows one metric, got --metric {', '.join(metrics)}; name one of them")
-    definitions = find_dialect(dialect)
-    (metric,) = shown_metrics(definitions, metrics or ("mae",))  # checks the name; every dialect defines mae
-    print_chapters_as([overview(cells, definitions, metric, rule)], format, output)
+    print_chapters_as(overviews(cells, chosen(dialect, metrics), rule), format, output)
 
 
 def _write_page(

@@ -11,15 +11,19 @@ from qamoe_bench import __version__
 from qamoe_bench.cli.console import log, name_damaged, stderr
 from qamoe_bench.cli.options import (
     AcceptUnknownTokens,
+    ClassNames,
     DialectName,
     DropBadLabels,
     LabelRange,
     Results,
+    TaskKind,
+    parse_classes,
     parse_seeds,
 )
 from qamoe_bench.cli.report import log_more, print_report
+from qamoe_bench.data.embedded import DATA_CHOICES, EXPECTED_DATA
 from qamoe_bench.errors import BenchError
-from qamoe_bench.metrics.dialects import find_dialect
+from qamoe_bench.metrics.choice import chosen
 from qamoe_bench.store.store import Store
 
 if TYPE_CHECKING:
@@ -47,7 +51,7 @@ Models = Annotated[
 Checkpoint = Annotated[
     str | None, typer.Option("--checkpoint", help="Safetensors file with trained weights of the one --model.")
 ]
-Data = Annotated[str | None, typer.Option("--data", help="`synthetic`, a data file or a folder. Default: synthetic.")]
+Data = Annotated[str | None, typer.Option("--data", help=f"{DATA_CHOICES}. Default: synthetic.")]
 Seeds = Annotated[str, typer.Option("--seeds", help="Comma-separated. Default: 1111,1112,1113.")]
 Regimes = Annotated[
     list[str], typer.Option("--regime", help="clean, spectrum, sweep or matched. Repeatable. Default: spectrum.")
@@ -107,6 +111,8 @@ def run(
     data: Data = None,
     label_range: LabelRange = None,
     drop_bad_labels: DropBadLabels = False,
+    task: TaskKind = "",
+    classes: ClassNames = "",
     seeds: Seeds = "",
     regime: Regimes = [],  # noqa: B006
     fine_tune: FineTune = None,
@@ -120,16 +126,14 @@ def run(
     diagnose_selection: DiagnoseSelection = False,
     dry_run: DryRun = False,
     results: Results = Path("results"),
-    dialect: DialectName = "mmsa",
+    dialect: DialectName = "",
 ) -> None:
     """Train models, sweep them through protocols, store the predictions and print a summary."""
-    find_dialect(dialect)  # raises for an unknown one, before any work
+    chosen(dialect)  # raises for an unknown one, before any work
     stderr.print(f"qamoe-bench {__version__}: reading data and checking the request ...", highlight=False)
     # These import torch, which takes seconds: the line above and errors of usage come first.
     from qamoe_bench.run.executors.choice import Execution
     from qamoe_bench.run.grid import Grid
-    from qamoe_bench.run.plan import with_diagnosis
-    from qamoe_bench.run.planner import plan_all
     from qamoe_bench.run.study import load_study
 
     execution = Execution(executor, jobs, scheduler)
@@ -146,13 +150,11 @@ def run(
         label_range=label_range or (),
         drop_bad_labels=drop_bad_labels or None,
         accept_unknown_tokens=accept_unknown_tokens or None,
+        task=task or None,
+        classes=parse_classes(classes),
     )
     requests = load_study(study, options) if study else options.expand()
-    if diagnose_selection:
-        _check_trained(requests)
-    plans = plan_all(requests, remote=execution.remote, cell_timeout=cell_timeout)
-    if diagnose_selection:
-        plans = [with_diagnosis(plan) for plan in plans]
+    plans = _planned(requests, execution.remote, cell_timeout, diagnose_selection)
     store = Store(results, keeps_index=not dry_run)
     _print_notes(plans)
     _warn_uncovered(plans)
@@ -164,13 +166,24 @@ def run(
     _print_tables(plans, store, dialect)
 
 
+def _planned(
+    requests: "Sequence[LocatedRequest]", remote: bool, cell_timeout: float | None, diagnose: bool
+) -> "list[Plan]":
+    """The plans of all requests, with the diagnosis of the selection if it is asked for."""
+    from qamoe_bench.run.plan import with_diagnosis
+    from qamoe_bench.run.planner import plan_all
+
+    if diagnose:
+        _check_trained(requests)
+    plans = plan_all(requests, remote=remote, cell_timeout=cell_timeout)
+    return [with_diagnosis(plan) for plan in plans] if diagnose else plans
+
+
 def _named_data(data: str | None) -> tuple[str, ...]:
     if data is None:
         return ()
     if not data.strip():  # as of an empty variable of the shell
-        raise BenchError(
-            "--data: expected 'synthetic' or the path of a data file or folder, got an empty text; name one"
-        )
+        raise BenchError(f"--data: expected {EXPECTED_DATA}, got an empty text; name one")
     return (data,)
 
 
@@ -189,6 +202,8 @@ def _print_notes(plans: "Sequence[Plan]") -> None:
         data = plan.manifest["data"]
         for note in data["notes"]:
             log(f"note: data {data['name']}: {note}")
+        for note in plan.notes:
+            log(f"note: {note}")
     # Once, although every data set has a plan of its own.
     calls = {
         f"note: model {name} {about['call']}"

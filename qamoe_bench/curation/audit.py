@@ -11,17 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qamoe_bench.contract import label_indicators
 from qamoe_bench.curation.audit_warnings import warnings_about
 from qamoe_bench.data.dataset import SAMPLES_AT_ONCE, SPLITS, Dataset
 from qamoe_bench.data.features import front_votes, margins
 from qamoe_bench.data.known import known_file
-from qamoe_bench.data.labels import stored_labels, take_labels
+from qamoe_bench.data.label_columns import stored_labels
+from qamoe_bench.data.labels import take_labels
 from qamoe_bench.data.names import are_row_numbers, stored_names
 from qamoe_bench.data.open import as_dataset, format_of, read
 from qamoe_bench.data.options import DEFAULT_READING, ReadingOptions
 from qamoe_bench.data.source import LABELS, RawSplit, Source
 from qamoe_bench.errors import BenchError
-from qamoe_bench.vocabulary import MODALITIES
+from qamoe_bench.vocabulary import MODALITIES, Task
 
 
 @dataclass(frozen=True)
@@ -64,15 +66,16 @@ class LabelFacts:
     Attributes:
         split: Name of the split.
         samples: Number of labels.
-        mean: Mean label.
+        mean: Mean label; None for classes, as the next one.
         zero: Number of labels that are exactly 0, which some metrics include and others exclude.
-        histogram: Number of labels that are nearest to each point of the scale.
+        histogram: Number of labels that are nearest to each point of the scale; of classes or several labels, the
+            number of samples of each by its name.
     """
 
     split: str
     samples: int
-    mean: float
-    zero: int
+    mean: float | None
+    zero: int | None
     histogram: Mapping[str, int]
 
 
@@ -81,13 +84,14 @@ class Audit:
     """The result of inspecting a data file.
 
     Attributes:
-        path: The file or folder.
+        path: The file or folder, or the name of embedded data.
         format: Name of the file format.
         known: Title of the known file with this SHA-256; empty if there is none.
         name: Name of the data set, used in tables.
         digest: SHA-256 that identifies its content, in hex; empty with a defect.
+        task: What a label says.
         label_range: Lowest and highest label of the annotation scale; with a defect those of the labels as stored, or
-            None if they are no numbers.
+            None if they are no numbers, and for classes, which have no scale.
         features: Facts about the features of each split and modality.
         labels: Facts about the labels of each split; with a defect of the labels as stored, or none.
         raw_text: Whether all splits have transcripts.
@@ -101,6 +105,7 @@ class Audit:
     known: str
     name: str
     digest: str
+    task: Task
     label_range: tuple[float, float] | None
     features: tuple[FeatureFacts, ...]
     labels: tuple[LabelFacts, ...]
@@ -114,17 +119,18 @@ class Audit:
         return asdict(self)
 
 
-def audit(path: Path, options: ReadingOptions = DEFAULT_READING) -> Audit:
-    """Inspect a data file or folder.
+def audit(path: str | Path, options: ReadingOptions = DEFAULT_READING) -> Audit:
+    """Inspect a data file or folder, or embedded data.
 
     Args:
-        path: The file or folder.
+        path: The file or folder, or the name of embedded data.
         options: How it is read.
 
     Raises:
         BenchError: It cannot be read as a data set, for other reasons than its labels.
     """
     content = read(path)
+    path = Path(path)
     file_format = format_of(content)
     defect = ""
     if isinstance(content, Source):
@@ -140,17 +146,25 @@ def audit(path: Path, options: ReadingOptions = DEFAULT_READING) -> Audit:
         stored = _mapped_features(data)
         ids = {name: split.ids for name, split in data.splits.items()}
     known = known_file(path) if path.is_file() else None
-    scale = _range_of(numbers) if defect else data.label_range
-    labels = numbers if defect else [split.target.double().numpy() for split in data.splits.values()]
+    if defect:
+        scale = _range_of(numbers)
+        labels = _label_facts(numbers, scale)
+    elif data.task.is_regression:
+        scale = data.label_range
+        labels = _label_facts([split.target.double().numpy() for split in data.splits.values()], scale)
+    else:
+        scale = None
+        labels = _class_facts(data)
     return Audit(
         path=str(path),
         format=file_format,
         known=known.title if known else "",
         name=data.name,
         digest="" if defect else data.digest,
+        task=data.task,
         label_range=scale,
         features=tuple(_with_lengths(features, data) for features in stored),
-        labels=_label_facts(labels, scale),
+        labels=labels,
         raw_text=all(split.raw_text for split in data.splits.values()),
         notes=data.notes,
         warnings=tuple(warnings_about(data, ids)),
@@ -166,7 +180,7 @@ def _label_defect(source: Source, options: ReadingOptions) -> str:
         content: dict[object, object] = {LABELS: split.content[LABELS], "id": split.content.get("id")}
         copies.append(replace(split, content=content))
     try:
-        take_labels(copies, options, [])
+        take_labels(copies, options, [], source.task)
     except BenchError as error:
         return str(error)
     return ""
@@ -184,7 +198,7 @@ def _without_labels(source: Source, defect: str) -> Dataset:
             raise BenchError(defect)
         split.content[LABELS] = np.zeros(len(value))
     try:
-        return as_dataset(source)
+        return as_dataset(replace(source, task=None))
     except BenchError as error:
         raise BenchError(defect) from error
 
@@ -358,6 +372,16 @@ def _label_facts(
         histogram = {f"{point:g}": int((nearest == i).sum()) for i, point in enumerate(points)}
         mean = float(finite.mean()) if len(finite) else 0.0
         facts.append(LabelFacts(name, len(numbers), mean, int((finite == 0).sum()), histogram))
+    return tuple(facts)
+
+
+def _class_facts(data: Dataset) -> tuple[LabelFacts, ...]:
+    """Facts about the classes or labels of each split."""
+    facts = []
+    for name, split in data.splits.items():
+        counts = label_indicators(split.target, data.task).sum(0).tolist()  # (C,)
+        histogram = dict(zip(data.task.names, counts, strict=True))
+        facts.append(LabelFacts(name, len(split), None, None, histogram))
     return tuple(facts)
 
 

@@ -21,7 +21,8 @@ def audit_chapter(audit: Audit) -> Chapter:
         lines.append("reading repairs nothing, and there are no warnings")
     tables = [_stored_table(audit), _lengths_table(audit)]
     if audit.labels:
-        tables.append(_labels_table(audit))
+        is_scale = audit.task.is_regression or audit.defect
+        tables.append(_labels_table(audit) if is_scale else _classes_table(audit))
     return Chapter(f"{audit.name} ({audit.path})", tuple(lines), tuple(tables))
 
 
@@ -33,6 +34,9 @@ def _modalities_in_words(audit: Audit) -> str:
 
 
 def _labels_in_words(audit: Audit) -> str:
+    if audit.labels and not (audit.task.is_regression or audit.defect):
+        kind = "classes, one per sample" if audit.task.kind == "classes" else "labels, any number per sample"
+        return f"{len(audit.task.names)} {kind}"
     if audit.label_range is None:
         return "labels: not readable"
     low, high = audit.label_range
@@ -63,9 +67,24 @@ def _labels_table(audit: Audit) -> Table:
     rows = []
     for part in audit.labels:
         counts = map(str, part.histogram.values())
-        rows.append((part.split, str(part.samples), f"{part.mean:.3f}", str(part.zero), *counts))
+        rows.append((part.split, str(part.samples), f"{part.mean or 0.0:.3f}", str(part.zero), *counts))
     note = "a column per point of the scale: labels that are nearest to it; =0: labels that are exactly 0"
     return Table("Labels", ("", "samples", "mean", "=0", *points), tuple(rows), (note,))
+
+
+def _classes_table(audit: Audit) -> Table:
+    """A row per class, since names are long and may be many."""
+    rows = []
+    for name in audit.task.names:
+        cells = []
+        for part in audit.labels:
+            count = part.histogram[name]
+            cells += [str(count), _percent(count / part.samples)]
+        rows.append((name, *cells))
+    header = ["", *(head for part in audit.labels for head in (part.split, "%"))]
+    one = audit.task.kind == "classes"
+    note = "samples of each class" if one else "samples for which each label holds; several may hold, or none"
+    return Table("Classes" if one else "Labels", tuple(header), tuple(rows), (note,))
 
 
 def _percent(share: float) -> str:

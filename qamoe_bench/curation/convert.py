@@ -54,7 +54,7 @@ def write(data: Dataset, folder: Path, source: Mapping[str, Any], tick: BlockCal
         writer = _Writer(temporary, tick)
         splits = {name: writer.split(name, split) for name, split in data.splits.items()}
         facts = {name: content["arrays"] for name, content in splits.items()}
-        digest = digest_of_facts(facts, data.splits, data.label_range, data.token_ids)
+        digest = digest_of_facts(facts, data.splits, data.label_range, data.token_ids, data.task)
         manifest = {
             "format": FORMAT,
             "schema": MANIFEST_SCHEMA,
@@ -67,6 +67,8 @@ def write(data: Dataset, folder: Path, source: Mapping[str, Any], tick: BlockCal
             "notes": list(data.notes),
             "splits": splits,
         }
+        if not data.task.is_regression:
+            manifest["task"] = {"kind": data.task.kind, "names": list(data.task.names)}
         _write_json(temporary / MANIFEST, manifest, indent=2)
     return digest
 

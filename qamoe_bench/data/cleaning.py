@@ -29,14 +29,14 @@ def cleaned(source: Source, name: str, options: ReadingOptions = DEFAULT_READING
     Args:
         source: Content of the file; its arrays are removed while they are read.
         name: Name of the data set, used in tables.
-        options: The scale of the labels, and what the user accepts.
+        options: What the labels say, and what the user accepts.
 
     Raises:
         BenchError: The content cannot be repaired; the message names file, split and key.
     """
     notes = list(source.notes)
     raw = source.splits
-    labels = take_labels(raw, options, notes)
+    labels = take_labels(raw, options, notes, source.task)
     counts = {split: len(values) for split, values in labels.values.items()}
     tokens = take_tokens(raw, counts, notes)
     notes += text_note(raw, all(array is not None for array in tokens.values()), notes)
@@ -55,7 +55,7 @@ def cleaned(source: Source, name: str, options: ReadingOptions = DEFAULT_READING
             transcripts[split],
             _as_tensor(tokens[split]),
         )
-    digest = content_digest(splits, labels.label_range)
+    digest = content_digest(splits, labels.label_range, task=labels.task)
     return Dataset(
         name,
         splits,
@@ -64,6 +64,7 @@ def cleaned(source: Source, name: str, options: ReadingOptions = DEFAULT_READING
         tuple(notes),
         token_model=source.token_model,
         reading=options,
+        task=labels.task,
     )
 
 

@@ -56,7 +56,7 @@ def digest_of_facts(
         "token_ids": dict(token_ids),
     }
     if not task.is_regression:
-        content["task"] = {"kind": task.kind, "names": task.names}
+        content["task"] = task.facts
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,5 +1,6 @@
 """Sample names and transcripts, as text that can be stored and displayed."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
@@ -14,8 +15,11 @@ _MAX_ID_PARTS = 8
 # An integer that is larger names nothing.
 _MAX_ID = 2**63
 
-# Separates the parts of an id, as in MMSA's files.
-_ID_SEPARATOR = "$_$"
+ID_SEPARATOR = "$_$"
+"""Separates the parts of an id, as in MMSA's files; what comes before it names the video or dialogue."""
+
+# Utterances of dialogues: of MELD, with or without the split before, and of IEMOCAP.
+_UTTERANCES = (r"(.*dia\d+)_(utt\d+)", r"(Ses\d\d[FM]_.+)_([FM]\d+)")
 
 
 def sample_names(split: RawSplit, count: int, notes: list[str]) -> tuple[str, ...]:
@@ -50,6 +54,15 @@ def stored_names(split: RawSplit, value: object, count: int) -> list[str]:
         names.append(_name(item) or str(row))
     _check_size(split, "id", names)
     return names
+
+
+def with_dialogue(name: str) -> str:
+    """The name of an utterance as dialogue and utterance, if it is one of MELD or IEMOCAP; otherwise unchanged."""
+    for pattern in _UTTERANCES:
+        match = re.fullmatch(pattern, name)
+        if match:
+            return f"{match[1]}{ID_SEPARATOR}{match[2]}"
+    return name
 
 
 def are_row_numbers(names: Sequence[str]) -> bool:
@@ -96,7 +109,7 @@ def _name(item: object) -> str:
         parts = list(islice(item, _MAX_ID_PARTS))
     else:
         parts = [item]
-    return _ID_SEPARATOR.join(_part(part) for part in parts)
+    return ID_SEPARATOR.join(_part(part) for part in parts)
 
 
 def _part(value: object) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from qamoe_bench.data.cleaning import cleaned
 from qamoe_bench.data.contents import contents_of
 from qamoe_bench.data.dataset import Dataset
+from qamoe_bench.data.embedded import EMBEDDED, EXPECTED_DATA
 from qamoe_bench.data.file_kinds import HDF5, START_BYTES, check_is_data
 from qamoe_bench.data.folder import folder
 from qamoe_bench.data.folder.manifest import FORMAT as FOLDER_FORMAT
@@ -21,11 +22,10 @@ from qamoe_bench.data.readers import shared_folders, utterances
 from qamoe_bench.data.readers.layouts import in_layout
 from qamoe_bench.data.readers.sdk import csd
 from qamoe_bench.data.source import Source
-from qamoe_bench.data.synthetic.synthetic import synthetic
 from qamoe_bench.data.text.language_model import find_language_model
 from qamoe_bench.data.text.tokens import with_token_ids
 from qamoe_bench.data.unpacking import unpacked
-from qamoe_bench.errors import BenchError
+from qamoe_bench.errors import BenchError, similar_names
 
 
 @lru_cache(maxsize=1)  # a worker process evaluates many cells of the same data set
@@ -33,7 +33,7 @@ def open_dataset(name_or_path: str, fine_tune: str = "", options: ReadingOptions
     """Open a data set.
 
     Args:
-        name_or_path: `synthetic`, or the path of a data file or folder.
+        name_or_path: Name of an embedded data set (see `EMBEDDED`), or the path of a data file or folder.
         fine_tune: Name or folder of a language model to fine-tune; its token ids replace the text features.
         options: How the file is read.
 
@@ -41,8 +41,7 @@ def open_dataset(name_or_path: str, fine_tune: str = "", options: ReadingOptions
         BenchError: The path does not exist or is no data set, or the language model is not on this machine.
     """
     language = find_language_model(fine_tune) if fine_tune else None  # before the data, which may take long to read
-    content = synthetic() if name_or_path == "synthetic" else read(Path(name_or_path))
-    data = as_dataset(content, options)
+    data = as_dataset(read(name_or_path), options)
     if language is None:
         return data
     return with_token_ids(data, language, accept_unknown=options.accept_unknown_tokens)
@@ -52,39 +51,63 @@ def as_dataset(content: Source | Dataset, options: ReadingOptions = DEFAULT_READ
     """The content of a file as a clean data set; embedded data and a folder of our own format are one already.
 
     Raises:
-        BenchError: The content cannot be repaired or does not fit into memory, or its labels are on a known scale and
-            the options give another.
+        BenchError: The content cannot be repaired or does not fit into memory, or the options give another scale, task
+            or classes than its labels are known to have.
     """
     if isinstance(content, Source):
         try:
             return cleaned(content, _name(content.path), options)
         except MemoryError as error:
             raise too_little_memory(content.path, content.splits[0].size) from error
-    if options.label_range not in (None, content.label_range):
-        low, high = content.label_range
+    _check_known(content, options)
+    return content
+
+
+def _check_known(data: Dataset, options: ReadingOptions) -> None:
+    """Refuse options that contradict what is known of the labels."""
+    if options.label_range not in (None, data.label_range):
+        low, high = data.label_range
         raise BenchError(
-            f"data {content.name!r}: expected no --label-range, because its labels are known to be from {low:g} to "
+            f"data {data.name!r}: expected no --label-range, because its labels are known to be from {low:g} to "
             f"{high:g}, got one; drop the option, or give the original file"
         )
-    return content
+    is_same = options.task in ("", data.task.kind) and options.classes in ((), data.task.names)
+    if not is_same:
+        names = f" of {', '.join(data.task.names)}" if data.task.names else ""
+        raise BenchError(
+            f"data {data.name!r}: expected no other --task or --classes, because its labels are known to be "
+            f"{data.task.kind}{names:.200}, got one; drop the option, or give the original file"
+        )
 
 
 def format_of(content: Source | Dataset) -> str:
     """The name of the format that some content was read from."""
-    return content.format if isinstance(content, Source) else FOLDER_FORMAT
+    if isinstance(content, Source):
+        return content.format
+    # Only of embedded data the distribution is known.
+    return FOLDER_FORMAT if content.oracle is None else "embedded data"
 
 
-def read(path: Path) -> Source | Dataset:
-    """The unmodified content of a data file, or the data set in a folder of our own format.
+def read(name_or_path: str | Path) -> Source | Dataset:
+    """The unmodified content of a data file, or the embedded data set or that in a folder of our own format.
+
+    Args:
+        name_or_path: Name of an embedded data set, or a path. A `Path` is always that of a file or folder.
 
     Raises:
         BenchError: The path does not exist, or its content is in none of the supported formats.
     """
+    if isinstance(name_or_path, str) and name_or_path in EMBEDDED:
+        return EMBEDDED[name_or_path].draw()
+    return _read_path(Path(name_or_path), str(name_or_path))
+
+
+def _read_path(path: Path, given: str) -> Source | Dataset:
     try:
         if path.is_dir():
             return _read_folder(path)
         if not path.is_file():
-            raise _no_such_file(path)
+            raise _no_such_file(given)
         with path.open("rb") as file:
             start = file.read(START_BYTES)
         with unpacked(path, start) as inner:
@@ -116,13 +139,17 @@ def _renamed(source: Source, path: Path) -> Source:
     return replace(source, path=path, splits=tuple(splits))
 
 
-def _no_such_file(path: Path) -> BenchError:
+def _no_such_file(given: str) -> BenchError:
     # Users may pass the name of a shared file without having downloaded it.
-    is_known = any(str(path) == known.name for known in KNOWN)
-    remedy = f"; 'qamoe-bench data fetch {path}' explains how to get it" if is_known else ""
-    return BenchError(
-        f"data {str(path)!r}: expected 'synthetic' or the path of a data file or folder; no such file{remedy}"
-    )
+    is_known = any(given == known.name for known in KNOWN)
+    # A name that was mistyped has neither a folder nor a suffix.
+    near = similar_names(given, EMBEDDED) if Path(given).stem == given else []
+    remedy = ""
+    if is_known:
+        remedy = f"; 'qamoe-bench data fetch {given}' explains how to get it"
+    elif near:
+        remedy = f"; did you mean {near[0]!r}?"
+    return BenchError(f"data {given!r}: expected {EXPECTED_DATA}; no such file{remedy}")
 
 
 def _read_folder(path: Path) -> Source | Dataset:

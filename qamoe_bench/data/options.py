@@ -1,9 +1,15 @@
-"""How a data file is read where the file itself leaves it open: the scale of its labels, and what the user accepts."""
+"""How a data file is read where the file itself leaves it open: what its labels say, and what the user accepts."""
 
 import math
 from dataclasses import dataclass
 
-from qamoe_bench.errors import BenchError
+from qamoe_bench.errors import BenchError, unknown_name
+
+TASK_KINDS = ("regression", "classes", "multi-label")
+"""Kinds of `qamoe_bench.vocabulary.Task`, as `--task` takes them."""
+
+LONGEST_NAME = 100
+"""Most letters of the name of a class; longer texts are sentences."""
 
 
 @dataclass(frozen=True)
@@ -13,19 +19,30 @@ class ReadingOptions:
     Attributes:
         label_range: Lowest and highest value of the annotation scale, in the units of the file. None for a scale from
             -3 to 3, or from -1 to 1 if no label is outside.
-        drop_bad_labels: Leave out samples whose label is missing, no number, or outside of the scale.
+        drop_bad_labels: Leave out samples whose label is missing, no number, or outside of the scale or the classes.
         accept_unknown_tokens: Let a language model read token ids that may be of another vocabulary, or texts with
             many tokens that it does not know.
+        task: What a label says: `regression`, `classes` or `multi-label`; empty if the file leaves no doubt.
+        classes: Names of the classes or labels in the order of their index; empty for those of the file.
 
     Raises:
-        BenchError: The range is not two finite numbers in ascending order.
+        BenchError: The range is not two finite numbers in ascending order, the task is unknown, the names are fewer
+            than two, empty or repeated, or a scale is combined with classes.
     """
 
     label_range: tuple[float, float] | None = None
     drop_bad_labels: bool = False
     accept_unknown_tokens: bool = False
+    task: str = ""
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.task and self.task not in TASK_KINDS:
+            raise unknown_name("task", self.task, TASK_KINDS)
+        if self.classes:
+            _check_names(self.classes)
+        if self.classes and self.task == "regression":
+            raise BenchError("--classes: expected --task classes or multi-label, got regression; drop one of the two")
         if self.label_range is None:
             return
         low, high = self.label_range
@@ -33,7 +50,24 @@ class ReadingOptions:
             raise BenchError(
                 f"--label-range {low:g} {high:g}: expected two numbers in ascending order, as in --label-range 1 7"
             )
+        if self.classes or self.task not in ("", "regression"):
+            other = f"--task {self.task}" if self.task else "--classes"
+            raise BenchError(
+                f"--label-range {low:g} {high:g}: expected a scale for regression, got it with {other}, whose labels "
+                "have none; drop one of the two"
+            )
+
+
+def _check_names(names: tuple[str, ...]) -> None:
+    """Refuse names of classes that cannot name at least two of them apart."""
+    spelled = [" ".join(name.split()).casefold() for name in names]
+    lengths = [len(name) for name in spelled]
+    if len(names) < 2 or min(lengths) == 0 or max(lengths) > LONGEST_NAME or len(set(spelled)) < len(spelled):
+        raise BenchError(
+            f"--classes {','.join(names)!r:.80}: expected at least two different names with commas between, of at "
+            f"most {LONGEST_NAME} letters, as in --classes happy,sad,angry"
+        )
 
 
 DEFAULT_READING = ReadingOptions()
-"""Nothing chosen: labels of an unclear scale, bad labels and unknown tokens are refused."""
+"""Nothing chosen: labels of an unclear task or scale, bad labels and unknown tokens are refused."""

@@ -173,7 +173,7 @@ def _read(path: Path, reading: ReadingOptions) -> _Samples:
         targets = [split.target.numpy() for split in splits]
         features: list[Mapping[str, Any]] = [split.features for split in splits]
     else:
-        values = take_labels(content.splits, reading, []).values
+        values = take_labels(content.splits, reading, [], content.task).values
         targets = [values[raw.name] for raw in content.splits]
         names = [sample_names(raw, len(t), []) for raw, t in zip(content.splits, targets, strict=True)]
         features = [_features(raw, len(t)) for raw, t in zip(content.splits, targets, strict=True)]

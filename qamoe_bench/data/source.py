@@ -3,7 +3,7 @@
 text, audio, vision                              [N, T, D] or [N, D]; a modality may be absent
 text_lengths, audio_lengths, vision_lengths      [N], optional: valid frames, 0 where a sample lacks the modality
 text_bert                                        [N, 3, L], optional: token ids, attention mask, segments
-regression_labels                                [N], [N, 1] or [N, 1, 1]
+regression_labels                                [N], [N, 1] or [N, 1, 1]; of several columns [N, C] or [N, C, 2]
 id, raw_text                                     N names and N sentences, optional
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qamoe_bench.errors import BenchError
-from qamoe_bench.vocabulary import MODALITIES
+from qamoe_bench.vocabulary import MODALITIES, Task
 
 LABELS = "regression_labels"
 BERT_TOKENS = "text_bert"
@@ -120,6 +120,7 @@ class Source:
         splits: Train, valid and test.
         notes: Decisions of the reader, one sentence each.
         token_model: Language model that made the token ids, as the file names it; empty if it does not.
+        task: What a label says, if the format states it; None where labels and options decide.
     """
 
     format: str
@@ -127,6 +128,7 @@ class Source:
     splits: tuple[RawSplit, ...]
     notes: tuple[str, ...] = ()
     token_model: str = ""
+    task: Task | None = None
 
 
 def kind_of(value: object) -> str:

@@ -8,6 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from torch import Tensor
 
+from qamoe_bench.contract import Output
 from qamoe_bench.corruption.state import Corrupted
 from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.protocol.spec import Condition
@@ -18,6 +19,12 @@ Columns = dict[str, NDArray[Any]]
 def to_float32(values: Tensor) -> NDArray[np.float32]:
     """A tensor on any device and of any precision as a float32 array."""
     return np.asarray(values.float().cpu().numpy(), np.float32)
+
+
+def answers_of(output: Output) -> NDArray[np.float32]:
+    """What metrics judge of an output: predictions (B), or log-probabilities (B, C) of classes or labels."""
+    probabilities = output.log_probabilities
+    return to_float32(output.prediction if probabilities is None else probabilities)
 
 
 def realised_corruption(corrupted: Corrupted) -> Columns:

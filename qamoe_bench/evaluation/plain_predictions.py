@@ -2,7 +2,7 @@
 
 The computation is that of a sweep, so equal weights give equal predictions.
 
-Dimension legend: V draws, C conditions, N samples.
+Dimension legend: V draws, C conditions, N samples, K classes or labels.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from qamoe_bench.contract import Output
-from qamoe_bench.evaluation.columns import to_float32
+from qamoe_bench.evaluation.columns import answers_of
 from qamoe_bench.evaluation.precision import Precision
 from qamoe_bench.evaluation.sweep import BATCH_SIZE, make_predictor
 from qamoe_bench.evaluation.test_set import TestSet
@@ -27,6 +27,8 @@ def predict_conditions(
     model: nn.Module, test: TestSet, conditions: Sequence[Condition], draws: int, precision: Precision
 ) -> NDArray[np.float32]:
     """Predictions of a model in evaluation mode, (V, C, N); they need not be finite.
+
+    Of classes or labels, their log-probabilities, (V, C, N, K).
 
     Args:
         model: The model.
@@ -47,6 +49,6 @@ def predict_conditions(
                 with seeded("sweep", *trial.words, rows.start):  # for models that sample in evaluation
                     output = predict(prepared)
                 assert isinstance(output, Output)
-                batches.append(to_float32(output.prediction))
+                batches.append(answers_of(output))
             parts.append(np.concatenate(batches))
-    return np.stack(parts).reshape(draws, len(conditions), -1)
+    return np.stack(parts).reshape(draws, len(conditions), *parts[0].shape)

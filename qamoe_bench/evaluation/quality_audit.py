@@ -1,6 +1,8 @@
 """Predictions of one trial with other quality scores than the model's own.
 
-Dimension legend: N samples of the test set, K permutations, Q sets of scores for all samples.
+A model answers with predictions (N), or for classes and labels with log-probabilities (N, C).
+
+Dimension legend: N samples of the test set, K permutations, Q sets of scores for all samples, C classes or labels.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +15,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qamoe_bench.evaluation.columns import Columns, to_float32
+from qamoe_bench.evaluation.columns import Columns, answers_of
 from qamoe_bench.evaluation.interventions import (
     Present,
     QualityScores,
@@ -29,6 +31,7 @@ from qamoe_bench.evaluation.predictor import CachedPredictor, Predictor
 from qamoe_bench.evaluation.trial import AFFORDABLE, Trial
 from qamoe_bench.protocol.kinds import signal_left
 from qamoe_bench.statistics.arrays import Values
+from qamoe_bench.vocabulary import LOG_PROBABILITY, Task
 
 ROWS = 1024
 """Samples whose encodings are fused together, at least: more than in a batch, because these are small."""
@@ -41,8 +44,8 @@ class AuditedTrial:
     """Results of a trial with other quality scores.
 
     Attributes:
-        columns: `<intervention>_prediction`, one row per sample.
-        metrics: Each metric of `METRICS_TESTED` with the own scores and under K permutations; empty if K is 0.
+        columns: `<intervention>_prediction`, or `<intervention>_log_probability_<index>`; one row per sample.
+        metrics: Each metric of `metrics_of` with the own scores and under K permutations; empty if K is 0.
     """
 
     columns: Columns
@@ -67,11 +70,29 @@ def audit_quality(
     interventions = _interventions(own, present, signal, trial.words)
     count = predictor.permutations if trial.permutations == AFFORDABLE else trial.permutations
     sets = [own, *interventions.values(), *_permuted(own, present, count, trial.words)]
-    predictions = _relative(_predict_all(predictor, trial, inputs, sets), columns["prediction"])
-    by_name = {f"{name}_prediction": predictions[i] for i, name in enumerate(interventions, 1)}
-    permuted = predictions[1 + len(interventions) :]  # (K, N)
-    metrics = metrics_of(columns["prediction"], permuted, trial.test.target) if count else {}
+    task = trial.test.data.task
+    stored = _answers(columns, task)
+    answers = _relative(_predict_all(predictor, trial, inputs, sets), stored)
+    by_name: Columns = {}
+    for i, name in enumerate(interventions, 1):
+        by_name |= _columns_of(answers[i], name)
+    permuted = answers[1 + len(interventions) :]  # (K, N) or (K, N, C)
+    metrics = metrics_of(stored, permuted, trial.test.target, task) if count else {}
     return AuditedTrial(by_name, metrics)
+
+
+def _answers(columns: Columns, task: Task) -> Float[NDArray[np.float32], "N ..."]:
+    """The answers with the model's own scores."""
+    if task.is_regression:
+        return np.asarray(columns["prediction"])
+    return np.stack([columns[f"{LOG_PROBABILITY}{k}"] for k in range(task.outputs)], axis=-1)
+
+
+def _columns_of(answers: Float[NDArray[np.float32], "N ..."], intervention: str) -> Columns:
+    """The columns that keep the answers under an intervention."""
+    if answers.ndim == 1:
+        return {f"{intervention}_prediction": answers}
+    return {f"{intervention}_{LOG_PROBABILITY}{k}": values for k, values in enumerate(answers.T)}
 
 
 def _interventions(
@@ -97,29 +118,29 @@ def _permuted(own: QualityScores, present: Present, count: int, words: tuple[obj
 
 def _predict_all(
     predictor: Predictor, trial: Trial, inputs: Iterable[Inputs], sets: list[QualityScores]
-) -> Float[NDArray[np.float32], "Q N"]:
-    """Predictions with every set of scores."""
+) -> Float[NDArray[np.float32], "Q N ..."]:
+    """Answers with every set of scores."""
     parts = []
     for rows, prepared in _joined(predictor, inputs):
         predict = predictor.with_quality(prepared)
         of_rows = []
         for scores in sets:
             given: dict[str, Tensor] = {m: r[rows] for m, r in scores.items()}
-            of_rows.append(to_float32(trial.output(predict, rows, given).prediction))
+            of_rows.append(answers_of(trial.output(predict, rows, given)))
         parts.append(np.stack(of_rows))
     return np.concatenate(parts, axis=1)
 
 
 def _relative(
-    predictions: Float[NDArray[np.float32], "Q N"], prediction: Float[NDArray[np.float32], " N"]
-) -> Float[NDArray[np.float32], "Q N"]:
-    """The prediction plus the change that other scores make, where the first set of scores is the model's own.
+    answers: Float[NDArray[np.float32], "Q N ..."], stored: Float[NDArray[np.float32], "N ..."]
+) -> Float[NDArray[np.float32], "Q N ..."]:
+    """The stored answer plus the change that other scores make, where the first set of scores is the model's own.
 
     Predictions of a batch of another size differ in the last bits. This way, scores without an effect have none to the
     last bit, which would otherwise pass for a small but significant change.
     """
-    changes: NDArray[np.float32] = predictions - predictions[0]
-    return np.asarray(prediction + changes, np.float32)
+    changes: NDArray[np.float32] = answers - answers[0]
+    return np.asarray(stored + changes, np.float32)
 
 
 def _joined(predictor: Predictor, inputs: Iterable[Inputs]) -> Iterator[Inputs]:

@@ -47,12 +47,14 @@ class Sweep:
         columns: Equally long, draw by draw and condition by condition.
 
             draw, condition, id, target: identify the sample and its state.
-            prediction, variance, quality_<modality>: the model's output, where it has them.
+            prediction, variance, quality_<modality>: the model's output, where it has them; of data with classes or
+                labels also log_probability_<index>.
             missing_<modality>: realised share of valid frames that were erased.
             noise_<modality>: realised size of every other change in units of σ_ref.
             shuffled_prediction, averaged_prediction: for a model that returns quality and accepts it (see
                 `AcceptsQuality`), its predictions with other scores in the same state: those of all modalities permuted
-                together between the samples of the condition, and the mean of each modality over these samples.
+                together between the samples of the condition, and the mean of each modality over these samples. Of data
+                with classes or labels, shuffled_log_probability_<index> and so on.
             constant_prediction, reversed_prediction, true_order_prediction: the same with scores that are changed only
                 where the modality is present: to their mean, to reversed ranks, and to the order of the true signal
                 left; see `qamoe_bench.evaluation.interventions`.

@@ -70,7 +70,7 @@ def export_samples(
     Args:
         output: The new folder; it must not exist or be empty.
         protocol: A protocol, its name, or the path of a TOML file.
-        data: A data set, `synthetic`, or the path of a data file.
+        data: A data set, or the name or path of one as in `load_data`.
         seeds: Seeds of the corruption.
         split: `train`, `valid` or `test`; predictions can be imported for `test`.
         layout: `mmsa`, `npz` or `masks`; see `qamoe_bench.exchange.layouts`.
@@ -115,6 +115,11 @@ def cases_in(protocol: Protocol, seeds: Sequence[int]) -> int:
 def _check(data: Dataset, protocol: Protocol, split: str, seeds: Sequence[int]) -> None:
     if split not in data.splits:
         raise unknown_name("split", split, data.splits)
+    if not data.task.is_regression:
+        raise BenchError(
+            f"data {data.name!r}: expected labels of regression, got {data.task.kind}; exported files and imported "
+            "predictions are of sentiments only, so evaluate classes with 'qamoe-bench run' or evaluate()"
+        )
     if not seeds:
         raise BenchError("seeds: expected at least one, got none; name some, as in 1111,1112")
     if data.token_ids:

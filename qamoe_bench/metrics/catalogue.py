@@ -1,4 +1,4 @@
-"""The metrics of multimodal sentiment analysis: titles, ranges, units and directions.
+"""The metrics of multimodal sentiment and emotion analysis: titles, ranges, units and directions.
 
 Their definitions depend on the dialect, see `qamoe_bench.metrics.dialects`.
 """
@@ -9,7 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-Unit = Literal["%", "label units", ""]
+Unit = Literal["%", "label units", "nats", ""]
+UNLIMITED = float("inf")
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,20 @@ METRICS: Mapping[str, Metric] = {
         Metric("acc3", "three-class accuracy", "higher", (0, 1), "%"),
         Metric("acc5", "five-class accuracy", "higher", (0, 1), "%"),
         Metric("acc7", "seven-class accuracy", "higher", (0, 1), "%"),
-        Metric("mae", "mean absolute error, in label units", "lower", (0, float("inf")), "label units"),
+        Metric("mae", "mean absolute error, in label units", "lower", (0, UNLIMITED), "label units"),
         Metric("corr", "Pearson correlation; undefined for constant predictions", "higher", (-1, 1), ""),
+        # Of classes and of several labels
+        Metric("wa", "accuracy, the share of decisions that are right", "higher", (0, 1), "%"),
+        Metric("ua", "mean recall of the classes, or of both answers of a label", "higher", (0, 1), "%"),
+        Metric("exact_match", "share of samples of which all labels are right", "higher", (0, 1), "%"),
+        Metric("f1_weighted", "F1 of classes or labels, weighted by their size", "higher", (0, 1), "%"),
+        Metric("f1_macro", "mean F1 of classes or labels", "higher", (0, 1), "%"),
+        Metric("f1_micro", "F1 of all decisions together; of classes, the accuracy", "higher", (0, 1), "%"),
+        Metric("f1_binary", "F1 of the second of two classes; undefined for more", "higher", (0, 1), "%"),
+        Metric("precision_macro", "mean precision of classes", "higher", (0, 1), "%"),
+        Metric("auroc", "area under the ROC curve; of more than two classes, mean over them", "higher", (0, 1), ""),
+        Metric("nll", "mean negative log-likelihood, in nats", "lower", (0, UNLIMITED), "nats"),
+        Metric("brier", "Brier score; of classes, the sum over all of them", "lower", (0, 2), ""),
+        Metric("ece", "expected calibration error, 15 bins of equal width", "lower", (0, 1), "%"),
     )
 }

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qamoe_bench.metrics.catalogue import METRICS
-from qamoe_bench.metrics.dialects import DIALECTS, MMSA
+from qamoe_bench.metrics.dialects import dialects_for
 from qamoe_bench.shapes import Float
+from qamoe_bench.vocabulary import REGRESSION
 
 PERCENTILES = 101
 """Labels that are tried, spread over their distribution: all distinct labels of a large set would be thousands."""
@@ -29,7 +30,7 @@ def best_constants(label: Float[NDArray[np.floating], " N"]) -> dict[str, float]
     candidates = candidates[np.argsort(np.abs(candidates), kind="stable")]
     answers = np.broadcast_to(candidates[:, None], (len(candidates), len(labels)))  # (K, N)
     best = {}
-    for dialect in (MMSA, *DIALECTS.values()):
+    for dialect in dialects_for(REGRESSION):
         for name, definition in dialect.on_scale(labels).definitions.items():
             if name in best:
                 continue

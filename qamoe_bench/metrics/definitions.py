@@ -34,12 +34,15 @@ class Definition:
 
     Attributes:
         terms: Maps predictions (..., N) and labels (N) to the terms to sum: each (..., N), or (N) where it is the
-            same for all predictions.
+            same for all predictions. Predictions of classes are log-probabilities (..., N, C).
         value: Maps the sums, each (...) or one number, to the metric (...); NaN where it is undefined.
+        is_additive: Whether the terms of a sample depend on that sample alone, apart from a common scale, so that sums
+            over any part of the samples give the metric of this part. False for ranks: see `area_under_roc`.
     """
 
     terms: Callable[[Array, Labels], Sequence[NDArray[Any]]]
     value: Callable[..., Numbers]
+    is_additive: bool = True
 
     def __call__(self, prediction: Array, label: Labels) -> Array:
         """The metric over all samples, (...), from predictions (..., N) and labels (N)."""
@@ -85,7 +88,7 @@ def accuracy(classes: Classes, keep: Keep = everyone) -> Definition:
         kept = keep(y)
         return (classes(p) == classes(y)) & kept, kept
 
-    return Definition(terms, _divided)
+    return Definition(terms, quotient)
 
 
 def mean_absolute_error(keep: Keep = everyone) -> Definition:
@@ -95,7 +98,7 @@ def mean_absolute_error(keep: Keep = everyone) -> Definition:
         kept = keep(y)
         return np.where(kept, np.abs(p - y), 0), kept
 
-    return Definition(terms, _divided)
+    return Definition(terms, quotient)
 
 
 def weighted_f1(
@@ -124,8 +127,8 @@ def weighted_f1(
         positives = true_positives + false_negatives
         negatives = true_negatives + false_positives
         errors = false_positives + false_negatives
-        weighted = positives * _f1(true_positives, errors) + negatives * _f1(true_negatives, errors)
-        return _divided(weighted, positives + negatives)
+        weighted = positives * f1_of(true_positives, errors) + negatives * f1_of(true_negatives, errors)
+        return quotient(weighted, positives + negatives)
 
     return Definition(terms, value)
 
@@ -146,8 +149,8 @@ def pearson(keep: Keep = everyone) -> Definition:
     def value(n: Numbers, p: Numbers, y: Numbers, pp: Numbers, yy: Numbers, py: Numbers) -> Numbers:
         spread_p = _centred_squares(pp, p, n)
         spread_y = _centred_squares(yy, y, n)
-        covariance = py - _divided(p * y, n)  # times n, as are the two spreads
-        return np.asarray(np.clip(_divided(covariance, np.sqrt(spread_p * spread_y)), -1, 1))
+        covariance = py - quotient(p * y, n)  # times n, as are the two spreads
+        return np.asarray(np.clip(quotient(covariance, np.sqrt(spread_p * spread_y)), -1, 1))
 
     return Definition(terms, value)
 
@@ -161,12 +164,12 @@ def clipped(definition: Definition, limit: float) -> Definition:
     return Definition(terms, definition.value)
 
 
-def _divided(a: Numbers, b: Numbers) -> Array:
+def quotient(a: Numbers, b: Numbers) -> Array:
     """The quotient a / b; NaN where b is 0."""
     return np.asarray(a / np.where(b == 0, np.nan, b))
 
 
-def _f1(hits: Numbers, errors: Numbers) -> Array:
+def f1_of(hits: Numbers, errors: Numbers) -> Array:
     """2·hits / (2·hits + errors); 0 where there is neither, as scikit-learn's zero_division=0."""
     size = 2 * hits + errors
     return np.asarray(2 * hits / np.where(size == 0, 1, size))
@@ -194,7 +197,7 @@ def _largest(x: Array, keep: NDArray[np.bool_]) -> Array:
 
 def _centred_squares(square: Numbers, total: Numbers, n: Numbers) -> Array:
     """Sum of squared deviations from the mean, Σx² − (Σx)²/n; 0 where that is rounding error."""
-    spread = square - _divided(total * total, n)
+    spread = square - quotient(total * total, n)
     return np.where(spread > CONSTANT * square, spread, 0)
 
 

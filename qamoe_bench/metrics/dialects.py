@@ -1,16 +1,32 @@
 """Dialects: named sets of metric definitions.
 
-Publications compute metrics of the same name in different ways, so every table states the dialect that it uses.
+Publications compute metrics of the same name in different ways, so every table states the dialect that it uses. Each is
+for one kind of task; `default_dialect` says which one a task has unless the user selects another.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qamoe_bench.errors import unknown_name
+from qamoe_bench.metrics.class_definitions import (
+    class_accuracy,
+    class_weighted_f1,
+    exact_match,
+    label_accuracy,
+    label_macro_f1,
+    label_mean_recall,
+    label_micro_f1,
+    label_weighted_f1,
+    macro_f1,
+    macro_precision,
+    mean_recall,
+    micro_f1,
+    second_class_f1,
+)
 from qamoe_bench.metrics.definitions import (
     Array,
     Definition,
@@ -27,7 +43,17 @@ from qamoe_bench.metrics.definitions import (
     rounded,
     weighted_f1,
 )
-from qamoe_bench.shapes import Float
+from qamoe_bench.metrics.probability_definitions import (
+    area_under_roc,
+    brier_score,
+    calibration_error,
+    label_area_under_roc,
+    label_brier_score,
+    label_calibration_error,
+    label_negative_log_likelihood,
+    negative_log_likelihood,
+)
+from qamoe_bench.vocabulary import LOG_PROBABILITY, Task
 
 
 @dataclass(frozen=True)
@@ -40,6 +66,7 @@ class Dialect:
         definitions: By metric.
         shown: The metrics that tables show unless the user selects others.
         whole_steps: The metrics whose classes are whole steps from -3 to 3.
+        task: The kind of task that it is for, see `qamoe_bench.vocabulary.Task`.
     """
 
     name: str
@@ -47,10 +74,14 @@ class Dialect:
     definitions: Mapping[str, Definition]
     shown: tuple[str, ...] = ("acc2_non0", "acc7", "mae", "corr")
     whole_steps: tuple[str, ...] = ("acc5", "acc7")
+    task: Literal["regression", "classes", "multi-label"] = "regression"
 
     def on_scale(self, label: NDArray[np.floating]) -> "Dialect":
-        """The dialect for labels [N], with metrics undefined whose classes mean nothing on their scale."""
-        if have_whole_steps(label):
+        """The dialect for labels [N], with metrics undefined whose classes mean nothing on their scale.
+
+        Dialects of classes and of several labels have no scale and stay as they are.
+        """
+        if self.task != "regression" or have_whole_steps(label):
             return self
         definitions = {}
         for name, definition in self.definitions.items():
@@ -140,31 +171,181 @@ SDK_MOSEI = Dialect(
     },
 )
 
-DIALECTS: Mapping[str, Dialect] = {d.name: d for d in (MMSA, MAI, MULT, SIMS, SDK_MOSEI)}
+# Of classes
+
+SCIKIT_LEARN = Dialect(
+    "scikit-learn",
+    "scikit-learn's functions with zero_division=0 (accuracy_score, balanced_accuracy_score, f1_score, log_loss, "
+    "roc_auc_score, brier_score_loss with scale_by_half=False) on the most probable class or on the probabilities; the "
+    "calibration error is that of Guo et al. (ICML 2017)",
+    {
+        "wa": class_accuracy(),
+        "ua": mean_recall(),
+        "f1_weighted": class_weighted_f1(),
+        "f1_macro": macro_f1(),
+        "f1_micro": micro_f1(),
+        "f1_binary": second_class_f1(),
+        "auroc": area_under_roc(),
+        "nll": negative_log_likelihood(),
+        "brier": brier_score(),
+        "ece": calibration_error(),
+    },
+    shown=("wa", "ua", "f1_weighted", "f1_macro", "nll"),
+    whole_steps=(),
+    task="classes",
+)
+
+GCNET = Dialect(
+    "gcnet",
+    "GCNet for IEMOCAP (zeroQiaoba/GCNet @ c2dfd3b, gcnet/train_gcnet.py), as MERBench for IEMOCAP and MELD "
+    "(zeroQiaoba/MERTools @ fb8dda0): accuracy and weighted F1 of the most probable class",
+    {name: SCIKIT_LEARN.definitions[name] for name in ("wa", "f1_weighted")},
+    shown=("wa", "f1_weighted"),
+    whole_steps=(),
+    task="classes",
+)
+
+_OCCURRING_RECALL = mean_recall(over="occurring")
+
+MMIN = Dialect(
+    "mmin",
+    "MMIN (AIM3-RUC/MMIN @ 2f22403, train_miss.py): accuracy, and the macro averages of recall (UA) and F1, in which a "
+    "class that is predicted but occurs in no label counts as 0",
+    {
+        "wa": SCIKIT_LEARN.definitions["wa"],
+        "ua": _OCCURRING_RECALL,
+        "f1_macro": SCIKIT_LEARN.definitions["f1_macro"],
+    },
+    shown=("wa", "ua", "f1_macro"),
+    whole_steps=(),
+    task="classes",
+)
+
+MINTREC = Dialect(
+    "mintrec",
+    "MIntRec (thuiar/MIntRec @ 2fef2c2, utils/metrics.py): accuracy, and the macro averages of F1, precision and "
+    "recall (here ua), in which a class that is predicted but occurs in no label counts as 0",
+    {
+        "wa": SCIKIT_LEARN.definitions["wa"],
+        "f1_macro": SCIKIT_LEARN.definitions["f1_macro"],
+        "precision_macro": macro_precision(),
+        "ua": _OCCURRING_RECALL,
+    },
+    shown=("wa", "f1_macro", "precision_macro", "ua"),
+    whole_steps=(),
+    task="classes",
+)
+
+# Of several labels, any of which may hold
+
+SCIKIT_LEARN_LABELS = Dialect(
+    "scikit-learn-labels",
+    "as scikit-learn, for indicators of labels that hold where their probability is above one half; accuracy, mean "
+    "recall, likelihood, Brier score and AUROC are means over the labels",
+    {
+        "wa": label_accuracy(),
+        "ua": label_mean_recall(),
+        "exact_match": exact_match(),
+        "f1_weighted": label_weighted_f1(),
+        "f1_macro": label_macro_f1(),
+        "f1_micro": label_micro_f1(),
+        "auroc": label_area_under_roc(),
+        "nll": label_negative_log_likelihood(),
+        "brier": label_brier_score(),
+        "ece": label_calibration_error(),
+    },
+    shown=("wa", "ua", "f1_weighted", "f1_macro", "nll"),
+    whole_steps=(),
+    task="multi-label",
+)
+
+_F1_OF_BOTH_ANSWERS = label_weighted_f1(of="both answers")
+
+MULT_IEMOCAP = Dialect(
+    "mult-iemocap",
+    "MulT's eval_iemocap (yaohungt/Multimodal-Transformer @ 029afeb, src/eval_metrics.py): accuracy of each emotion "
+    "and F1 of its two answers, weighted by their sizes; it prints them by emotion, and these are their means",
+    {"wa": SCIKIT_LEARN_LABELS.definitions["wa"], "f1_weighted": _F1_OF_BOTH_ANSWERS},
+    shown=("wa", "f1_weighted"),
+    whole_steps=(),
+    task="multi-label",
+)
+
+MME2E = Dialect(
+    "mme2e",
+    "MME2E for the emotions of CMU-MOSEI (wenliangdai/Multimodal-End2end-Sparse @ 0727085, src/evaluate.py, "
+    "eval_mosei_emo) with threshold 0.5: weighted accuracy (TP·N/P + TN) / 2N, here ua, F1 of both answers weighted by "
+    "their sizes, and AUROC, each the mean over the emotions; strict accuracy is here exact_match",
+    {
+        "ua": SCIKIT_LEARN_LABELS.definitions["ua"],
+        "f1_weighted": _F1_OF_BOTH_ANSWERS,
+        "auroc": SCIKIT_LEARN_LABELS.definitions["auroc"],
+        "exact_match": SCIKIT_LEARN_LABELS.definitions["exact_match"],
+    },
+    shown=("ua", "f1_weighted", "auroc"),
+    whole_steps=(),
+    task="multi-label",
+)
+
+_BY_TASK = (
+    (MMSA, MAI, MULT, SIMS, SDK_MOSEI),
+    (SCIKIT_LEARN, GCNET, MMIN, MINTREC),
+    (SCIKIT_LEARN_LABELS, MULT_IEMOCAP, MME2E),
+)
+"""The default of each kind of task comes first."""
+DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialects in _BY_TASK for dialect in dialects}
+
+
+def dialects_for(task: Task) -> list[Dialect]:
+    """All dialects of a kind of task, its default first."""
+    return [dialect for dialect in DIALECTS.values() if dialect.task == task.kind]
+
+
+def default_dialect(task: Task) -> Dialect:
+    """The dialect in which results of a task are shown unless the user selects another: for regression, `mmsa`."""
+    return dialects_for(task)[0]
 
 
 def find_dialect(name: str) -> Dialect:
-    """A dialect by name.
+    """A dialect by name; `qamoe_bench.metrics.choice` refuses one for another task than that of the data.
 
     Raises:
-        BenchError: for an unknown name; the message suggests the most similar one.
+        BenchError: For an unknown name; the message suggests the most similar one.
     """
     if name not in DIALECTS:
         raise unknown_name("dialect", name, DIALECTS)
     return DIALECTS[name]
 
 
-def judged_predictions(columns: Mapping[str, NDArray[Any]], metric: str) -> Float[Array, "... N"]:
-    """The predictions that a metric judges.
+def judged_columns(names: Collection[str], metric: str) -> tuple[str, ...]:
+    """The columns, of those that results have, that hold the predictions which a metric judges.
 
-    A column `prediction_<metric>` replaces `prediction` for that metric: a predictor of the whole distribution
-    predicts the value that is optimal for each metric (the mean for corr, the median for mae, ...).
+    For classes and several labels they are the log-probabilities, by rising index. Otherwise a column
+    `prediction_<metric>` replaces `prediction` for that metric: a predictor of the whole distribution predicts the
+    value that is optimal for each metric (the mean for corr, the median for mae, ...).
     """
-    return np.asarray(columns.get(f"prediction_{metric}", columns["prediction"]), np.float64)
+    count = sum(name.startswith(LOG_PROBABILITY) for name in names)
+    if count:
+        return tuple(f"{LOG_PROBABILITY}{index}" for index in range(count))
+    own = f"prediction_{metric}"
+    return (own if own in names else "prediction",)
+
+
+def judged_predictions(columns: Mapping[str, NDArray[Any]], metric: str) -> Array:
+    """The predictions that a metric judges: (..., N), or log-probabilities (..., N, C) of classes or labels."""
+    names = judged_columns(columns, metric)
+    if names[0].startswith(LOG_PROBABILITY):
+        return np.stack([columns[name] for name in names], axis=-1).astype(np.float64)
+    return np.asarray(columns[names[0]], np.float64)
 
 
 def scores(dialect: Dialect, columns: Mapping[str, NDArray[Any]]) -> dict[str, Array]:
-    """Every metric of a dialect, (...), from columns `prediction` (..., N) and `target` (N)."""
+    """Every metric of a dialect, (...), from the columns of one model.
+
+    Args:
+        dialect: A dialect for the task of the columns.
+        columns: `target` (N), and either `prediction` (..., N) or `log_probability_0` and so on, each (..., N).
+    """
     label = np.asarray(columns["target"], np.float64)
     return {
         name: definition(judged_predictions(columns, name), label) for name, definition in dialect.definitions.items()

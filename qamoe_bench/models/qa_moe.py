@@ -10,13 +10,17 @@ Per modality m, with u_m the encoding of the modality:
     g   = softmax over the k largest of W_g μ_m
     y_m = r_m · Σ_k g_k E_k(μ_m) + (1 − r_m) · y_prior
 and, for all together, h = fusion(y_t, y_a, y_v), ŷ = W_y h + b_y, s = W_s h + b_s, trained with the heteroscedastic
-Gaussian negative log-likelihood ½·exp(−s)·(y − ŷ)² + ½·s.
+Gaussian negative log-likelihood ½·exp(−s)·(y − ŷ)² + ½·s. For classes, p = softmax(W_y h + b_y), trained with the
+cross-entropy; for several labels a sigmoid each.
 
 From the descriptions: all formulas above, 8 experts, k = 3, GLU experts, dropout 0.1.
 Inferred: renormalising the gate over the kept experts, one pool of experts and one prior shared by the modalities with
 one gate matrix each, the fusion layer (concatenate, linear, GELU), the likelihood's exact form, width 64.
 Departs: the encoders are the suite's own (see `qamoe_bench.nn.encoder`), while the paper uses pretrained ones; ŷ is
 the training mean plus the head's output times the training standard deviation, which only changes the initial ŷ.
+Classes: the paper reports them too (IEMOCAP, MIntRec), but the descriptions do not state its loss for them. The
+cross-entropy, without s and variance, is our choice (`class_loss`). The alternative `heteroscedastic` keeps s, as the
+temperature of p = softmax(exp(−s/2) · (W_y h + b_y)), after Kendall, Gal, Cipolla (CVPR 2018). `loss` is for numbers.
 Known consequence: σ²_m has a gradient only through r_m, so nothing makes r_m a measure of quality. Reports print its
 rank correlation with the realised corruption.
 
@@ -40,6 +44,7 @@ from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
 from qamoe_bench.errors import BenchError
 from qamoe_bench.models.quality import Quality, QualityKind, gaussian_loss, make_quality
+from qamoe_bench.nn.answers import Answers
 from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.encoder import Summary, utterance_encoders
 from qamoe_bench.nn.experts import Dispatch, GLUExperts, top_k_gate
@@ -55,6 +60,7 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("quick", "paper"),
+    "tasks": ("regression", "classes", "multi-label"),
     "year": 2026,
     "venue": "ACL",
     "parameters": 280_514,
@@ -83,6 +89,7 @@ class QAMoEConfig:
     encoder: Summary = "statistics"  # how an encoder summarises frames, see `qamoe_bench.nn.encoder`
     encoder_dropout: float = 0.3  # inside the encoders, which are not the paper's
     loss: Literal["nll", "nll+l1", "l1"] = "nll"  # paper: nll, in its standard form; l1 has no variance
+    class_loss: Literal["cross-entropy", "heteroscedastic"] = "cross-entropy"  # not stated; see the docstring
     dispatch: Dispatch = "auto"  # how experts are computed; affects speed only
 
     def __post_init__(self) -> None:
@@ -131,11 +138,11 @@ class QAMoE(QualityAwareModel):
         if config.fallback and config.quality != "none":
             self.prior = nn.Parameter(torch.zeros(1 if config.share_prior else modalities, width))
         self.fusion = nn.Sequential(nn.Linear(modalities * width, width), nn.GELU(), Dropout(config.dropout))
-        self.predict = nn.Linear(width, 1)
-        if config.loss != "l1":
+        self.predict = nn.Linear(width, spec.task.outputs)
+        self.is_regression = spec.task.is_regression
+        if config.loss != "l1" if self.is_regression else config.class_loss == "heteroscedastic":
             self.log_variance = nn.Linear(width, 1)
-        self.label_mean = spec.label_mean
-        self.label_std = spec.label_std
+        self.answers = Answers(spec)
 
     def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B V"]:
         """u_m, followed by the quality score's own encoding of the modality."""
@@ -171,11 +178,30 @@ class QAMoE(QualityAwareModel):
         for index, (mixture, r) in enumerate(zip(mixed.of_experts, scores.values(), strict=True)):
             tempered.append(self._temper(index, mixture, r[:, None]))  # (B, W)
         h = self.fusion(torch.cat(tempered, dim=1))  # (B, M·W) to (B, W)
-        prediction = self.label_mean + self.label_std * self.predict(h)[:, 0]
-        return Output(prediction, self._variance(h), scores if self._has_gate else {}, mixed.gates, mixed.parts)
+        values: Tensor = self.predict(h)  # (B, K)
+        if not self.is_regression and self.config.class_loss == "heteroscedastic":
+            values = values * (-0.5 * self._log_variance(h)).exp()[:, None]
+        return self.answers(
+            values,
+            variance=self._variance(h),
+            quality=scores if self._has_gate else {},
+            routing=mixed.gates,
+            parts=mixed.parts,
+        )
 
     def loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
         """The configured objective of the prediction, plus that of each quality score that has its own."""
+        loss = self._error(output, batch) if self.is_regression else self.answers.loss(output, batch)
+        for m in self.modalities:
+            prefix = f"{m}/"
+            score_parts = {n.removeprefix(prefix): part for n, part in output.parts.items() if n.startswith(prefix)}
+            score_loss = self._scorer(m).loss(score_parts, batch)
+            if score_loss is not None:
+                loss = loss + score_loss
+        return loss
+
+    def _error(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
+        """The configured objective of numbers."""
         error = output.prediction - batch.target
         loss = error.new_zeros(())
         if "nll" in self.config.loss:
@@ -183,12 +209,6 @@ class QAMoE(QualityAwareModel):
             loss = loss + gaussian_loss(error, output.variance)
         if "l1" in self.config.loss:
             loss = loss + error.abs().mean()
-        for m in self.modalities:
-            prefix = f"{m}/"
-            score_parts = {n.removeprefix(prefix): part for n, part in output.parts.items() if n.startswith(prefix)}
-            score_loss = self._scorer(m).loss(score_parts, batch)
-            if score_loss is not None:
-                loss = loss + score_loss
         return loss
 
     @property
@@ -221,11 +241,15 @@ class QAMoE(QualityAwareModel):
         return r * mixture + (1 - r) * self.prior[0 if self.config.share_prior else index]
 
     def _variance(self, h: Float[Tensor, "B W"]) -> Float[Tensor, " B"] | None:
-        """exp(s) in squared label units; clamped: |s| = 10 is far outside any label scale, and e^10 is finite."""
-        if self.config.loss == "l1":
+        """exp(s) in squared label units, if the model has it."""
+        if not self.is_regression or self.config.loss == "l1":
             return None
+        return self.answers.std**2 * self._log_variance(h).exp()
+
+    def _log_variance(self, h: Float[Tensor, "B W"]) -> Float[Tensor, " B"]:
+        """The head's s, clamped: |s| = 10 is far outside any label scale, and e^10 is finite."""
         s: Tensor = self.log_variance(h)[:, 0]
-        return self.label_std**2 * s.clamp(-10, 10).exp()
+        return s.clamp(-10, 10)
 
 
 def build(spec: DataSpec, **overrides: Any) -> QAMoE:

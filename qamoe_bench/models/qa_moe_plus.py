@@ -16,6 +16,9 @@ cross-entropy of p with the label (its mass split between the two nearest anchor
 the cross-entropy of r_m with the share of the signal that corruption left, which is known in training. The mixture
 takes r_m as a constant: no gradient flows back into it.
 
+For classes there is one anchor for each, so that p is the distribution over classes; several labels have one sigmoid
+each of ln prior + Σ_m r_m · ℓ_m. There is no ŷ, and so no absolute error and no variance.
+
 Departs from QA-MoE: the score is trained on the known corruption and has a separate encoder; experts add to the
 encoding instead of replacing it; modalities are combined by adding evidence instead of a fusion layer, with one prior
 over the label instead of one per modality; the prediction is a distribution over anchors instead of a mean and a
@@ -38,6 +41,7 @@ from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
 from qamoe_bench.errors import BenchError
 from qamoe_bench.nn.anchors import median, shares, spread
+from qamoe_bench.nn.answers import Answers, class_output
 from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.encoder import Summary, utterance_encoders
 from qamoe_bench.nn.experts import Dispatch, GLUExperts, top_k_gate
@@ -50,6 +54,7 @@ VARIANTS = {
 }
 CARD = {
     "groups": ("quick", "paper"),
+    "tasks": ("regression", "classes", "multi-label"),
     "parameters": 163_959,
     "stages": {"heads": ("evidence",)},
     "style": 3,
@@ -61,7 +66,7 @@ class QAMoEPlusConfig:
     """Hyperparameters; all are ours, and those that QA-MoE shares have the same value."""
 
     width: int = 64  # of encodings and experts
-    anchors: int = 13  # label anchors; half a unit apart on [-3, 3]
+    anchors: int = 13  # label anchors; half a unit apart on [-3, 3]; classes have one each
     experts: int = 8  # 0: no experts
     k: int = 3  # experts per sample and modality
     expert_hidden: int = 64  # inner width of an expert
@@ -144,15 +149,20 @@ class QAMoEPlus(QualityAwareModel):
         self.config = config
         self.modalities = spec.modalities
         width = config.width
-        self.register_buffer("anchors", torch.linspace(*spec.label_range, config.anchors))
+        self.answers = Answers(spec)
+        anchors = config.anchors
+        if spec.task.is_regression:
+            self.register_buffer("anchors", torch.linspace(*spec.label_range, anchors))
+        else:
+            anchors = spec.task.outputs
         self.encoders = utterance_encoders(spec, width, config.encoder_dropout, config.encoder)
         self.score = nn.ModuleDict({m: SignalScore(m, spec, config.quality_width) for m in self.modalities})
         if config.experts:
             self.gate = nn.ModuleDict({m: nn.Linear(width, config.experts, bias=False) for m in self.modalities})
             self.experts = GLUExperts(config.experts, width, config.expert_hidden, config.dispatch)
-        self.evidence = nn.ModuleDict({m: nn.Linear(width, config.anchors) for m in self.modalities})
+        self.evidence = nn.ModuleDict({m: nn.Linear(width, anchors) for m in self.modalities})
         self.dropout = Dropout(config.dropout)
-        self.prior = nn.Parameter(torch.zeros(config.anchors))
+        self.prior = nn.Parameter(torch.zeros(anchors))
 
     def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B V"]:
         """u_m, the logit of r_m, and whether any frame is observed, concatenated; V = W + 2."""
@@ -186,17 +196,23 @@ class QAMoEPlus(QualityAwareModel):
         """The prediction with these scores: the evidence of the modalities, weighted by them and summed."""
         scores = {m: quality[m] for m in self.modalities}
         weights = scores if self.config.quality_gate else mixed.observed
-        log_mass = self._log_mass(mixed.of_modalities, weights)  # (B, N)
-        mass = log_mass.exp()
+        score = self._score(mixed.of_modalities, weights)  # (B, N)
         parts = {f"logit_{m}": logit for m, logit in mixed.logits.items()}
+        if not self.answers.task.is_regression:
+            return class_output(score, self.answers.task, quality=scores, routing=mixed.gates, parts=parts)
+        log_mass = score.log_softmax(1)
+        mass = log_mass.exp()
         parts["log_mass"] = log_mass
         return Output(median(mass, self.anchors), spread(mass, self.anchors), scores, mixed.gates, parts)
 
     def loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
         """Cross-entropies of the distribution over anchors and of the scores, and the error of the median."""
-        label_mass = shares(batch.target, self.anchors)  # (B, N)
-        loss = -(label_mass * output.parts["log_mass"]).sum(1).mean()
-        loss = loss + self.config.l1_weight * F.l1_loss(output.prediction, batch.target)
+        if self.answers.task.is_regression:
+            label_mass = shares(batch.target, self.anchors)  # (B, N)
+            loss = -(label_mass * output.parts["log_mass"]).sum(1).mean()
+            loss = loss + self.config.l1_weight * F.l1_loss(output.prediction, batch.target)
+        else:
+            loss = self.answers.loss(output, batch)
         for m in self.modalities:
             score_loss = F.binary_cross_entropy_with_logits(output.parts[f"logit_{m}"], batch.signal[m])
             loss = loss + self.config.quality_weight / len(self.modalities) * score_loss
@@ -215,14 +231,14 @@ class QAMoEPlus(QualityAwareModel):
         mixed: Tensor = tokens + self.experts(tokens, torch.cat([*gates.values()]))
         return list(mixed.chunk(len(u)))
 
-    def _log_mass(
+    def _score(
         self, evidence: Sequence[Float[Tensor, "B N"]], weights: Mapping[str, Float[Tensor, " B"]]
     ) -> Float[Tensor, "B N"]:
-        """The logarithm of p: the prior plus the weighted evidence of each modality, normalised."""
+        """The prior plus the weighted evidence of each modality: the logarithm of p up to a constant."""
         score = self.prior.expand(len(evidence[0]), -1)  # (B, N)
         for m, x in zip(self.modalities, evidence, strict=True):
             score = score + weights[m][:, None] * x
-        return score.log_softmax(1)
+        return score
 
 
 def build(spec: DataSpec, **overrides: Any) -> QAMoEPlus:

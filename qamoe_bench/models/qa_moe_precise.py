@@ -19,6 +19,10 @@ label of quality is used. They start at the discriminant directions of the clean
 (`qamoe_bench.nn.discriminant`), from where W, c and everything else that is not learned is taken too, before the first
 epoch.
 
+For classes, anchors and knots are the classes themselves: t is one position for each, the K = min(C − 1, D) directions
+are those of Fisher's discriminant analysis, and p is the distribution over classes; there is no ŷ and no variance.
+Several labels are not supported, because evidence of one value is what the model measures.
+
 Departs from QA-MoE: all of the above except for the formula of r and the names. Where the frames do not show their
 uncertainty it is not known: a modality with one frame per sample has no scatter, so only noise outside of the
 directions of clean means counts (r stays near 1); token ids are encoded by the suite's encoder, and their σ² is
@@ -55,6 +59,7 @@ from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
 from qamoe_bench.errors import BenchError
 from qamoe_bench.nn.anchors import median, shares, spread
+from qamoe_bench.nn.answers import Answers, class_output
 from qamoe_bench.nn.discriminant import Directions, LabelPlaces, discriminant_start, prior_of
 from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.encoder import UtteranceEncoder
@@ -73,6 +78,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 CARD = {
     "groups": ("quick", "paper"),
+    "tasks": ("regression", "classes"),
     "parameters": 195,
     "stages": {"heads": ("prototypes", "spread", "prior")},
 }
@@ -86,7 +92,7 @@ AVERAGING = 0.02
 class QAMoEPreciseConfig:
     """Hyperparameters; all are ours."""
 
-    directions: int = 2  # K; the embedded data's audio has two, of which the second carries the intensity
+    directions: int = 2  # K of numbers; the embedded data's audio has two, of which the second carries the intensity
     knots: int = 5  # of the label's position along a direction, which is linear between them
     anchors: int = 31  # label anchors; .2 apart on [-3, 3], as labels are
     quality: Literal["measured", "constant", "none"] = "measured"  # see the module docstring
@@ -123,7 +129,7 @@ class FrameFeatures(nn.Module):
 
     whitening: Tensor
 
-    def __init__(self, modality: str, spec: DataSpec, config: QAMoEPreciseConfig) -> None:
+    def __init__(self, modality: str, spec: DataSpec, config: QAMoEPreciseConfig, directions: int) -> None:
         super().__init__()
         width = spec.widths[modality]
         self.measure = FrameMeasure(modality, spec, shared_noise=config.shared_noise)
@@ -131,7 +137,7 @@ class FrameFeatures(nn.Module):
         # Rows of P have length 1 and therefore small entries where D is large. Dividing by the gain keeps steps of the
         # optimiser, which are equally large for all parameters, in proportion to them.
         self.gain = config.speed / width**0.5
-        self.count = min(config.directions, width)  # K
+        self.count = min(directions, width)  # K
         self.projection = nn.Parameter(torch.randn(self.count, width) / config.speed)
         self.rotate = config.whitening
 
@@ -157,12 +163,12 @@ class FrameFeatures(nn.Module):
 class TokenFeatures(nn.Module):
     """Directions of an encoding of token ids; their noise variance follows from the number of tokens that are left."""
 
-    def __init__(self, modality: str, spec: DataSpec, config: QAMoEPreciseConfig) -> None:
+    def __init__(self, modality: str, spec: DataSpec, config: QAMoEPreciseConfig, directions: int) -> None:
         super().__init__()
         self.modality = modality
         self.lost = spec.token_ids[modality]  # id of a lost token
         self.encoder = UtteranceEncoder(modality, spec, config.token_width, config.token_dropout)
-        self.count = config.directions  # K
+        self.count = directions  # K
         self.projection = nn.Linear(config.token_width, self.count)
         self.uncertainty = nn.Linear(2, self.count)
 
@@ -206,18 +212,31 @@ class QAMoEPrecise(QualityAwareModel):
         super().__init__()
         self.config = config
         self.modalities = spec.modalities
-        self.register_buffer("anchors", torch.linspace(*spec.label_range, config.anchors))
-        self.register_buffer("knots", torch.linspace(*spec.label_range, config.knots))
+        self.answers = Answers(spec)
+        directions = config.directions
+        anchors = torch.linspace(*spec.label_range, config.anchors)
+        knots = torch.linspace(*spec.label_range, config.knots)
+        if not spec.task.is_regression:
+            # The share of a label at each of these is 1 at its own class and 0 elsewhere.
+            anchors = torch.arange(spec.task.outputs).float()
+            knots = anchors.clone()
+            directions = spec.task.outputs - 1
+        self.register_buffer("anchors", anchors)
+        self.register_buffer("knots", knots)
         self.register_buffer("average_quality", torch.ones(len(self.modalities)))  # of present samples
         self.encoders = nn.ModuleDict()
         self.prototypes = nn.ParameterDict()  # t at the knots
         self.spread = nn.ParameterDict()  # s² before the softplus
         for m in self.modalities:
-            features = TokenFeatures(m, spec, config) if m in spec.token_ids else FrameFeatures(m, spec, config)
+            make = TokenFeatures if m in spec.token_ids else FrameFeatures
+            features = make(m, spec, config, directions)
             self.encoders[m] = features
-            self.prototypes[m] = nn.Parameter(_first_shapes(config.knots, features.count))
+            shapes = _first_shapes(config.knots, features.count)
+            if not spec.task.is_regression:
+                shapes = torch.eye(len(knots))[:, : features.count]
+            self.prototypes[m] = nn.Parameter(shapes)
             self.spread[m] = nn.Parameter(_before_softplus(torch.ones(features.count)))
-        self.prior = nn.Parameter(torch.zeros(config.anchors))
+        self.prior = nn.Parameter(torch.zeros(len(anchors)))
         if config.experts:
             self._add_experts(config)
 
@@ -277,6 +296,8 @@ class QAMoEPrecise(QualityAwareModel):
         for m, evidence in mixed.of_modalities.items():
             weight = scores[m] if has_quality else mixed.scores[m]
             score = score + weight[:, None] * evidence  # (B, N)
+        if not self.answers.task.is_regression:
+            return class_output(score, self.answers.task, quality=scores, routing=mixed.gates)
         log_mass = score.log_softmax(1)
         mass = log_mass.exp()
         answer = median(mass, self.anchors)
@@ -284,6 +305,8 @@ class QAMoEPrecise(QualityAwareModel):
 
     def loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
         """Cross-entropy of the distribution over anchors with the label."""
+        if not self.answers.task.is_regression:
+            return self.answers.loss(output, batch)
         return -(shares(batch.target, self.anchors) * output.parts["log_mass"]).sum(1).mean()
 
     def _features(self, modality: str) -> "FrameFeatures | TokenFeatures":

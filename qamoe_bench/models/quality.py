@@ -6,7 +6,9 @@
     feature-nll  r = 1 / (1 + κ·mean_d σ²), where N(μ, σ²) predicts the clean features from the corrupted ones
 
 `described` is QA-MoE's own, `none` its ablation. The other two are ours and give the score a target of its own. The
-last is trained on that target alone: the mixture takes r as a constant, and no gradient flows back into it.
+last is trained on that target alone: the mixture takes r as a constant, and no gradient flows back into it. Classes and
+several labels have no variance; `label-nll` predicts them from u as r · p(u) + (1 − r) · their shares in the training
+split, so that r is high where u tells more than the shares.
 
 Dimension legend: B samples, W width of an encoding, C width of a code, P width of a projection.
 """
@@ -21,6 +23,7 @@ from torch.nn import functional as F
 
 from qamoe_bench.contract import Batch, DataSpec, TrainingBatch
 from qamoe_bench.errors import BenchError
+from qamoe_bench.nn.answers import label_loss, log_probabilities_of, prior_scores
 from qamoe_bench.nn.frames import FrameStatistics, frame_counts, masked_mean, observed_frames
 
 QualityKind = Literal["none", "described", "label-nll", "feature-nll"]
@@ -63,24 +66,42 @@ class DescribedQuality(Quality):
 
 
 class LabelQuality(DescribedQuality):
-    """The described score with the loss ½·((y − ŷ_m)²/v + ln v), v = Var(y)·(1 − r), and ŷ_m predicted from u alone."""
+    """The described score, also trained by a prediction from u alone; see the module docstring.
+
+    Its loss is ½·((y − ŷ_m)²/v + ln v) with v = Var(y)·(1 − r), or the negative log-likelihood of classes or labels.
+    """
+
+    log_shares: Tensor
 
     def __init__(self, width: int, spec: DataSpec) -> None:
         super().__init__(width)
-        self.predict = nn.Linear(width, 1)
+        self.predict = nn.Linear(width, spec.task.outputs)
+        self.task = spec.task
         self.label_mean = spec.label_mean
         self.label_std = spec.label_std
+        if not self.task.is_regression:
+            self.register_buffer("log_shares", log_probabilities_of(prior_scores(spec), self.task), persistent=False)
 
     def forward(self, u: Float[Tensor, "B W"], code: Float[Tensor, "B C"]) -> tuple[Tensor, dict[str, Tensor]]:
-        """The score, and ŷ_m in label units."""
+        """The score, and ŷ_m in label units, or log-probabilities."""
         score, _ = super().forward(u, code)
+        if not self.task.is_regression:
+            return score, {"score": score, "log_probabilities": self._mixture(score, self.predict(u))}
         prediction = self.label_mean + self.label_std * self.predict(u)[:, 0]
         return score, {"score": score, "label": prediction}
 
     def loss(self, parts: dict[str, Tensor], batch: TrainingBatch) -> Float[Tensor, ""] | None:
-        """The unimodal negative log-likelihood, in units of the label's standard deviation."""
+        """The unimodal negative log-likelihood; of numbers in units of the label's standard deviation."""
+        if not self.task.is_regression:
+            return label_loss(parts["log_probabilities"], batch.target, self.task, batch.class_weights)
         variance = (1 - parts["score"]).clamp(min=1e-4)  # r = 1 would make the loss infinite
         return gaussian_loss((batch.target - parts["label"]) / self.label_std, variance)
+
+    def _mixture(self, score: Float[Tensor, " B"], values: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+        """The logarithm of r · p(u) + (1 − r) · shares."""
+        r = score.clamp(1e-4, 1 - 1e-4)[:, None]  # logarithms of 0 have no finite gradient
+        own = log_probabilities_of(values, self.task)
+        return torch.logaddexp(r.log() + own, (1 - r).log() + self.log_shares)
 
 
 class FeatureQuality(Quality):

@@ -3,7 +3,8 @@
 Means x are whitened by their total covariance, shrunk towards the identity: S = (1 − a)·cov(x) + a·I, W = S^(−½). The
 label enters as hinges h(y), piecewise linear between knots, so that a position C h(y) may be any such function. C is
 fitted to the whitened means by least squares; the leading right singular vectors of cov(h)^½ C are the directions. They
-are Fisher's: what maximises between over total variance maximises between over within variance.
+are Fisher's: what maximises between over total variance maximises between over within variance. Classes are knots too,
+each h(y) one at a class, so that C holds their means.
 
 a is the one of `SHRINKAGES` under which held-out labels are most probable, in cross-validation over contiguous blocks,
 because neighbouring samples are often of one video. The embedded data need none, the wide features of MOSI much.

@@ -73,7 +73,8 @@ def _yardsticks(section: Section, metric: Metric, mean: Estimate) -> str:
             parts.append(f"the oracle has {metric.show(float(mean.value[i]))}")
     floor = section.find(MEAN)
     if floor is not None and np.isfinite(mean.value[floor]):
-        parts.append(f"guessing the mean label {metric.show(float(mean.value[floor]))}")
+        what = "guessing the mean label" if section.task.is_regression else "guessing without looking"
+        parts.append(f"{what} {metric.show(float(mean.value[floor]))}")
     return f"; {', '.join(parts)}" if parts else ""
 
 

@@ -13,9 +13,22 @@ from qamoe_bench.figures.palette import ORACLE_COLOUR
 from qamoe_bench.page.figure import ChartColumns, Figure, comma_list, json_numbers
 from qamoe_bench.page.marks import Look, row_data, specification, tips
 from qamoe_bench.page.sentences import by_regime
+from qamoe_bench.statistics.intervals import mean_of_defined
 
 # Largest mean distance from the diagonal of a model that counts as calibrated
 CALIBRATED_GAP = 0.03
+
+OF_VARIANCES = (
+    "Share of labels inside the central prediction interval of each nominal level, with σ² as the variance of a normal "
+    "distribution, over all conditions. Below the dotted diagonal a model is overconfident."
+)
+OF_PROBABILITIES = (
+    "Share of right decisions among those that the model gives about this probability, over all conditions. Below the "
+    "dotted diagonal a model is overconfident."
+)
+# Titles of the two axes
+AXES_OF_VARIANCES = ("nominal level, %", "labels inside, %")
+AXES_OF_PROBABILITIES = ("probability of the decision, %", "right decisions, %")
 
 # By row name, the share of labels inside the interval of each level of `COVERAGE`, (K,)
 Coverage = Mapping[str, NDArray[np.float64]]
@@ -23,15 +36,15 @@ Coverage = Mapping[str, NDArray[np.float64]]
 
 def calibration_figure(analysis: Analysis, look: Look) -> Figure:
     """Coverage against the nominal level, averaged over all conditions."""
-    coverage = {name: audit.covered.mean(0) for name, audit in analysis.uncertainty.items()}  # (C, K) -> (K,)
+    coverage = {name: mean_of_defined(audit.covered) for name, audit in analysis.uncertainty.items()}  # (C, K) -> (K,)
     names = tuple(coverage)  # a tuple, because specifications are cached by it
+    is_regression = analysis.section.task.is_regression
     return Figure(
         kind="calibration",
-        title="Calibration of the predicted variances",
+        title=f"Calibration of the predicted {'variances' if is_regression else 'probabilities'}",
         sentences=by_regime(analysis.section, lambda rows: _sentence(analysis, coverage, rows)),
-        about="Share of labels inside the central prediction interval of each nominal level, with σ² as the variance "
-        "of a normal distribution, over all conditions. Below the dotted diagonal a model is overconfident.",
-        spec=_spec(names, look),
+        about=OF_VARIANCES if is_regression else OF_PROBABILITIES,
+        spec=_spec(names, look, AXES_OF_VARIANCES if is_regression else AXES_OF_PROBABILITIES),
         columns=_columns(coverage),
     )
 
@@ -46,13 +59,13 @@ def _columns(coverage: Coverage) -> ChartColumns:
 
 
 @lru_cache(maxsize=256)
-def _spec(names: tuple[str, ...], look: Look) -> dict[str, object]:
+def _spec(names: tuple[str, ...], look: Look, titles: tuple[str, str]) -> dict[str, object]:
     # The same scale on both axes, so that the diagonal means equality.
     domain = alt.Scale(domain=[0, 100])
-    x = alt.X("x:Q", title="nominal level, %", scale=domain)
-    y = alt.Y("value:Q", title="labels inside, %", scale=domain)
+    x = alt.X("x:Q", title=titles[0], scale=domain)
+    y = alt.Y("value:Q", title=titles[1], scale=domain)
     base = alt.Chart(row_data()).encode(x=x, y=y, color=look.colour(names))
-    tip = tips(("row:N", "model", ""), ("x:Q", "nominal, %", ".0f"), ("value:Q", "inside, %", ".1f"))
+    tip = tips(("row:N", "model", ""), ("x:Q", titles[0], ".0f"), ("value:Q", titles[1], ".1f"))
     ends = alt.InlineData(values=[{"x": 0, "value": 0}, {"x": 100, "value": 100}])
     diagonal = alt.Chart(ends).mark_line(strokeDash=[2, 3], color=ORACLE_COLOUR, strokeWidth=1.5).encode(x=x, y=y)
     line = base.mark_line(strokeWidth=1.8).encode(strokeDash=look.dash(names))
@@ -70,13 +83,14 @@ def _sentence(analysis: Analysis, coverage: Coverage, rows: Collection[int]) -> 
         if row.name in coverage and not row.is_oracle:
             groups.setdefault(_verdict(coverage[row.name]), []).append(row.name)
     if not groups:
-        return "No model predicts a variance."
+        return "No model predicts a variance." if analysis.section.task.is_regression else ""
     parts = [f"{comma_list(names)} {'is' if len(names) == 1 else 'are'} {verdict}" for verdict, names in groups.items()]
     return f"{'; '.join(parts)}."
 
 
 def _verdict(covered: NDArray[np.float64]) -> str:
     gap = covered - COVERAGE  # (K,), negative where intervals are too narrow
+    gap = gap[np.isfinite(gap)]  # probabilities that no decision has are no evidence
     if np.abs(gap).mean() < CALIBRATED_GAP:
         return "calibrated"
     if (gap < 0).all():

@@ -1,6 +1,6 @@
 """A chapter of the page: one protocol on one data set, with its figures and tables in every dialect that fits."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from qamoe_bench.analysis.scores import Scores, score
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.analysis.sensitivity import Sensitivity, sensitivity
 from qamoe_bench.analysis.stability import fitting_dialects
+from qamoe_bench.metrics.choice import MetricChoice
 from qamoe_bench.metrics.definitions import Definition
 from qamoe_bench.metrics.dialects import Dialect
 from qamoe_bench.page.board import board
@@ -27,10 +28,11 @@ from qamoe_bench.page.quality import quality_charts
 from qamoe_bench.page.samples import hard_samples
 from qamoe_bench.page.significance import significance_figure
 from qamoe_bench.report.audit_tables import corruption_table, model_table, uncertainty_table
+from qamoe_bench.report.class_tables import class_tables
 from qamoe_bench.report.metric_tables import how_to_read, level_table, summary_table
 from qamoe_bench.report.quality_tables import intervention_table, permutation_table
 from qamoe_bench.report.table import Table
-from qamoe_bench.report.tables import clustering, shown_metrics
+from qamoe_bench.report.tables import clustering
 
 # Predictions of a section above which only the requested dialect is computed, to bound the time
 MOST_PREDICTIONS = 30_000_000
@@ -88,23 +90,24 @@ class PageChapter:
     clustering: tuple[str, ...]
 
 
-def applicable_dialects(section: Section, requested: Dialect, metrics: Sequence[str]) -> list[Dialect]:
+def applicable_dialects(section: Section, choice: MetricChoice) -> list[Dialect]:
     """The requested dialect, then all others that fit the labels and define the metrics."""
+    requested = choice.dialect_for(section.task)
+    wanted = choice.metrics_for(requested) if choice.metrics else ()
     predictions = len(section.cells) * len(section.conditions) * section.samples
     if predictions > MOST_PREDICTIONS:
         return [requested]
     # The requested dialect stays even if it does not fit: the user chose it.
     dialects = [requested]
-    for dialect in fitting_dialects(section.label):
-        has_metrics = all(metric in dialect.definitions for metric in metrics)
+    for dialect in fitting_dialects(section):
+        has_metrics = all(metric in dialect.definitions for metric in wanted)
         if has_metrics and dialect is not requested:
             dialects.append(dialect)
     return dialects
 
 
 def page_chapter(
-    name: str, section: Section, about: Mapping[str, Any], requested: Dialect, metrics: Sequence[str], look: Look,
-    texts: Mapping[str, str],
+    name: str, section: Section, about: Mapping[str, Any], choice: MetricChoice, look: Look, texts: Mapping[str, str]
 ) -> PageChapter:  # fmt: skip
     """Compute and draw everything about a section.
 
@@ -112,17 +115,16 @@ def page_chapter(
         name: Identifier of its place on the page.
         section: Rows and levels; its cache is cleared at the end.
         about: Description of the protocol in the manifest; may be empty.
-        requested: The dialect that comes first.
-        metrics: Metrics to show; if empty, the main metrics of each dialect.
+        choice: The dialect that comes first, and the metrics to show.
         look: Styles of the rows.
         texts: Transcripts by sample id; may be empty.
     """
     cache = _MetricCache(section)
     dialects: list[ChapterInDialect] = []
     first: Analysis | None = None
-    for analysis in _analyses(section, requested, metrics):
+    for analysis in _analyses(section, choice):
         first = first or analysis
-        dialects.append(_in_dialect(analysis, look, cache, has_more=not metrics))
+        dialects.append(_in_dialect(analysis, look, cache, has_more=not choice.metrics))
     assert first is not None
     samples = hard_samples(section, texts)
     origins = error_origins(section)
@@ -143,14 +145,14 @@ def page_chapter(
     )
 
 
-def _analyses(section: Section, requested: Dialect, metrics: Sequence[str]) -> Iterator[Analysis]:
+def _analyses(section: Section, choice: MetricChoice) -> Iterator[Analysis]:
     """The section in every applicable dialect, one at a time because each holds many resamples.
 
     What dialects share is computed for the first one only.
     """
     first: Analysis | None = None
-    for dialect in applicable_dialects(section, requested, metrics):
-        analysis = analyse_section(section, dialect, shown_metrics(dialect, metrics), first)
+    for dialect in applicable_dialects(section, choice):
+        analysis = analyse_section(section, dialect, choice.metrics_for(dialect), first)
         first = first or analysis
         yield analysis
 
@@ -260,6 +262,7 @@ def _common_figures(analysis: Analysis, look: Look) -> Iterator[Figure]:
 
 def _common_tables(analysis: Analysis) -> tuple[Table, ...]:
     tables = [corruption_table(analysis), model_table(analysis)]
+    tables += class_tables(analysis)
     if analysis.uncertainty:
         tables.append(uncertainty_table(analysis))
     return tuple(tables)

@@ -22,6 +22,7 @@ from qamoe_bench.statistics.intervals import Estimate
 
 LEVEL_HEIGHT = 250  # px
 ROW_HEIGHT = 24  # px of a part or a named condition
+ERROR_OF_CLASSES = Metric("error", "probability given to what is wrong", "lower", (0, 1), "")
 # The colour of a difference, by what it says about the first model
 VERDICTS = {"better": "#0072b2", "not significant": "#767676", "worse": "#d55e00"}
 
@@ -59,12 +60,13 @@ def _flags(section: Section, corrected: PairDifferences) -> str:
 
 
 def error_origins(section: Section) -> dict[str, Any] | None:
-    """Differences in absolute error on parts of the predictions, of all pairs of rows; None if there are no parts."""
+    """Differences in error on parts of the predictions, of all pairs of rows; None if there are no parts."""
     profile = error_profile(section)
     if profile is None:
         return None
+    error = METRICS["mae"] if section.task.is_regression else ERROR_OF_CLASSES
     origins: dict[str, Any] = {
-        "spec": _dot_spec(METRICS["mae"], len(profile.strata), "", is_faceted=True),
+        "spec": _dot_spec(error, len(profile.strata), "", is_faceted=True),
         "parts": [[s.kind, s.name, *json_numbers(100 * s.share)] for s in profile.strata],
         **_packed_estimate(profile.differences, 1),
     }

@@ -22,6 +22,7 @@ from markupsafe import Markup, escape
 from qamoe_bench.analysis.section import CONTROL
 from qamoe_bench.figures.palette import Style
 from qamoe_bench.metrics.catalogue import METRICS
+from qamoe_bench.metrics.choice import HEADLINES
 from qamoe_bench.page.board import row_facts
 from qamoe_bench.page.chapter import PageChapter
 from qamoe_bench.page.figure import Figure, encoded
@@ -34,7 +35,6 @@ from qamoe_bench.vocabulary import metric_label
 
 # Templates of the page's own script, in the order in which they are concatenated: later ones use earlier ones
 SCRIPTS = ("state", "address", "charts", "maps", "tables", "samples", "ranking", "compare", "controls")
-FIRST_METRIC = "mae"
 # Characters that could end a script element or a line of it, with their escapes in JSON
 UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
@@ -232,8 +232,8 @@ def _choices(chapters: Sequence[PageChapter]) -> dict[str, list[str]]:
         choices["dataset"].append(chapter.section.dataset)
         choices["dialect"] += [part.dialect.name for part in chapter.dialects]
         choices["metric"] += [metric for part in chapter.dialects for metric in part.boards]
-    # MAE comes first: all dialects have it, and it is the most sensitive metric.
-    return {name: sorted(dict.fromkeys(values), key=lambda v: v != FIRST_METRIC) for name, values in choices.items()}
+    # The metric that decides the order comes first: nearly all dialects have it.
+    return {name: sorted(dict.fromkeys(values), key=lambda v: v not in HEADLINES) for name, values in choices.items()}
 
 
 @cache

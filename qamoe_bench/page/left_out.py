@@ -12,7 +12,7 @@ REASONS: Mapping[str, str] = {
     "significance": "The matrix of differences is omitted: there is only one row to compare.",
     "cost": "Cost against quality is omitted: fewer than two models have a measured time or a number of parameters.",
     "quality": "Quality scores are omitted: no model of this protocol predicts any.",
-    "calibration": "Calibration is omitted: no model of this protocol predicts a variance.",
+    "calibration": "Calibration is omitted: no model of this protocol predicts a variance or probabilities.",
 }
 WITHOUT_SAMPLES = (
     "Individual samples are omitted: there is neither an uncorrupted condition nor a control to compare with."

@@ -7,21 +7,19 @@ from qamoe_bench import __version__
 from qamoe_bench.analysis.clusters import BY_IDS, ClusterRule
 from qamoe_bench.analysis.section import Section, sections
 from qamoe_bench.figures.palette import styles
-from qamoe_bench.metrics.dialects import Dialect
+from qamoe_bench.metrics.choice import MetricChoice
 from qamoe_bench.page.chapter import page_chapter
 from qamoe_bench.page.document import document
 from qamoe_bench.page.marks import Look
 from qamoe_bench.page.provenance import Manifest
 from qamoe_bench.page.texts import raw_texts
-from qamoe_bench.report.tables import shown_metrics
 from qamoe_bench.store.store import StoredCell
 
 
 def page(
     cells: Sequence[StoredCell],
     manifests: Sequence[Manifest],
-    dialect: Dialect,
-    metrics: Sequence[str] = (),
+    choice: MetricChoice,
     texts: Path | None = None,
     rule: ClusterRule = BY_IDS,
 ) -> str:
@@ -30,16 +28,16 @@ def page(
     Args:
         cells: The cells, in any order.
         manifests: Manifests of their runs; those of other runs are ignored.
-        dialect: The dialect that is shown first; the page also has all others that fit the labels.
-        metrics: Metrics to show, as in `qamoe_bench.report.tables.shown_metrics`.
+        choice: The dialect that is shown first and the metrics; the page also has all other dialects that fit the
+            labels.
         texts: A data file whose raw texts are shown with individual samples.
         rule: How test samples are assigned to clusters.
 
     Raises:
-        BenchError: for a metric that the dialect does not define, or a file without texts of these samples.
+        BenchError: for a choice that fits none of the cells, or a file without texts of these samples.
     """
-    shown_metrics(dialect, metrics)  # raises now, before minutes of computation
     parts = sections(cells, rule)
+    choice.check(section.task for section in parts)  # raises now, before minutes of computation
     # Styles are assigned over all chapters, so that a model looks the same in each.
     looks = styles(sorted({row.name for section in parts for row in section.rows}))
     descriptions = _descriptions(manifests)
@@ -48,7 +46,7 @@ def page(
     # Names given by users stay out of identifiers: chapters are c0, c1 and so on.
     for i, section in enumerate(parts):
         about = descriptions.get((section.cells[0].cell.protocol_digest, section.protocol), {})
-        chapters.append(page_chapter(f"c{i}", section, about, dialect, metrics, Look(looks), transcripts))
+        chapters.append(page_chapter(f"c{i}", section, about, choice, Look(looks), transcripts))
     # A cell lies in runs/RUN/predictions/.
     runs = {cell.path.parent.parent.name for cell in cells}
     return document(chapters, [run for run in manifests if run["run"] in runs], looks, __version__)

@@ -51,6 +51,10 @@ def command(request: Manifest) -> str:
     for key in ("drop_bad_labels", "accept_unknown_tokens"):
         if reading.get(key):
             words.append(f"--{key.replace('_', '-')}")
+    if reading.get("task"):
+        words += ["--task", str(reading["task"])]
+    if reading.get("classes"):
+        words += ["--classes", ",".join(map(str, reading["classes"]))]
     return shlex.join(words)  # quotes what the shell would interpret
 
 

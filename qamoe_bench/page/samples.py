@@ -6,11 +6,12 @@ from typing import Any
 import altair as alt
 import numpy as np
 
+from qamoe_bench.analysis.errors import first_draw_errors
 from qamoe_bench.analysis.hard_samples import Fall, worst
 from qamoe_bench.analysis.section import Row, Section
 from qamoe_bench.page.figure import comma_list, json_numbers
 from qamoe_bench.page.marks import axis_title, row_data, specification, tips
-from qamoe_bench.vocabulary import axis_symbol
+from qamoe_bench.vocabulary import Task, axis_symbol
 
 # For each row and comparison
 SAMPLES_SHOWN = 8
@@ -31,16 +32,19 @@ def hard_samples(section: Section, texts: Mapping[str, str]) -> dict[str, Any] |
     falls = worst(section, SAMPLES_SHOWN)
     if not falls:
         return None
+    is_regression = section.task.is_regression
     return {
         "modalities": section.realised_by_seed[0].modalities,
+        "value": "sentiment, label units" if is_regression else "probability of the truth",
+        "unit": " label units" if is_regression else "",
         "falls": [_fall(section, fall, texts) for fall in falls],
     }
 
 
 def path_spec() -> dict[str, Any]:
-    """Specification of the predictions for one sample along the sweep; the page's script sets the styles."""
+    """Specification of the predictions for one sample along the sweep; the page's script sets titles and styles."""
     x = alt.X("x:O", title="condition", sort=None, axis=alt.Axis(labelAngle=-40, labelOverlap=True, labelLimit=120))
-    y = alt.Y("value:Q", title="sentiment, label units")
+    y = alt.Y("value:Q", title="")  # set by the script
     legend = alt.Legend(title=None, orient="top", columns=2, symbolType="stroke", symbolStrokeWidth=2)
     base = alt.Chart(row_data()).encode(
         x=x,
@@ -56,8 +60,7 @@ def _fall(section: Section, fall: Fall, texts: Mapping[str, str]) -> dict[str, A
     row = section.rows[fall.row]
     sample_id = section.cells[0].samples[fall.sample]
     path = _path(section, fall.condition)
-    # Of a single condition and of scalars there is one number each.
-    (prediction,) = _predictions(row, fall, [fall.condition])
+    # Of scalars there is one number each.
     (error,) = json_numbers(fall.error)
     (before,) = json_numbers(fall.before)
     return {
@@ -66,11 +69,10 @@ def _fall(section: Section, fall: Fall, texts: Mapping[str, str]) -> dict[str, A
         "seed": fall.seed,
         "id": sample_id,
         "text": texts.get(sample_id, ""),
-        # Without the rounding noise of float32.
-        "label": float(f"{section.label[fall.sample]:.4g}"),
+        "label": _label(section, fall),
+        "says": _says(section, row, fall),
         "condition": _condition_label(section, fall.condition),
         "axis": _axis_label(section, fall.condition),
-        "value": prediction,
         "error": error,
         "before": before,
         "x": [_level_label(section, condition) for condition in path],
@@ -86,14 +88,39 @@ def _all_predictions(section: Section, fall: Fall, path: Sequence[int]) -> dict[
     predictions = {}
     for i in (fall.row, section.control_of(fall.row), oracle):
         if i is not None and fall.seed in section.rows[i].seeds:
-            predictions[section.rows[i].name] = _predictions(section.rows[i], fall, path)
+            predictions[section.rows[i].name] = _predictions(section, section.rows[i], fall, path)
     return predictions
 
 
-def _predictions(row: Row, fall: Fall, conditions: Sequence[int]) -> list[float | None]:
+def _predictions(section: Section, row: Row, fall: Fall, conditions: Sequence[int]) -> list[float | None]:
+    """Predictions in label units; of classes and labels the probability of the truth."""
     # Of several draws the first is shown, as in `qamoe_bench.analysis.hard_samples`.
     seed = row.seeds.index(fall.seed)
-    return json_numbers(row.column("prediction")[seed, 0, conditions, fall.sample])  # (S, V, C, N) -> (conditions,)
+    if section.task.is_regression:
+        return json_numbers(row.column("prediction")[seed, 0, conditions, fall.sample])  # (S, V, C, N) -> (conditions,)
+    return json_numbers(1 - first_draw_errors(row, section)[seed][conditions, fall.sample])
+
+
+def _label(section: Section, fall: Fall) -> float:
+    """The label as a value of the chart: a probability of 1 where the truth is a class."""
+    # Without the rounding noise of float32.
+    return float(f"{section.label[fall.sample]:.4g}") if section.task.is_regression else 1.0
+
+
+def _says(section: Section, row: Row, fall: Fall) -> str:
+    """The label and the prediction in words."""
+    predicted = float(row.column("prediction")[row.seeds.index(fall.seed), 0, fall.condition, fall.sample])
+    label = float(section.label[fall.sample])
+    if section.task.is_regression:
+        return f"label {label:+.2f}, predicted {predicted:+.2f}"
+    return f"{_names(section.task, label)}, predicted {_names(section.task, predicted)}"
+
+
+def _names(task: Task, code: float) -> str:
+    """The class, or all labels that hold, by name."""
+    if task.kind == "classes":
+        return task.names[int(code)]
+    return comma_list([name for k, name in enumerate(task.names) if int(code) >> k & 1]) or "none"
 
 
 def _events(section: Section, fall: Fall, path: Sequence[int]) -> dict[str, dict[str, list[float | None]]]:

@@ -4,6 +4,7 @@ A model's module may declare, as a dictionary of literals,
 
     CARD = {
         "groups": ("quick", "paper"),                    # `--model @quick` selects every model of the group
+        "tasks": ("regression", "classes"),              # what it can predict: kinds of `qamoe_bench.vocabulary.Task`
         "published": {"C-MIB": "", "E-MIB": "e-mib"},    # a method's name in print: the variant that implements it
         "presets": {"paper": {"width": 128}},            # a preset's name: fields of the model's configuration
         "stages": {"heads": ("decoder",)},               # a stage of `STAGES`: prefixes of names of submodules
@@ -24,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qamoe_bench.errors import BenchError, unknown_name
-from qamoe_bench.vocabulary import MODALITIES
+from qamoe_bench.vocabulary import MODALITIES, TASK_KINDS
 
 STAGES = ("text encoder", "other encoders", "fusion", "experts", "heads")
 """Stages of a model that its multiply-adds are split into, in the order in which a sample passes them."""
@@ -42,6 +43,7 @@ class ModelCard:
 
     Attributes:
         groups: Names of the groups that the model belongs to.
+        tasks: Kinds of tasks that the model can do; empty if not declared, which says nothing about any.
         published: Variant (empty: the model itself) by the name of the published method that it implements.
         presets: Fields of the model's configuration, by name of the preset that sets them.
         stages: Prefixes of names of submodules, by stage.
@@ -54,6 +56,7 @@ class ModelCard:
     """
 
     groups: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
     published: Mapping[str, str] = field(default_factory=dict)
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     stages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -63,6 +66,10 @@ class ModelCard:
     year: int | None = None
     venue: str = ""
     parameters: int | None = None
+
+    def excludes(self, kind: str) -> bool:
+        """Whether the card says that the model cannot do tasks of a kind; a card without tasks says nothing."""
+        return self.tasks != () and kind not in self.tasks
 
 
 def read_card(expression: ast.expr | None, module: str) -> ModelCard:
@@ -107,6 +114,10 @@ def _is_groups(value: object) -> bool:
     return isinstance(value, tuple) and all(_is_name(name) and name != EVERY_MODEL for name in value)
 
 
+def _is_tasks(value: object) -> bool:
+    return isinstance(value, tuple) and value != () and all(kind in TASK_KINDS for kind in value)
+
+
 def _is_published(value: object) -> bool:
     return isinstance(value, dict) and all(_is_name(k) and isinstance(v, str) for k, v in value.items())
 
@@ -145,6 +156,7 @@ def _is_modalities(value: object) -> bool:
 
 _CHECKS: Mapping[str, tuple[str, Callable[[object], bool]]] = {
     "groups": (f"a tuple of names other than {EVERY_MODEL!r}", _is_groups),
+    "tasks": (f"a tuple of tasks ({', '.join(TASK_KINDS)})", _is_tasks),
     "published": ("a dictionary from a method's name to a variant (or an empty string)", _is_published),
     "presets": ("a dictionary from a preset's name to a dictionary of fields", _is_presets),
     "stages": (f"a dictionary from a stage ({', '.join(STAGES)}) to a tuple of prefixes", _is_stages),

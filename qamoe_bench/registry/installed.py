@@ -37,6 +37,11 @@ def model_with_role(role: str) -> str:
     return names[0] if names else ""
 
 
+def models_for_task(kind: str) -> list[str]:
+    """Names of the installed models that declare that they can do tasks of a kind."""
+    return [name for name, card in installed_cards().items() if kind in card.tasks]
+
+
 def models_in_print() -> Mapping[str, frozenset[str]]:
     """Names of the models and variants that implement each published method, by the method's name."""
     names: dict[str, set[str]] = {}

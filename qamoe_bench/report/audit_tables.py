@@ -14,7 +14,7 @@ from qamoe_bench.analysis.section import Row
 from qamoe_bench.report.metric_tables import NOT_SIGNIFICANT, oracle_rows
 from qamoe_bench.report.table import Table, fitted, shown, without_empty
 from qamoe_bench.report.training_columns import HEADS, origin_notes, training_cells, training_notes
-from qamoe_bench.statistics.intervals import Estimate
+from qamoe_bench.statistics.intervals import Estimate, mean_of_defined
 from qamoe_bench.store.store import StoredCell
 from qamoe_bench.vocabulary import MODALITIES
 
@@ -38,7 +38,9 @@ def corruption_table(analysis: Analysis) -> Table:
 
 
 def uncertainty_table(analysis: Analysis) -> Table:
-    """Likelihood, ranking and calibration of the predicted variances."""
+    """Likelihood, ranking and calibration of the predicted variances, or of the probabilities of classes."""
+    if not analysis.section.task.is_regression:
+        return _confidence_table(analysis)
     levels = analysis.section.levels
     last = list(levels.members[-1])  # conditions of the last, most corrupted level
     rows = []
@@ -56,6 +58,28 @@ def uncertainty_table(analysis: Analysis) -> Table:
         "only); less than nominal: overconfident",
     )
     return Table("Calibration of the predicted variances", head, tuple(rows), notes)
+
+
+def _confidence_table(analysis: Analysis) -> Table:
+    levels = analysis.section.levels
+    last = list(levels.members[-1])  # conditions of the last, most corrupted level
+    rows = []
+    for name, audit in analysis.uncertainty.items():
+        numbers = (shown(audit.nll, ".2f"), shown(audit.rank, "+.2f"), shown(audit.ause, ".2f"))
+        right = mean_of_defined(audit.covered)  # (C, K) -> (K,)
+        right_at_last = float(mean_of_defined(audit.covered[last])[-1])
+        shares = [shown(100 * float(share), ".0f") for share in (*right, right_at_last)]
+        rows.append((name, *numbers, shown(100 * audit.risk, ".1f"), *shares))
+    nominal = [f"{100 * c:.0f}" for c in COVERAGE]
+    head = ("model", "NLL", "ρ", "AUSE", "risk %", *nominal, f"95 at {levels.labels[-1]}")
+    notes = (
+        "means over levels; ρ: Spearman correlation of the predictive entropy with the probability of what is wrong, 1 "
+        "is best; AUSE: area under the sparsification error by entropy, 0 is best; risk: area under the risk–coverage "
+        "curve, the mean error rate of the most certain samples over all shares of samples, 0 is best",
+        "10 … 95: % of right decisions among those of about this probability (last column: at the last level only); "
+        "less than the probability: overconfident; –: no decision has it",
+    )
+    return without_empty(fitted(Table("Calibration of the predicted probabilities", head, tuple(rows), notes)))
 
 
 def evaluation_table(analysis: Analysis) -> Table:

@@ -10,9 +10,11 @@ from qamoe_bench.analysis.runs import THRESHOLDS, improvement_probabilities, int
 from qamoe_bench.analysis.scores import Scores, over_conditions
 from qamoe_bench.analysis.section import CONTROL, MEAN, Section
 from qamoe_bench.metrics.catalogue import Metric
+from qamoe_bench.metrics.choice import HEADLINES
 from qamoe_bench.metrics.dialects import have_whole_steps
 from qamoe_bench.report.table import Table, counted, fitted, shown, without_empty
 from qamoe_bench.statistics.intervals import Estimate, mean_of_defined
+from qamoe_bench.vocabulary import metric_label
 
 SUMMARY_HEADS = {"auilc": "AUILC", "worst": "worst", "retention": "retention %", "reached": "gap %"}
 """Column heads of summaries other than the mean, by their names in `qamoe_bench.analysis.summaries`."""
@@ -159,17 +161,18 @@ def runs_table(analysis: Analysis) -> Table:
 
 
 def profile_table(analysis: Analysis) -> Table | None:
-    """Performance profile: the share of runs that close more than a given share of the MAE gap to the oracle."""
+    """Performance profile: the share of runs that close more than a given share of the gap to the oracle."""
     section = analysis.section
-    mae = next((s for s in analysis.scores if s.metric.name == "mae"), None)
-    profiles = None if mae is None else oracle_profile(section, mae)
+    scores = analysis.headline
+    profiles = oracle_profile(section, scores) if scores.metric.name in HEADLINES else None
     if profiles is None:
         return None
     rows = []
     for row, profile in zip(section.rows, profiles, strict=True):
         rows.append((row.name, *(f"{100 * share:.0f}" for share in profile)))
     head = ("model", *(f">{100 * t:.0f} %" for t in THRESHOLDS))
-    title = f"Performance profile: % of runs that close more than this share of the MAE gap from {MEAN} to oracle"
+    metric = metric_label(scores.metric.name)
+    title = f"Performance profile: % of runs that close more than this share of the {metric} gap from {MEAN} to oracle"
     return Table(title, head, tuple(rows), (), oracle_rows(section))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -18,7 +19,8 @@ from qamoe_bench.analysis.parallel import map_in_order
 from qamoe_bench.analysis.scores import over_conditions, score
 from qamoe_bench.analysis.section import CONTROL, Section, sections
 from qamoe_bench.metrics.catalogue import METRICS, Metric
-from qamoe_bench.metrics.dialects import Dialect
+from qamoe_bench.metrics.choice import MetricChoice, headline
+from qamoe_bench.metrics.dialects import Dialect, find_dialect
 from qamoe_bench.report.table import Chapter, Table, counted, without_empty
 from qamoe_bench.shapes import Float
 from qamoe_bench.statistics.arrays import Values
@@ -73,11 +75,28 @@ class _ModelRecord:
     ranks: list[float] = field(default_factory=list)
 
 
-def overview(cells: Iterable[StoredCell], dialect: Dialect, metric: str, cluster_rule: ClusterRule = BY_IDS) -> Chapter:
-    """Leading models of each protocol, and how often each model is significantly better than the control."""
-    # Sections are independent, so threads summarise them; the order of the sections is kept.
-    summaries = list(map_in_order(lambda section: _summary(section, dialect, metric), sections(cells, cluster_rule)))
-    return overview_of(summaries, dialect, metric)
+def overviews(cells: Iterable[StoredCell], choice: MetricChoice, cluster_rule: ClusterRule = BY_IDS) -> list[Chapter]:
+    """Leading models of each protocol, and how often each model is significantly better than the control.
+
+    One chapter for each task, in one metric: the chosen one, or the first that decides the order of a report.
+
+    Raises:
+        BenchError: If the choice fits none of the cells.
+    """
+    parts = sections(cells, cluster_rule)
+    choice.check(section.task for section in parts)
+    by_metric: dict[tuple[str, str], list[Section]] = {}
+    for section in parts:
+        dialect = choice.dialect_for(section.task)
+        names = choice.metrics_for(dialect)
+        by_metric.setdefault((dialect.name, headline(names)), []).append(section)
+    chapters = []
+    for (name, metric), of_task in by_metric.items():
+        definitions = find_dialect(name)
+        # Sections are independent, so threads summarise them; the order of the sections is kept.
+        summaries = list(map_in_order(partial(_summary, dialect=definitions, metric=metric), of_task))
+        chapters.append(overview_of(summaries, name, metric))
+    return chapters
 
 
 def section_summary(analysis: Analysis, metric: str) -> SectionSummary:
@@ -88,12 +107,12 @@ def section_summary(analysis: Analysis, metric: str) -> SectionSummary:
     return SectionSummary(analysis.section, means, analysis.rankings[metric], differences, scores.metric.sign)
 
 
-def overview_of(summaries: Sequence[SectionSummary], dialect: Dialect, metric: str) -> Chapter:
-    """The overview of sections that are summarised already."""
+def overview_of(summaries: Sequence[SectionSummary], dialect: str, metric: str) -> Chapter:
+    """The overview of sections that are summarised already, in a metric of a dialect."""
     shown = METRICS[metric]
     lines = (
         f"{metric}, mean over all levels of each protocol and over seeds ({shown.better} is better: {shown.title}); "
-        f"metric dialect: {dialect.name}.",
+        f"metric dialect: {dialect}.",
         "Pairs within a protocol are tested at 5 % (Holm-corrected over its pairs, not across protocols); ranks and "
         "differences from the control are two views of these tests.",
     )

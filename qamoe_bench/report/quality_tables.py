@@ -10,7 +10,7 @@ from qamoe_bench.analysis.quality_effects import INTERVENTIONS, PermutationTest
 from qamoe_bench.analysis.quality_validity import CONFOUNDERS, QualityAudit
 from qamoe_bench.analysis.section import Row
 from qamoe_bench.metrics.catalogue import METRICS
-from qamoe_bench.metrics.dialects import MMSA
+from qamoe_bench.metrics.dialects import default_dialect
 from qamoe_bench.report.audit_tables import changes_of_metrics, modalities_of
 from qamoe_bench.report.metric_tables import NOT_SIGNIFICANT
 from qamoe_bench.report.table import Table, fitted, shown, without_empty
@@ -102,7 +102,8 @@ def confounder_table(analysis: Analysis) -> Table:
     missing = [name for name, by_modality in audits.items() if _lacks_length(by_modality)]
     if missing:
         notes.append(f"length and energy are not recorded for {', '.join(missing)}: run again")
-    title = "What else quality scores follow: Spearman's ρ of r_m with length, energy and |label|"
+    followed = "length, energy and |label|" if analysis.section.task.is_regression else "length and energy"
+    title = f"What else quality scores follow: Spearman's ρ of r_m with {followed}"
     return fitted(without_empty(Table(title, tuple(head), tuple(rows), tuple(notes))))
 
 
@@ -143,9 +144,10 @@ def permutation_table(analysis: Analysis) -> Table:
         "permutations are as good as the model's own scores",
         *_missing_tests(analysis),
     ]
+    tested = default_dialect(analysis.section.task)
     definitions = analysis.dialect.definitions
-    if any(definitions[metric] != MMSA.definitions[metric] for _, metric, *_ in rows):
-        notes.append("all metrics of this table are those of dialect mmsa")
+    if any(definitions[metric] != tested.definitions[metric] for _, metric, *_ in rows):
+        notes.append(f"all metrics of this table are those of dialect {tested.name}")
     title = "Do the quality scores matter? Presence, and quality among present samples"
     head = ("model", "metric", "all", "presence", "quality", "95 %", "p", "n")
     return fitted(Table(title, head, tuple(rows), tuple(notes)))
@@ -177,7 +179,7 @@ def _missing_tests(analysis: Analysis) -> Iterator[str]:
 
 def _is_recent(row: Row) -> bool:
     """Whether a row was stored by a version that permutes scores."""
-    return row.has(INTERVENTIONS["constant"])
+    return row.has_intervention("constant")
 
 
 def intervention_table(analysis: Analysis) -> Table:

@@ -25,6 +25,7 @@ from qamoe_bench.analysis.runs import improvement_probabilities, interquartile_m
 from qamoe_bench.analysis.scores import Scores
 from qamoe_bench.analysis.section import CONTROL, Row
 from qamoe_bench.report.escaping import escaped_for_csv
+from qamoe_bench.statistics.intervals import mean_of_defined
 
 # In the order of the columns of the CSV.
 RECORD_KEYS = (
@@ -140,9 +141,13 @@ def _across_runs(analysis: Analysis, scores: Scores) -> Iterator[Record]:
 
 def _uncertainty_audits(analysis: Analysis) -> Iterator[Record]:
     for name, audit in analysis.uncertainty.items():
-        values = {"nll": audit.nll, "spearman_variance_error": audit.rank, "ause": audit.ause}
-        for nominal, share in zip(COVERAGE, audit.covered.mean(0), strict=True):
-            values[f"coverage_{100 * nominal:.0f}"] = share
+        is_regression = analysis.section.task.is_regression
+        uncertain, covered = ("variance", "coverage") if is_regression else ("entropy", "right")
+        values = {"nll": audit.nll, f"spearman_{uncertain}_error": audit.rank, "ause": audit.ause}
+        if not is_regression:
+            values["risk_coverage"] = audit.risk
+        for nominal, share in zip(COVERAGE, mean_of_defined(audit.covered), strict=True):
+            values[f"{covered}_{100 * nominal:.0f}"] = share
         yield from _audit(analysis, name, values.items())
 
 

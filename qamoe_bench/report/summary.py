@@ -21,15 +21,12 @@ from qamoe_bench.report.metric_tables import (
 )
 from qamoe_bench.report.table import Table, counted, shown, sorted_by, without_empty
 
-HEADLINE = "mae"
-"""The metric that decides the order, if it is shown."""
 MAX_LEADERS = 3  # names in the verdict; further ones are counted
 
 
 def headline_scores(analysis: Analysis) -> Scores:
-    """The scores that decide the order of the rows: MAE, or the first metric that is shown."""
-    mae = [scores for scores in analysis.scores if scores.metric.name == HEADLINE]
-    return (mae or list(analysis.scores))[0]
+    """The scores that decide the order of the rows, see `qamoe_bench.metrics.choice.headline`."""
+    return analysis.headline
 
 
 def names_by_rank(analysis: Analysis) -> list[str]:

@@ -9,8 +9,8 @@ import numpy as np
 from qamoe_bench.analysis.analyse import Analysis, analyse_section
 from qamoe_bench.analysis.clusters import BY_IDS, ClusterRule
 from qamoe_bench.analysis.parallel import map_in_order
-from qamoe_bench.analysis.section import sections
-from qamoe_bench.errors import unknown_name
+from qamoe_bench.analysis.section import Section, sections
+from qamoe_bench.metrics.choice import MetricChoice
 from qamoe_bench.metrics.dialects import Dialect
 from qamoe_bench.report.audit_tables import (
     corruption_table,
@@ -19,6 +19,7 @@ from qamoe_bench.report.audit_tables import (
     model_table,
     uncertainty_table,
 )
+from qamoe_bench.report.class_tables import class_tables
 from qamoe_bench.report.metric_tables import (
     SINGLE_CHECKPOINT,
     how_to_read,
@@ -28,7 +29,7 @@ from qamoe_bench.report.metric_tables import (
     specialist_table,
     summary_table,
 )
-from qamoe_bench.report.overview import overview_of, section_summary
+from qamoe_bench.report.overview import SectionSummary, overview_of, section_summary
 from qamoe_bench.report.published import published_table
 from qamoe_bench.report.quality_tables import quality_tables
 from qamoe_bench.report.selection_table import selection_table
@@ -36,41 +37,43 @@ from qamoe_bench.report.stability_table import stability_tables
 from qamoe_bench.report.summary import headline_scores, names_by_rank, ranking_table, summary_tables, verdict
 from qamoe_bench.report.table import Chapter, Table, counted, sorted_by
 from qamoe_bench.store.store import StoredCell
+from qamoe_bench.vocabulary import Task
 
 ProtocolFacts = Mapping[tuple[str, str], Any]
 """The manifests' descriptions of protocols, by (digest, name)."""
 
 
-def shown_metrics(dialect: Dialect, metrics: Sequence[str] = ()) -> tuple[str, ...]:
-    """The requested metrics, or the default metrics of the dialect if none are requested.
-
-    Raises:
-        BenchError: if the dialect does not define one of the metrics.
-    """
-    for name in metrics:
-        if name not in dialect.definitions:
-            raise unknown_name(f"metric of dialect {dialect.name}", name, dialect.definitions)
-    return tuple(metrics) or dialect.shown
-
-
 def analyses(
     cells: Iterable[StoredCell],
-    dialect: Dialect,
+    dialect: Dialect | None = None,
     metrics: Sequence[str] = (),
     cluster_rule: ClusterRule = BY_IDS,
     *,
     audits: bool = True,
 ) -> Iterator[Analysis]:
-    """Analyse cells, given in any order, section by section; `metrics` as in `shown_metrics`.
-
-    A summary needs no `audits` of variances, quality scores and experts.
+    """Analyse cells, given in any order, section by section.
 
     An analysis can take up to 100 MB: keep only what you render from it, and drop it before you take the next one.
+
+    Args:
+        cells: The cells.
+        dialect: See `MetricChoice`, as for the metrics.
+        metrics: Names of metrics.
+        cluster_rule: How test samples are assigned to clusters.
+        audits: Whether to analyse variances, quality scores and experts, which a summary does not need.
+
+    Raises:
+        BenchError: If the dialect or one of the metrics fits none of the cells.
     """
-    names = shown_metrics(dialect, metrics)
-    return map_in_order(
-        lambda section: analyse_section(section, dialect, names, audits=audits), sections(cells, cluster_rule)
-    )
+    choice = MetricChoice(dialect, tuple(metrics))
+    parts = sections(cells, cluster_rule)
+    choice.check(section.task for section in parts)
+
+    def analysed(section: Section) -> Analysis:
+        own = choice.dialect_for(section.task)
+        return analyse_section(section, own, choice.metrics_for(own), audits=audits)
+
+    return map_in_order(analysed, parts)
 
 
 def chapters(
@@ -95,7 +98,7 @@ def chapters(
         for name, protocol in run["protocols"].items():
             protocols[protocol["digest"], name] = protocol
     made = []
-    summaries = []
+    summaries: dict[tuple[str, str], list[SectionSummary]] = {}
     for analysis in analyses:  # one at a time, because each may be large
         chapter = _complete_chapter(analysis, protocols) if complete else _summary_chapter(analysis, protocols)
         if against_published:
@@ -104,11 +107,12 @@ def chapters(
             chapter = replace(chapter, tables=(*chapter.tables, *stability_tables(analysis)))
         made.append(chapter)
         metric = headline_scores(analysis).metric.name
-        summaries.append(section_summary(analysis, metric))
-        dialect = analysis.dialect
-    if len(made) < 2:
-        return made
-    return [overview_of(summaries, dialect, metric), *made]  # every analysis has the same metrics and dialect
+        # Results of one task have one dialect and one first metric, and only these are compared.
+        summaries.setdefault((analysis.dialect.name, metric), []).append(section_summary(analysis, metric))
+    overviews = [
+        overview_of(of_task, dialect, metric) for (dialect, metric), of_task in summaries.items() if len(of_task) > 1
+    ]
+    return [*overviews, *made]
 
 
 def _summary_chapter(analysis: Analysis, protocols: ProtocolFacts) -> Chapter:
@@ -167,9 +171,18 @@ def _setting(analysis: Analysis) -> str:
     fewer = [f"{row.name} has {len(row.seeds)}" for row in section.rows if len(row.seeds) < len(section.seeds)]
     exceptions = f" (of these, {', '.join(fewer)})" if fewer else ""
     return (
-        f"{section.samples} test samples; training regime: {' and '.join(regimes) or 'none'}; seeds: {seeds}"
-        f"{exceptions}; metric dialect: {analysis.dialect.name}. All values are means over all seeds of a row."
+        f"{section.samples} test samples{_task(section.task)}; training regime: {' and '.join(regimes) or 'none'}; "
+        f"seeds: {seeds}{exceptions}; metric dialect: {analysis.dialect.name}. All values are means over all seeds of "
+        "a row."
     )
+
+
+def _task(task: Task) -> str:
+    """The classes or labels of the samples, as the end of a phrase; empty for labels on a scale."""
+    if task.is_regression:
+        return ""
+    what = "classes" if task.kind == "classes" else "labels, of which any may hold,"
+    return f" of {len(task.names)} {what} ({', '.join(task.names)})"
 
 
 def clustering(analysis: Analysis) -> tuple[str, ...]:
@@ -208,6 +221,7 @@ def _tables(analysis: Analysis) -> Iterator[Table]:
 
 def _audits(analysis: Analysis) -> Iterator[Table]:
     """Tables for rows that store more than predictions: variances, quality scores, interventions, gate weights."""
+    yield from class_tables(analysis)
     if analysis.uncertainty:
         yield uncertainty_table(analysis)
     yield from quality_tables(analysis)

@@ -19,11 +19,12 @@ from qamoe_bench.evaluation.plain_predictions import predict_conditions
 from qamoe_bench.evaluation.precision import Precision
 from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.metrics.definitions import Definition
-from qamoe_bench.metrics.dialects import DIALECTS
+from qamoe_bench.metrics.dialects import dialects_for
 from qamoe_bench.protocol.spec import Condition, Protocol
 from qamoe_bench.seeding import global_randomness_restored
 from qamoe_bench.store.cell import Cell
 from qamoe_bench.store.selection import Name, SelectionCurve
+from qamoe_bench.vocabulary import REGRESSION, Task
 
 
 @dataclass
@@ -95,7 +96,7 @@ class CurveRecorder:
                 predictions = predict_conditions(
                     self._model, self._test, part.conditions, curve.protocol.draws, curve.precision
                 )
-            metrics = all_metrics(predictions.astype(np.float64), label)
+            metrics = all_metrics(predictions.astype(np.float64), label, self._test.data.task)
             for place, condition in enumerate(part.conditions):
                 of_condition = {name: float(values[place]) for name, values in metrics.items()}
                 curve.epochs[condition.name].append(of_condition)
@@ -108,14 +109,23 @@ class CurveRecorder:
 
 
 def all_metrics(
-    predictions: Float[NDArray[np.float64], "V C N"], label: Float[NDArray[np.float64], " N"]
+    predictions: Float[NDArray[np.float64], "V C N ..."],
+    label: Float[NDArray[np.float64], " N"],
+    task: Task = REGRESSION,
 ) -> dict[Name, Float[NDArray[np.float64], " C"]]:
-    """Every metric of every dialect under each condition, mean over draws; NaN where a prediction is not finite."""
-    is_finite = np.asarray(np.isfinite(predictions).all(-1))  # (V, C)
-    known = np.where(is_finite[..., None], predictions, 0.0)
+    """Every metric of every dialect under each condition, mean over draws; NaN where a prediction is not finite.
+
+    Args:
+        predictions: Predictions, or log-probabilities (V, C, N, K) of classes or labels.
+        label: Labels.
+        task: What they say.
+    """
+    is_finite = np.asarray(np.isfinite(predictions).all(tuple(range(2, predictions.ndim))))  # (V, C)
+    places = np.expand_dims(is_finite, tuple(range(2, predictions.ndim)))
+    known = np.where(places, predictions, 0.0)
     computed: list[tuple[Definition, NDArray[np.float64]]] = []  # dialects have definitions in common
     metrics = {}
-    for dialect in DIALECTS.values():
+    for dialect in dialects_for(task):
         for name, definition in dialect.on_scale(label).definitions.items():
             values = next((values for other, values in computed if other is definition), None)
             if values is None:

@@ -1,10 +1,11 @@
 """Grids: the options of `qamoe-bench run` and the tables of study files as one type, which expands into requests."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 from qamoe_bench.data.options import ReadingOptions
 from qamoe_bench.errors import BenchError
-from qamoe_bench.registry import DEFAULT_GROUP, expand_groups, find_model
+from qamoe_bench.registry import DEFAULT_GROUP, expand_groups, find_model, is_group
 from qamoe_bench.run.request import LocatedRequest, Request, error_location
 
 
@@ -29,6 +30,8 @@ class Grid:
         label_range: See `ReadingOptions`, as for the fields below; empty for the scales that files usually have.
         drop_bad_labels: Whether samples with bad labels are left out.
         accept_unknown_tokens: Whether a language model may read tokens that it may not know.
+        task: What the labels say; empty for what the file leaves no doubt of.
+        classes: Names of the classes or labels; empty for those of the file.
     """
 
     protocols: tuple[str, ...] = ()
@@ -44,6 +47,8 @@ class Grid:
     label_range: tuple[float, ...] = ()
     drop_bad_labels: bool | None = None
     accept_unknown_tokens: bool | None = None
+    task: str | None = None
+    classes: tuple[str, ...] = ()
 
     def overlaid_with(self, other: "Grid") -> "Grid":
         """This grid with each field that `other` gives replaced by the one of `other`."""
@@ -62,11 +67,16 @@ class Grid:
         """
         with error_location(location):
             self._check()
-        models = self._configured_models(location)
+        with error_location(location, "models"):
+            names = expand_groups(self.models or (DEFAULT_GROUP,))
+        models = self._configured(names, location)
+        named = self._configured([name for name in self.models if not is_group(name)], location)
+        from_groups = tuple(name for name in models if name not in named)
         sources = self.data or (Request.data,)
-        return [LocatedRequest(location, self._request(models, data)) for data in sources]
+        with error_location(location):  # options of reading that contradict each other
+            return [LocatedRequest(location, self._request(models, from_groups, data)) for data in sources]
 
-    def _request(self, models: tuple[str, ...], data: str) -> Request:
+    def _request(self, models: tuple[str, ...], from_groups: tuple[str, ...], data: str) -> Request:
         # The defaults are those of `Request`, whose class attributes hold them.
         return Request(
             protocols=self.protocols,
@@ -79,11 +89,18 @@ class Grid:
             checkpoint=self.checkpoint or Request.checkpoint,
             fine_tune=self.fine_tune or Request.fine_tune,
             reading=self._reading(),
+            from_groups=from_groups,
         )
 
     def _reading(self) -> ReadingOptions:
         low_and_high = (self.label_range[0], self.label_range[1]) if self.label_range else None
-        return ReadingOptions(low_and_high, bool(self.drop_bad_labels), bool(self.accept_unknown_tokens))
+        return ReadingOptions(
+            low_and_high,
+            bool(self.drop_bad_labels),
+            bool(self.accept_unknown_tokens),
+            self.task or "",
+            self.classes,
+        )
 
     def _check(self) -> None:
         # A study file may give these in its grids, so they can only be checked once all tables are overlaid.
@@ -98,12 +115,10 @@ class Grid:
             return self.preset
         return "fine-tune" if self.fine_tune else Request.preset
 
-    def _configured_models(self, location: str) -> tuple[str, ...]:
-        """Names of all models, each with every config."""
-        with error_location(location, "models"):
-            names = tuple(expand_groups(self.models or (DEFAULT_GROUP,)))
+    def _configured(self, names: Sequence[str], location: str) -> tuple[str, ...]:
+        """Names of models, each with every config."""
         if not self.configs:
-            return names
+            return tuple(names)
         with error_location(location, "configs"):
             # Model by model, the order of rows in tables.
             return tuple(_with_config(name, config) for name in names for config in self.configs)

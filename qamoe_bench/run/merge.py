@@ -84,7 +84,8 @@ def merge_plans(plans: Sequence[Plan], requests: Sequence[Request]) -> Plan:
     position = {seed: index for index, seed in enumerate(seeds)}
     jobs.sort(key=lambda job: position[job.seed])
     refused = {name: reason for plan in plans for name, reason in plan.refused.items()}
-    return replace(make_plan(jobs, manifest), refused=refused)
+    notes = dict.fromkeys(note for plan in plans for note in plan.notes)
+    return replace(make_plan(jobs, manifest), refused=refused, notes=tuple(notes))
 
 
 def _merge_models(plans: Sequence[Plan]) -> dict[str, Any]:

@@ -143,12 +143,14 @@ class Plan:
         manifest: Content of its manifest.
         refused: Models without jobs, because they ended or hung the process when they were imported or built; each with
             the reason.
+        notes: Decisions about the request that bear on its results, one sentence each.
     """
 
     run_id: str
     jobs: tuple[Job, ...]
     manifest: Mapping[str, Any] = field(repr=False)
     refused: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def cells(self) -> list[Cell]:

@@ -28,6 +28,7 @@ from qamoe_bench.run.merge import make_plan, merge_plans
 from qamoe_bench.run.plan import DEFAULT_EVALUATION, Job, Plan, Recipe, engine_content, recipe_digest, weights_digest
 from qamoe_bench.run.presets import find_preset
 from qamoe_bench.run.request import LocatedRequest, Request, error_location
+from qamoe_bench.run.task_models import able_models
 from qamoe_bench.run.trials import Trials
 from qamoe_bench.store.cell import GIVEN, ORACLE, Cell
 from qamoe_bench.training.building import build_model
@@ -95,6 +96,7 @@ def plan(request: Request, *, remote: bool = False, cell_timeout: float | None =
     # Models are imported first, since reading the data may take minutes.
     recipes = trial.passing(_make_recipes(request), "its import", lambda recipe: recipe.model.builder())
     data = _open(request)
+    able = able_models(recipes, request.from_groups, data)
     for protocol in protocols:
         check_tokens(protocol, data)
         if "sweep" in request.regimes and not request.checkpoint:
@@ -107,13 +109,13 @@ def plan(request: Request, *, remote: bool = False, cell_timeout: float | None =
         if isinstance(model, AdaptedModule):
             calls[recipe.model.name] = {"call": model.call.sentence}
 
-    recipes = trial.passing(recipes, "building it", check)
+    recipes = trial.passing(able.recipes, "building it", check)
     engine = engine_content(device, data)
     jobs = [_with_timeout(job, cell_timeout) for job in _make_jobs(request, data, protocols, recipes, engine)]
     manifest = _manifest(request, data, protocols, recipes, engine, calls)
     for name, sentences in recorded.items():
         manifest["protocols"][name]["recorded"] = sentences
-    return replace(make_plan(jobs, manifest), refused=trial.refused)
+    return replace(make_plan(jobs, manifest), refused=trial.refused, notes=able.notes)
 
 
 def _with_timeout(job: Job, cell_timeout: float | None) -> Job:

@@ -15,6 +15,8 @@ class Request:
     Attributes:
         protocols: Names, or paths of TOML files.
         models: Names as of `qamoe_bench.registry.find_model`, settings included.
+        from_groups: Those of `models` that the user did not name; they are left out where they cannot do the data's
+            task.
         data: `synthetic`, or the path of a data file or folder.
         seeds: Of everything random, one training per seed.
         regimes: Training regimes, see `qamoe_bench.training.exposure`; ignored with a checkpoint.
@@ -35,6 +37,7 @@ class Request:
     checkpoint: str = ""
     fine_tune: str = ""
     reading: ReadingOptions = DEFAULT_READING
+    from_groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

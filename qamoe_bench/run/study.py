@@ -12,7 +12,9 @@ device = "cpu"
 checkpoint = "weights.safetensors"
 fine_tune = "all-MiniLM-L6-v2"          a language model that is trained with the rest
 label_range = [1, 7]                    lowest and highest value of the labels' scale
-drop_bad_labels = true                  leave out samples whose label is missing or outside of the scale
+drop_bad_labels = true                  leave out samples whose label is missing or outside of the scale or classes
+task = "classes"                        what the labels say: regression, classes or multi-label
+classes = ["happy", "sad"]              names of the classes in the order of their index
 accept_unknown_tokens = true            let a language model read tokens that it may not know
 
 [[grid]]                                any number, each the product of its lists; a key here replaces the
@@ -28,6 +30,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 
+from qamoe_bench.data.options import TASK_KINDS
 from qamoe_bench.documents import read_toml
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.protocol.parse import load_protocol
@@ -98,6 +101,8 @@ def _read_grid(location: str, table: Mapping[str, object]) -> Grid:
         label_range=reader.label_range("label_range"),
         drop_bad_labels=reader.boolean("drop_bad_labels"),
         accept_unknown_tokens=reader.boolean("accept_unknown_tokens"),
+        task=reader.string("task", "a kind of task", _check_task),
+        classes=reader.strings("classes", "a list of names"),
     )
 
 
@@ -192,6 +197,11 @@ def _check_model(name: str) -> None:
 def _check_regime(name: str) -> None:
     if name not in REGIMES:
         raise unknown_name("regime", name, REGIMES)
+
+
+def _check_task(name: str) -> None:
+    if name not in TASK_KINDS:
+        raise unknown_name("task", name, TASK_KINDS)
 
 
 def _check_device(name: str) -> None:

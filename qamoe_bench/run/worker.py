@@ -151,6 +151,7 @@ def _evaluate_cell(cell: Cell, protocol: Protocol, weights: "_JobWeights") -> No
         peak_memory_mib=peak_memory_mib(),
         finished=utc_now(),
         trained_on=_trained_on(job, protocol),
+        task=test.data.task.facts,
     )
     weights.store.write_cell(weights.run_id, cell, facts, as_arrow(sweep.columns))
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from qamoe_bench.errors import BenchError
-from qamoe_bench.metrics.dialects import find_dialect
+from qamoe_bench.metrics.choice import chosen
 from qamoe_bench.report.table import Chapter
 from qamoe_bench.report.tables import analyses, chapters
 from qamoe_bench.sharing.layout import FORMAT, MANIFEST, REPORT, colliding, is_member
@@ -228,7 +228,7 @@ def _check_store(folder: Path, about: Mapping[str, Any]) -> dict[str, Any]:
         cells = _whole_cells(store)
         _check_manifests(store)
         again = json.loads(report_of(cells, about["dialect"]))
-        summaries = analyses(cells, find_dialect(about["dialect"]), audits=False)
+        summaries = analyses(cells, chosen(about["dialect"]).dialect, audits=False)
         tables = tuple(chapters(summaries, store.manifests(), complete=False))
         recorded = json.loads((folder / REPORT).read_text(encoding="utf-8"))
     except BenchError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 from qamoe_bench import __version__
 from qamoe_bench.analysis.clusters import BY_IDS, ClusterRule
 from qamoe_bench.errors import BenchError
-from qamoe_bench.metrics.dialects import find_dialect
+from qamoe_bench.metrics.choice import chosen
 from qamoe_bench.provenance.environment import versions
 from qamoe_bench.report.records import as_json
 from qamoe_bench.report.tables import analyses
@@ -26,14 +26,14 @@ IS_FILE = 0o100644 << 16
 """Attributes of a plain file, as zip files record them."""
 
 
-def pack(cells: Sequence[StoredCell], output: Path, page: str = "", dialect: str = "mmsa") -> str:
+def pack(cells: Sequence[StoredCell], output: Path, page: str = "", dialect: str = "") -> str:
     """Write a bundle of some cells.
 
     Args:
         cells: The cells, each of another key.
         output: The file to write; an existing one is replaced.
         page: The report as HTML; empty for none.
-        dialect: Name of the metric dialect of the numbers that opening computes again.
+        dialect: Name of the metric dialect of the numbers that opening computes again; empty for the default ones.
 
     Returns:
         The SHA-256 of the file, by which others recognise it.
@@ -55,7 +55,7 @@ def pack(cells: Sequence[StoredCell], output: Path, page: str = "", dialect: str
 
 def report_of(cells: Sequence[StoredCell], dialect: str, rule: ClusterRule = BY_IDS) -> str:
     """The numbers of the report of some cells as JSON, which depends on nothing else."""
-    return as_json(analyses(sorted(cells, key=lambda stored: stored.cell.key), find_dialect(dialect), (), rule))
+    return as_json(analyses(sorted(cells, key=lambda stored: stored.cell.key), chosen(dialect).dialect, (), rule))
 
 
 def _members(cells: Sequence[StoredCell]) -> dict[str, bytes]:

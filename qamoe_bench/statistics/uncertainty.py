@@ -1,7 +1,7 @@
-"""Quality of predicted variances: likelihood, ranking and calibration of σ² against the observed errors.
+"""Quality of predicted uncertainty: likelihood, ranking and calibration against the observed errors.
 
 All functions take errors y − ŷ and variances σ² of shape (..., N), and read σ² as that of a normal distribution
-around ŷ.
+around ŷ. Those that only rank also take other errors and scores of uncertainty, such as the predictive entropy.
 """
 
 import math
@@ -33,6 +33,19 @@ def ause(error: Errors, variance: Errors) -> Float[Values, "..."]:
     by_error = np.sort(size, axis=-1)
     gap = _running_mean(by_variance) - _running_mean(by_error)
     return np.asarray(gap.mean(-1) / size.mean(-1))
+
+
+def risk_coverage(wrong: Errors, uncertain: Errors) -> Float[Values, "..."]:
+    """Area under the risk–coverage curve (Geifman, Uziel and El-Yaniv, ICLR 2019).
+
+    The risk at a coverage of n samples is the mean error of the n least uncertain ones.
+
+    Args:
+        wrong: 1 where a decision is wrong and 0 where it is right, or any other error.
+        uncertain: A score that is higher for less certain decisions.
+    """
+    ordered = np.take_along_axis(wrong, np.argsort(uncertain, axis=-1, kind="stable"), axis=-1)
+    return np.asarray(_running_mean(ordered).mean(-1))
 
 
 def _running_mean(ordered: Errors) -> Errors:

@@ -129,6 +129,7 @@ class CellFacts:
             files do not: a checkout or a copy changes them.
         trained_on: What the weights were trained on and what of the protocol they have not seen, see
             `qamoe_bench.training.coverage.training_facts`; empty for given weights, the oracle, and if not recorded.
+        task: Of data whose labels are not numbers on a scale, `kind` and `names` of `qamoe_bench.vocabulary.Task`.
         imported: Of predictions that another program made, its name (`tool`), version (`commit`) and the digest of the
             `export` that they are of; empty for all others. Parameters of 0 are then unknown.
     """
@@ -148,3 +149,4 @@ class CellFacts:
     finished: str = ""
     trained_on: Mapping[str, Any] = field(default_factory=dict)
     imported: Mapping[str, str] = field(default_factory=dict)
+    task: Mapping[str, Any] = field(default_factory=dict)

@@ -19,9 +19,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from qamoe_bench.store.cell import Cell, digest_of
+from qamoe_bench.vocabulary import LOG_PROBABILITY
 
 IDENTIFYING = ("draw", "condition", "id", "target")
 """Columns that every cell has besides its predictions."""
+PREDICTED = ("prediction", LOG_PROBABILITY)
+"""Prefixes of the columns of predictions."""
 MOST_ROWS_PER_BYTE = 64
 """Rows of a file per byte. Predictions hardly compress, but a file that is made for it could fill the memory."""
 
@@ -91,14 +94,14 @@ def check_rows(table: pa.Table, conditions: Sequence[Mapping[str, Any]]) -> str:
     if not (targets == targets[0]).all():  # also False for NaN
         raise Damage("the targets of its samples differ between conditions, or are not numbers")
     for name in needed(table.column_names):
-        if name.startswith("prediction") and not np.isfinite(_numbers(table, name, np.floating)).all():
+        if name.startswith(PREDICTED) and not np.isfinite(_numbers(table, name, np.floating)).all():
             raise Damage(f"its column {name} has values that are not finite")
     return samples_digest(ids, targets[0])
 
 
 def needed(names: Sequence[str]) -> list[str]:
     """The columns that are checked among those of a cell."""
-    return [name for name in names if name in IDENTIFYING or name.startswith("prediction")]
+    return [name for name in names if name in IDENTIFYING or name.startswith(PREDICTED)]
 
 
 def samples_digest(ids: Sequence[str], targets: NDArray[Any]) -> str:
@@ -192,6 +195,15 @@ def _is_permutations(value: object) -> bool:
     return all(isinstance(part, list) and len(part) > 0 for part in value.values())
 
 
+def _is_task(value: object) -> bool:
+    """Whether this is empty, or names the classes or labels of a kind of task."""
+    if not isinstance(value, Mapping):
+        return False
+    names = value.get("names")
+    is_named = isinstance(names, list | tuple) and len(names) > 1 and all(map(_is_text, names))
+    return not value or (is_named and value.get("kind") in ("classes", "multi-label"))
+
+
 _VALID_FACTS: Mapping[str, Callable[[object], bool]] = {
     "conditions": _is_conditions,
     "parameters": _is_measurement,
@@ -207,4 +219,5 @@ _VALID_FACTS: Mapping[str, Callable[[object], bool]] = {
     "peak_memory_mib": _is_measurement,
     "finished": _is_text,
     "trained_on": _is_mapping,
+    "task": _is_task,
 }

@@ -17,6 +17,7 @@ from qamoe_bench.corruption.apply import apply_condition
 from qamoe_bench.corruption.draws import CommonDraws, FreshDraws
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.unshared import memory_of, unshared
+from qamoe_bench.nn.answers import balanced_weights
 from qamoe_bench.protocol.spec import Condition, Level
 from qamoe_bench.seeding import stream, torch_seed
 from qamoe_bench.training.config import TrainConfig
@@ -38,7 +39,11 @@ class ValidationBatch(NamedTuple):
 
 
 class CorruptedBatches:
-    """The batches of an exposure: new corruptions at every training step, the same ones at every validation."""
+    """The batches of an exposure: new corruptions at every training step, the same ones at every validation.
+
+    Attributes:
+        class_weights: Weight of each class or label in the objective and in the validation error; None for equal ones.
+    """
 
     def __init__(self, data: Dataset, exposure: Exposure, seed: int, config: TrainConfig, device: torch.device) -> None:
         self._train = data.splits["train"].batch().to(device)
@@ -55,6 +60,8 @@ class CorruptedBatches:
         self._levels = stream("train", seed, "levels")
         self._generator = torch.Generator(device).manual_seed(torch_seed("train", seed, "corruption"))
         self._order = torch.Generator().manual_seed(torch_seed("train", seed, "order"))
+        balanced = config.class_weights == "balanced" and not data.task.is_regression
+        self.class_weights = balanced_weights(data.spec).to(device) if balanced else None
 
     def clean_samples(self) -> TrainingBatch:
         """The whole training split without corruption, in its own order; features may be mapped from a file.
@@ -84,6 +91,7 @@ class CorruptedBatches:
                 clean=clean.features,
                 signal={m: corrupted.signal(m) for m in clean.modalities},
                 index=rows,
+                class_weights=self.class_weights,
             )
 
     def valid_batches(self) -> Iterable[ValidationBatch]:

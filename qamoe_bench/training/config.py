@@ -22,6 +22,7 @@ class TrainConfig:
     clip_norm: float = 1.0  # of the gradient of all parameters together
     selection_window: int = 5  # epochs whose mean validation error is compared; 1 compares single epochs
     levels_per: Literal["sample", "batch"] = "sample"  # what λ and η are drawn for; the paper says batch
+    class_weights: Literal["none", "balanced"] = "none"  # of classes or labels; balanced: inverse training shares
     validation_samples: int = 1000  # a smaller split is corrupted several times, for a less noisy choice of the epoch
 
     def __post_init__(self) -> None:

@@ -152,11 +152,11 @@ def _train_epoch(
 
 @torch.no_grad()
 def _validate(model: nn.Module, batches: CorruptedBatches, task: Task) -> float:
-    """The error of the task on the validation split."""
+    """The error of the task on the validation split, with the class weights of the training."""
     model.eval()
     total = 0.0
     count = 0
     for samples, target in batches.valid_batches():
-        total += prediction_loss(model(samples), target, task).item() * samples.size
+        total += prediction_loss(model(samples), target, task, batches.class_weights).item() * samples.size
         count += samples.size
     return total / count

@@ -25,7 +25,7 @@ def loss_of(model: nn.Module, output: Output, batch: TrainingBatch, task: Task =
     """The model's own objective, or the error of the task."""
     if isinstance(model, HasLoss):
         return model.loss(output, batch)
-    return prediction_loss(output, batch.target, task)
+    return prediction_loss(output, batch.target, task, batch.class_weights)
 
 
 def phases_of(model: nn.Module, task: Task = REGRESSION) -> Sequence[Phase]:

@@ -23,7 +23,7 @@ from qamoe_bench.analysis.check.findings import Limits
 from qamoe_bench.cli.main import app
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.errors import BenchError
-from qamoe_bench.metrics.dialects import DIALECTS
+from qamoe_bench.metrics.choice import chosen
 from qamoe_bench.registry import find_model
 from qamoe_bench.report.verdict import annotations, junit, summary, verdict_table
 from qamoe_bench.run.planner import plan
@@ -41,7 +41,7 @@ MODELS: dict[str, Answer] = {"late-fusion": noisy(1.0), "ours": noisy(0.5), "ora
 
 
 def judged(reference: Store, results: Store, *seeds: int, **limits: float) -> Verdict:
-    return compare_stores(reference, results, DIALECTS["mmsa"], METRICS, Limits(**limits), Expected(seeds))
+    return compare_stores(reference, results, chosen("mmsa", METRICS), Limits(**limits), Expected(seeds))
 
 
 def stores(tmp_path: Path, now: dict[str, Answer] | None = None, **changes: Any) -> tuple[Store, Store]:
@@ -124,7 +124,7 @@ def test_only_the_protocols_and_models_that_are_expected_are_missed(tmp_path: Pa
             cell.path.unlink()
 
     def missed(protocols: Sequence[str] = (), models: Sequence[str] = ()) -> set[tuple[str, str]]:
-        verdict = compare_stores(reference, now, DIALECTS["mmsa"], METRICS, Limits(), Expected((), protocols, models))
+        verdict = compare_stores(reference, now, chosen("mmsa", METRICS), Limits(), Expected((), protocols, models))
         assert {f.kind for f in verdict.findings} <= {"lost"}
         return {(f.name[1], f.name[2]) for f in verdict.findings}
 

@@ -10,6 +10,7 @@ from qamoe_bench.analysis.quality_effects import PermutationTest, permutation_te
 from qamoe_bench.evaluation.interventions import permutations
 from qamoe_bench.evaluation.permutation_test import metrics_of
 from qamoe_bench.statistics.permutation import auroc, permutation_p
+from qamoe_bench.vocabulary import REGRESSION
 
 
 def fused(views: NDArray[np.float64], scores: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -28,7 +29,7 @@ def planted(draw: int, samples: int, *, informative: bool) -> PermutationTest:
     scores = np.where(present, scores, 0.01)
     orders = permutations({str(m): torch.from_numpy(present[m]) for m in range(2)}, 199, draw)
     permuted = np.stack([scores[m][orders[str(m)].numpy()] for m in range(2)], axis=1)  # (K, 2, N)
-    return permutation_test("mae", metrics_of(fused(views, scores), fused(views, permuted), label)["mae"])
+    return permutation_test("mae", metrics_of(fused(views, scores), fused(views, permuted), label, REGRESSION)["mae"])
 
 
 def test_an_informative_score_that_a_model_uses_is_always_detected() -> None:

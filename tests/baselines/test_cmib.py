@@ -32,7 +32,7 @@ def test_the_bottleneck_equals_a_hand_worked_example() -> None:
     torch.testing.assert_close(actual.code.mean, torch.tensor([[2.5], [-1.0]]))
     torch.testing.assert_close(actual.code.std, torch.tensor([[0.6931472], [0.000911466]]))
     torch.testing.assert_close(actual.z, actual.code.mean)
-    torch.testing.assert_close(actual.prediction, torch.tensor([8.5, -2.0]))
+    torch.testing.assert_close(actual.values, torch.tensor([[8.5], [-2.0]]))
 
 
 def test_a_sampled_code_is_mean_plus_deviation_times_noise() -> None:
@@ -78,7 +78,7 @@ def test_the_loss_equals_a_hand_worked_number(
     model = build(tiny.spec, variant=variant, beta=0.1, **SMALL)
     parts = dict[str, Tensor]()
     if variant in "cl":
-        parts |= {f"prediction_{m}": torch.tensor(p) for m, p in PREDICTIONS.items()}
+        parts |= {f"values_{m}": torch.tensor(p)[:, None] for m, p in PREDICTIONS.items()}
         parts |= {f"divergence_{m}": torch.tensor(d) for m, d in (("text", 2.0), ("audio", 3.0), ("vision", 4.0))}
     if variant in "ce":
         parts["divergence"] = torch.tensor(1.0)
@@ -116,7 +116,7 @@ def test_early_fusion_takes_the_encodings_and_late_fusion_has_no_second_bottlene
     early, late, bare = (build(tiny.spec, variant=v, fusion="sum", **SMALL).eval() for v in "elb")
     assert early.multimodal is not None
     total = sum(early.encode(batch).values(), torch.zeros(20, 10))
-    torch.testing.assert_close(early(batch).prediction, early.multimodal(total, sample=False).prediction)
+    torch.testing.assert_close(early(batch).prediction, early.multimodal(total, sample=False).values[:, 0])
     means = [late.unimodal[m](x, sample=False).z for m, x in late.encode(batch).items()]
     assert late.decoder is not None
     torch.testing.assert_close(late(batch).prediction, late.decoder(sum(means, torch.zeros(20, 10)))[:, 0])
@@ -131,7 +131,7 @@ def test_a_product_of_experts_is_what_the_second_bottleneck_sees(tiny: Dataset, 
     precision = 1 + sum((c.std**-2 for c in codes), torch.zeros(20, 10))
     mean = sum((c.mean * c.std**-2 for c in codes), torch.zeros(20, 10)) / precision
     assert model.multimodal is not None
-    torch.testing.assert_close(model(batch).prediction, model.multimodal(mean, sample=False).prediction)
+    torch.testing.assert_close(model(batch).prediction, model.multimodal(mean, sample=False).values[:, 0])
 
 
 @pytest.mark.parametrize("pool", ["mean", "statistics"])

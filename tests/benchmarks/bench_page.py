@@ -12,7 +12,7 @@ import numpy as np
 from fakestore import noisy, write_store
 from playwright.sync_api import sync_playwright
 
-from qamoe_bench.metrics.dialects import DIALECTS
+from qamoe_bench.metrics.choice import chosen
 from qamoe_bench.page.page import page
 
 
@@ -39,7 +39,7 @@ def main() -> None:
         store = write_store(Path(folder), models, seeds=range(1, 6), levels=levels, samples=686)
         start = time.perf_counter()
         path = Path(folder) / "page.html"
-        path.write_text(page(store.cells(), store.manifests(), DIALECTS["mmsa"]), encoding="utf-8")
+        path.write_text(page(store.cells(), store.manifests(), chosen("mmsa")), encoding="utf-8")
         size = path.stat().st_size / 1e6
         print(f"page of 5 models × 64 conditions × 5 seeds: {time.perf_counter() - start:.1f} s, {size:.2f} MB")  # noqa: T201
         browsers = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]

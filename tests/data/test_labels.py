@@ -215,9 +215,13 @@ def test_numbers_are_read_however_they_are_stored(
     np.testing.assert_allclose(data.splits["test"].target, expected, atol=1e-6)
 
 
-def test_words_are_no_labels(tmp_path: Path) -> None:
+def test_words_are_no_labels_on_a_scale(tmp_path: Path) -> None:
     path = write(tmp_path, lambda y: ["positive" if value > 0 else "negative" for value in y])
-    assert re.search("expected numbers, got others, such as '(posi|nega)tive'; store the sentiment", refusal(path))
+    for options in ({"task": "regression"}, {"label_range": (0, 1)}):
+        message = refusal(path, **options)
+        assert re.search("expected numbers, got others, such as '(posi|nega)tive'; store the sentiment", message)
+        assert message.endswith("or read names of classes with --task classes")
+    assert load(path, task="classes").task.names == ("negative", "positive")
 
 
 def test_a_scale_with_gaps_needs_both_options_and_the_message_says_so(tmp_path: Path) -> None:
@@ -249,12 +253,13 @@ CLASSES = {
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_classes_are_refused_unless_they_are_said_to_be_a_scale(name: str, tmp_path: Path) -> None:
+def test_whole_numbers_are_refused_until_the_options_say_what_they_are(name: str, tmp_path: Path) -> None:
     make, look, option = CLASSES[name]
     path = write(tmp_path, make)
     message = refusal(path)
     assert f"expected a sentiment in [-3, 3], got {look}" in message
-    assert f"if they are a scale, read them with {option}, otherwise choose a file with sentiment labels" in message
+    assert message.endswith(f"if they are classes, read them with --task classes, if they are a scale, with {option}")
+    assert load(path, task="classes").task.kind == "classes"
     low, high = map(float, option.split()[1:])
     assert load(path, label_range=(low, high)).label_range == (-(high - low) / 2, (high - low) / 2)
 
@@ -285,7 +290,7 @@ def test_few_samples_that_look_like_classes_by_chance_are_noted(tmp_path: Path) 
         part["regression_labels"] = np.array([0, 1, 2, 0])
     (note,) = load(dump(tmp_path / "few.pkl", content)).notes
     assert note.startswith(
-        "labels: only whole numbers from 0 to 2, as class numbers are; they were read as a sentiment"
+        "labels: only whole numbers from 0 to 2, as class numbers are; they were read as a sentiment, and --task "
     )
 
 
@@ -315,27 +320,38 @@ def all_labels(*axes: int) -> Callable[[Labels], object]:
 def test_the_first_of_seven_columns_is_the_sentiment(axes: tuple[int, ...], key: str, tmp_path: Path) -> None:
     data = load(write(tmp_path, all_labels(*axes), key))
     np.testing.assert_allclose(data.splits["test"].target, mmsa_content()["test"]["regression_labels"])
-    assert data.notes == ("labels: of 7 columns the first, sentiment, was taken; the others are emotions.",)
+    (note,) = data.notes
+    assert note.startswith(
+        "labels: of 7 columns the first, sentiment, was taken; the others are emotions, which --task"
+    )
 
 
-EMOTIONS = {
-    "per emotion": (lambda y: np.eye(2)[np.arange(4 * len(y)).reshape(-1, 4) % 3 // 2], "one-hot, shape (40, 4, 2)"),
-    "one-hot": (lambda y: np.eye(4)[np.arange(len(y)) % 4], "one-hot, shape (40, 4)"),
-    "seven classes": (lambda y: np.eye(7)[np.arange(len(y)) % 7], "one-hot, shape (40, 7)"),
+STRENGTHS = {
     "strengths": (columns(6), "shape (40, 6)"),
     "strengths with an axis": (columns(1, 6), "shape (40, 6)"),
     "seven strengths": (columns(7), "shape (40, 7)"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", EMOTIONS)
-def test_emotions_are_refused_whatever_the_scale(name: str, tmp_path: Path) -> None:
-    make, shape = EMOTIONS[name]
+@pytest.mark.parametrize("name", STRENGTHS)
+def test_strengths_are_refused_until_the_options_say_that_they_are_labels(name: str, tmp_path: Path) -> None:
+    make, shape = STRENGTHS[name]
+    path = write(tmp_path, make, "labels")
     for options in ({}, {"label_range": (0, 1)}):
-        message = refusal(write(tmp_path, make, "labels"), **options)
-        assert f"expected one sentiment label per sample, got emotion classes ({shape}); " in message
-        assert "this suite judges a sentiment in [-3, 3]" in message
-        assert "column" not in message
+        message = refusal(path, **options)
+        assert (
+            f"expected one sentiment per sample, got several columns ({shape}); read them with --task multi" in message
+        )
+    data = load(path, task="multi-label")
+    assert data.task.names == tuple(map(str, range(int(shape[-2]))))
+    assert "labels: a label holds where its column is above 0." in data.notes
+
+
+@pytest.mark.parametrize("make", [lambda y: np.eye(4)[np.arange(len(y)) % 4], lambda y: np.eye(2)[(y > 0).astype(int)]])
+def test_one_hot_columns_have_no_scale(make: Callable[[Labels], object], tmp_path: Path) -> None:
+    path = write(tmp_path, make)
+    assert "expected one sentiment per sample, got several columns" in refusal(path, label_range=(0, 1))
+    assert load(path).task.kind == "classes"
 
 
 def test_other_columns_are_refused_with_advice_that_works(tmp_path: Path) -> None:
@@ -382,8 +398,10 @@ def test_the_printed_options_read_the_file(
     }[command]
     done = run(*words)
     assert done.code == 2
-    (option,) = re.findall(r"with (--label-range \S+ [\d.]+|--drop-bad-labels)", done.err)[:1]
-    assert run(*words, *shlex.split(option)).code == 0
+    options = re.findall(r"with (--label-range \S+ [\d.]+|--drop-bad-labels|--task classes)", done.err)
+    for number, option in enumerate(options if command != "run" else options[-1:]):
+        place = [f"{word}{number}" if word == tmp_path / "out" else word for word in words]
+        assert run(*place, *shlex.split(option)).code == 0
 
 
 def test_a_run_prints_and_records_the_reading_and_leaves_acc7_undefined(tmp_path: Path, run: Bench) -> None:

@@ -62,7 +62,7 @@ NOTES = {
     "other_names": ["text: read from 'language'.", "vision: read from 'visual'."],
     "factorized": ["text: read from 'text_eb', since 'text' holds word ids and no features."],
     "misa": ["Files not read: 'embedding_and_mapping.pkl'.", "Not read: word ids and other columns of ids"],
-    "unimse": ["labels: of 7 columns the first, sentiment, was taken."],
+    "unimse": ["labels: of 7 columns the first, sentiment, was taken;"],
     "file_per_modality": ["audio: read from audio.pkl, joined by id; 3 samples lack it."],
 }
 

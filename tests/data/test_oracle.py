@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from qamoe_bench.contract import Batch
 from qamoe_bench.data.dataset import Dataset
+from qamoe_bench.data.synthetic.law import Law, View, draw_dataset
 from qamoe_bench.data.synthetic.oracle import BayesOracle, Channel
-from qamoe_bench.data.synthetic.synthetic import Law, View, draw_dataset, standard_law
+from qamoe_bench.data.synthetic.synthetic import standard_law
 from qamoe_bench.protocol.spec import Condition, Level, Step
 
 CLEAN = Condition("clean", {}, ())

@@ -11,7 +11,8 @@ from scipy.stats import chi2
 
 from qamoe_bench.contract import valid_frames
 from qamoe_bench.data.dataset import SPLITS, Dataset
-from qamoe_bench.data.synthetic.synthetic import SIZES, Law, draw_dataset, standard_law, synthetic
+from qamoe_bench.data.synthetic.law import SIZES, Law, draw_dataset
+from qamoe_bench.data.synthetic.synthetic import standard_law, synthetic
 from qamoe_bench.errors import BenchError
 
 SMALL = {"train": 20, "valid": 4, "test": 6}

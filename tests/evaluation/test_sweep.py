@@ -13,7 +13,8 @@ from qamoe_bench.contract import Batch, Output
 from qamoe_bench.corruption.apply import apply_condition
 from qamoe_bench.corruption.state import Corrupted
 from qamoe_bench.data.dataset import Dataset
-from qamoe_bench.data.synthetic.synthetic import draw_dataset, standard_law
+from qamoe_bench.data.synthetic.law import draw_dataset
+from qamoe_bench.data.synthetic.synthetic import standard_law
 from qamoe_bench.evaluation.sweep import sweep_model, sweep_oracle
 from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.protocol.parse import load_protocol

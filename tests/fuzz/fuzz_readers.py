@@ -18,6 +18,7 @@ from collections import Counter
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from classdata import CLASS_FORMATS
 from dataformats import FORMATS, read_dataset
 from layouts import LAYOUTS
 
@@ -135,6 +136,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         seeds = {}
         for name, make in FORMATS.items():
+            (Path(folder) / name).mkdir()
+            seeds[name] = make(Path(folder) / name)
+        for name, (make, *_) in CLASS_FORMATS.items():
             (Path(folder) / name).mkdir()
             seeds[name] = make(Path(folder) / name)
         for name, make_pair in LAYOUTS.items():

@@ -258,7 +258,7 @@ def unimse(folder: Path) -> Pair:
         len(frames_of(part, "vision", row)), len(frames_of(part, "audio", row)),
     ))  # fmt: skip
     for samples in lists.values():
-        samples[:] = [(parts, np.repeat(label, 7, axis=1), name) for parts, label, name in samples]
+        samples[:] = [(parts, np.append(label, [[0, 0, 1, 0, 2, 0]], axis=1), name) for parts, label, name in samples]
     names = {"train": "mosei_train_align.pkl", "valid": "mosei_val_align.pkl", "test": "mosei_test_align.pkl"}
     return folder_of_splits(folder, lists, names, without_text(plain()))
 

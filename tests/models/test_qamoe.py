@@ -38,8 +38,8 @@ def literal(
             mixed.append(r * mixture + (1 - r) * model.prior[0])
             qualities[m].append(r)
         h = model.fusion(torch.cat(mixed))
-        predictions.append(model.label_mean + model.label_std * model.predict(h)[0])
-        variances.append(model.label_std**2 * model.log_variance(h)[0].exp())
+        predictions.append(model.answers.mean + model.answers.std * model.predict(h)[0])
+        variances.append(model.answers.std**2 * model.log_variance(h)[0].exp())
     return torch.stack(predictions), torch.stack(variances), {m: torch.stack(q) for m, q in qualities.items()}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pages import METRICS, STORES, cells_of
 
-from qamoe_bench.metrics.dialects import DIALECTS
+from qamoe_bench.metrics.choice import chosen
 from qamoe_bench.page.page import page
 
 
@@ -31,7 +31,7 @@ def _once(folder: Path, name: str) -> Path:
         return path
     try:
         store = STORES[name](folder)
-        text = page(cells_of(name, store), store.manifests(), DIALECTS["mmsa"], METRICS.get(name, ()))
+        text = page(cells_of(name, store), store.manifests(), chosen("mmsa", METRICS.get(name, ())))
     except BaseException:
         (folder / "failed").touch()
         raise

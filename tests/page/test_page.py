@@ -16,6 +16,7 @@ from pages import HOSTILE, HOSTILE_DATA, HOSTILE_PROTOCOL, MODELS, REFERENCE, ce
 from qamoe_bench.analysis.pareto import pareto_front
 from qamoe_bench.analysis.section import sections
 from qamoe_bench.figures.palette import MARKERS
+from qamoe_bench.metrics.choice import chosen
 from qamoe_bench.metrics.dialects import DIALECTS
 from qamoe_bench.page.chapter import applicable_dialects
 from qamoe_bench.page.figure import comma_list, json_numbers
@@ -118,7 +119,7 @@ def test_missing_sections_are_explained(pages: Pages) -> None:
 
 def test_one_row_without_anything_to_compare_leaves_sections_out(tmp_path: Path) -> None:
     store = write_store(tmp_path, {"alone": noisy(0.5)}, levels=(0.0,), seeds=(1,))
-    text = page(store.cells(), store.manifests(), DIALECTS["mmsa"], ["mae"])
+    text = page(store.cells(), store.manifests(), chosen("mmsa", ["mae"]))
     for why in ("there is only one row", "Cost against quality is omitted", "Individual samples are omitted"):
         assert why in text
     assert "There is one row, so there is nothing to compare." in text
@@ -134,7 +135,7 @@ def test_a_large_page_is_light(pages: Pages) -> None:
 
 def test_charts_show_the_numbers_of_the_report(tmp_path: Path) -> None:
     store = write_store(tmp_path, MODELS)
-    text = page(store.cells(), store.manifests(), DIALECTS["mmsa"], ["acc7", "mae"])
+    text = page(store.cells(), store.manifests(), chosen("mmsa", ["acc7", "mae"]))
     data = json.loads(Reader(text).scripts[0])
     reported = list(records(analyses(store.cells(), DIALECTS["mmsa"], ["acc7", "mae"])))
     curves = [data["pool"][f["rows"]] for f in data["figures"].values() if f["kind"] == "curve"][:2]
@@ -148,7 +149,7 @@ def test_charts_show_the_numbers_of_the_report(tmp_path: Path) -> None:
 
 def test_the_same_store_gives_the_same_page(tmp_path: Path) -> None:
     store = write_store(tmp_path, MODELS, seeds=(1, 2), samples=40)
-    first, second = (page(store.cells(), store.manifests(), DIALECTS["mmsa"], ["mae"]) for _ in range(2))
+    first, second = (page(store.cells(), store.manifests(), chosen("mmsa", ["mae"])) for _ in range(2))
     assert first == second
 
 
@@ -156,7 +157,7 @@ def test_dialects_fit_the_labels_and_the_metrics(tmp_path: Path) -> None:
     (section,) = sections(write_store(tmp_path, MODELS).cells())
 
     def names(asked: str, metrics: tuple[str, ...]) -> list[str]:
-        return [d.name for d in applicable_dialects(section, DIALECTS[asked], metrics)]
+        return [d.name for d in applicable_dialects(section, chosen(asked, metrics))]
 
     assert names("mai", ()) == ["mai", "mmsa", "mult", "sdk-mosei"]
     assert names("mmsa", ("acc5",)) == ["mmsa", "mult"]

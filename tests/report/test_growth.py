@@ -15,8 +15,9 @@ from qamoe_bench.analysis.parallel import map_in_order
 from qamoe_bench.analysis.selection import select
 from qamoe_bench.cli.main import app
 from qamoe_bench.errors import BenchError
+from qamoe_bench.metrics.choice import chosen
 from qamoe_bench.metrics.dialects import DIALECTS
-from qamoe_bench.report.overview import overview
+from qamoe_bench.report.overview import overviews
 from qamoe_bench.report.records import as_json, records
 from qamoe_bench.report.table import Chapter
 from qamoe_bench.report.tables import analyses
@@ -74,7 +75,7 @@ def lines(chapter: Chapter, table: int) -> dict[str, dict[str, str]]:
 
 
 def test_an_overview_says_what_the_report_of_each_protocol_says(store: Store) -> None:
-    chapter = overview(store.cells(), DIALECTS["mmsa"], "mae")
+    (chapter,) = overviews(store.cells(), chosen("mmsa", ["mae"]))
     whole = list(records(analyses(store.cells(), DIALECTS["mmsa"], ["mae"])))
     mean = {(r["protocol"], r["row"]): r["value"] for r in whole if r["statistic"] == "mean"}
     for protocol, line in lines(chapter, 0).items():

@@ -1,5 +1,6 @@
 """What each modality is worth, quality scores by corruption, worst samples and pairs: against numbers by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 from fakestore import noisy, write_store
 
 from qamoe_bench.analysis.comparisons import differences_by_condition, pairwise_differences, ranking
-from qamoe_bench.analysis.hard_samples import errors_of, uncorrupted_condition, worst
+from qamoe_bench.analysis.errors import first_draw_errors
+from qamoe_bench.analysis.hard_samples import uncorrupted_condition, worst
 from qamoe_bench.analysis.quality_curves import quality_curves
 from qamoe_bench.analysis.scores import score
 from qamoe_bench.analysis.section import Section, sections
@@ -51,6 +53,14 @@ def test_nothing_is_worth_saying_where_no_whole_modality_goes(tmp_path: Path) ->
     assert sensitivity(made(tmp_path, levels=(0.0,), noise=(0.0, 0.5)), DIALECTS["mmsa"], "mae") is None
 
 
+def test_metrics_of_ranks_have_no_sensitivity(tmp_path: Path) -> None:
+    of_ranks = replace(DIALECTS["mmsa"].definitions["mae"], is_additive=False)
+    assert (
+        sensitivity(made(tmp_path, levels=(0.0, 0.5)), replace(DIALECTS["mmsa"], definitions={"mae": of_ranks}), "mae")
+        is None
+    )
+
+
 def test_quality_scores_are_summed_up_for_each_degree_of_corruption(tmp_path: Path) -> None:
     curves = quality_curves(made(tmp_path))
     curve = curves["good", "text"]
@@ -71,7 +81,7 @@ def test_the_worst_samples_are_those_whose_error_grows_most(tmp_path: Path) -> N
     good = section.find("good")
     assert good is not None
     row = section.rows[good]
-    rise = errors_of(row, section) - errors_of(row, section)[:, [0]]  # (S, C, N)
+    rise = first_draw_errors(row, section) - first_draw_errors(row, section)[:, [0]]  # (S, C, N)
     own = [f for f in falls if (f.row, f.against) == (good, "clean")]
     assert [f.error - f.before for f in own] == pytest.approx(np.sort(rise.max((0, 1)))[::-1][:5])
     assert [f.sample for f in own] == np.argsort(-rise.max((0, 1)))[:5].tolist()

@@ -22,7 +22,7 @@ from qamoe_bench.cli.main import app
 from qamoe_bench.contract import Batch, Output
 from qamoe_bench.errors import BenchError
 from qamoe_bench.evaluation.test_set import TestSet
-from qamoe_bench.metrics.dialects import DIALECTS, scores
+from qamoe_bench.metrics.dialects import DIALECTS, dialects_for, scores
 from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.report.records import as_json
 from qamoe_bench.report.selection_table import TITLE
@@ -38,6 +38,7 @@ from qamoe_bench.seeding import global_randomness_restored
 from qamoe_bench.store.cell import Cell, CellFacts
 from qamoe_bench.store.selection import SelectionCurve, curve_file, read_curve, write_curve
 from qamoe_bench.store.store import Store, StoredCell
+from qamoe_bench.vocabulary import REGRESSION
 
 EPOCHS = 4
 SHORT = f"train.epochs={EPOCHS},train.selection_window=1,train.validation_samples=12"
@@ -146,7 +147,7 @@ def test_the_file_is_a_plain_table(diagnosed: Store) -> None:
     assert list(frame.columns) == ["epoch", "condition", "selected", "dialect", "metric", "value"]
     assert set(frame.epoch) == {1, 2, 3, 4}
     assert frame[frame.selected].epoch.unique().tolist() == [stored.facts.training["best_epoch"]]
-    assert set(frame.dialect) == set(DIALECTS)
+    assert set(frame.dialect) == {dialect.name for dialect in dialects_for(REGRESSION)}
     assert path.parent == stored.path.parents[1] / "selection"
 
 

@@ -23,7 +23,8 @@ import qamoe_bench
 from qamoe_bench.analysis.scores import score
 from qamoe_bench.analysis.section import Section, sections
 from qamoe_bench.data.open import open_dataset
-from qamoe_bench.data.synthetic.synthetic import draw_dataset, standard_law
+from qamoe_bench.data.synthetic.law import draw_dataset
+from qamoe_bench.data.synthetic.synthetic import standard_law
 from qamoe_bench.errors import BenchError
 from qamoe_bench.evaluation.sweep import sweep_model, sweep_oracle
 from qamoe_bench.evaluation.test_set import TestSet

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu, norm, spearmanr, t, trim_mean
 
-from qamoe_bench.metrics.dialects import DIALECTS
+from qamoe_bench.metrics.dialects import DIALECTS, dialects_for
 from qamoe_bench.statistics.aggregates import interquartile_mean, performance_profile, probability_of_improvement
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import Estimate, differences, estimate
@@ -17,6 +17,7 @@ from qamoe_bench.statistics.multiple_testing import holm_alphas, rank_intervals,
 from qamoe_bench.statistics.ranks import spearman
 from qamoe_bench.statistics.resampling import Resampling, resampled, sample_weights
 from qamoe_bench.statistics.uncertainty import ause, coverage, gaussian_nll
+from qamoe_bench.vocabulary import REGRESSION
 
 EXACT = 1e-12
 
@@ -24,7 +25,7 @@ EXACT = 1e-12
 # Resampling
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", [dialect.name for dialect in dialects_for(REGRESSION)])
 def test_a_resample_is_the_metric_of_the_samples_that_were_drawn(dialect: str) -> None:
     random = np.random.default_rng(0)
     label, prediction = np.round(random.uniform(-3, 3, 40)), random.normal(size=(2, 40))

@@ -16,10 +16,11 @@ from qamoe_bench.analysis.check.versions import has_versions, newest_by_seed, ve
 from qamoe_bench.analysis.clusters import BY_IDS, ClusterRule
 from qamoe_bench.analysis.selection import select
 from qamoe_bench.errors import BenchError
-from qamoe_bench.metrics.dialects import Dialect
+from qamoe_bench.metrics.choice import MetricChoice
 from qamoe_bench.store.cell import Cell
 from qamoe_bench.store.store import Store, StoredCell
 from qamoe_bench.store.stored_cell import DamagedCell
+from qamoe_bench.vocabulary import Task
 
 MAX_LISTED = 5
 """Names or seeds that an error lists."""
@@ -71,8 +72,7 @@ class Expected:
 def compare_stores(
     reference: Store,
     results: Store,
-    dialect: Dialect,
-    metrics: Sequence[str],
+    choice: MetricChoice,
     limits: Limits,
     expected: Expected,
     cluster_rule: ClusterRule = BY_IDS,
@@ -82,22 +82,23 @@ def compare_stores(
     Args:
         reference: The store that is known to be good.
         results: The store to judge; rows that the reference lacks are not judged.
-        dialect: The definitions of the metrics.
-        metrics: The metrics to compare.
+        choice: The dialect and the metrics to compare.
         limits: The tolerated changes.
         expected: The part of the reference that the results must contain.
         cluster_rule: How test samples are assigned to clusters.
 
     Raises:
-        BenchError: when one of the stores is empty, when a cell of the reference is damaged, when it holds two versions
-            of one row or no expected cell, or when the results hold none of the expected cells.
+        BenchError: when the choice fits none of the results, when one of the stores is empty, when a cell of the
+            reference is damaged, when it holds two versions of one row or no expected cell, or when the results hold
+            none of the expected cells.
     """
     old = _expected_cells(reference, expected)
+    choice.check(Task.of(cells[0].facts.task) for cells in old.values())
     new, damaged = _present_cells(results)
     _check_overlap(old, new, reference, results)
     newest = {name: newest_by_seed(cells) for name, cells in new.items()}
     findings, comparable = _match(old, newest)
-    metric_findings, numbers = changes(comparable, dialect, metrics, limits, cluster_rule)
+    metric_findings, numbers = changes(comparable, choice, limits, cluster_rule)
     findings += metric_findings
     findings += slower(comparable, limits)
     compared: list[Name] = []

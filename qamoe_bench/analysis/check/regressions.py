@@ -23,12 +23,14 @@ from qamoe_bench.analysis.parallel import map_in_order
 from qamoe_bench.analysis.scores import Scores, score
 from qamoe_bench.analysis.section import CONTROL, Section
 from qamoe_bench.metrics.catalogue import METRICS, Metric
+from qamoe_bench.metrics.choice import MetricChoice
 from qamoe_bench.metrics.dialects import Dialect
 from qamoe_bench.shapes import Float
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import SMALLEST, Estimate, differences
 from qamoe_bench.statistics.multiple_testing import holm_alphas
 from qamoe_bench.store.store import StoredCell
+from qamoe_bench.store.verification import PREDICTED
 
 LEAST_SHARE = 0.1
 """Share of the control's time below which a row's time is that of calls and not of computations."""
@@ -66,15 +68,15 @@ class _Change:
 
 
 def changes(
-    sections: Sequence[Pairs], dialect: Dialect, metrics: Sequence[str], limits: Limits, cluster_rule: ClusterRule
+    sections: Sequence[Pairs], choice: MetricChoice, limits: Limits, cluster_rule: ClusterRule
 ) -> tuple[list[Finding], int]:
     """Metrics that became significantly worse or better, and the number of values that were compared.
 
     Rows with bitwise equal predictions are counted but not tested.
     """
-    numbers = sum(len(pairs) * _columns(pairs) * len(metrics) for pairs in sections)
+    numbers = sum(len(pairs) * _columns(pairs) * len(_metrics(pairs, choice)) for pairs in sections)
     compared: list[_Change] = []
-    for of_section in map_in_order(lambda pairs: _changes_of_section(pairs, dialect, metrics, cluster_rule), sections):
+    for of_section in map_in_order(lambda pairs: _changes_of_section(pairs, choice, cluster_rule), sections):
         compared += of_section
     if not compared:
         return [], numbers
@@ -90,9 +92,13 @@ def changes(
     return findings, numbers
 
 
-def _changes_of_section(
-    pairs: Pairs, dialect: Dialect, metrics: Sequence[str], cluster_rule: ClusterRule
-) -> list[_Change]:
+def _metrics(pairs: Pairs, choice: MetricChoice) -> tuple[str, ...]:
+    """The metrics that are compared in a section."""
+    before, _ = next(iter(pairs.values()))
+    return choice.metrics_for(choice.dialect_for(Section(tuple(before)).task))
+
+
+def _changes_of_section(pairs: Pairs, choice: MetricChoice, cluster_rule: ClusterRule) -> list[_Change]:
     """Every metric of the rows of a section whose predictions differ."""
     differing: dict[Name, tuple[Sequence[StoredCell], Sequence[StoredCell]]] = {}
     before: list[StoredCell] = []
@@ -106,7 +112,8 @@ def _changes_of_section(
         return []
     old = Section(tuple(before), cluster_rule)
     new = Section(tuple(now), cluster_rule)
-    of_metrics = [_change(differing, old, new, dialect, metric) for metric in metrics]
+    dialect = choice.dialect_for(old.task)
+    of_metrics = [_change(differing, old, new, dialect, metric) for metric in choice.metrics_for(dialect)]
     old.clear_cache()
     new.clear_cache()
     return of_metrics
@@ -126,7 +133,7 @@ def _has_equal_predictions(before: Sequence[StoredCell], now: Sequence[StoredCel
 def _is_equal(before: StoredCell, now: StoredCell) -> bool:
     if cmp(before.path, now.path, shallow=False):  # much faster than decoding two files
         return True
-    columns = sorted(name for name in before.names if name.startswith("prediction"))
+    columns = sorted(name for name in before.names if name.startswith(PREDICTED))
     return all(name in now.names and np.array_equal(before.column(name), now.column(name)) for name in columns)
 
 

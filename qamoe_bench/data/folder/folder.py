@@ -36,7 +36,7 @@ from qamoe_bench.data.folder.mapped import MappedArrays
 from qamoe_bench.data.folder.npy import MismatchError, check_array
 from qamoe_bench.data.source import BERT_TOKENS
 from qamoe_bench.errors import BenchError
-from qamoe_bench.vocabulary import MODALITIES
+from qamoe_bench.vocabulary import MODALITIES, Task
 
 # Largest size of a JSON file in bytes.
 _MAX_JSON_BYTES = 2**28
@@ -75,19 +75,28 @@ class _Reader:
         parts = {name: self._part(self._manifest.split(name)) for name in SPLITS}
         splits = {name: part.split for name, part in parts.items()}
         label_range = self._manifest.label_range
-        self._check_splits(splits, label_range)
+        task = self._manifest.task
+        self._check_splits(splits, label_range, task)
         token_ids = self._manifest.token_ids
-        digest = digest_of_facts({name: part.facts for name, part in parts.items()}, splits, label_range, token_ids)
+        facts = {name: part.facts for name, part in parts.items()}
+        digest = digest_of_facts(facts, splits, label_range, token_ids, task)
         if digest != self._manifest.digest:
             raise self._manifest.wrong("the digest of this content", "another")
         notes = self._manifest.notes
         token_model = self._manifest.token_model
         return Dataset(
-            self._manifest.name, splits, digest, label_range, notes, token_ids=token_ids, token_model=token_model
+            self._manifest.name,
+            splits,
+            digest,
+            label_range,
+            notes,
+            token_ids=token_ids,
+            token_model=token_model,
+            task=task,
         )
 
-    def _check_splits(self, splits: dict[str, Split], label_range: tuple[float, float]) -> None:
-        """Refuse splits that do not fit together, and labels outside of the scale."""
+    def _check_splits(self, splits: dict[str, Split], label_range: tuple[float, float], task: Task) -> None:
+        """Refuse splits that do not fit together, and labels outside of the scale or of no class."""
         if len({tuple(split.features) for split in splits.values()}) > 1:
             raise self._manifest.wrong("the same modalities in every split", "others")
         widths = set()
@@ -99,6 +108,12 @@ class _Reader:
         for split in splits.values():
             if not bool(((split.target >= low) & (split.target <= high)).all()):
                 raise self._manifest.wrong(f"labels from {low:g} to {high:g}", "others")
+            if not task.is_regression and not bool((split.target == split.target.round()).all()):
+                raise self._manifest.wrong("whole numbers as labels of classes", "others")
+        count = len(task.names)
+        codes = {"classes": (0, count - 1), "multi-label": (0, 2.0**count - 1)}
+        if task.kind in codes and label_range != codes[task.kind]:
+            raise self._manifest.wrong(f"label_range {codes[task.kind]} for {count} names", f"{label_range}")
 
     # One split.
 

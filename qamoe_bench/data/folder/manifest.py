@@ -3,6 +3,7 @@
 format, schema          FORMAT and a version; later versions are refused
 name, digest            name and digest of the data set
 label_range             lowest and highest label
+task                    kind and names of `qamoe_bench.vocabulary.Task`; optional, regression without it
 token_ids               modalities that hold token ids, see `DataSpec`
 token_model             language model that made the stored tokens; optional
 notes                   notes of the data set
@@ -20,7 +21,7 @@ import torch
 
 from qamoe_bench.data.digest import ArrayFacts, dtype_name, dtype_of
 from qamoe_bench.errors import BenchError
-from qamoe_bench.vocabulary import MODALITIES
+from qamoe_bench.vocabulary import MODALITIES, REGRESSION, Task
 
 FORMAT = "qamoe-bench data set"
 MANIFEST = "manifest.json"
@@ -122,6 +123,19 @@ class FolderManifest:
             raise self.wrong("2 numbers in ascending order as 'label_range'", f"{numbers!r:.60}")
         low, high = numbers
         return float(low), float(high)
+
+    @property
+    def task(self) -> Task:
+        """What a label says."""
+        if "task" not in self._content:
+            return REGRESSION
+        task = self._value("task", dict)
+        kind = task.get("kind")
+        names = task.get("names")
+        is_list = isinstance(names, list) and all(isinstance(name, str) and name for name in names)
+        if kind not in ("classes", "multi-label") or not is_list or not 2 <= len(set(names)) == len(names):
+            raise self.wrong("a kind of task and at least 2 different names as 'task'", f"{task!r:.60}")
+        return Task(kind, tuple(name[:_MAX_NAME_LETTERS] for name in names))
 
     @property
     def token_ids(self) -> dict[str, int]:

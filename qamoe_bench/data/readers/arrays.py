@@ -6,7 +6,9 @@
 
 MMSA's files for MOSI, MOSEI, SIMS and SIMSv2 are in this layout, and so are those of MMSA-FET, of Self-MM's DataPre, of
 MulT and MultiBench (GloVe vectors, padding at the front) and of LMF. MultiBench drops samples without any text, MulT
-keeps them; they are kept here. Other names of keys are in `keys.py`, and those of splits in `splits.py`.
+keeps them; they are kept here. MultiBench's UR-FUNNY and MUStARD are known by their widths (300, 81, 371: its
+examples/affect), and their two labels are classes. Other names of keys are in `keys.py`, and those of splits in
+`splits.py`.
 """
 
 from collections.abc import Sequence
@@ -16,15 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qamoe_bench.data.contents import Contents
+from qamoe_bench.data.known_classes import MUSTARD, UR_FUNNY
 from qamoe_bench.data.padding import padded
 from qamoe_bench.data.readers.keys import rename_keys
 from qamoe_bench.data.readers.splits import three_splits
 from qamoe_bench.data.source import LABELS, RawSplit, Source, kind_of
 from qamoe_bench.errors import BenchError
-from qamoe_bench.vocabulary import MODALITIES
+from qamoe_bench.vocabulary import MODALITIES, Task
 
 FORMAT = "MMSA pickle"
 _FORMAT_OF_MULT = "MultiBench or MulT pickle"
+# Of MUStARD and UR-FUNNY in MultiBench; its other files have other widths of audio and vision.
+_FUNNY_WIDTHS = {"text": 300, "audio": 81, "vision": 371}
 _REMEDY = "write the file again in MMSA's layout"
 
 
@@ -49,7 +54,26 @@ def read(contents: Contents) -> Source:
     of_mult = all(split.file_keys.get(LABELS) == "labels" for split in splits)
     if of_mult:
         notes += [note for split in splits for note in _without_text(split)]
-    return Source(_FORMAT_OF_MULT if of_mult else FORMAT, contents.path, tuple(splits), tuple(dict.fromkeys(notes)))
+    file_format = _FORMAT_OF_MULT if of_mult else FORMAT
+    task = _task_of_multibench(splits) if of_mult else None
+    return Source(file_format, contents.path, tuple(splits), tuple(dict.fromkeys(notes)), task=task)
+
+
+def _task_of_multibench(splits: Sequence[RawSplit]) -> Task | None:
+    """The classes of UR-FUNNY (0 and 1) and MUStARD (-1 and 1), which alone have these widths; None for other files."""
+    labels: set[float] = set()
+    for split in splits:
+        for modality, width in _FUNNY_WIDTHS.items():
+            array = split.content.get(modality)
+            if not isinstance(array, np.ndarray) or array.ndim != 3 or array.shape[2] != width:
+                return None
+        stored = split.content.get(LABELS)
+        if not isinstance(stored, np.ndarray) or stored.dtype.kind not in "iuf":
+            return None
+        labels |= set(np.unique(stored).tolist())
+    if labels == {0.0, 1.0}:
+        return Task("classes", UR_FUNNY)
+    return Task("classes", MUSTARD) if labels == {-1.0, 1.0} else None
 
 
 def pad_sequences(split: RawSplit) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 
 # Seven arrays by dialogue in bc-LSTM and its successors, three in Cross-Modal-BERT, and lists by video in GCNet.
 _DIALOGUES = (
-    "utterances by dialogue with classes (bc-LSTM), which are no sentiment",
-    "take the data set in MMSA's layout",
+    "utterances by dialogue (bc-LSTM)",
+    "take the data set in the layout of MMSA, or of MERBench",
 )
 _AUDIO_ALONE = (
     "audio alone, whose words and labels are in other files (Cross-Modal-BERT)",

@@ -28,6 +28,7 @@ _HEADER = re.compile(
     rb"\{'descr': '([<>|=]?[a-zA-Z][0-9]*)', 'fortran_order': (True|False), 'shape': \(([0-9L, ]*)\),? *\}\s*"
 )
 _NUMBERS = re.compile(r"[<>|=]?(f[248]|[iu][1248])")
+_TEXTS = re.compile(r"[<>|=]?[SU][0-9]{1,4}")
 
 # How many times larger than its archive a member may be; deflate reaches a thousand only for repetitive content.
 _MAX_EXPANSION = 100
@@ -50,16 +51,31 @@ def numbers_in(path: Path) -> NDArray[Any]:
     Raises:
         BenchError: The file cannot be read, or holds anything else.
     """
+    return _array_in(path, _NUMBERS, "numbers")
+
+
+def texts_in(path: Path) -> NDArray[Any]:
+    """The array of text of a fixed length in a `.npy` file, as text.
+
+    Raises:
+        BenchError: The file cannot be read, or holds anything else.
+    """
+    array = _array_in(path, _TEXTS, "text")
+    return np.char.decode(array, "utf-8", "replace") if array.dtype.kind == "S" else array
+
+
+def _array_in(path: Path, code: re.Pattern[str], kind: str) -> NDArray[Any]:
+    """The array in a `.npy` file, whose dtype must have a code of some form."""
     try:
         content = path.read_bytes() if path.is_file() else None
     except OSError as error:
         raise BenchError(f"{path}: expected a readable file, got {error.strerror}; check its permissions") from error
     stored = _stored(content) if content is not None else None
-    if stored is None or not _NUMBERS.fullmatch(stored.code):
+    if stored is None or not code.fullmatch(stored.code):
         got = f"dtype {stored.code}" if stored else "something else"
-        raise BenchError(f"{path}: expected an array of numbers as np.save writes it, got {got}; save it again")
+        raise BenchError(f"{path}: expected an array of {kind} as np.save writes it, got {got}; save it again")
     dtype = np.dtype(stored.code)
-    if math.prod(stored.shape) * dtype.itemsize != len(stored.content):
+    if not dtype.itemsize or math.prod(stored.shape) * dtype.itemsize != len(stored.content):
         got = f"{len(stored.content)} bytes for shape {stored.shape!s:.60}"
         raise BenchError(f"{path}: expected a complete array, got {got}; save it again")
     return np.frombuffer(stored.content, dtype).reshape(stored.shape, order="F" if stored.is_fortran else "C")

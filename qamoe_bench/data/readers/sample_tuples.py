@@ -6,7 +6,7 @@
              (words, visual, acoustic, ...)                         CENet: four more columns of ids
     words                    T strings
     visual, acoustic         [T, D]
-    label                    a number, alone or in an array; of the seven columns of CMU-MOSEI the first is sentiment
+    label                    a number, alone or in an array, the name of a class, or CMU-MOSEI's seven columns
     segment                  name of the sample, such as `video[3]`
 
 The files contain words but no text features, so the modality is absent until the words are encoded.
@@ -66,13 +66,11 @@ class _Events:
 
     Attributes:
         parts: Number of parts of a sample.
-        label_columns: Most columns of labels in any sample.
         cut_lengths: Stored lengths that exceed the frames.
         ids: Whether samples have word ids or other columns of ids.
     """
 
     parts: int = 0
-    label_columns: int = 1
     cut_lengths: int = 0
     ids: bool = False
 
@@ -81,8 +79,6 @@ class _Events:
         notes = []
         if self.ids:
             notes.append("Not read: word ids and other columns of ids, which are no features.")
-        if self.label_columns > 1:
-            notes.append(f"labels: of {self.label_columns} columns the first, sentiment, was taken.")
         if self.cut_lengths:
             notes.append(f"{self.cut_lengths} stored lengths exceed the frames and were cut.")
         return notes
@@ -90,12 +86,12 @@ class _Events:
 
 @dataclass(frozen=True)
 class _Sample:
-    """One sample: words joined by spaces, features [T, D], label and name."""
+    """One sample: words joined by spaces, features [T, D], label (a number, a name or seven columns) and name."""
 
     words: str
     visual: NDArray[np.float32]
     acoustic: NDArray[np.float32]
-    label: float
+    label: float | str | NDArray[Any]
     segment: object
 
 
@@ -110,7 +106,7 @@ def _split(contents: Contents, name: str, samples: object, events: _Events) -> R
     split.content["raw_text"] = [sample.words for sample in parsed]
     _add_features(split, "vision", [sample.visual for sample in parsed])
     _add_features(split, "audio", [sample.acoustic for sample in parsed])
-    split.content[LABELS] = np.array([sample.label for sample in parsed])
+    split.content[LABELS] = _labels(split, [sample.label for sample in parsed])
     split.content["id"] = [sample.segment for sample in parsed]
     return split
 
@@ -139,7 +135,7 @@ def _sample(split: RawSplit, row: int, sample: Any, events: _Events) -> _Sample:
     if len(parts) == 3 and not len(visual) == len(acoustic) == len(words):
         got = f"{len(visual)} and {len(acoustic)} in row {row}"
         raise split.wrong("visual and acoustic", f"a frame for each of {len(words)} words", got)
-    return _Sample(" ".join(words), visual, acoustic, _label(split, row, label, events), segment)
+    return _Sample(" ".join(words), visual, acoustic, _label(split, row, label), segment)
 
 
 _CHOOSE = "choose one array of each modality, and write each sample as ((words, visual, acoustic), label, segment)"
@@ -187,16 +183,25 @@ def _cut(
     return frames[: int(min(length, len(frames)))]
 
 
-def _label(split: RawSplit, row: int, value: object, events: _Events) -> float:
+def _labels(split: RawSplit, labels: Sequence[float | str | NDArray[Any]]) -> NDArray[Any]:
+    """The labels of a split [N], or [N, 7]."""
+    sizes = {np.size(label) for label in labels}
+    if len(sizes) > 1:
+        raise split.wrong("label", "as many columns in each row", " and ".join(map(str, sorted(sizes))), _SENTIMENT)
+    return np.array(labels)
+
+
+def _label(split: RawSplit, row: int, value: object) -> float | str | NDArray[Any]:
+    if isinstance(value, str | bytes):
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     array = _numbers([value] if isinstance(value, int | float) else value)
     if array is None or array.size not in (1, _MOSEI_COLUMNS):
         got = kind_of(value) if array is None else f"shape {array.shape}"
-        raise split.wrong("label", "one number, or sentiment and six emotions", f"{got} in row {row}", _SENTIMENT)
-    events.label_columns = max(events.label_columns, array.size)
-    return float(array.reshape(-1)[0])
+        raise split.wrong("label", "a number, a name, or sentiment and emotions", f"{got} in row {row}", _SENTIMENT)
+    return float(array.reshape(-1)[0]) if array.size == 1 else array.reshape(-1)
 
 
-_SENTIMENT = "store the sentiment only; emotion classes are no sentiment"
+_SENTIMENT = "store one label per sample"
 
 
 def _numbers(value: object) -> NDArray[Any] | None:

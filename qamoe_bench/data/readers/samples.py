@@ -1,6 +1,7 @@
 """Samples of different lengths that a reader collects one by one, and their conversion to padded arrays."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ class SampleList:
         self.split = split
         self.frames: dict[str, list[NDArray[np.float32]]] = {m: [] for m in modalities}
         self.ids: list[str] = []
-        self.labels: list[float] = []
+        self.labels: list[Any] = []
         self.raw_text: list[str] = []
         self._reserved_values = 0
 
@@ -41,12 +42,12 @@ class SampleList:
         if self._reserved_values * FLOAT32_BYTES > MAX_EXPANSION * self.split.size:
             raise self.split.wrong("features", "samples that share few frames", f"many that do, such as {name[:40]!r}")
 
-    def add(self, name: str, label: float, text: str, frames: Mapping[str, NDArray[np.float32]]) -> None:
+    def add(self, name: str, label: Any, text: str, frames: Mapping[str, NDArray[np.float32]]) -> None:
         """Add a sample.
 
         Args:
             name: Its name.
-            label: Its label.
+            label: Its label: a number, the name of a class, or one number per column.
             text: Its transcript, which may be empty.
             frames: Its frames [T, D] by modality; one without frames, or that is absent, is missing.
         """

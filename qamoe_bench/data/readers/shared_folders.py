@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from qamoe_bench.data.readers import several_files, utterances
+from qamoe_bench.data.readers import mintrec, mmin, several_files, utterances
 from qamoe_bench.data.readers.layouts import in_layout
 from qamoe_bench.data.readers.sdk import csd
 from qamoe_bench.data.source import Source
@@ -17,8 +17,6 @@ _HDF5_SUFFIXES = (".hdf5", ".h5")
 _MAX_ENTRIES = 10_000
 _MAX_LISTED = 8
 _MAX_LETTERS = 40
-
-_SENTIMENT_REMEDY = "use data with a sentiment for each sample, such as CMU-MOSI, since that is what this suite judges"
 
 
 @dataclass(frozen=True)
@@ -38,10 +36,6 @@ class _UnreadableLayout:
     remedy: str
 
 
-def _is_mmin(entries: set[str]) -> bool:
-    return "target" in entries and bool({"A", "V", "L"} & entries)
-
-
 def _is_cross_modal_bert(entries: set[str]) -> bool:
     names = {entry.rpartition("/")[2] for entry in entries}
     return {"train.tsv", "dev.tsv", "test.tsv"} <= names
@@ -54,16 +48,10 @@ def _is_ur_funny(entries: set[str]) -> bool:
 
 _UNREADABLE = (
     _UnreadableLayout(
-        _is_mmin,
-        "a sentiment for each sample",
-        "the layout of MMIN (features in A/, V/ and L/), whose labels in target/ are emotion classes",
-        _SENTIMENT_REMEDY,
-    ),
-    _UnreadableLayout(
         _is_ur_funny,
-        "a sentiment for each sample",
-        "the layout of UR-FUNNY, whose labels are classes, humor or not",
-        _SENTIMENT_REMEDY,
+        "features, labels and splits in one file",
+        "the layout of UR-FUNNY, with a pickle for each of them",
+        "use MultiBench's humor.pkl, or write train, valid and test with text, audio, vision, labels and id",
     ),
     _UnreadableLayout(
         _is_cross_modal_bert,
@@ -86,6 +74,10 @@ def read(path: Path) -> Source:
         return csd.read(path)
     if utterances.is_folder_of_utterances(path):
         return utterances.read(path)
+    if mmin.matches(path):
+        return mmin.read(path)
+    if mintrec.matches(path):
+        return mintrec.read(path)
     hdf5_files = [file for file in files if file.suffix in _HDF5_SUFFIXES and file.is_file()]
     if len(hdf5_files) > 1:
         got = " and ".join(file.name for file in hdf5_files[:3])
@@ -93,9 +85,9 @@ def read(path: Path) -> Source:
     if hdf5_files:
         return csd.read_file(hdf5_files[0])
     entries = set(islice(_entries(path), _MAX_ENTRIES))
-    for layout in _UNREADABLE:
-        if layout.matches(entries):
-            raise BenchError(f"{path}: expected {layout.expected}, got {layout.got}; {layout.remedy}")
+    for unread in _UNREADABLE:
+        if unread.matches(entries):
+            raise BenchError(f"{path}: expected {unread.expected}, got {unread.got}; {unread.remedy}")
     by_split = several_files.split_files(path)
     if by_split:
         return in_layout(several_files.joined_splits(path, by_split))

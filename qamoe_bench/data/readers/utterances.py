@@ -2,7 +2,7 @@
 
     features/<extractor>/<utterance>.npy      [D], or [T, D] for frames
     features/<extractor>/<utterance>/*.npy    the same, a file for each frame
-    *_features_raw_2way.pkl or label*.npz     labels, see `utterance_labels.py`
+    *_features_raw_?way.pkl or label*.npz     labels, see `utterance_labels.py`
 
 The name of an extractor tells the modality (`extractors.py`). An utterance is missing a modality if the folder has no
 file of it, or one of zeros only, as extractors write where they detect nothing.
@@ -21,6 +21,7 @@ from qamoe_bench.data.readers.extractors import modality_of
 from qamoe_bench.data.readers.numpy_files import numbers_in
 from qamoe_bench.data.readers.samples import SampleList, fill
 from qamoe_bench.data.readers.utterance_labels import (
+    UtteranceLabels,
     UtterancesBySplit,
     has_corpora,
     is_list_by_video,
@@ -65,9 +66,10 @@ def read(path: Path) -> Source:
     """The splits of a folder.
 
     Raises:
-        BenchError: Features or labels are missing, cannot be read, or are those of emotion classes.
+        BenchError: Features or labels are missing, or cannot be read.
     """
-    utterances, notes = _labels(path)
+    labels, notes = _labels(path)
+    utterances = labels.splits
     folders, more_notes = _feature_folders(path)
     features = {m: _FeatureFolder(folder) for m, folder in folders.items()}
 
@@ -80,10 +82,10 @@ def read(path: Path) -> Source:
     for name in SPLITS:
         samples = SampleList(RawSplit(path, name, {}, size, "extract the features again"), [*features])
         for utterance in utterances[name]:
-            samples.add(utterance.name, utterance.label, utterance.sentence, frames.pop(utterance.name))
+            samples.add(utterance.id or utterance.name, utterance.label, utterance.sentence, frames.pop(utterance.name))
         lists.append(samples)
-    notes += more_notes + _unlabelled(features, utterances) + fill(lists)
-    return Source(FORMAT, path, tuple(samples.split for samples in lists), tuple(notes))
+    notes += [*labels.notes, *more_notes, *_unlabelled(features, utterances), *fill(lists)]
+    return Source(FORMAT, path, tuple(samples.split for samples in lists), tuple(notes), task=labels.task)
 
 
 def _label_files(folder: Path) -> list[Path]:
@@ -92,8 +94,8 @@ def _label_files(folder: Path) -> list[Path]:
     return [file for file in files if not file.name.startswith(".")]
 
 
-def _labels(folder: Path) -> tuple[UtterancesBySplit, list[str]]:
-    """The utterances of a folder, and notes."""
+def _labels(folder: Path) -> tuple[UtteranceLabels, list[str]]:
+    """The labels of a folder, and notes."""
     files = _label_files(folder)
     if not files:
         expected = f"labels next to {FEATURES}/ (GCNet's ..._features_raw_2way.pkl or MERBench's label.npz)"

@@ -1,4 +1,6 @@
-"""The embedded synthetic data set, whose distribution is known, and its Bayes-optimal predictor.
+"""The embedded synthetic data sets, whose distributions are known, and their Bayes-optimal predictors.
 
-`synthetic.py` defines the distribution and draws samples of it; `oracle.py` computes the best possible predictions.
+`law.py` defines what their distributions share and draws samples; `synthetic.py` and `emotion.py` define one law each,
+of sentiment and of emotions. `oracle.py` computes the posterior of the label, `decisions.py` the best decisions given
+it.
 """

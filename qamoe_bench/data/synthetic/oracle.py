@@ -1,4 +1,4 @@
-"""The Bayes-optimal predictor of a data set whose frames are linear and Gaussian given the label.
+"""The Bayes-optimal predictor of data whose frames are linear and Gaussian given the label.
 
 The label s has a known prior on a finite grid. Given s, frame t of a modality is
 
@@ -11,8 +11,8 @@ standard deviation λ σ_ref. The mean of the n remaining frames is then a suffi
     x̄ ~ N(μ(s), C + τ² / n + λ²σ_ref²)          noise drawn once per utterance
 
 and the posterior of s is a finite sum. The predictor knows λ and τ, and where chance decides about the noise of a
-modality, also what it decided. Knowing τ gains next to nothing, because the scatter of the frames reveals it. For every
-metric it returns the decision that is best in expectation, so a model can do better only by chance.
+modality, also what it decided. Knowing τ gains next to nothing, because the scatter of the frames reveals it. Its
+decisions (`decisions.py`) are the best in expectation, so a model can do better only by chance.
 
 Dimension legend: N samples, S points of the label grid, D features of a frame, K distinct states of a modality's noise.
 """
@@ -25,6 +25,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from qamoe_bench.contract import Batch
+from qamoe_bench.data.synthetic.decisions import Decide, probabilities, scale_decisions
 from qamoe_bench.protocol.kinds import kind_named
 from qamoe_bench.protocol.spec import Condition
 
@@ -55,6 +56,7 @@ class BayesOracle:
         channels: The distribution of each modality given the label.
         scatter: τ of each sample [N], by split and modality.
         reference: σ_ref of each dimension [D], by modality.
+        decide: What to decide given the posterior; it depends on the task.
     """
 
     grid: Float[NDArray[np.float64], " S"]
@@ -62,6 +64,7 @@ class BayesOracle:
     channels: Mapping[str, Channel]
     scatter: Mapping[str, Mapping[str, NDArray[np.float64]]]
     reference: Mapping[str, NDArray[np.float64]]
+    decide: Decide = scale_decisions
 
     def covers(self, condition: Condition) -> bool:
         """Whether the posterior is exact: known kinds, one noise level for all samples, no noise on erased frames.
@@ -90,12 +93,7 @@ class BayesOracle:
     def predict(
         self, split: str, corrupted: Batch, condition: Condition, chosen: Chosen | None = None
     ) -> dict[str, NDArray[np.float64]]:
-        """The optimal decision for every metric, and the posterior variance, for each sample of a whole split.
-
-        `prediction` is the posterior mean, `prediction_mae` the median, `prediction_acc7` and `prediction_acc5` the
-        centre of the most probable class, `prediction_acc2_*` and `prediction_f1_*` the more probable sign as ±1. In
-        `has0` the label 0 counts as positive, in `non0` it is ignored. Correlation and F1 are not averages over
-        samples, so for them the mean and the sign are only asymptotically optimal, in large splits.
+        """The optimal decisions for each sample of a whole split, see `qamoe_bench.data.synthetic.decisions`.
 
         Args:
             split: Name of the split.
@@ -106,22 +104,7 @@ class BayesOracle:
         Raises:
             ValueError: The oracle does not cover the condition, or the batch is not the whole split.
         """
-        posterior = self.posterior(split, corrupted, condition, chosen)
-        mean = posterior @ self.grid  # (N,)
-        at_least_half = np.cumsum(posterior, axis=1) >= 0.5  # (N, S)
-        has0 = _probable_sign(posterior, self.grid >= 0, self.grid < 0)
-        non0 = _probable_sign(posterior, self.grid > 0, self.grid < 0)
-        return {
-            "prediction": mean,
-            "prediction_mae": self.grid[np.argmax(at_least_half, axis=1)],
-            "prediction_acc7": _probable_class(posterior, self.grid, 3),
-            "prediction_acc5": _probable_class(posterior, self.grid, 2),
-            "prediction_acc2_has0": has0,
-            "prediction_f1_has0": has0,
-            "prediction_acc2_non0": non0,
-            "prediction_f1_non0": non0,
-            "variance": ((self.grid - mean[:, None]) ** 2 * posterior).sum(axis=1),
-        }
+        return self.decide(self.grid, self._log_joint(split, corrupted, condition, chosen))
 
     def posterior(
         self, split: str, corrupted: Batch, condition: Condition, chosen: Chosen | None = None
@@ -131,6 +114,12 @@ class BayesOracle:
         Raises:
             ValueError: The oracle does not cover the condition, or the batch is not the whole split.
         """
+        return probabilities(self._log_joint(split, corrupted, condition, chosen))
+
+    def _log_joint(
+        self, split: str, corrupted: Batch, condition: Condition, chosen: Chosen | None
+    ) -> Float[NDArray[np.float64], "N S"]:
+        """The logarithm of p(s, x) for every point s of the grid, up to a constant per sample."""
         if not self.covers(condition):
             raise ValueError(
                 f"expected a condition that the oracle covers, got {condition.name!r}; check it with covers() first"
@@ -149,9 +138,7 @@ class BayesOracle:
                 np.column_stack([tau, count, noise])[present],
                 self.reference[modality] ** 2,
             )
-        # Subtracting the maximum keeps the exponential from overflowing.
-        weight = np.exp(score - score.max(axis=1, keepdims=True))  # (N, S)
-        return np.asarray(weight / weight.sum(axis=1, keepdims=True))
+        return score
 
 
 def _kept_frames(batch: Batch, modality: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -209,19 +196,3 @@ def _log_likelihood(
     gain = np.linalg.solve(sigma, channel.mean.T)  # Σ⁻¹μ, (K, D, S)
     offset = 0.5 * np.einsum("sd,kds->ks", channel.mean, gain)  # (K, S)
     return np.asarray((mean[:, None, :] @ gain[state_of_sample])[:, 0] - offset[state_of_sample])  # (N, S)
-
-
-def _probable_class(
-    posterior: Float[NDArray[np.float64], "N S"], grid: Float[NDArray[np.float64], " S"], limit: int
-) -> Float[NDArray[np.float64], " N"]:
-    """The integer from -limit to limit whose class (clipped, rounded half to even) is the most probable."""
-    centres = np.arange(-limit, limit + 1.0)  # (classes,)
-    member = np.round(np.clip(grid, -limit, limit))[:, None] == centres  # (S, classes)
-    return np.asarray(centres[np.argmax(posterior @ member, axis=1)])
-
-
-def _probable_sign(
-    posterior: Float[NDArray[np.float64], "N S"], positive: NDArray[np.bool_], negative: NDArray[np.bool_]
-) -> Float[NDArray[np.float64], " N"]:
-    """+1 if the positive labels are at least as probable as the negative ones, otherwise -1."""
-    return np.where(posterior @ positive >= posterior @ negative, 1.0, -1.0)

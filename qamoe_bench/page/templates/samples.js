@@ -24,6 +24,7 @@ function opened(fall, about) {
   plot.setAttribute("aria-label", `Predictions for sample ${fall.id} by ${Object.keys(fall.series).join(", ")} against ${fall.axis}, and its label ${signed(fall.label)}.`);
   const spec = structuredClone(data.path);
   spec.encoding.x.title = fall.axis;
+  spec.encoding.y.title = about.value;
   const looks = [...Object.keys(fall.series).map((name) => data.styles[name]), data.styles[""]];
   const domain = [...Object.keys(fall.series), "label"];
   spec.encoding.color.scale = { domain, range: looks.map((look) => look.colour) };
@@ -36,7 +37,7 @@ function opened(fall, about) {
 
 function item(fall, about) {
   const summary = element("summary", {},
-    `${fall.id}: label ${signed(fall.label)}, predicted ${signed(fall.value)} at ${fall.condition} (seed ${fall.seed}); ` +
+    `${fall.id}: ${fall.says} at ${fall.condition} (seed ${fall.seed}); ` +
     `error ${fall.error.toFixed(2)} instead of ${fall.before.toFixed(2)}`);
   const made = element("details", { class: "fall" }, summary);
   made.addEventListener("toggle", () => {
@@ -62,7 +63,7 @@ function drill(place) {
     const kind = kinds[words.indexOf(against.value)];
     const falls = shown.filter((f) => f.row === row.value && f.against === kind);
     const says = falls.length
-      ? `The ${falls.length} samples whose error grows most: by up to ${(falls[0].error - falls[0].before).toFixed(2)} label units, at ${falls[0].condition}.`
+      ? `The ${falls.length} samples whose error grows most: by up to ${(falls[0].error - falls[0].before).toFixed(2)}${about.unit}, at ${falls[0].condition}.`
       : "No prediction is worse, or there is nothing to compare with: choose the other comparison.";
     list.replaceChildren(element("p", { class: "says" }, says), ...falls.map((f) => item(f, about)));
   };
