@@ -71,7 +71,8 @@ def test_the_wheel_runs_in_a_fresh_environment_from_another_folder(built: Path, 
     listed = subprocess.run([command, "ls", "protocols"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "quality-degradation" in listed.stdout
     ran = subprocess.run(
-        [command, "run", "--protocol", "clean", "--model", "late-fusion", "--seeds", "1"],
+        [command, "run", "--protocol", "clean", "--model", "late-fusion:train.epochs=1,train.selection_window=1",
+         "--seeds", "1"],
         cwd=tmp_path, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "clean on synthetic" in ran.stdout

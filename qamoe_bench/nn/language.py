@@ -86,7 +86,7 @@ def _load(auto: Any, folder: str) -> Any:
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()
     try:
         model = auto.from_pretrained(folder, local_files_only=True, use_safetensors=True, trust_remote_code=False)
     except Exception as error:  # a broken file makes transformers raise errors of any type
@@ -97,7 +97,7 @@ def _load(auto: Any, folder: str) -> Any:
         ) from error
     finally:
         if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+            logging.enable_progress_bar()
     if getattr(model, "pooler", None) is not None:
         model.pooler = None
     return model

@@ -194,8 +194,8 @@ def _language_model(folder: Path, settings: dict[str, int]) -> str:
     from transformers import BertConfig, BertModel
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    BertModel(BertConfig(**settings)).save_pretrained(folder)  # type: ignore[arg-type]
+    logging.disable_progress_bar()
+    BertModel(BertConfig(**settings)).save_pretrained(folder)
     return str(folder)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from process import bench, refused
+from smallstudy import SHORT
 from tinydata import mmsa_content
 
 Content = dict[str, dict[str, Any]]
@@ -16,7 +17,7 @@ Content = dict[str, dict[str, Any]]
 
 COMMAND = (
     "run", "--protocol", "random-missing", "--protocol", "quality-degradation", "--data", "tiny.pkl",
-    "--model", "late-fusion", "--model", "qa-moe", "--seeds", "1,2",
+    "--model", f"late-fusion:{SHORT}", "--model", f"qa-moe:{SHORT}", "--seeds", "1,2", "--jobs", "1",
 )  # fmt: skip
 
 
@@ -98,14 +99,14 @@ def test_a_user_provided_protocol_file_runs(store: Path, tmp_path: Path) -> None
     )
     done = bench(
         "run", "--protocol", str(tmp_path / "mine.toml"), "--data", "tiny.pkl", "--seeds", "1",
-        "--model", "late-fusion", cwd=store,
+        "--model", f"late-fusion:{SHORT}", cwd=store,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "mine on tiny" in done.stdout
     assert "trained 0 models, evaluated 1 cells" in done.stderr
 
 
-RUN = ("run", "--protocol", "clean", "--model", "late-fusion", "--data")
+RUN = ("run", "--protocol", "clean", "--model", f"late-fusion:{SHORT}", "--data")
 
 
 def spoil(key: str, value: Callable[[Any], object]) -> Callable[[Content], None]:

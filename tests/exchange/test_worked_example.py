@@ -42,6 +42,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         arguments = [QA_MOE if argument == "qa-moe" else argument for argument in arguments]
         if "random-missing" in arguments:
             arguments += ["--seeds", ",".join(map(str, SEEDS))]
+        if arguments[0] == "run":
+            arguments += ["--jobs", "1"]  # each further process would import PyTorch again
         if program == "python":
             done = subprocess.run(
                 [sys.executable, "-I", *arguments], cwd=folder, capture_output=True, text=True, check=False

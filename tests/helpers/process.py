@@ -15,7 +15,21 @@ from tempfile import TemporaryDirectory
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
-    ["torch", "pandas", "pyarrow.parquet", "scipy.special", "qamoe_bench.cli.main", "qamoe_bench.run.runner"]
+    [
+        "torch._dynamo",  # which the first optimiser of a process imports, for two seconds
+        "pandas",
+        "pyarrow.parquet",
+        "scipy.special",
+        "pydantic",
+        "qamoe_bench.cli.main",
+        "qamoe_bench.run.runner",
+        "qamoe_bench.run.study",
+        "qamoe_bench.cost.tables",
+        "qamoe_bench.cost.cost",
+        "qamoe_bench.analysis.analyse",
+        "qamoe_bench.report.tables",
+        "qamoe_bench.report.formats.choice",
+    ]
 )
 
 
