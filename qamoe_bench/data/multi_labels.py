@@ -57,9 +57,11 @@ def are_pairs(numbers: Values) -> bool:
 
 
 def are_binary(numbers: Values) -> bool:
-    """Whether [N, C] are columns of 0 and 1; missing values are no objection."""
+    """Whether [N, C] are columns of 0 and 1, with a 1 in two of them at least; missing values are no objection."""
     finite = numbers[np.isfinite(numbers)]
-    return bool(numbers.ndim == 2 and len(finite) and np.isin(finite, (0, 1)).all())
+    if numbers.ndim != 2 or not np.isin(finite, (0, 1)).all():
+        return False
+    return bool(np.any(numbers == 1, axis=0).sum() > 1)
 
 
 def read_multi_labels(

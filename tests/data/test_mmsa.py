@@ -329,7 +329,7 @@ def short(key: str) -> Change:
 
 WRONG: dict[str, tuple[Change, str, str]] = {
     "labels_wide": (setting("regression_labels", lambda n: np.zeros((n, 7))), "regression_labels", "shape (5, 7)"),
-    "labels_text": (setting("regression_labels", lambda n: ["good"] * n), "regression_labels", "expected numbers"),
+    "labels_text": (setting("regression_labels", lambda n: ["good"] * n), "regression_labels", "at least 2 classes"),
     "text_misspelt": (lambda part: part.update(Textt=part.pop("text")), "text", "rename it to 'text'"),
     "lengths_misspelt": (setting("audio_lenghts", lambda n: [1] * n), "audio_lengths", "rename it to 'audio_lengths'"),
     "no_features": (

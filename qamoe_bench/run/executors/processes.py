@@ -87,12 +87,12 @@ class ProcessesExecutor(Executor):
         raise RunFailed(f"its worker process died {TRIES} times ({ending})")
 
     def _current_worker(self) -> "_Worker":
-        """The worker of this thread, started if there is none."""
+        """The worker of this thread, started if there is none that can be used."""
         with self._lock:
             if self._killed:
                 raise BrokenExecutor("the executor was killed")
             worker: _Worker | None = getattr(self._local, "worker", None)
-            if worker is None:
+            if worker is None or worker.is_killed:
                 worker = _Worker()
                 self._local.worker = worker
                 self._workers.append(worker)
@@ -146,6 +146,7 @@ class _Worker:
         self._process = context.Process(target=_serve, args=(process_end,))
         with _interrupts_blocked(), _children_allowed():
             self._process.start()
+        self.is_killed = False  # messages that it sent before may still wait in the pipe
         process_end.close()  # the process holds the only copy now, so its death closes the pipe
 
     def call(self, content: bytes, report: Advance) -> Any:
@@ -201,6 +202,7 @@ class _Worker:
 
     def kill(self) -> None:
         """End the process at once."""
+        self.is_killed = True
         self._process.kill()
 
     def close(self) -> None:
