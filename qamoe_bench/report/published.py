@@ -6,6 +6,7 @@ in the paper or its code, from a secondary description, or inferred. The dialect
 """
 
 import csv
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,9 +19,12 @@ from qamoe_bench.analysis.section import Row, Section
 from qamoe_bench.metrics.catalogue import METRICS
 from qamoe_bench.registry import models_in_print
 from qamoe_bench.report.table import Table
+from qamoe_bench.vocabulary import Task
 
 PUBLISHED_METRICS = {"acc2": "acc2_non0", "f1": "f1_non0", "acc7": "acc7", "mae": "mae", "corr": "corr"}
-"""Columns of the file and the closest metric of the suite."""
+"""Columns of the file and the closest metric of the suite, for labels on a scale."""
+OF_CLASSES = {"wa": "wa", "ua": "ua", "f1_weighted": "f1_weighted"}
+"""The same for classes and several labels."""
 CLEAN_CONDITION = "clean"
 AVERAGE = "average"
 
@@ -31,7 +35,7 @@ class Published:
 
     Attributes:
         method: Its name in print.
-        dataset: `mosi` or `mosei`.
+        dataset: `mosi`, `mosei` or `iemocap`.
         protocol: The closest protocol of the suite, or a separate name.
         condition: A condition of that protocol, `clean`, `average` over all conditions except clean, or `auilc`.
         values: By column of the file; accuracies in percent.
@@ -67,7 +71,7 @@ def _parsed(line: Mapping[str, str]) -> Published:
         dataset=line["dataset"],
         protocol=line["protocol"],
         condition=line["condition"],
-        values={name: float(line[name]) for name in PUBLISHED_METRICS if line[name]},
+        values={name: float(line[name]) for name in (*PUBLISHED_METRICS, *OF_CLASSES) if line[name]},
         backbone=line["backbone"],
         dialect=line["dialect"],
         confidence=line["confidence"],
@@ -82,17 +86,19 @@ def published_table(analysis: Analysis) -> Table | None:
     None if nothing is published.
     """
     section = analysis.section
-    dataset, *_ = section.dataset.split("-")  # mosi-aligned is a file of mosi
+    dataset, *_ = re.split("[-_]", section.dataset)  # mosi-aligned is a file of mosi, iemocap_data one of iemocap
     protocols = {section.protocol}
     if _conditions(section, CLEAN_CONDITION):
         protocols.add(CLEAN_CONDITION)
-    lines = [p for p in published() if p.dataset == dataset and p.protocol in protocols]
+    columns = published_columns(section.task)
+    fitting = [p for p in published() if p.dataset == dataset and p.protocol in protocols]
+    lines = [p for p in fitting if not columns.keys().isdisjoint(p.values)]  # the data has labels of other tasks, too
     if not lines:
         return None
     order = [CLEAN_CONDITION, *section.conditions, AVERAGE]  # as in the tables by level
     # Conditions that the section lacks (`auilc`) come last.
     lines.sort(key=lambda p: (order.index(p.condition) if p.condition in order else len(order), p.method))
-    head = ("method", "condition", *PUBLISHED_METRICS, "backbone", "dialect", "confidence")
+    head = ("method", "condition", *columns, "backbone", "dialect", "confidence")
     sources = dict.fromkeys(p.source for p in lines)  # without repetitions, in order
     notes = (
         "published values as printed, for orientation only: features, code and often the protocol differ; not ranked, "
@@ -100,6 +106,11 @@ def published_table(analysis: Analysis) -> Table | None:
         f"sources: {'; '.join(sources)}",
     )
     return Table("Published and measured values", head, tuple(_rows(analysis, lines)), notes)
+
+
+def published_columns(task: Task) -> Mapping[str, str]:
+    """Columns of the file that are for a task, each with the closest metric of the suite."""
+    return PUBLISHED_METRICS if task.is_regression else OF_CLASSES
 
 
 def _rows(analysis: Analysis, lines: Sequence[Published]) -> Iterator[tuple[str, ...]]:
@@ -110,12 +121,13 @@ def _rows(analysis: Analysis, lines: Sequence[Published]) -> Iterator[tuple[str,
         for row in analysis.section.rows:
             if row.model in models and _conditions(analysis.section, line.condition):
                 yield _measured(analysis, row, line.condition)
-        values = (_shown(column, line.values.get(column, np.nan)) for column in PUBLISHED_METRICS)
+        columns = published_columns(analysis.section.task)
+        values = (_shown(metric, line.values.get(column, np.nan)) for column, metric in columns.items())
         yield line.method, line.condition, *values, line.backbone or "–", line.dialect or "–", line.confidence
 
 
-def _shown(column: str, value: float) -> str:
-    metric = METRICS[PUBLISHED_METRICS[column]]
+def _shown(name: str, value: float) -> str:
+    metric = METRICS[name]
     return metric.show(value / metric.scale)  # the file has percent, `show` expects shares
 
 
@@ -123,9 +135,9 @@ def _measured(analysis: Analysis, row: Row, condition: str) -> tuple[str, ...]:
     """A measured row under a published condition, mean over seeds, draws and the conditions that it comprises."""
     conditions = _conditions(analysis.section, condition)
     values = []
-    for metric in PUBLISHED_METRICS.values():
+    for metric in published_columns(analysis.section.task).values():
         definition = analysis.dialect.on_scale(analysis.section.label).definitions.get(metric)
-        predictions = row.predictions_for(metric)[:, :, conditions].astype(np.float64)  # (S, V, C, N)
+        predictions = row.predictions_for(metric)[:, :, conditions].astype(np.float64)  # (S, V, C, N ...)
         value = (
             float(definition(predictions, analysis.section.label).mean()) if definition else np.nan
         )  # (S, V, C) -> scalar

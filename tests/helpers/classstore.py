@@ -48,6 +48,7 @@ def write_class_store(
     models: Mapping[str, float] = MODELS,
     seeds: Sequence[int] = (1, 2, 3),
     samples: int = 160,
+    dataset: str = "made-up",
 ) -> Store:
     """Cells of made-up models under one axis `eta`, with quality scores and interventions for `sure`."""
     store = Store(root)
@@ -58,7 +59,7 @@ def write_class_store(
     for seed in seeds:
         for index, (model, lead) in enumerate(models.items()):
             regime = "" if model == ORACLE else "spectrum"
-            cell = Cell("made-up", f"0-{task.kind}", "p", "1", model, regime, str(index), seed)
+            cell = Cell(dataset, f"0-{task.kind}", "p", "1", model, regime, str(index), seed)
             parameters = 0 if model in (ORACLE, "mean") else 10 * (index + 1)
             facts = CellFacts(conditions, parameters, {}, {}, task=task.facts)
             store.write_cell(

@@ -10,6 +10,7 @@ from qamoe_bench.metrics.choice import chosen
 from qamoe_bench.page.page import page
 from qamoe_bench.report.formats.choice import OF_CHAPTERS
 from qamoe_bench.report.overview import overviews
+from qamoe_bench.report.published import published_table
 from qamoe_bench.report.records import records
 from qamoe_bench.report.table import Chapter
 from qamoe_bench.report.tables import analyses, chapters
@@ -75,6 +76,19 @@ def test_a_page_of_classes_follows_samples_by_the_probability_of_the_truth(task:
     assert "sentiment, label units" not in text
     assert "Calibration of the predicted probabilities" in text
     assert page(store.cells(), store.manifests(), chosen("")) == text
+
+
+def test_published_numbers_of_classes_stand_below_measured_ones(tmp_path: Path) -> None:
+    store = write_class_store(tmp_path, SEVERAL, {"late-fusion": 1.0, "c-mib": 2.0}, dataset="iemocap_data")
+    (analysis,) = analyses(store.cells())
+    table = published_table(analysis)
+    assert table is not None
+    assert table.header[:5] == ("method", "condition", "wa", "ua", "f1_weighted")
+    measured, printed = table.rows
+    assert measured[0] == "c-mib, measured"
+    place = [row.name for row in analysis.section.rows].index("c-mib")
+    assert measured[2] == f"{100 * analysis.headline.values[place, :, 0].mean():.1f}"
+    assert printed[:5] == ("C-MIB", "clean", "84.2", "–", "83.4")
 
 
 def test_a_store_of_two_tasks_has_no_table_with_both(tmp_path: Path) -> None:

@@ -227,9 +227,9 @@ def test_published_lines_are_in_range_and_name_their_sources() -> None:
     for line in lines:
         assert line.source
         assert line.confidence.partition(" ")[0] in ("paper", "code", "secondary", "inferred")
-        assert line.dataset in ("mosi", "mosei")
+        assert line.dataset in ("mosi", "mosei", "iemocap")
         assert line.dialect in ("", *DIALECTS)
-        assert all(0 <= line.values[k] <= 100 for k in ("acc2", "f1", "acc7") if k in line.values)
+        assert all(0 <= line.values[k] <= 100 for k in ("acc2", "f1", "acc7", "wa", "f1_weighted") if k in line.values)
         assert all(-1 <= line.values[k] <= 1 for k in ("corr",) if k in line.values)
     (cmib,) = [p for p in lines if p.method == "C-MIB" and p.dataset == "mosi" and p.dialect == "mai"]
     assert cmib.values == {"acc2": 85.2, "f1": 85.2, "acc7": 48.2, "mae": 0.728, "corr": 0.793}
