@@ -111,13 +111,13 @@ def _name(builder: Callable[..., Any]) -> str:
     return getattr(builder, "__name__", type(builder).__name__)
 
 
-def adapt(model: nn.Module, samples: Batch, token_ids: Mapping[str, int], name: str, module: str = "") -> nn.Module:
+def adapt(model: nn.Module, samples: Batch, spec: DataSpec, name: str, module: str = "") -> nn.Module:
     """The model itself if its forward pass takes a `Batch`, otherwise an `AdaptedModule` around it.
 
     Args:
         model: A module.
         samples: Some uncorrupted samples on the device of the model, to try its forward pass on.
-        token_ids: Modalities of the data that hold token ids.
+        spec: Specification of the data.
         name: The model's name, for error messages.
         module: Module that may hold its declaration, before the one of its class.
 
@@ -127,10 +127,10 @@ def adapt(model: nn.Module, samples: Batch, token_ids: Mapping[str, int], name: 
     declared = declaration_of(type(model), [module, type(model).__module__])
     if declared == Declaration(constructor=declared.constructor) and takes_batch(model):
         return model
-    if token_ids:
+    if spec.token_ids:
         raise BenchError(
             f"model {name!r}: expected features, since its forward pass takes no Batch, got token ids of "
-            f"{min(token_ids)}; leave --fine-tune out, or write a forward pass that takes a Batch"
+            f"{min(spec.token_ids)}; leave --fine-tune out, or write a forward pass that takes a Batch"
         )
-    call = detect_call(model, samples, declared, name)
+    call = detect_call(model, samples, declared, name, spec.task)
     return (AdaptedWithLoss if callable(getattr(model, "loss", None)) else AdaptedModule)(model, call)

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from qamoe_bench.adapters.declaration import Declaration
 from qamoe_bench.adapters.names import LENGTH_WORDS, argument_of
-from qamoe_bench.adapters.returned import Place, described, has_one_per_sample, places_of_prediction, value_at
+from qamoe_bench.adapters.returned import Place, described, may_be_prediction, places_of_prediction, value_at
 from qamoe_bench.contract import Batch, Output
 from qamoe_bench.errors import BenchError
 from qamoe_bench.seeding import global_randomness_restored, seeded
-from qamoe_bench.vocabulary import MODALITIES
+from qamoe_bench.vocabulary import MODALITIES, REGRESSION, Task
 
 WITH_LENGTHS = "_with_lengths"
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
@@ -69,11 +69,15 @@ class Call:
         arguments: The arguments, in order.
         place: Where the prediction is in what it returns.
         shape: What it returned for the samples that were tried, in words.
+        task: What it predicts.
+        are_probabilities: Whether values of classes or labels are probabilities already, and not scores.
     """
 
     arguments: tuple[Argument, ...]
     place: Place = None
     shape: str = ""
+    task: Task = REGRESSION
+    are_probabilities: bool = False
 
     def __call__(self, model: nn.Module, batch: Batch) -> Any:
         """What the forward pass returns for a batch."""
@@ -88,7 +92,8 @@ class Call:
         B is the number of samples.
         """
         arguments = ", ".join(argument.words for argument in self.arguments)
-        return f"is called as forward({arguments}) and returns {self.shape}"
+        values = "" if self.task.is_regression else ", probabilities" if self.are_probabilities else ", scores"
+        return f"is called as forward({arguments}) and returns {self.shape}{values}"
 
 
 def takes_batch(model: nn.Module) -> bool:
@@ -97,7 +102,7 @@ def takes_batch(model: nn.Module) -> bool:
     return len(required) == 1 and not argument_of(required[0].name)
 
 
-def detect_call(model: nn.Module, samples: Batch, declared: Declaration, name: str) -> Call:
+def detect_call(model: nn.Module, samples: Batch, declared: Declaration, name: str, task: Task = REGRESSION) -> Call:
     """How a forward pass is called, tried on a few samples without gradients; all random states are restored.
 
     Args:
@@ -105,6 +110,7 @@ def detect_call(model: nn.Module, samples: Batch, declared: Declaration, name: s
         samples: Uncorrupted samples, at least two.
         declared: What the model's file says about it.
         name: The model's name, for error messages.
+        task: What it shall predict.
 
     Raises:
         BenchError: If no call works, or several do, or the prediction is not clear; the message says what to declare.
@@ -130,7 +136,8 @@ def detect_call(model: nn.Module, samples: Batch, declared: Declaration, name: s
             f"accepts {len(results)} orders of the modalities; declare ADAPTER = {{'arguments': ('text', …)}} in its "
             "file, in the right order"
         )
-    return _with_prediction(call, returned, samples.size, declared, name)
+    placed = _with_prediction(replace(call, task=task), returned, samples.size, declared, name)
+    return replace(placed, are_probabilities=_are_probabilities(value_at(returned, placed.place), task))
 
 
 @contextmanager
@@ -240,26 +247,40 @@ def _nothing_works(call: Call, error: Exception, name: str) -> BenchError:
 
 def _with_prediction(call: Call, returned: object, size: int, declared: Declaration, name: str) -> Call:
     """The call with the place of the prediction in what it returned for some samples."""
+    outputs = call.task.outputs
+    numbers = "one number" if call.task.is_regression else f"{outputs} scores"
     if declared.prediction is not None:
-        if not has_one_per_sample(value_at(returned, declared.prediction), size):
+        if not may_be_prediction(value_at(returned, declared.prediction), size, outputs):
             raise BenchError(
-                f"model {name!r}: expected one number per sample at {declared.prediction!r}, which ADAPTER declares, "
+                f"model {name!r}: expected {numbers} per sample at {declared.prediction!r}, which ADAPTER declares, "
                 f"got {described(returned)}; correct 'prediction'"
             )
         return replace(call, place=declared.prediction, shape=_shape(returned, declared.prediction))
-    places = places_of_prediction(returned, size)
+    places = places_of_prediction(returned, size, outputs)
     if not places:
+        shapes = f"({size},) or ({size}, 1)" if call.task.is_regression else f"({size}, {outputs})"
         raise BenchError(
-            f"model {name!r}: expected a prediction with one number for each of {size} samples, got "
-            f"{described(returned)}; return it as a tensor of shape ({size},) or ({size}, 1), or in a dictionary with "
-            "the key 'M', 'logits' or 'pred'"
+            f"model {name!r}: expected a prediction with {numbers} for each of {size} samples, got "
+            f"{described(returned)}; return it as a tensor of shape {shapes}, or in a dictionary with the key 'M', "
+            "'logits' or 'pred'"
         )
     if len(places) > 1:
         raise BenchError(
-            f"model {name!r}: expected one prediction, got {described(returned)}, where {_listed(places)} have one "
-            f"number per sample; declare ADAPTER = {{'prediction': {places[0]!r}}}, or the other one, in its file"
+            f"model {name!r}: expected one prediction, got {described(returned)}, where {_listed(places)} have "
+            f"{numbers} per sample; declare ADAPTER = {{'prediction': {places[0]!r}}}, or the other one, in its file"
         )
     return replace(call, place=places[0], shape=_shape(returned, places[0]))
+
+
+def _are_probabilities(values: object, task: Task) -> bool:
+    """Whether values of classes or labels lie in [0, 1], and those of classes sum to 1: scores hardly ever do."""
+    if task.is_regression or not isinstance(values, Tensor):
+        return False
+    in_range = bool(((values >= 0) & (values <= 1)).all())
+    if task.kind == "multi-label":
+        return in_range
+    total = values.sum(-1)
+    return in_range and bool(torch.allclose(total, torch.ones_like(total), atol=1e-3))
 
 
 def _listed(places: Sequence[Place]) -> str:

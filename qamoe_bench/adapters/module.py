@@ -11,8 +11,12 @@ from torch import Tensor, nn
 
 from qamoe_bench.adapters.calling import Call
 from qamoe_bench.adapters.returned import described, value_at
-from qamoe_bench.contract import Batch, Output, TrainingBatch
+from qamoe_bench.contract import Batch, Output, TrainingBatch, label_indicators
 from qamoe_bench.errors import RunFailed
+from qamoe_bench.nn.answers import class_output, probable_output
+
+LEAST_PROBABILITY = 1e-30
+"""What a probability of 0 counts as, so that its logarithm is finite in single precision."""
 
 
 class AdaptedModule(nn.Module):
@@ -39,17 +43,24 @@ class AdaptedModule(nn.Module):
         """The `Output` for what the inner module returned.
 
         Raises:
-            RunFailed: If it does not hold one number per sample where the tried samples had it.
+            RunFailed: If it does not hold as many numbers per sample where the tried samples had them.
         """
         if isinstance(returned, Output):
             return returned
+        task = self.call.task
         prediction = value_at(returned, self.call.place)
-        if not isinstance(prediction, Tensor) or prediction.numel() != size:
+        if not isinstance(prediction, Tensor) or prediction.numel() != size * task.outputs:
+            numbers = "one number" if task.is_regression else f"{task.outputs} scores"
             raise RunFailed(
-                f"the model returned {described(returned)} for a batch of {size}: expected one number per sample, as "
+                f"the model returned {described(returned)} for a batch of {size}: expected {numbers} per sample, as "
                 "for the batch that was tried; return the same for batches of every size"
             )
-        return Output(prediction.reshape(size))  # also of (B, 1), and of () for a single sample
+        if task.is_regression:
+            return Output(prediction.reshape(size))  # also of (B, 1), and of () for a single sample
+        values = prediction.reshape(size, task.outputs)
+        if self.call.are_probabilities:
+            return probable_output(values.clamp(min=LEAST_PROBABILITY).log(), task)
+        return class_output(values, task)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """The state of the inner module, under its own names."""
@@ -84,14 +95,22 @@ class AdaptedWithLoss(AdaptedModule):
         """The inner module's objective for its last forward pass.
 
         Its method gets what the forward pass returned, a criterion of torch the prediction; both get labels in the
-        shape of the prediction, since (B,) against (B, 1) would broadcast.
+        shape of the prediction, since (B,) against (B, 1) would broadcast; of classes their index (B,), as
+        cross-entropy takes them, and of several labels 0 or 1 for each, (B, C).
         """
         returned = self._returned
         if isinstance(returned, Output):
             return self.module.loss(returned, batch)  # type: ignore[no-any-return, operator]
         prediction = value_at(returned, self.call.place)
         assert isinstance(prediction, Tensor)
-        target = batch.target.reshape(prediction.shape)
+        target = self._target(batch, prediction)
         is_criterion = isinstance(self.module.loss, nn.Module)
         value: Tensor = self.module.loss(prediction if is_criterion else returned, target)  # type: ignore[operator]
         return value
+
+    def _target(self, batch: TrainingBatch, prediction: Tensor) -> Tensor:
+        """Labels as losses of torch take them: in the shape of the prediction, or the index of each sample's class."""
+        task = self.call.task
+        if task.is_regression:
+            return batch.target.reshape(prediction.shape)
+        return batch.target.long() if task.kind == "classes" else label_indicators(batch.target, task).float()

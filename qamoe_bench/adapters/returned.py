@@ -46,30 +46,36 @@ def parts_of(returned: object) -> Mapping[Any, object]:
     return dict(getattr(returned, "__dict__", {}))
 
 
-def has_one_per_sample(value: object, size: int) -> bool:
-    """Whether a value is a tensor (B,) or (B, 1, …), or () for a single sample, from which squeeze() drops B."""
-    if not isinstance(value, Tensor) or value.numel() != size or not value.is_floating_point():
+def may_be_prediction(value: object, size: int, outputs: int) -> bool:
+    """Whether a value is a tensor (B,) or (B, 1, …), or for classes and labels (B, outputs).
+
+    Of a single sample it may lack the first dimension, which squeeze() drops.
+    """
+    if not isinstance(value, Tensor) or value.numel() != size * outputs or not value.is_floating_point():
+        return False
+    if outputs > 1 and value.shape[-1:] != (outputs,):
         return False
     return value.shape[:1] == (size,) or size == 1
 
 
-def places_of_prediction(returned: object, size: int) -> list[Place]:
-    """Where the prediction may be, the likeliest place first; empty if nothing has one number per sample.
+def places_of_prediction(returned: object, size: int, outputs: int) -> list[Place]:
+    """Where the prediction may be, the likeliest place first; empty if nothing has its shape.
 
     A key that models use for their prediction decides: `M`, then `logits`, then one that starts with `pred`. Without
-    such a key every value with one number per sample counts.
+    such a key every value of that shape counts.
 
     Args:
         returned: What a forward pass returned.
         size: Number of samples, B.
+        outputs: Values per sample: 1, or one for each class or label.
     """
     if isinstance(returned, Output):
         return [None]
     parts = parts_of(returned)
     for key in (*PREDICTION_KEYS, *(key for key in parts if str(key).lower().startswith(PREDICTION_PREFIX))):
         if key in parts:
-            return [key] if has_one_per_sample(parts[key], size) else []
-    return [key for key, value in parts.items() if _is_place(key) and has_one_per_sample(value, size)]
+            return [key] if may_be_prediction(parts[key], size, outputs) else []
+    return [key for key, value in parts.items() if _is_place(key) and may_be_prediction(value, size, outputs)]
 
 
 def _is_place(key: Hashable) -> bool:

@@ -92,10 +92,10 @@ def evaluate(
 
     Args:
         model: A module that takes a `Batch` and returns an `Output`; any other module whose call can be detected, see
-            `docs/adapters.md`; or a function of a batch of NumPy arrays, `ArrayBatch`, to one number per sample (B,),
-            such as the `predict` of scikit-learn, a request to a server, or a compiled function of another library. A
-            function may return a dictionary with `prediction` and also `variance` (B,), above 0, and `quality`, scores
-            (B,) from 0 to 1 by modality. It gets batches of at most 64 samples.
+            `docs/adapters.md`; or a function of a batch of NumPy arrays, `ArrayBatch`, to one number per sample (B,)
+            or the probabilities of all classes (B, C), such as `predict` or `predict_proba` of scikit-learn, a request
+            to a server, or a compiled function of another library. A function may return a dictionary with
+            `prediction` and also `variance` (B,), above 0, and `quality`, scores (B,) from 0 to 1 by modality. It gets batches of at most 64 samples.
         data: A data set, or the name or path of one as in `load_data`.
         protocol: A protocol, its name, or the path of a TOML file.
         seeds: Seeds of the corruption; each adds one evaluation.
@@ -160,9 +160,9 @@ def _as_module(model: object, data: Dataset, device: torch.device, name: str) ->
     """The model, or an adapter around it, on a device."""
     if isinstance(model, nn.Module):
         label = name or type(model).__name__
-        return adapt(model.to(device), data.examples.to(device), data.token_ids, label)
+        return adapt(model.to(device), data.examples.to(device), data.spec, label)
     if callable(model) and not isinstance(model, type):
-        return FunctionModel(model, name)
+        return FunctionModel(model, name, data.task)
     if isinstance(model, str):
         remedy = f"load it first, load_model({model!r}, data)"
     elif isinstance(model, type):

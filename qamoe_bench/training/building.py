@@ -55,7 +55,7 @@ def build_model(ref: Buildable, settings: Mapping[str, Any], spec: DataSpec, sam
         raise BenchError(
             f"model {ref.name!r}: expected {_called(builder)} to return a torch.nn.Module, got {type(model).__name__}"
         )
-    return adapt(model, samples, spec.token_ids, ref.name, ref.module)
+    return adapt(model, samples, spec, ref.name, ref.module)
 
 
 def _called(builder: Callable[..., Any]) -> str:

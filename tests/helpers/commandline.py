@@ -4,6 +4,7 @@ import sys
 from dataclasses import dataclass
 
 import pytest
+from cores import one_core
 
 from qamoe_bench.cli import main as cli
 
@@ -33,7 +34,8 @@ def bench(arguments: tuple[object, ...], capsys: pytest.CaptureFixture[str], pat
     patch.setattr(sys, "path", [*sys.path])
     capsys.readouterr()
     try:
-        cli.main()
+        with one_core(arguments):
+            cli.main()
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(bool(end.code))

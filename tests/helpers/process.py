@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from cores import one_core
+
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
     [
@@ -61,7 +63,8 @@ def _run(
     sys.path.insert(0, str(cwd))  # as `python -m` does
     if file_limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
-    runpy.run_module("qamoe_bench", run_name="__main__", alter_sys=True)
+    with one_core(arguments):
+        runpy.run_module("qamoe_bench", run_name="__main__", alter_sys=True)
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:
