@@ -95,7 +95,8 @@ def evaluate(
             `docs/adapters.md`; or a function of a batch of NumPy arrays, `ArrayBatch`, to one number per sample (B,)
             or the probabilities of all classes (B, C), such as `predict` or `predict_proba` of scikit-learn, a request
             to a server, or a compiled function of another library. A function may return a dictionary with
-            `prediction` and also `variance` (B,), above 0, and `quality`, scores (B,) from 0 to 1 by modality. It gets batches of at most 64 samples.
+            `prediction` and also `variance` (B,), above 0, and `quality`, scores (B,) from 0 to 1 by modality. It gets
+            batches of at most 64 samples.
         data: A data set, or the name or path of one as in `load_data`.
         protocol: A protocol, its name, or the path of a TOML file.
         seeds: Seeds of the corruption; each adds one evaluation.

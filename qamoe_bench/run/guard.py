@@ -7,6 +7,7 @@ change is noticed afterwards, and the data are read again.
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
+from importlib import import_module
 
 from torch import Tensor
 
@@ -40,6 +41,10 @@ def guarded(job: Job, changed: list[str]) -> Iterator[None]:
     if job.recipe is None:
         yield
         return
+    if job.has_own_model:
+        # The first optimiser of a process imports it, which sets an environment variable and a filter of warnings. That
+        # is not the model's doing.
+        import_module("torch._dynamo")
     with ExitStack() as stack:
         note = _ignored if job.recipe.model.is_built_in else changed.extend
         if job.has_own_model or job.cell_timeout:
