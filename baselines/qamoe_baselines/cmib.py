@@ -229,14 +229,14 @@ class CMIB(TwoStageModel):
 
     def loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
         """The objective of the variant, see the module docstring."""
-        error = self.answers.loss(output, batch, absolute_error)
+        error = self.answers.loss(output, batch)
         if self.config.variant == "b":
             return error
         errors = 2 * error  # see the module docstring
         divergence = torch.zeros_like(error)
         for name, part in output.parts.items():
             if name.startswith("values_"):
-                errors = errors + self.answers.loss(self.answers(part), batch, absolute_error)
+                errors = errors + self.answers.loss(self.answers(part), batch)
             elif name.startswith("divergence"):
                 divergence = divergence + part
         return errors + self.config.beta * divergence
@@ -247,11 +247,6 @@ class CMIB(TwoStageModel):
         mean = torch.stack([code.mean for code in codes], dim=1)
         std = torch.stack([code.std for code in codes], dim=1)
         return Gaussian(mean, std)
-
-
-def absolute_error(prediction: Float[Tensor, " B"], target: Float[Tensor, " B"]) -> Float[Tensor, ""]:
-    """The mean absolute error of numbers."""
-    return (prediction - target).abs().mean()
 
 
 def build(spec: DataSpec, **overrides: Any) -> CMIB:

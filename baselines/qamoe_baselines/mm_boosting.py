@@ -136,7 +136,7 @@ class MMBoosting(TwoStageModel):
         """L of the module docstring, in label units (except the contributions' term, which has no unit)."""
         config = self.config
         losses = self._errors(output.parts["predictions"], batch.target)  # (B, K)
-        total = self.answers.loss(output, batch, _absolute_error)
+        total = self.answers.loss(output, batch)
         weights = complementary_weights(losses, config.weight_temperature) if config.complementary else 1
         total = total + (weights * losses).mean(0).sum()
         if config.contribution:
@@ -182,10 +182,6 @@ def complementary_weights(losses: Float[Tensor, "B K"], temperature: float) -> F
     samples, learners = losses.shape
     others = (losses.sum(1, keepdim=True) - losses) / max(1, learners - 1)  # (B, K)
     return samples * (others / temperature).softmax(0)
-
-
-def _absolute_error(prediction: Float[Tensor, " B"], target: Float[Tensor, " B"]) -> Float[Tensor, ""]:
-    return (prediction - target).abs().mean()
 
 
 def build(spec: DataSpec, **overrides: Any) -> MMBoosting:

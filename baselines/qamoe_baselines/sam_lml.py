@@ -160,7 +160,7 @@ class SAMLML(nn.Module):
 
     def loss(self, output: Output, batch: TrainingBatch) -> Float[Tensor, ""]:
         """L of the module docstring, in label units where a term has a unit; draws from torch's global generator."""
-        total = self.answers.loss(output, batch, _absolute_error)
+        total = self.answers.loss(output, batch)
         if self.config.ranking or self.config.anchor:
             total = total + self._noise_loss(output, batch)
         if self.config.task_ranking:
@@ -234,10 +234,6 @@ class SAMLML(nn.Module):
                 total = total + config.reconstruction * error
                 total = total + config.orthogonality * overlap + config.variance * variance
         return total / len(self.modalities)
-
-
-def _absolute_error(prediction: Float[Tensor, " B"], target: Float[Tensor, " B"]) -> Float[Tensor, ""]:
-    return (prediction - target).abs().mean()
 
 
 def build(spec: DataSpec, **overrides: Any) -> SAMLML:
