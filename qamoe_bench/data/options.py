@@ -4,9 +4,7 @@ import math
 from dataclasses import dataclass
 
 from qamoe_bench.errors import BenchError, unknown_name
-
-TASK_KINDS = ("regression", "classes", "multi-label")
-"""Kinds of `qamoe_bench.vocabulary.Task`, as `--task` takes them."""
+from qamoe_bench.vocabulary import TASK_KINDS
 
 LONGEST_NAME = 100
 """Most letters of the name of a class; longer texts are sentences."""

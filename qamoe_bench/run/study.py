@@ -30,7 +30,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 
-from qamoe_bench.data.options import TASK_KINDS
 from qamoe_bench.documents import read_toml
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.protocol.parse import load_protocol
@@ -40,6 +39,7 @@ from qamoe_bench.run.planner import find_device
 from qamoe_bench.run.presets import find_preset
 from qamoe_bench.run.request import LocatedRequest, error_location
 from qamoe_bench.training.exposure import REGIMES
+from qamoe_bench.vocabulary import TASK_KINDS
 
 SCHEMA = 1
 
