@@ -24,14 +24,9 @@ from qamoe_bench.report.table import Table, counted, shown, sorted_by, without_e
 MAX_LEADERS = 3  # names in the verdict; further ones are counted
 
 
-def headline_scores(analysis: Analysis) -> Scores:
-    """The scores that decide the order of the rows, see `qamoe_bench.metrics.choice.headline`."""
-    return analysis.headline
-
-
 def names_by_rank(analysis: Analysis) -> list[str]:
     """Names of all rows, best mean of the headline metric first; then those without a value, then the oracle."""
-    scores = headline_scores(analysis)
+    scores = analysis.headline
     means = scores.means(over_conditions)  # (M,)
     rows = analysis.section.rows
 
@@ -45,7 +40,7 @@ def names_by_rank(analysis: Analysis) -> list[str]:
 def summary_tables(analysis: Analysis) -> tuple[Table, ...]:
     """Ranking, headline metric by level, and the means of all other metrics."""
     names = names_by_rank(analysis)
-    levels = sorted_by(names, level_table(analysis, headline_scores(analysis)))
+    levels = sorted_by(names, level_table(analysis, analysis.headline))
     others = _other_metrics(analysis)
     return (ranking_table(analysis), levels, *([sorted_by(names, others)] if others else []))
 
@@ -53,7 +48,7 @@ def summary_tables(analysis: Analysis) -> tuple[Table, ...]:
 def ranking_table(analysis: Analysis) -> Table:
     """One line per row, best first: mean with interval, rank, ends of the curve, share of the gap, and cost."""
     section = analysis.section
-    scores = headline_scores(analysis)
+    scores = analysis.headline
     metric = scores.metric
     ranks = analysis.rankings[metric.name]
     summaries = {name: summary.estimate() for name, summary in analysis.summaries[metric.name].items()}
@@ -96,7 +91,7 @@ def _legend(header: Sequence[str]) -> str:
 def _other_metrics(analysis: Analysis) -> Table | None:
     """Means and ranks in all metrics but the first of the ranking."""
     section = analysis.section
-    others = [scores for scores in analysis.scores if scores is not headline_scores(analysis)]
+    others = [scores for scores in analysis.scores if scores is not analysis.headline]
     if not others:
         return None
     head = ["model"]
@@ -121,7 +116,7 @@ def _other_metrics(analysis: Analysis) -> Table | None:
 def verdict(analysis: Analysis) -> str:
     """Which models lead, how many pairs differ significantly, how far the best is from the oracle, and its cost."""
     section = analysis.section
-    scores = headline_scores(analysis)
+    scores = analysis.headline
     order = _standing(analysis, scores)
     if not order.pairs:
         return f"Fewer than two models have a mean {scores.metric.name} over all levels: there is nothing to compare."

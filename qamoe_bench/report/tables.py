@@ -34,7 +34,7 @@ from qamoe_bench.report.published import published_table
 from qamoe_bench.report.quality_tables import quality_tables
 from qamoe_bench.report.selection_table import selection_table
 from qamoe_bench.report.stability_table import stability_tables
-from qamoe_bench.report.summary import headline_scores, names_by_rank, ranking_table, summary_tables, verdict
+from qamoe_bench.report.summary import names_by_rank, ranking_table, summary_tables, verdict
 from qamoe_bench.report.table import Chapter, Table, counted, sorted_by
 from qamoe_bench.store.store import StoredCell
 from qamoe_bench.vocabulary import Task
@@ -106,7 +106,7 @@ def chapters(
         if with_stability:
             chapter = replace(chapter, tables=(*chapter.tables, *stability_tables(analysis)))
         made.append(chapter)
-        metric = headline_scores(analysis).metric.name
+        metric = analysis.headline.metric.name
         # Results of one task have one dialect and one first metric, and only these are compared.
         summaries.setdefault((analysis.dialect.name, metric), []).append(section_summary(analysis, metric))
     overviews = [
