@@ -44,11 +44,11 @@ def _intervention_effect(
 ) -> Estimate:
     row = section.rows[index]
     seeds = section.seed_indices(row)
+    prediction = row.predictions_for("", intervention).astype(np.float64)
     values = []
     resampled = []
     for own in scores:
         definition = dialect.on_scale(section.label).definitions[own.metric.name]
-        prediction = row.predictions_for(own.metric.name, intervention).astype(np.float64)
         terms = definition.terms(prediction, section.label)
         changed = definition.of(terms).mean(1)  # (S, C)
         values.append((changed - own.values[index, seeds]).mean(-1))  # (S)
