@@ -120,8 +120,9 @@ def all_metrics(
         label: Labels.
         task: What they say.
     """
-    is_finite = np.asarray(np.isfinite(predictions).all(tuple(range(2, predictions.ndim))))  # (V, C)
-    places = np.expand_dims(is_finite, tuple(range(2, predictions.ndim)))
+    within = tuple(range(2, predictions.ndim))  # the axes of samples and of classes
+    is_finite = np.asarray(np.isfinite(predictions).all(within))  # (V, C)
+    places = np.expand_dims(is_finite, within)
     known = np.where(places, predictions, 0.0)
     computed: list[tuple[Definition, NDArray[np.float64]]] = []  # dialects have definitions in common
     metrics = {}
