@@ -10,7 +10,7 @@ from sklearn.metrics import confusion_matrix, f1_score
 
 from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.analysis.confusion import class_results
-from qamoe_bench.analysis.errors import first_draw_errors, sample_errors
+from qamoe_bench.analysis.errors import first_draw_errors
 from qamoe_bench.analysis.hard_samples import worst
 from qamoe_bench.analysis.section import Section, sections
 from qamoe_bench.analysis.strata import error_profile
@@ -99,8 +99,8 @@ def test_single_predictions_have_errors_parts_and_hardest_samples(
 ) -> None:
     section, _ = analysed[task.kind]
     row = section.rows[0]
-    errors = sample_errors(row, section)
-    np.testing.assert_array_equal(errors[:, 0], first_draw_errors(row, section))
+    expected = probability_errors(row.predictions_for("")[:, 0].astype(np.float64), section.label, task)
+    np.testing.assert_array_equal(first_draw_errors(row, section), expected)
     profile = error_profile(section)
     assert profile is not None
     kind = "class" if task.kind == "classes" else "label"
