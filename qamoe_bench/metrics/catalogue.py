@@ -1,7 +1,7 @@
 """The metrics of multimodal sentiment and emotion analysis: titles, ranges, units and directions.
 
-Their definitions depend on the dialect, see `qamoe_bench.metrics.dialects`. This module only has the names of the
-dialects: help texts and lists need them, and the definitions need NumPy.
+Their definitions depend on the dialect, see `qamoe_bench.metrics.dialects`. Only the names of the dialects are
+here, because help texts need them, and definitions load NumPy.
 """
 
 import math
