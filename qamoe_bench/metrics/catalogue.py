@@ -84,7 +84,7 @@ METRICS: Mapping[str, Metric] = {
 }
 
 DIALECT_NAMES: Mapping[str, tuple[str, ...]] = {
-    "regression": ("mmsa", "mai", "mult", "sims", "sdk-mosei"),
+    "regression": ("mmsa", "mai", "mult", "sims", "sdk-mosei", "polarity"),
     "classes": ("scikit-learn", "gcnet", "mmin", "mintrec"),
     "multi-label": ("scikit-learn-labels", "mult-iemocap", "mme2e"),
 }
