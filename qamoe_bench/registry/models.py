@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from qamoe_bench.errors import BenchError, RunFailed, unknown_name
+from qamoe_bench.isolation.functions import functions_restored
 from qamoe_bench.isolation.places import with_place
 from qamoe_bench.isolation.settings import settings_restored
 from qamoe_bench.provenance.location import is_file, source_of
@@ -65,8 +66,7 @@ class ModelRef:
     @property
     def is_built_in(self) -> bool:
         """Whether this distribution contains the model, so that its code is trusted."""
-        own = [p for p in _installed_points() if p.dist is not None and p.dist.name == _OWN_DISTRIBUTION]
-        return any(point.value == self.target for point in own)
+        return self.target in _own_targets(_installed_points())
 
     @property
     def changed_by_import(self) -> tuple[str, ...]:
@@ -148,10 +148,10 @@ class ModelRef:
             return sys.modules[module]
 
         def note(names: list[str]) -> None:
-            _changed_by_import[module] = tuple(names)
+            _changed_by_import[module] = (*_changed_by_import.get(module, ()), *names)
 
         try:
-            with settings_restored(note):
+            with functions_restored(note), settings_restored(note):
                 return import_module(module)
         except (BenchError, RunFailed):
             raise
@@ -188,6 +188,13 @@ def model_refs() -> Mapping[str, ModelRef]:
 def _installed_points() -> tuple[EntryPoint, ...]:
     """Read once per process, because this opens a file of every installed distribution."""
     return tuple(entry_points(group=ENTRY_POINTS))
+
+
+@cache
+def _own_targets(points: tuple[EntryPoint, ...]) -> frozenset[str]:
+    """Targets of the models of this distribution; once per process, because a distribution reads its name in a file."""
+    own = [point for point in points if point.dist is not None and point.dist.name == _OWN_DISTRIBUTION]
+    return frozenset(point.value for point in own)
 
 
 def find_model(name: str) -> ModelRef:

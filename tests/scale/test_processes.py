@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from workercalls import SECONDS, Unpicklable, kill_once, raise_error, report_twice, wait_for_interrupt
+from workercalls import SECONDS, Unpicklable, kill_once, process_of, raise_error, report_twice, wait_for_interrupt
 
 from qamoe_bench.errors import RunFailed
 from qamoe_bench.run.executors.processes import ProcessesExecutor
@@ -43,6 +43,16 @@ def test_a_call_that_ends_its_process_twice_fails_with_the_reason(fn: object, st
         with pytest.raises(RunFailed, match=f"its worker process died 2 times .{reason}"):
             executor.submit(fn, status).result()  # type: ignore[arg-type]
         assert executor.submit(abs, -1).result() == 1
+
+
+def test_a_process_that_ran_code_of_a_user_computes_nothing_of_others() -> None:
+    with ProcessesExecutor(1, print) as executor:
+        owners = ("", "a", "a", "b", "", "")
+        processes = [executor.submit(process_of, owner).result() for owner in owners]
+    # The first owner's code may follow that of this package. The thread of `a` never ends, and its process does.
+    assert processes[0] == processes[1] == processes[2]
+    assert processes[4] == processes[5]
+    assert len({*processes}) == 3
 
 
 def test_the_death_of_a_worker_costs_its_call_one_more_try_and_others_nothing(tmp_path: Path) -> None:
