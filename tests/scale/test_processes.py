@@ -114,11 +114,13 @@ def test_workers_ignore_interrupts_from_their_first_moment() -> None:
 
 
 def children() -> list[int]:
-    """Process ids of the spawned children of this process."""
-    workers = []
-    for thread in Path("/proc/self/task").iterdir():
-        for word in (thread / "children").read_text("utf-8").split():
-            # Before exec, the command line is that of this process.
-            if b"spawn_main" in (Path("/proc") / word / "cmdline").read_bytes():
-                workers.append(int(word))
-    return workers
+    """Process ids of the workers, which are forked from a server."""
+    servers = [pid for pid in _children_of("self") if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [worker for server in servers for worker in _children_of(str(server))]
+
+
+def _children_of(process: str) -> list[int]:
+    words = []
+    for thread in Path(f"/proc/{process}/task").iterdir():
+        words += (thread / "children").read_text("utf-8").split()
+    return [int(word) for word in words]
