@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from qamoe_bench.errors import BenchError, RunFailed, unknown_name
+from qamoe_bench.isolation.functions import functions_restored
 from qamoe_bench.isolation.places import with_place
 from qamoe_bench.provenance.location import is_file, source_of
 from qamoe_bench.registry.card import ModelCard, read_card
@@ -148,10 +149,10 @@ class ModelRef:
         from qamoe_bench.isolation.settings import settings_restored
 
         def note(names: list[str]) -> None:
-            _changed_by_import[module] = tuple(names)
+            _changed_by_import[module] = (*_changed_by_import.get(module, ()), *names)
 
         try:
-            with settings_restored(note):
+            with functions_restored(note), settings_restored(note):
                 return import_module(module)
         except (BenchError, RunFailed):
             raise

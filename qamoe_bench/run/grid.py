@@ -1,12 +1,13 @@
 """Grids: the options of `qamoe-bench run` and the tables of study files as one type, which expands into requests."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
 from qamoe_bench.data.options import ReadingOptions
 from qamoe_bench.errors import BenchError
 from qamoe_bench.registry import DEFAULT_GROUP, expand_groups, find_model, is_group
-from qamoe_bench.run.request import LocatedRequest, Request, error_location
+from qamoe_bench.run.request import MAX_CELLS, LocatedRequest, Request, error_location, too_many_cells
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,15 @@ class Grid:
         given = {name: value for name, value in values.items() if value is not None and value != ()}
         return replace(self, **given)
 
+    @property
+    def cells(self) -> int:
+        """Number of cells without the oracle's, counted without making them; duplicates count."""
+        names = expand_groups(self.models or (DEFAULT_GROUP,))
+        # What is not given has a default, so each factor is at least 1.
+        factors = (self.protocols, names, self.configs, self.data)
+        seeds_and_regimes = len(self.seeds or Request.seeds) * len(self.regimes or Request.regimes)
+        return math.prod(max(1, len(factor)) for factor in factors) * seeds_and_regimes
+
     def expand(self, location: str = "") -> list[LocatedRequest]:
         """One request for each data set.
 
@@ -63,12 +73,14 @@ class Grid:
             location: Place of the grid in a study file, for error messages; empty for the command line.
 
         Raises:
-            BenchError: without a protocol, for a checkpoint with regimes, or for an unknown model or setting.
+            BenchError: without a protocol, for a checkpoint with regimes, for an unknown model or setting, or for more
+                cells than can be planned.
         """
         with error_location(location):
             self._check()
         with error_location(location, "models"):
             names = expand_groups(self.models or (DEFAULT_GROUP,))
+        check_cells([self], location)
         models = self._configured(names, location)
         named = self._configured([name for name in self.models if not is_group(name)], location)
         from_groups = tuple(name for name in models if name not in named)
@@ -122,6 +134,22 @@ class Grid:
         with error_location(location, "configs"):
             # Model by model, the order of rows in tables.
             return tuple(_with_config(name, config) for name in names for config in self.configs)
+
+
+def check_cells(grids: Iterable[Grid], location: str) -> None:
+    """Refuse more cells than can be planned, before anything is made for each of them.
+
+    Args:
+        grids: All grids of a command.
+        location: See `LocatedRequest`.
+
+    Raises:
+        BenchError: If they are more than `MAX_CELLS`.
+    """
+    cells = sum(grid.cells for grid in grids)
+    if cells > MAX_CELLS:
+        with error_location(location):
+            raise too_many_cells(cells)
 
 
 def _with_config(name: str, config: str) -> str:

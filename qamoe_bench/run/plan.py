@@ -116,6 +116,13 @@ class Job:
         """Whether the model is the user's own code, which may do anything to the process that runs it."""
         return self.recipe is not None and not self.recipe.model.is_built_in
 
+    @property
+    def owner(self) -> str:
+        """The file of the user's own code that the job runs; empty for a built-in model and the oracle."""
+        if self.recipe is None or not self.has_own_model:
+            return ""
+        return f"{self.recipe.model.folder}:{self.recipe.model.module}"
+
     def evaluation(self, cell: Cell) -> EvalConfig:
         """Settings of the evaluation of a cell."""
         return self.evaluations.get(cell.key, DEFAULT_EVALUATION)

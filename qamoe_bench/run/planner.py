@@ -27,7 +27,7 @@ from qamoe_bench.run.guard import OWN_MODEL_TIMEOUT_S, PLANNING_TIMEOUT_S
 from qamoe_bench.run.merge import make_plan, merge_plans
 from qamoe_bench.run.plan import DEFAULT_EVALUATION, Job, Plan, Recipe, engine_content, recipe_digests, weights_digest
 from qamoe_bench.run.presets import find_preset
-from qamoe_bench.run.request import LocatedRequest, Request, error_location
+from qamoe_bench.run.request import MAX_CELLS, LocatedRequest, Request, error_location, too_many_cells
 from qamoe_bench.run.task_models import able_models
 from qamoe_bench.run.trials import Trials
 from qamoe_bench.store.cell import GIVEN, ORACLE, Cell
@@ -37,8 +37,6 @@ from qamoe_bench.training.config import TrainConfig
 from qamoe_bench.training.exposure import CLEAN, REGIMES, SPECTRUM, Exposure, sweep_of
 
 DEVICES = ("auto", "cpu", "cuda")
-MAX_CELLS = 500_000
-"""Most cells of a request, all of which are planned in memory."""
 
 
 def plan_all(
@@ -89,7 +87,7 @@ def plan(request: Request, *, remote: bool = False, cell_timeout: float | None =
     protocols = _load_protocols(request)
     cells = math.prod(map(len, (request.protocols, request.models, request.regimes, request.seeds)))
     if cells > MAX_CELLS:
-        raise BenchError(f"expected at most {MAX_CELLS} cells of one data set, got {cells}; make several studies of it")
+        raise too_many_cells(cells)
     _check_regimes(request, protocols)
     device = find_device(request.device, remote=remote)
     trial = Trials(PLANNING_TIMEOUT_S if cell_timeout is None else cell_timeout)

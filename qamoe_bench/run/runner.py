@@ -146,7 +146,8 @@ def _submit(
     # Tasks are in the order of their plans, so those of a run are adjacent.
     for run_id, jobs_of_run in groupby(jobs, lambda pending: pending.run_id):
         marker = markers.enter_context(store_marker(store, run_id)) if opened.remote else None
-        for pending in jobs_of_run:
+        # One user's code after the other, since each needs a process of its own.
+        for pending in sorted(jobs_of_run, key=lambda pending: pending.job.owner):
             with activity.submitting(pending.job):
                 if marker is None:
                     report = opened.advance or ignore_progress

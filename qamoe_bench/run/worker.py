@@ -31,6 +31,7 @@ from qamoe_bench.protocol.spec import Condition, Protocol
 from qamoe_bench.provenance.environment import peak_memory_mib, utc_now
 from qamoe_bench.run.arithmetic import one_thread, reproducible
 from qamoe_bench.run.curve_recorder import CurveInProgress, CurveRecorder, Watched
+from qamoe_bench.run.executors.processes import claim_process
 from qamoe_bench.run.first_batch import try_first_batch
 from qamoe_bench.run.guard import data_unchanged, guarded
 from qamoe_bench.run.pending import lacks_curve, pending_cells
@@ -76,6 +77,7 @@ def run_job(job: Job, store: Store, run_id: str, advance: Advance) -> Outcome:
     Raises:
         BenchError: for errors that stop other jobs as well, such as a full disk.
     """
+    claim_process(job.owner)
     # The lock first, because what the other contexts set is global.
     with _job_lock, one_thread(), reproducible(torch.device(job.device)):
         pending = pending_cells(job, store)

@@ -259,8 +259,9 @@ def _group_lives(group: int) -> bool:
 
 
 def workers_of(pid: int) -> list[int]:
-    """Process ids of the workers of a run."""
-    workers = []
+    """Process ids of the workers of a run, which are forked from a server that it started."""
+    parents: dict[int, int] = {}
+    servers = set()
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
             try:
@@ -268,9 +269,10 @@ def workers_of(pid: int) -> list[int]:
                 words = (process / "cmdline").read_bytes()
             except (OSError, IndexError):
                 continue
-            if parent == pid and b"spawn_main" in words:
-                workers.append(int(process.name))
-    return workers
+            parents[int(process.name)] = parent
+            if parent == pid and b"forkserver" in words:
+                servers.add(int(process.name))
+    return [worker for worker, parent in parents.items() if parent in servers]
 
 
 @contextmanager
