@@ -19,6 +19,7 @@ from qamoe_bench.cli.options import (
     TaskKind,
     parse_classes,
     parse_seeds,
+    parse_train_sizes,
 )
 from qamoe_bench.cli.report import log_more, print_report
 from qamoe_bench.data.embedded import DATA_CHOICES, EXPECTED_DATA
@@ -55,6 +56,15 @@ Data = Annotated[str | None, typer.Option("--data", help=f"{DATA_CHOICES}. Defau
 Seeds = Annotated[str, typer.Option("--seeds", help="Comma-separated. Default: 1111,1112,1113.")]
 Regimes = Annotated[
     list[str], typer.Option("--regime", help="clean, spectrum, sweep or matched. Repeatable. Default: spectrum.")
+]
+TrainSizes = Annotated[
+    str | None,
+    typer.Option(
+        "--train-size",
+        metavar="N,N,...",
+        help="Numbers of training samples, for a learning curve: nested parts of the training split, or of embedded "
+        "data any number. Validation and test split stay. Default: all.",
+    ),
 ]
 FineTune = Annotated[
     str | None,
@@ -113,6 +123,7 @@ def run(
     drop_bad_labels: DropBadLabels = False,
     task: TaskKind = "",
     classes: ClassNames = "",
+    train_size: TrainSizes = None,
     seeds: Seeds = "",
     regime: Regimes = [],  # noqa: B006
     fine_tune: FineTune = None,
@@ -152,6 +163,7 @@ def run(
         accept_unknown_tokens=accept_unknown_tokens or None,
         task=task or None,
         classes=parse_classes(classes),
+        train_sizes=parse_train_sizes(train_size),
     )
     requests = load_study(study, options) if study else options.expand()
     plans = _planned(requests, execution.remote, cell_timeout, diagnose_selection)
