@@ -30,7 +30,8 @@ def test_measured_numbers_and_verdicts_are_those_of_the_reference() -> None:
     assert len(generated) == 6
     for name, (measured, verdict) in generated.items():
         assert page[name][1:] == (measured, verdict)
-    assert set(page) - set(generated) == {"One checkpoint serves the whole spectrum", "1,510 samples a second"}
+    others = [name for name in page if name not in generated]
+    assert [name.partition(" ")[0] for name in others] == ["One", "One", "1,510"]
 
 
 @pytest.mark.parametrize(
