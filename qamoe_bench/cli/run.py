@@ -170,7 +170,6 @@ def run(
     plans = _planned(requests, execution.remote, cell_timeout, diagnose_selection)
     store = Store(results, keeps_index=not dry_run)
     _print_notes(plans)
-    _warn_uncovered(plans)
     if dry_run:
         _print_dry_run(plans, store, execution)
         return
@@ -230,6 +229,7 @@ def _print_notes(plans: "Sequence[Plan]") -> None:
         for name, about in plan.manifest["protocols"].items():
             for sentence in about.get("recorded", ()):
                 log(f"note: protocol {name} on {plan.manifest['data']['name']}: {sentence}")
+    _warn_uncovered(plans)
 
 
 def _warn_uncovered(plans: "Sequence[Plan]") -> None:
