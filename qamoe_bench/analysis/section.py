@@ -4,7 +4,7 @@ Dimension legend: S seeds, V draws, C conditions, L levels, K levels and, last, 
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
@@ -203,6 +203,11 @@ class Section:
         return self.cells[0].cell.dataset
 
     @property
+    def train_size(self) -> Mapping[str, Any]:
+        """Another number of training samples than the data set's own, see `CellFacts`; empty for its own."""
+        return self.cells[0].facts.train_size
+
+    @property
     def protocol(self) -> str:
         """Name of the protocol."""
         return self.cells[0].cell.protocol
@@ -330,9 +335,14 @@ def _identity(cell: StoredCell) -> _Identity:
 
 
 def sections(cells: Iterable[StoredCell], cluster_rule: ClusterRule = BY_IDS) -> list[Section]:
-    """Cells grouped by data set and protocol, and by their digests: changed data or protocols are other sections."""
-    groups: dict[tuple[str, ...], list[StoredCell]] = {}
+    """Cells grouped by data set and protocol, and by their digests: changed data or protocols are other sections.
+
+    Data with other numbers of training samples follow the data set, by rising number.
+    """
+    groups: dict[tuple[str | int, ...], list[StoredCell]] = {}
     for cell in cells:
         c = cell.cell
-        groups.setdefault((c.dataset, c.protocol, c.data_digest, c.protocol_digest), []).append(cell)
+        size = cell.facts.train_size
+        place = (size.get("base", c.dataset), size.get("samples", 0))
+        groups.setdefault((*place, c.dataset, c.protocol, c.data_digest, c.protocol_digest), []).append(cell)
     return [Section(tuple(groups[key]), cluster_rule) for key in sorted(groups)]

@@ -19,6 +19,7 @@ from qamoe_bench.cli.options import (
     TaskKind,
     parse_classes,
     parse_seeds,
+    parse_train_sizes,
 )
 from qamoe_bench.cli.report import log_more, print_report
 from qamoe_bench.data.embedded import DATA_CHOICES, EXPECTED_DATA
@@ -53,6 +54,15 @@ Data = Annotated[str | None, typer.Option("--data", help=f"{DATA_CHOICES}. Defau
 Seeds = Annotated[str, typer.Option("--seeds", help="Comma-separated. Default: 1111,1112,1113.")]
 Regimes = Annotated[
     list[str], typer.Option("--regime", help="clean, spectrum, sweep or matched. Repeatable. Default: spectrum.")
+]
+TrainSizes = Annotated[
+    str | None,
+    typer.Option(
+        "--train-size",
+        metavar="N,N,...",
+        help="Numbers of training samples, for a learning curve: nested parts of the training split, or of embedded "
+        "data any number. Validation and test split stay. Default: all.",
+    ),
 ]
 FineTune = Annotated[
     str | None,
@@ -111,6 +121,7 @@ def run(
     drop_bad_labels: DropBadLabels = False,
     task: TaskKind = "",
     classes: ClassNames = "",
+    train_size: TrainSizes = None,
     seeds: Seeds = "",
     regime: Regimes = [],  # noqa: B006
     fine_tune: FineTune = None,
@@ -153,12 +164,12 @@ def run(
         accept_unknown_tokens=accept_unknown_tokens or None,
         task=task or None,
         classes=parse_classes(classes),
+        train_sizes=parse_train_sizes(train_size),
     )
     requests = load_study(study, options) if study else options.expand()
     plans = _planned(requests, execution.remote, cell_timeout, diagnose_selection)
     store = Store(results, keeps_index=not dry_run)
     _print_notes(plans)
-    _warn_uncovered(plans)
     if dry_run:
         _print_dry_run(plans, store, execution)
         return
@@ -218,6 +229,7 @@ def _print_notes(plans: "Sequence[Plan]") -> None:
         for name, about in plan.manifest["protocols"].items():
             for sentence in about.get("recorded", ()):
                 log(f"note: protocol {name} on {plan.manifest['data']['name']}: {sentence}")
+    _warn_uncovered(plans)
 
 
 def _warn_uncovered(plans: "Sequence[Plan]") -> None:

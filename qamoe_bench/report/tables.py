@@ -20,6 +20,7 @@ from qamoe_bench.report.audit_tables import (
     uncertainty_table,
 )
 from qamoe_bench.report.class_tables import class_tables
+from qamoe_bench.report.learning_table import learning_chapters
 from qamoe_bench.report.metric_tables import (
     SINGLE_CHECKPOINT,
     how_to_read,
@@ -29,7 +30,7 @@ from qamoe_bench.report.metric_tables import (
     specialist_table,
     summary_table,
 )
-from qamoe_bench.report.overview import SectionSummary, overview_of, section_summary
+from qamoe_bench.report.overview import SectionSummary, overview_of, section_summary, whole_sections
 from qamoe_bench.report.published import published_table
 from qamoe_bench.report.quality_tables import quality_tables
 from qamoe_bench.report.selection_table import selection_table
@@ -84,7 +85,7 @@ def chapters(
     against_published: bool = False,
     with_stability: bool = False,
 ) -> list[Chapter]:
-    """Render analyses as tables: an overview if there are several, and a chapter for each.
+    """Render analyses as tables: an overview and learning curves if there are several, and a chapter for each.
 
     Args:
         analyses: One per chapter.
@@ -109,10 +110,14 @@ def chapters(
         metric = analysis.headline.metric.name
         # Results of one task have one dialect and one first metric, and only these are compared.
         summaries.setdefault((analysis.dialect.name, metric), []).append(section_summary(analysis, metric))
-    overviews = [
-        overview_of(of_task, dialect, metric) for (dialect, metric), of_task in summaries.items() if len(of_task) > 1
-    ]
-    return [*overviews, *made]
+    learning = learning_chapters(summary.point for of_task in summaries.values() for summary in of_task)
+    overviews = []
+    for (dialect, metric), of_task in summaries.items():
+        # A learning curve compares the sizes; the overview compares protocols and data sets.
+        compared = whole_sections(of_task) if learning else of_task
+        if len(compared) > 1:
+            overviews.append(overview_of(compared, dialect, metric))
+    return [*overviews, *learning, *made]
 
 
 def _summary_chapter(analysis: Analysis, protocols: ProtocolFacts) -> Chapter:

@@ -15,6 +15,7 @@ label_range = [1, 7]                    lowest and highest value of the labels' 
 drop_bad_labels = true                  leave out samples whose label is missing or outside of the scale or classes
 task = "classes"                        what the labels say: regression, classes or multi-label
 classes = ["happy", "sad"]              names of the classes in the order of their index
+train_sizes = [300, 600]                numbers of training samples, each a data set of its own
 accept_unknown_tokens = true            let a language model read tokens that it may not know
 
 [[grid]]                                any number, each the product of its lists; a key here replaces the
@@ -113,6 +114,7 @@ def _read_grid(location: str, table: Mapping[str, object]) -> Grid:
         accept_unknown_tokens=reader.boolean("accept_unknown_tokens"),
         task=reader.string("task", "a kind of task", _check_task),
         classes=reader.strings("classes", "a list of names"),
+        train_sizes=reader.integers("train_sizes", "a list of whole numbers"),
     )
 
 

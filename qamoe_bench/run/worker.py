@@ -21,6 +21,7 @@ from torch import nn
 
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.data.options import ReadingOptions
+from qamoe_bench.data.train_size import train_size_facts
 from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.evaluation.columns import as_arrow
 from qamoe_bench.evaluation.sweep import Sweep, sweep_model, sweep_oracle
@@ -154,6 +155,7 @@ def _evaluate_cell(cell: Cell, protocol: Protocol, weights: "_JobWeights") -> No
         finished=utc_now(),
         trained_on=_trained_on(job, protocol),
         task=test.data.task.facts,
+        train_size=train_size_facts(test.data),
     )
     weights.store.write_cell(weights.run_id, cell, facts, as_arrow(sweep.columns))
 
