@@ -208,8 +208,8 @@ def specialist_table(analysis: Analysis, scores: Scores, regime: str) -> Table |
 
 
 def oracle_rows(section: Section) -> tuple[str, ...]:
-    """Names of the rows that are oracles, which take no part in rankings."""
-    return tuple(row.name for row in section.rows if row.is_oracle)
+    """Names of the rows that know the law of the data, which take no part in rankings."""
+    return tuple(row.name for row in section.rows if row.is_limit)
 
 
 def percent_sign(metric: Metric) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from qamoe_bench.data.options import ReadingOptions
 from qamoe_bench.errors import BenchError
 from qamoe_bench.registry import DEFAULT_GROUP, expand_groups, find_model, is_group
+from qamoe_bench.run.limits import is_limit
 from qamoe_bench.run.request import LocatedRequest, Request, error_location
 
 
@@ -126,6 +127,8 @@ class Grid:
 
 def _with_config(name: str, config: str) -> str:
     """A model's name with further settings appended; the name itself for an empty config."""
+    if is_limit(name):  # these have no settings
+        return name
     ref = find_model(name)  # raises for an unknown model
     if not config:
         return name
