@@ -7,13 +7,20 @@ here makes only the results of limits stale.
 from copy import copy
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from qamoe_bench.data.dataset import Oracle
+from qamoe_bench.data.synthetic.assuming_clean import AssumingClean
+from qamoe_bench.data.synthetic.blind import BlindOracle
+from qamoe_bench.data.synthetic.hypotheses import kept_frames
 from qamoe_bench.data.synthetic.inferring import InferringOracle
 from qamoe_bench.data.synthetic.oracle import BayesOracle
+from qamoe_bench.data.synthetic.plug_in import plug_in
 from qamoe_bench.evaluation.sweep import Sweep, sweep_oracle
 from qamoe_bench.evaluation.test_set import TestSet
-from qamoe_bench.protocol.spec import Protocol
-from qamoe_bench.registry.limits import INFERRING
+from qamoe_bench.protocol.spec import Condition, Protocol
+from qamoe_bench.registry.limits import ASSUMING_CLEAN, BLIND, INFERRING, PLUG_IN
 
 
 def sweep_limit(name: str, test: TestSet, protocol: Protocol) -> Sweep:
@@ -30,8 +37,25 @@ def sweep_limit(name: str, test: TestSet, protocol: Protocol) -> Sweep:
 
 
 def limit_of(name: str, test: TestSet, protocol: Protocol) -> Oracle:
-    """The predictor of a name; see `sweep_limit`."""
+    """The predictor of a name; arguments as of `sweep_limit`.
+
+    Raises:
+        KeyError: If there is none of this name.
+    """
     oracle = test.data.oracle
     assert isinstance(oracle, BayesOracle)
-    assert name == INFERRING
-    return InferringOracle(oracle, protocol.conditions)
+    if name == INFERRING:
+        return InferringOracle(oracle, protocol.conditions)
+    if name == BLIND:
+        return BlindOracle(oracle, protocol.conditions, [_counts(test, c) for c in protocol.conditions])
+    if name == ASSUMING_CLEAN:
+        return AssumingClean(oracle)
+    if name == PLUG_IN:
+        return plug_in(oracle, test.data.splits["train"])
+    raise KeyError(name)
+
+
+def _counts(test: TestSet, condition: Condition) -> dict[str, NDArray[np.int64]]:
+    """The number of frames that are left of each sample, by modality; of several draws those of the first."""
+    batch = test.corrupted(condition).batch.to("cpu")
+    return {modality: kept_frames(batch, modality).count for modality in batch.modalities}

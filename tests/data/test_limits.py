@@ -1,19 +1,30 @@
 """Predictors that know the law: against brute force over every hypothesis, and in the order that they must have."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from qamoe_bench.contract import Batch
-from qamoe_bench.data.dataset import Dataset
+from qamoe_bench.data.dataset import Dataset, Split
+from qamoe_bench.data.synthetic.blind import BlindOracle
+from qamoe_bench.data.synthetic.emotion import emotion_law
 from qamoe_bench.data.synthetic.inferring import InferringOracle
 from qamoe_bench.data.synthetic.law import Law, View, draw_dataset
 from qamoe_bench.data.synthetic.oracle import BayesOracle
+from qamoe_bench.data.synthetic.plug_in import plug_in
+from qamoe_bench.data.synthetic.synthetic import standard_law
+from qamoe_bench.evaluation.limits import sweep_limit
+from qamoe_bench.evaluation.sweep import Sweep, sweep_oracle
+from qamoe_bench.evaluation.test_set import TestSet
+from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.protocol.spec import Condition, Level, Step
+from qamoe_bench.registry.limits import ASSUMING_CLEAN, BLIND, INFERRING
 
 GRID = np.array([-2.0, -1.0, 0.0, 1.5, 3.0])
 
@@ -111,3 +122,122 @@ def test_inferring_ignores_what_it_is_told(small: tuple[Law, Dataset, BayesOracl
     predictor = InferringOracle(oracle, conditions)
     first, second = (predictor.predict("test", data.splits["test"].batch(), c)["prediction"] for c in conditions)
     np.testing.assert_array_equal(first, second)
+
+
+# --- blind ---------------------------------------------------------------------------------------------------------
+
+LEVELS = (0.0, 0.5, 1.5)
+
+
+@pytest.fixture(scope="module")
+def scalar() -> tuple[Dataset, BlindOracle]:
+    """One modality of one dimension, with up to three frames, under noise that is constant over the utterance."""
+    one = np.ones((1, 1))
+    law = Law(GRID, np.full(5, 0.2), {"text": View(GRID[:, None] / 2, one, one / 2, wobble=0.3, frames=(1, 3))})
+    data = draw_dataset(law, {"train": 400, "valid": 2, "test": 2}, seed=1)
+    assert isinstance(data.oracle, BayesOracle)
+    conditions = [condition(("utterance-noise", {"text": x})) for x in LEVELS]
+    counts = [{"text": np.array([1, 2, 2, 3])}] * len(LEVELS)
+    return data, BlindOracle(data.oracle, conditions, counts)
+
+
+def scalar_batch(*samples: tuple[float, ...]) -> Batch:
+    """Samples of three scalar frames, some of which are zero."""
+    x = torch.tensor([[*frames, *[0.0] * (3 - len(frames))] for frames in samples])
+    return Batch({"text": x[:, :, None]}, {"text": torch.full((len(samples),), 3)})
+
+
+def test_blind_posterior_is_the_frequency_of_labels_given_what_it_sees(scalar: tuple[Dataset, BlindOracle]) -> None:
+    data, blind = scalar
+    draws = 400_000
+    rng = np.random.default_rng(0)
+    tau = np.concatenate([by_modality["text"] for by_modality in data.reliability.values()])
+    label = rng.choice(GRID, draws)
+    constant = rng.choice(LEVELS, draws) * data.spec.feature_std["text"].item()
+    variance = 0.5**2 + 0.3**2 + rng.choice(tau, draws) ** 2 / rng.choice([1, 2, 2, 3], draws) + constant**2
+    mean = label / 2 + np.sqrt(variance) * rng.standard_normal(draws)
+    centres = np.linspace(-3, 3, 12)  # without 0, which would be an erased frame
+    near = np.abs(mean[:, None] - centres) < 0.05
+    counts = near.sum(axis=0)
+    expected = label @ near / counts
+    got = blind.predict("test", scalar_batch(*((x,) for x in centres)), blind.conditions[0])["prediction"]
+    # 2 is more than the standard deviation of a label.
+    assert (np.abs(got - expected) < 4 * 2 / np.sqrt(counts)).all()
+
+
+def test_blind_sees_no_scatter_and_no_number_of_frames(scalar: tuple[Dataset, BlindOracle]) -> None:
+    _, blind = scalar
+    batch = scalar_batch((0.5,), (0.5, 0.5, 0.5), (-1.0, 2.0), (2.5, -3.0, 2.0), ())
+    got = blind.predict("test", batch, blind.conditions[0])["prediction"]
+    np.testing.assert_allclose(got[:4], got[0], rtol=1e-6)
+    assert got[4] == pytest.approx(GRID.mean())  # nothing is there
+
+
+# --- the order of the three ----------------------------------------------------------------------------------------
+
+
+def absolute_errors(sweep: Sweep) -> NDArray[np.float64]:
+    """Of the answers that are best for MAE, by condition."""
+    columns = sweep.columns
+    return np.abs(columns["prediction_mae"].astype(float) - columns["target"]).reshape(3, -1)
+
+
+@pytest.mark.parametrize("protocol", ["quality-degradation", "conflicting-noise"])
+def test_who_knows_more_errs_less_at_every_level(protocol: str) -> None:
+    data = draw_dataset(standard_law(), {"train": 300, "valid": 2, "test": 400}, seed=7)
+    test = TestSet(data, 1, torch.device("cpu"))
+    three = replace(load_protocol(protocol), axes={"lambda": (0.0, 0.5, 1.0)})
+    known = absolute_errors(sweep_oracle(test, three))
+    inferring, blind, clean = (absolute_errors(sweep_limit(n, test, three)) for n in (INFERRING, BLIND, ASSUMING_CLEAN))
+    for better, worse in ((known, inferring), (inferring, blind)):
+        loss = worse - better
+        error = loss.std(axis=1) / np.sqrt(loss.shape[1])
+        # Where few answers differ, by steps of 0.2, their mean is not normal.
+        assert (loss.mean(axis=1) > -3 * error - 0.005).all()
+    assert inferring.mean() - known.mean() < 0.02 < blind.mean() - known.mean()
+    np.testing.assert_array_equal(clean[0], known[0])
+    assert clean[2].mean() > known[2].mean() + 0.1
+
+
+# --- plug-in -------------------------------------------------------------------------------------------------------
+
+
+def first(split: Split, count: int) -> Split:
+    """The first samples of a split."""
+    features = {m: x[:count] for m, x in split.features.items()}
+    return Split(split.ids[:count], split.target[:count], features, {m: n[:count] for m, n in split.lengths.items()})
+
+
+def test_plug_in_comes_the_nearer_to_the_oracle_the_more_samples_it_has() -> None:
+    data = draw_dataset(standard_law(), {"train": 1200, "valid": 2, "test": 800}, seed=4)
+    oracle = data.oracle
+    assert isinstance(oracle, BayesOracle)
+    label = data.splits["test"].target.numpy()
+    clean = condition()
+
+    def error(predictor: BayesOracle) -> float:
+        answers = predictor.predict("test", data.splits["test"].batch(), clean)["prediction_mae"]
+        return float(np.abs(answers - label).mean())
+
+    constant = np.abs(label - np.median(label)).mean()
+    reach = []
+    for count in (40, 150, 1200):
+        learnt = plug_in(oracle, first(data.splits["train"], count))
+        assert learnt.prior.sum() == pytest.approx(1)
+        reach.append((constant - error(learnt)) / (constant - error(oracle)))
+    assert 0.3 < reach[0] < reach[1] < reach[2] < 1.005
+    assert reach[2] > 0.95
+
+
+def test_plug_in_recovers_the_law_of_classes() -> None:
+    data = draw_dataset(emotion_law(), {"train": 1000, "valid": 2, "test": 600}, seed=4)
+    oracle = data.oracle
+    assert isinstance(oracle, BayesOracle)
+    learnt = plug_in(oracle, data.splits["train"])
+    np.testing.assert_allclose(learnt.prior, oracle.prior, atol=0.03)
+    label = data.splits["test"].target.numpy()
+    batch = data.splits["test"].batch()
+    known, estimated = (
+        np.mean(predictor.predict("test", batch, condition())["prediction"] == label) for predictor in (oracle, learnt)
+    )
+    assert known - 0.05 < estimated < known + 0.02
