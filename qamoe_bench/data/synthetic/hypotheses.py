@@ -71,10 +71,11 @@ def kept_frames(batch: Batch, modality: str) -> KeptFrames:
 def hypotheses(oracle: BayesOracle, condition: Condition, modality: str) -> dict[Noise, float]:
     """Every possible noise of a modality under a condition, with its probability.
 
-    τ has the values and the shares that it has in the data; where chance decides about the noise of a sample, each
-    outcome is a hypothesis of its own.
+    τ has the values and the shares that it has in the data, without the training split, so that its size makes no
+    difference; where chance decides about the noise of a sample, each outcome is a hypothesis of its own.
     """
-    scatter = np.concatenate([by_modality[modality] for by_modality in oracle.scatter.values()])
+    splits = [by_modality for split, by_modality in oracle.scatter.items() if split != "train"]
+    scatter = np.concatenate([by_modality[modality] for by_modality in splits])
     values, counts = np.unique(scatter, return_counts=True)
     outcomes = [_outcomes(step, modality) for step in condition.steps]
     probability: dict[Noise, float] = {}
