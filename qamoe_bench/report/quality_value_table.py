@@ -24,7 +24,7 @@ def quality_value_table(analysis: Analysis) -> Table | None:
         return None
     metric = value.metric
     present = [name for name in PREDICTORS if name in value.scores]
-    head = [section.levels.axis or "condition", *(HEADS[name] for name in present)]
+    head = ["level" if section.levels.axis else "condition", *(HEADS[name] for name in present)]
     for name in VALUES:
         head += [VALUES[name], "95 %"] if name in value.losses else []
     rows = []

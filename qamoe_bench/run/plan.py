@@ -181,6 +181,13 @@ def limit_digest(name: str, engine: Mapping[str, Any]) -> str:
     return _digest({**limit_content(name), **engine})
 
 
+def job_digest(job: Job, engine: Mapping[str, Any]) -> str:
+    """The digest that a job gets from the code and data of this machine; its own is that of the machine that planned."""
+    if job.recipe is None:
+        return limit_digest(job.cells[0][0].model, engine)
+    return weights_digest(job.recipe, engine)
+
+
 def recipe_digest(recipe: Recipe, engine: Mapping[str, Any]) -> str:
     """Digest of a whole recipe together with data and engine."""
     return _digest({**recipe.content, **engine})

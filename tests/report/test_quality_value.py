@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.fakestore import Answer, noisy, write_store
+from fakestore import Answer, noisy, write_store
 
 from qamoe_bench.analysis.quality_value import quality_value
 from qamoe_bench.analysis.section import Section, sections
@@ -43,7 +43,7 @@ def test_table_has_each_predictor_and_both_values_by_level(store: Store) -> None
     table = quality_value_table(analysis)
     assert table is not None
     assert table.title == "What knowing quality is worth, in mae"
-    assert table.header == ("eta", "known", "inferred", "blind", "as clean", "told", "95 %", "aware", "95 %")
+    assert table.header == ("level", "known", "inferred", "blind", "as clean", "told", "95 %", "aware", "95 %")
     assert table.rows == (
         ("η=0", "0.100", "0.125", "0.400", "0.100", "+.025", "+.025 … +.025", "+.300", "+.300 … +.300"),
         ("0.5", "0.600", "0.625", "0.900", "1.100", "+.025", "+.025 … +.025", "+.300", "+.300 … +.300"),

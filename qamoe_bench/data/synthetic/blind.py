@@ -110,11 +110,12 @@ class BlindOracle:
     @cached_property
     def _projections(self) -> dict[str, Float[Values, "D K"]]:
         """A of each modality."""
-        projections = {}
+        projections: dict[str, Values] = {}
         for modality, channel in self.oracle.channels.items():
             by_condition = [np.tensordot(weight, sigma, axes=1) for weight, sigma in self._hypotheses[modality]]
             average = np.mean(by_condition, axis=0)  # Σ̄
-            projections[modality] = np.linalg.solve(average, signal_directions(channel, self.oracle.prior))
+            directions = np.linalg.solve(average, signal_directions(channel, self.oracle.prior))
+            projections[modality] = np.asarray(directions, np.float64)
         return projections
 
     @cached_property

@@ -149,7 +149,7 @@ class FrameLikelihood:
         if (noise, count) not in self._terms:
             mu = self.channel.mean  # (S, D)
             sigma = covariance_of_mean(self.channel, noise, count, self.reference)
-            precision = np.linalg.inv(sigma)
+            precision = np.asarray(np.linalg.inv(sigma), np.float64)
             gain = precision @ mu.T
             # With half the logarithm of the determinant, which differs between hypotheses.
             offset = 0.5 * ((mu * gain.T).sum(axis=1) + np.linalg.slogdet(sigma)[1])
