@@ -62,6 +62,7 @@ METRICS: Mapping[str, Metric] = {
         Metric("f1_has0", "weighted F1 of two classes, all labels", "higher", (0, 1), "%"),
         Metric("f1_non0", "weighted F1 of two classes, labels other than 0", "higher", (0, 1), "%"),
         Metric("acc3", "three-class accuracy", "higher", (0, 1), "%"),
+        Metric("f1_macro3", "mean F1 of three classes: negative, neutral, positive", "higher", (0, 1), "%"),
         Metric("acc5", "five-class accuracy", "higher", (0, 1), "%"),
         Metric("acc7", "seven-class accuracy", "higher", (0, 1), "%"),
         Metric("mae", "mean absolute error, in label units", "lower", (0, UNLIMITED), "label units"),

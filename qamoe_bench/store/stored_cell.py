@@ -29,6 +29,7 @@ from qamoe_bench.store.verification import (
     check_rows,
     needed,
 )
+from qamoe_bench.vocabulary import Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,6 +76,11 @@ class StoredCell:
     facts: CellFacts
     names: frozenset[str]
     samples_digest: str
+
+    @property
+    def task(self) -> Task:
+        """What the labels say."""
+        return Task.of(self.facts.task)
 
     @property
     def predictions(self) -> "pd.DataFrame":
