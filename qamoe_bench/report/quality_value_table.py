@@ -56,8 +56,10 @@ def _notes(value: QualityValue, of_levels: tuple[str, ...]) -> tuple[str, ...]:
         ASSUMING_CLEAN: "as clean: takes every frame for uncorrupted",
     }
     notes = ["; ".join(meanings[name] for name in value.scores)]
-    worth = {INFERRING: "told: the value of being told the corruption (known against inferred)",
-             BLIND: "aware: the value of being aware of quality (known against blind)"}  # fmt: skip
+    worth = {
+        INFERRING: "told: the value of being told the corruption (known against inferred)",
+        BLIND: "aware: the value of being aware of quality (known against blind)",
+    }
     sentences = [worth[name] for name in worth if name in value.losses]
     if sentences:
         notes.append(

@@ -182,7 +182,7 @@ def limit_digest(name: str, engine: Mapping[str, Any]) -> str:
 
 
 def job_digest(job: Job, engine: Mapping[str, Any]) -> str:
-    """The digest that a job gets from the code and data of this machine; its own is that of the machine that planned."""
+    """The digest that a job gets from the code and data here; its own is that of the machine that planned it."""
     if job.recipe is None:
         return limit_digest(job.cells[0][0].model, engine)
     return weights_digest(job.recipe, engine)

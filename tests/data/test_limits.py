@@ -73,14 +73,14 @@ def every_hypothesis(
 
 def brute_log_likelihood(
     view: View, x: NDArray[np.float64], tau: float, fresh: NDArray[np.float64], constant: NDArray[np.float64]
-) -> list[float]:
+) -> NDArray[np.float64]:
     """The log-density of all frames x (n, D) as one long vector, for every label."""
     n = len(x)
     common = view.nuisance @ view.nuisance.T + view.wobble**2 * view.directions @ view.directions.T + np.diag(constant)
     own = np.diag(tau**2 + fresh)
     covariance = np.kron(np.ones((n, n)), common) + np.kron(np.eye(n), own)
     means = [np.tile(view.directions @ signal, n) for signal in view.signal]
-    return [float(multivariate_normal.logpdf(x.ravel(), mean, covariance)) for mean in means]
+    return np.array([multivariate_normal.logpdf(x.ravel(), mean, covariance) for mean in means], np.float64)
 
 
 @pytest.mark.parametrize("kind", ["gaussian-noise", "utterance-noise", "occasional-noise", "frame-or-utterance-noise"])
@@ -105,10 +105,9 @@ def test_inferring_posterior_is_the_sum_over_every_hypothesis(
                 if len(kept) == 0:
                     continue
                 terms = []
-                for probability, *noise in every_hypothesis(data, modality, kind, share * level):
-                    terms.append(
-                        np.log(probability) + np.array(brute_log_likelihood(law.views[modality], kept, *noise))
-                    )
+                view = law.views[modality]
+                for probability, tau, fresh, constant in every_hypothesis(data, modality, kind, share * level):
+                    terms.append(np.log(probability) + brute_log_likelihood(view, kept, tau, fresh, constant))
                 joint = joint + logsumexp(terms, axis=0)
             logs.append(joint)
         log_posterior = logsumexp(logs, axis=0)
@@ -179,7 +178,8 @@ def test_blind_sees_no_scatter_and_no_number_of_frames(scalar: tuple[Dataset, Bl
 def absolute_errors(sweep: Sweep) -> NDArray[np.float64]:
     """Of the answers that are best for MAE, by condition."""
     columns = sweep.columns
-    return np.abs(columns["prediction_mae"].astype(float) - columns["target"]).reshape(3, -1)
+    error = columns["prediction_mae"].astype(np.float64) - columns["target"]
+    return np.asarray(np.abs(error).reshape(3, -1))
 
 
 @pytest.mark.parametrize("protocol", ["quality-degradation", "conflicting-noise"])

@@ -11,7 +11,7 @@ from qamoe_bench.provenance.engine import ENGINE
 from qamoe_bench.registry import find_model
 from qamoe_bench.registry.limits import LIMITS
 from qamoe_bench.run.grid import Grid
-from qamoe_bench.run.plan import Plan
+from qamoe_bench.run.plan import Plan, job_digest
 from qamoe_bench.run.planner import plan
 from qamoe_bench.run.study import load_study
 from qamoe_bench.run.worker import run_job
@@ -36,6 +36,9 @@ def test_limits_are_planned_only_if_they_are_named() -> None:
     # Rows that are there anyway keep their keys.
     assert {cell.key for cell in by_default.cells} < {cell.key for cell in with_limits.cells}
     assert len({cell.key for cell in with_limits.cells}) == 6
+    # As a worker on another machine checks that it has the same code and data.
+    engine = with_limits.manifest["engine"]
+    assert [job_digest(job, engine) for job in with_limits.jobs] == [job.digest for job in with_limits.jobs]
 
 
 def test_code_of_limits_is_in_no_key_of_other_rows() -> None:
