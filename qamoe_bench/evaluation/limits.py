@@ -58,4 +58,4 @@ def limit_of(name: str, test: TestSet, protocol: Protocol) -> Oracle:
 def _counts(test: TestSet, condition: Condition) -> dict[str, NDArray[np.int64]]:
     """The number of frames that are left of each sample, by modality; of several draws those of the first."""
     batch = test.corrupted(condition).batch.to("cpu")
-    return {modality: kept_frames(batch, modality).count for modality in batch.modalities}
+    return {modality: kept_frames(batch, modality).number for modality in batch.modalities}

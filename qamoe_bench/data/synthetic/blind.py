@@ -80,7 +80,7 @@ class BlindOracle:
         joint = np.log(self.oracle.prior) + np.zeros((len(self.conditions), corrupted.size, 1))  # (C, N, S)
         for modality, channel in self.oracle.channels.items():
             frames = kept_frames(corrupted, modality)
-            present = np.flatnonzero(frames.count)
+            present = np.flatnonzero(frames.number)
             z = frames.mean[present] @ self._projections[modality]  # (N, K)
             centre = channel.mean @ self._projections[modality]  # (S, K)
             for index, mixture in enumerate(self._mixtures[modality]):

@@ -49,12 +49,12 @@ class KeptFrames(NamedTuple):
     Attributes:
         mean: x̄, zero without frames.
         scatter: S, zero without frames.
-        count: n, the number of frames that are valid and not exactly zero.
+        number: n, the number of frames that are valid and not exactly zero.
     """
 
     mean: Float[Values, "N D"]
     scatter: Float[Values, "N D"]
-    count: Int[NDArray[np.int64], " N"]
+    number: Int[NDArray[np.int64], " N"]
 
 
 def kept_frames(batch: Batch, modality: str) -> KeptFrames:
@@ -134,12 +134,12 @@ class FrameLikelihood:
 
     def log(self, statistics: KeptFrames, noise: Noise) -> Float[Values, "N S"]:
         """The logarithm for every sample and label, up to a constant per sample; 0 for samples without frames."""
-        mean, scatter, count = statistics
+        mean, scatter, number = statistics
         variance = noise.tau**2 + noise.frame * self.reference**2  # v, (D,)
-        by_scatter = (count - 1) * np.log(variance).sum() + (scatter / variance).sum(axis=1)  # (N,)
-        score = np.zeros((len(count), len(self.channel.mean)))
-        for n in np.unique(count[count > 0]):
-            rows = np.flatnonzero(count == n)
+        by_scatter = (number - 1) * np.log(variance).sum() + (scatter / variance).sum(axis=1)  # (N,)
+        score = np.zeros((len(number), len(self.channel.mean)))
+        for n in np.unique(number[number > 0]):
+            rows = np.flatnonzero(number == n)
             precision, gain, offset = self._terms_of(noise, int(n))
             square = ((mean[rows] @ precision) * mean[rows]).sum(axis=1)  # x̄ᵀΣ⁻¹x̄
             score[rows] = mean[rows] @ gain - offset - 0.5 * (square + by_scatter[rows])[:, None]

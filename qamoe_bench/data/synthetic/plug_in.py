@@ -64,7 +64,7 @@ def _estimated_channel(
     frames: KeptFrames, place: NDArray[np.int64], shapes: Float[Values, "S Q"], prior: Float[Values, " S"]
 ) -> Channel:
     """Maximum likelihood of the means and the covariance of one modality, then the means in few directions."""
-    present = frames.count > 0
+    present = frames.number > 0
     mean = frames.mean[present]
     noise = _noise_of_means(frames)[present]  # w, (N,)
     design = shapes[place[present]]  # f(s), (N, Q)
@@ -85,11 +85,11 @@ def _estimated_channel(
 
 def _noise_of_means(frames: KeptFrames) -> Float[Values, " N"]:
     """w, the variance per dimension that the scatter of frames gives to their mean."""
-    freedom = (frames.count - 1) * frames.mean.shape[1]  # 0 for a single frame
+    freedom = (frames.number - 1) * frames.mean.shape[1]  # 0 for a single frame
     scatter = frames.scatter.sum(axis=1)
-    average = scatter.sum() / max(freedom[frames.count > 0].sum(), 1)
+    average = scatter.sum() / max(freedom[frames.number > 0].sum(), 1)
     square = np.where(freedom > 0, scatter / np.maximum(freedom, 1), average)  # τ²
-    return np.asarray(square / np.maximum(frames.count, 1))
+    return np.asarray(square / np.maximum(frames.number, 1))
 
 
 def _started(residual: Float[Values, "N D"], noise: Float[Values, " N"]) -> Float[Values, "D D"]:
