@@ -63,6 +63,6 @@ def _caption(analysis: Analysis, value: QualityValue) -> str:
         f"What knowing the quality of a sample is worth in {metric_name(value.metric)}, protocol {place(analysis)}: "
         "how much worse predictors are that know the law of the data and less about the sample than the oracle, which "
         "is told the corruption. Told: against one that infers the corruption from the frames; aware: against one "
-        f"without any sign of quality. Bands are 95 % intervals of the paired differences over "
-        f"{interval_scope(analysis)} ({seed_count(analysis)})."
+        "without any sign of quality; clean: against one that takes all frames for uncorrupted. Bands are 95 % "
+        f"intervals of the paired differences over {interval_scope(analysis)} ({seed_count(analysis)})."
     )
