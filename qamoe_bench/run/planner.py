@@ -33,8 +33,7 @@ from qamoe_bench.run.plan import (
     Recipe,
     engine_content,
     limit_digest,
-    recipe_digest,
-    weights_digest,
+    recipe_digests,
 )
 from qamoe_bench.run.presets import find_preset
 from qamoe_bench.run.request import LocatedRequest, Request, error_location
@@ -287,8 +286,7 @@ def _rows(recipe: Recipe, protocols: Sequence[Protocol], engine: Mapping[str, An
 
     def row(exposure: Exposure | None, protocols: Sequence[Protocol]) -> _Row:
         exposed = replace(recipe, exposure=exposure)
-        digests = (weights_digest(exposed, engine), recipe_digest(exposed, engine))
-        return _Row(recipe.model.name, exposed, *digests, protocols)
+        return _Row(recipe.model.name, exposed, *recipe_digests(exposed, engine), protocols)
 
     if recipe.regime == "sweep":
         return [row(sweep_of(protocol), [protocol]) for protocol in protocols]

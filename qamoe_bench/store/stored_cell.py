@@ -95,9 +95,12 @@ class StoredCell:
         with _opened(self.path, read_dictionary=REPETITIVE_COLUMNS) as file:
             count = file.metadata.num_rows // (_draws_in(file.metadata) * len(self.facts.conditions))
             ids = file.read(columns=["id"], use_threads=False).column("id").slice(0, count)
-        if pa.types.is_dictionary(ids.type):
-            ids = ids.combine_chunks().dictionary_decode()  # much faster than a Python value for each code
-        return tuple(ids.to_pylist())
+        if not pa.types.is_dictionary(ids.type):
+            return tuple(ids.to_pylist())
+        # Arrow's own decoding would import its functions for computing, which takes longer than all of this.
+        codes = ids.combine_chunks()
+        words = codes.dictionary.to_pylist()
+        return tuple(words[code] for code in codes.indices.to_pylist())
 
     def column(self, name: str) -> NDArray[Any]:
         """One numeric column, (V, C, N)."""
