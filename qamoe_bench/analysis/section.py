@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from qamoe_bench.analysis.clusters import BY_IDS, ClusterRule, Clusters
 from qamoe_bench.metrics.dialects import judged_columns
 from qamoe_bench.registry import model_with_role
+from qamoe_bench.registry.limits import LIMITS
 from qamoe_bench.shapes import Float
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.resampling import Resampling, resampling
@@ -59,8 +60,13 @@ class Row:
 
     @property
     def is_oracle(self) -> bool:
-        """Whether this is the oracle, which is an upper bound and not a contestant."""
+        """Whether this is the oracle, which is told the corruption: an upper bound."""
         return self.model == ORACLE
+
+    @property
+    def is_limit(self) -> bool:
+        """Whether it knows the law of the data, as the oracle does, so that it is no contestant."""
+        return self.is_oracle or self.model in LIMITS
 
     @property
     def is_imported(self) -> bool:
@@ -273,10 +279,10 @@ class Section:
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
-        """One per (model, regime, recipe); the oracle last."""
+        """One per (model, regime, recipe); limits after all models, the oracle last."""
         names = self._names()
         order = {identity: place for place, identity in enumerate(names)}
-        ordered = sorted(self.cells, key=lambda c: (c.cell.model == ORACLE, order[_identity(c)], c.cell.seed))
+        ordered = sorted(self.cells, key=lambda c: (_tier(c.cell.model), order[_identity(c)], c.cell.seed))
         return tuple(Row(names[identity], tuple(cells)) for identity, cells in groupby(ordered, _identity))
 
     def clear_cache(self) -> None:
@@ -292,7 +298,7 @@ class Section:
     def control_of(self, index: int) -> int | None:
         """Index of the control of a row: the one of the same regime, or the first where the regime is unknown."""
         row = self.rows[index]
-        control = self.find(CONTROL, None if row.is_oracle or row.is_imported else row.regime)
+        control = self.find(CONTROL, None if row.is_limit or row.is_imported else row.regime)
         return None if control == index else control
 
     @cached_property
@@ -322,6 +328,11 @@ class Section:
                 name = f"{name} #{recipe[:4]}"
             names[model, regime, recipe] = name
         return names
+
+
+def _tier(model: str) -> int:
+    """The order of models, limits and the oracle."""
+    return 2 if model == ORACLE else int(model in LIMITS)
 
 
 def _sort_key(identity: _Identity) -> tuple[str, ...]:

@@ -43,8 +43,8 @@ Models = Annotated[
     list[str],
     typer.Option(
         "--model",
-        help="Name, group (@quick, @paper, @clean, @all), package.module:build, file.py:Class or mmsa:NAME, then "
-        "optionally :variant,field=value. Repeatable. Default: @paper.",
+        help="Name, group (@quick, @paper, @clean, @all, @limits), package.module:build, file.py:Class or mmsa:NAME, "
+        "then optionally :variant,field=value. Repeatable. Default: @paper.",
     ),
 ]
 Checkpoint = Annotated[

@@ -20,6 +20,7 @@ from qamoe_bench.figures.pareto import pareto_figures
 from qamoe_bench.figures.points import point_figures
 from qamoe_bench.figures.quality import quality_figures
 from qamoe_bench.figures.style import COLUMN_WIDTHS, styled
+from qamoe_bench.figures.value import value_figures
 from qamoe_bench.store.atomic import write_atomic
 
 FIGURE_KINDS: Mapping[str, FigureKind] = {
@@ -29,6 +30,7 @@ FIGURE_KINDS: Mapping[str, FigureKind] = {
     "differences": forest_figures,
     "quality": quality_figures,
     "pareto": pareto_figures,
+    "value": value_figures,
 }
 LEARNING = "learning"
 """The kind of figure that joins several sections: learning curves."""

@@ -33,6 +33,7 @@ from qamoe_bench.report.metric_tables import (
 from qamoe_bench.report.overview import SectionSummary, overview_of, section_summary, whole_sections
 from qamoe_bench.report.published import published_table
 from qamoe_bench.report.quality_tables import quality_tables
+from qamoe_bench.report.quality_value_table import quality_value_table
 from qamoe_bench.report.selection_table import selection_table
 from qamoe_bench.report.stability_table import stability_tables
 from qamoe_bench.report.summary import names_by_rank, ranking_table, summary_tables, verdict
@@ -125,8 +126,9 @@ def _summary_chapter(analysis: Analysis, protocols: ProtocolFacts) -> Chapter:
     title = _about(analysis, protocols).get("title", "")
     lines = (f"{title + ': ' if title else ''}{_setting(analysis)} {_realised(analysis)}", *clustering(analysis))
     tables = summary_tables(analysis)
-    if (diagnosis := selection_table(analysis)) is not None:  # somebody asked for it
-        tables = (*tables, diagnosis)
+    for asked_for in (quality_value_table(analysis), selection_table(analysis)):
+        if asked_for is not None:
+            tables = (*tables, asked_for)
     return Chapter(heading, lines, tables, verdict(analysis))
 
 
@@ -216,6 +218,8 @@ def _tables(analysis: Analysis) -> Iterator[Table]:
         for regime in SINGLE_CHECKPOINT:
             if (gap := specialist_table(analysis, scores, regime)) is not None:  # only with models of both regimes
                 yield gap
+    if (value := quality_value_table(analysis)) is not None:  # only with rows of `qamoe_bench.registry.limits`
+        yield value
     yield runs_table(analysis)
     if (diagnosis := selection_table(analysis)) is not None:  # only with curves of `run --diagnose-selection`
         yield diagnosis

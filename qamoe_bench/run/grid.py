@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from qamoe_bench.data.options import ReadingOptions, check_train_sizes
 from qamoe_bench.errors import BenchError
 from qamoe_bench.registry import DEFAULT_GROUP, expand_groups, find_model, is_group
+from qamoe_bench.run.limits import is_limit
 from qamoe_bench.run.request import MAX_CELLS, LocatedRequest, Request, error_location, too_many_cells
 
 
@@ -75,8 +76,8 @@ class Grid:
             location: Place of the grid in a study file, for error messages; empty for the command line.
 
         Raises:
-            BenchError: without a protocol, for a checkpoint with regimes or sizes, for sizes that no training can use, for
-                an unknown model or setting, or for more cells than can be planned.
+            BenchError: without a protocol, for a checkpoint with regimes or sizes, for sizes that no training can use,
+                for an unknown model or setting, or for more cells than can be planned.
         """
         with error_location(location):
             self._check()
@@ -168,6 +169,8 @@ def check_cells(grids: Iterable[Grid], location: str) -> None:
 
 def _with_config(name: str, config: str) -> str:
     """A model's name with further settings appended; the name itself for an empty config."""
+    if is_limit(name):  # these have no settings
+        return name
     ref = find_model(name)  # raises for an unknown model
     if not config:
         return name

@@ -22,7 +22,7 @@ from qamoe_bench.progress import Advance, ignore_progress
 from qamoe_bench.provenance.engine import engine_digest
 from qamoe_bench.provenance.environment import versions
 from qamoe_bench.run.executors.processes import ProcessesExecutor, send_progress
-from qamoe_bench.run.plan import Job, engine_content, weights_digest
+from qamoe_bench.run.plan import Job, engine_content, job_digest
 from qamoe_bench.run.worker import Outcome, run_job
 from qamoe_bench.store.store import Store
 
@@ -111,7 +111,7 @@ def _check_content(job: Job) -> None:
     data = open_dataset(job.data, job.fine_tune, job.reading)
     if data.digest != cell.data_digest:
         raise BenchError(f"data {job.data!r} differ from those of the run; copy the same file to every machine")
-    if weights_digest(job.recipe, engine_content(job.device, data)) != job.digest:
+    if job_digest(job, engine_content(job.device, data)) != job.digest:
         raise BenchError(
             f"the code of qamoe-bench or of model {cell.model!r} differs from the run's (engine here "
             f"{engine_digest()[:12]}); install the same everywhere and restart the workers"

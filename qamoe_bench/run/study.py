@@ -36,6 +36,7 @@ from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.registry import expand_groups, find_model
 from qamoe_bench.run.grid import Grid, check_cells
+from qamoe_bench.run.limits import is_limit
 from qamoe_bench.run.planner import find_device
 from qamoe_bench.run.presets import find_preset
 from qamoe_bench.run.request import LocatedRequest, error_location
@@ -203,7 +204,8 @@ def _as_path(text: str) -> str:
 
 def _check_model(name: str) -> None:
     for model in expand_groups([name]):
-        find_model(model)
+        if not is_limit(model):
+            find_model(model)
 
 
 def _check_regime(name: str) -> None:

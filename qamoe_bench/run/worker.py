@@ -24,6 +24,7 @@ from qamoe_bench.data.options import ReadingOptions
 from qamoe_bench.data.train_size import train_size_facts
 from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.evaluation.columns import as_arrow
+from qamoe_bench.evaluation.limits import sweep_limit
 from qamoe_bench.evaluation.sweep import Sweep, sweep_model, sweep_oracle
 from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.isolation.containment import end_if_forked
@@ -37,7 +38,7 @@ from qamoe_bench.run.first_batch import try_first_batch
 from qamoe_bench.run.guard import data_unchanged, guarded
 from qamoe_bench.run.pending import lacks_curve, pending_cells
 from qamoe_bench.run.plan import Job
-from qamoe_bench.store.cell import Cell, CellFacts
+from qamoe_bench.store.cell import ORACLE, Cell, CellFacts
 from qamoe_bench.store.failures import Failure
 from qamoe_bench.store.selection import SelectionCurve, write_curve
 from qamoe_bench.store.store import Store
@@ -169,7 +170,7 @@ def _trained_on(job: Job, protocol: Protocol) -> dict[str, Any]:
 
 def _sweep(job: Job, cell: Cell, protocol: Protocol, weights: "_JobWeights", test: TestSet) -> Sweep:
     if job.recipe is None:
-        return sweep_oracle(test, protocol)
+        return sweep_oracle(test, protocol) if cell.model == ORACLE else sweep_limit(cell.model, test, protocol)
     chosen = job.evaluation(cell)
     return sweep_model(weights, test, protocol, precision=chosen.precision, permutations=chosen.permutations)
 
