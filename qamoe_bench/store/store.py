@@ -154,7 +154,11 @@ class Store:
 
     def find_checkpoint(self, key: str) -> Path | None:
         """The file of trained weights in any run, or None."""
-        return next(self._all("checkpoints", f"{key}.safetensors"), None)
+        return next(self.checkpoints(key), None)
+
+    def checkpoints(self, key: str) -> Iterator[Path]:
+        """The files of trained weights in all runs, whether or not they are damaged."""
+        return self._all("checkpoints", f"{key}.safetensors")
 
     def checkpoint_path(self, run_id: str, key: str) -> Path:
         """The path at which a run stores trained weights."""

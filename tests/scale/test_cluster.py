@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from qamoe_bench.run.executors.choice import Execution
 from qamoe_bench.run.executors.serial import SerialExecutor
 from qamoe_bench.run.runner import run_plans
 from qamoe_bench.store.store import Store
+from qamoe_bench.store.temporary import temporary_name
 
 pytest.importorskip("distributed", reason="needs Dask distributed: pip install 'qamoe-bench[dask]'")
 
@@ -100,7 +100,7 @@ def test_two_workers_are_killed_in_the_middle_and_every_cell_equals_that_of_a_se
     assert len(list(tmp_path.rglob("[!.]*.safetensors"))) == 12
     (folder,) = tmp_path.rglob("predictions")
     # The temporary file of a worker that is killed while it writes.
-    left = f".half.{socket.gethostname()}.{cluster.workers[0].pid}.0.tmp"
+    left = temporary_name("half").replace(f".{os.getpid()}.", f".{cluster.workers[0].pid}.")
     (folder / left).write_bytes(b"half")
     second = run_plans([small_plan(data)], store, cluster.execution)
     assert (second.trained, second.evaluated, second.reused) == (0, 0, 24)

@@ -20,6 +20,7 @@ from qamoe_bench.store.atomic import write_atomic
 from qamoe_bench.store.cell import Cell, digest_of
 from qamoe_bench.store.store import Store
 from qamoe_bench.store.stored_cell import METADATA_KEY
+from qamoe_bench.store.temporary import temporary_name
 
 
 def stored(root: Path) -> Store:
@@ -138,7 +139,7 @@ def test_files_of_a_killed_process_are_removed_and_those_of_a_running_one_are_ke
     assert done.returncode == -signal.SIGKILL
     assert any(name.endswith(".tmp") for name in files(tmp_path))
     assert len(store.cells()) == 1  # the half-written file is not seen
-    mine = target.with_name(f".y.parquet.{os.uname().nodename}.{os.getpid()}.0.tmp")
+    mine = target.with_name(temporary_name("y.parquet"))
     mine.touch()
     store.prepare("run")
     assert [n for n in files(tmp_path) if n.endswith(".tmp")] == [str(mine.relative_to(tmp_path))]
