@@ -3,6 +3,7 @@
 import errno
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,30 @@ def test_a_listing_that_lags_hides_nothing_that_this_process_wrote(
     monkeypatch.setattr(os, "scandir", lambda _: scan(tmp_path / "empty"))
     assert store.find_cell(CELL) is not None
     assert store.read_cell(CELL) is not None
+
+
+def test_many_cells_are_looked_up_with_one_listing_and_own_runs_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    cells = [replace(CELL, seed=seed) for seed in range(20)]
+    for seed, cell in enumerate(cells):
+        store.prepare(f"run{seed}")
+        store.write_cell(f"run{seed}", cell, FACTS, COLUMNS)
+    reader = Store(tmp_path)
+    reader.prepare("run0")
+    listed = reader.listed()
+    expected = [store.find_cell(cell) for cell in cells]
+    asked: list[Path] = []
+    exists = os.path.exists
+
+    def count(path: Path) -> bool:
+        asked.append(path)
+        return exists(path)
+
+    monkeypatch.setattr(os.path, "exists", count)
+    assert [listed.find_cell(cell) for cell in cells] == expected
+    assert len(asked) < 2 * len(cells)  # and not once per run for each of them
+    late = replace(CELL, seed=99)
+    store.write_cell("run0", late, FACTS, COLUMNS)
+    assert listed.find_cell(late) is not None
