@@ -31,7 +31,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qamoe_bench.errors import BenchError, RunFailed
-from qamoe_bench.store.access import cannot_read, cannot_write, no_permission
+from qamoe_bench.store.access import cannot_list, cannot_read, cannot_write, no_permission
 from qamoe_bench.store.agreement import distinct
 from qamoe_bench.store.atomic import remove_abandoned, write_atomic
 from qamoe_bench.store.cell import SCHEMA, Cell, CellFacts, key_in
@@ -258,15 +258,15 @@ class Store:
         """Names of the folders of all runs, sorted.
 
         Raises:
-            BenchError: If another user does not let this one read the folder.
+            BenchError: If the folder cannot be read, as where another user does not let this one.
         """
         try:
             with os.scandir(self.runs) as entries:
                 names = {entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()}
         except (FileNotFoundError, NotADirectoryError):
             names = set()
-        except PermissionError as error:
-            raise no_permission("results folder", self.runs) from error
+        except OSError as error:  # a circle of links, a name that is too long, a network that is gone
+            raise cannot_list(self.runs, error) from error
         # A listing on a network file system may not show a new folder yet.
         return sorted(names | {run_id for run_id in self._prepared if _exists(self.runs / run_id)})
 

@@ -152,6 +152,18 @@ def test_an_unwritable_folder_is_refused(tmp_path: Path, root: str) -> None:
         Store(tmp_path / root).prepare("run")
 
 
+@pytest.mark.parametrize("place", ["circle", "x" * 300, "file", "absent"])
+def test_a_results_folder_that_cannot_be_opened_is_one_line(place: str, tmp_path: Path) -> None:
+    (tmp_path / "circle").symlink_to("other")
+    (tmp_path / "other").symlink_to("circle")
+    (tmp_path / "file").touch()
+    for read in (Store.require_cells, Store.finished, Store.manifests):
+        if place in ("file", "absent") and read is not Store.require_cells:
+            continue  # there is nothing, and nothing is wrong
+        with pytest.raises(BenchError, match="expected a |cannot be read .*; name a folder that can be opened"):
+            read(Store(tmp_path / place))
+
+
 def test_an_empty_store_has_no_cells(tmp_path: Path) -> None:
     assert Store(tmp_path / "none").cells() == []
     assert Store(tmp_path / "none").manifests() == []
