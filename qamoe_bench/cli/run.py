@@ -254,7 +254,7 @@ def _execute(plans: "Sequence[Plan]", store: "Store", execution: "Execution") ->
         return run_plans(plans, store, execution, progress_display(stderr), log)
     except KeyboardInterrupt:
         cells = [cell for plan in plans for cell in plan.cells]
-        stored = sum(store.find_cell(cell) is not None for cell in cells)
+        stored = sum(map(bool, map(store.listed().find_cell, cells)))
         log(f"stopped: {stored} of {len(cells)} cells are stored; the same command continues from there")
         sys.exit(130)  # 128 + SIGINT, as shells report it
 
@@ -276,7 +276,7 @@ def _print_tables(plans: "Sequence[Plan]", store: "Store", dialect: str) -> None
     """Print the report of the cells of these plans, whichever run stored them."""
     # By name: a folder on a network may not list yet what a worker has written, nor may all of it be readable.
     distinct = {cell.key: cell for plan in plans for cell in plan.cells}
-    cells = [stored for stored in map(store.read_cell, distinct.values()) if stored is not None]
+    cells = [stored for stored in map(store.listed().read_cell, distinct.values()) if stored is not None]
     manifests = store.manifests(plan.run_id for plan in plans)
     print_report(manifests, dialect, [], "terminal", None, sorted(cells, key=lambda stored: stored.path))
     log_more([store.root])
@@ -288,6 +288,7 @@ def _print_dry_run(plans: "Sequence[Plan]", store: "Store", execution: "Executio
     from qamoe_bench.run.forecast import forecast
 
     jobs = [job for plan in plans for job in plan.jobs]
+    store = store.listed()
     print_rows(plan_table(jobs, store))
     cells = sum(len(job.cells) for job in jobs)
     contents = store.contents()

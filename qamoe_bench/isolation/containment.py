@@ -127,7 +127,7 @@ def _threads_left_behind() -> Iterator[None]:
         thread.daemon = True
         original(thread)
 
-    threading.Thread.start = start  # type: ignore[method-assign]
+    threading.Thread.start = start  # type: ignore[assignment, method-assign]
     try:
         yield
     finally:

@@ -120,7 +120,7 @@ def _write_logging(value: tuple[Any, ...]) -> None:
     root.filters[:] = value[4]
 
 
-def _write_streams(value: tuple[Any, Any]) -> None:
+def _write_streams(value: tuple[Any, Any, Any]) -> None:
     sys.stdin, sys.stdout, sys.stderr = value
 
 

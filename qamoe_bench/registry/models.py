@@ -13,7 +13,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from qamoe_bench.errors import BenchError, RunFailed, unknown_name
-from qamoe_bench.isolation.functions import functions_restored
 from qamoe_bench.isolation.places import with_place
 from qamoe_bench.provenance.location import is_file, source_of
 from qamoe_bench.registry.card import ModelCard, read_card
@@ -147,6 +146,7 @@ class ModelRef:
         if module in sys.modules:
             return sys.modules[module]
 
+        from qamoe_bench.isolation.functions import functions_restored
         from qamoe_bench.isolation.settings import settings_restored
 
         def note(names: list[str]) -> None:

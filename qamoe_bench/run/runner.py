@@ -94,10 +94,10 @@ def run_plans(
     ):
         for pending, outcome in _outcomes(jobs, store, opened, advance, activity):
             outcomes.append(outcome)
-            line = _changes(pending, outcome)
-            if line and line not in noted:
-                noted.add(line)
-                note(line)
+            for line in _notes(pending, outcome):
+                if line not in noted:
+                    noted.add(line)
+                    note(line)
     failures = [failure for outcome in outcomes for failure in outcome.failures]
     refused = {name: reason for plan in plans for name, reason in plan.refused.items()}
     if failures or refused:
@@ -175,14 +175,14 @@ def _outcome(future: Future[Outcome], pending: PendingJob, store: Store) -> Outc
         return Outcome(failures=tuple(failure_of(cell, error) for cell, _ in pending_cells(pending.job, store)))
 
 
-def _changes(pending: PendingJob, outcome: Outcome) -> str:
-    """What a model changed for others, in one line; empty if nothing."""
+def _notes(pending: PendingJob, outcome: Outcome) -> list[str]:
+    """What a job did beyond its cells, in lines: what its model changed for others, and which files were not used."""
+    lines = [f"note: {sentence}" for sentence in outcome.notes]
     recipe = pending.job.recipe
-    if recipe is None or not outcome.changed:
-        return ""
-    return (
-        f"note: model {recipe.model.name} changed {', '.join(outcome.changed)} while it ran; restored after each cell"
-    )
+    if recipe is not None and outcome.changed:
+        changed = ", ".join(outcome.changed)
+        lines.append(f"note: model {recipe.model.name} changed {changed} while it ran; restored after each cell")
+    return lines
 
 
 def _failure_message(failures: Sequence[Failure], refused: Mapping[str, str], cells: int, store: Store) -> str:

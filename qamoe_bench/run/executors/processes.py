@@ -15,7 +15,7 @@ import traceback
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
@@ -340,6 +340,9 @@ def _serve(connection: Connection, environment: dict[str, str]) -> None:
     # The server has that of its own start.
     os.environ.clear()
     os.environ.update(environment)
+    with suppress(OSError):
+        # Standard output holds results only, so what C code or programs that a model starts print goes to messages.
+        os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent handles it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
