@@ -84,7 +84,8 @@ def attraction(w: Weights, name: str, one: Tensor, other: Tensor) -> Tensor:
     at = f"attractions.{name}"
     z, aim = (batch_norm(w, f"{at}.project.1", linear(w, f"{at}.project.0", x)) for x in (one, other))
     p = linear(w, f"{at}.predict.3", batch_norm(w, f"{at}.predict.1", linear(w, f"{at}.predict.0", z)).clamp(min=0))
-    return -(p @ aim) / (p.norm() * aim.norm()) / 2
+    cosine: Tensor = (p @ aim) / (p.norm() * aim.norm())
+    return -cosine / 2
 
 
 def test_predictions_and_loss_follow_the_formulas(model: EMTDLFR, batch: TrainingBatch) -> None:
@@ -117,12 +118,12 @@ def test_predictions_and_loss_follow_the_formulas(model: EMTDLFR, batch: Trainin
 
 
 def test_the_projections_that_are_aimed_at_have_no_gradient(model: EMTDLFR) -> None:
-    attract = model.attractions["audio"]
+    attract: Any = model.attractions["audio"]
     incomplete, whole = (torch.randn(7, 4, requires_grad=True) for _ in range(2))
     gradient = torch.autograd.grad(attract(incomplete, whole), incomplete)[0]
     one = torch.nn.functional.cosine_similarity(
         attract.predict(attract.project(incomplete)),
-        attract.project(whole).detach(),  # type: ignore[operator]
+        attract.project(whole).detach(),
     )
     torch.testing.assert_close(gradient, torch.autograd.grad(-one.mean() / 2, incomplete)[0])
 
