@@ -34,7 +34,6 @@ test: .venv/installed
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(MAKE) --jobs 2 types pytest
-	$(MAKE) check
 
 # Checking types takes a minute and a half on one core, next to the tests.
 types: .venv/installed
@@ -47,7 +46,8 @@ pytest: .venv/installed
 shapes: .venv/installed
 	$(BIN)/pytest --jaxtyping-packages=qamoe_bench,qamoe_baselines,typechecker.check
 
-# Check that no model is worse than in the reference; trains each with one seed unless it is stored already. On a busy
+# Check that no model is worse than in the reference; trains each with one seed unless it is stored already. It is apart
+# from the tests because training takes minutes that no change of words or of a report needs; CI runs both. On a busy
 # machine, the time of a model relative to the control was seen to differ by a factor of 2.3 from that on a quiet one.
 check: .venv/installed
 	$(BIN)/qamoe-bench run --protocol random-missing --seeds 1111 $(SLOWEST:%=--model %) --model @paper \

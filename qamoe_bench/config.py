@@ -13,20 +13,22 @@ def configure(config: type[C], overrides: Mapping[str, Any]) -> C:
     """A configuration with some fields set.
 
     Args:
-        config: Class of the configuration, a dataclass.
+        config: Class of the configuration, a dataclass. Settings that users write with a prefix, such as `train.`, have
+            it as a class variable `prefix`.
         overrides: Values by name of the field; the other fields keep their defaults.
 
     Raises:
         BenchError: for an unknown field, with the most similar known one, or a value of the wrong type.
     """
+    prefix: str = getattr(config, "prefix", "")
     known = [f.name for f in fields(config)]  # type: ignore[arg-type]  # every configuration is a dataclass
     hints = get_type_hints(config)  # resolves annotations that are strings
     # Python itself would accept any type, and reports an unknown field in terms of `__init__`.
     for name, value in overrides.items():
         if name not in known:
-            raise unknown_name(f"field of {config.__name__}", name, known)
+            raise unknown_name("setting", prefix + name, [prefix + field for field in known])
         if not _fits(value, hints[name]):
-            raise BenchError(f"{config.__name__}.{name}: expected {_words(hints[name])}, got {value!r}")
+            raise BenchError(f"setting {prefix}{name}: expected {_words(hints[name])}, got {value!r}")
     return config(**overrides)
 
 

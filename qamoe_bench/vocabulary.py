@@ -86,6 +86,7 @@ METRIC_LABELS: Mapping[str, str] = {
     "f1_has0": "F1, all labels",
     "f1_non0": "F1, labels ≠ 0",
     "acc3": "ACC3",
+    "f1_macro3": "Macro F1 of three classes",
     "acc5": "ACC5",
     "acc7": "ACC7",
     "mae": "MAE",

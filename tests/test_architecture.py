@@ -38,6 +38,8 @@ TORCH_FREE = (
     "metrics", "store", "statistics", "analysis", "report", "figures", "page", "sharing",
     "cli",
 )  # fmt: skip
+LARGE = ("torch", "numpy", "pandas", "pyarrow", "scipy", "matplotlib", "jaxtyping")
+"""Libraries that take a tenth of a second and more to load."""
 CONTRACT = ("contract", "config", "nn", "errors", "vocabulary")
 """What a model may import, built-in or not."""
 
@@ -118,12 +120,32 @@ def test_torch_free_modules_do_not_import_torch(path: Path) -> None:
     assert not [n for n in names if room_of(n) == "torch"]
 
 
+def test_help_and_lists_of_names_load_no_large_library() -> None:
+    # One process for all of them: the point is what is loaded in the end.
+    code = (
+        "import sys\n"
+        "from qamoe_bench.cli.main import main\n"
+        "for words in ('--help', 'run --help', 'ls models', 'ls protocols', 'ls datasets'):\n"
+        "    sys.argv = ['qamoe-bench', *words.split()]\n"
+        "    try:\n"
+        "        main()\n"
+        "    except SystemExit as end:\n"
+        "        assert not end.code, words\n"
+        f"print('loaded:', *sorted(sys.modules.keys() & set({LARGE!r})))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for shown in ("unbundle", "--fine-tune", "late-fusion", "random-missing", "synthetic-emotion"):
+        assert shown in done.stdout
+    assert done.stdout.endswith("loaded:\n")
+
+
 def test_every_command_that_only_reads_runs_where_torch_cannot_be_imported(tmp_path: Path) -> None:
     forbid = (
         "import sys; sys.modules['torch'] = None; "
         "from qamoe_bench.cli import main as cli; sys.argv[0] = 'qamoe-bench'; "
     )
-    for arguments in (["ls", "models"], ["ls", "protocols"], ["ls", "datasets"], ["ls", "metrics"], ["ls", "runs"]):
+    for arguments in (["ls", "metrics"], ["ls", "runs"]):
         done = subprocess.run(
             [sys.executable, "-c", forbid + "cli.main()", *arguments], capture_output=True, text=True, cwd=tmp_path
         )

@@ -109,7 +109,7 @@ class CMIBConfig:
     def __post_init__(self) -> None:
         if self.fusion == "poe" and self.variant in ("e", "b"):
             raise BenchError(
-                f"CMIBConfig.fusion: 'poe' multiplies the codes of one bottleneck per modality, and variant "
+                f"setting fusion: 'poe' multiplies the codes of one bottleneck per modality, and variant "
                 f"{self.variant!r} has none; choose another fusion, or variant c or l"
             )
 

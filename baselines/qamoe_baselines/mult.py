@@ -85,7 +85,7 @@ class MulTConfig:
 
     def __post_init__(self) -> None:
         if self.kernel % 2 == 0:
-            raise BenchError(f"MulTConfig.kernel: expected an odd number of frames, got {self.kernel}; add 1")
+            raise BenchError(f"setting kernel: expected an odd number of frames, got {self.kernel}; add 1")
 
 
 class CrossmodalTransformer(nn.Module):

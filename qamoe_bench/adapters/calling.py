@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from qamoe_bench.adapters.declaration import Declaration
 from qamoe_bench.adapters.names import LENGTH_WORDS, argument_of
+from qamoe_bench.adapters.probabilities import are_probabilities
 from qamoe_bench.adapters.returned import Place, described, may_be_prediction, places_of_prediction, value_at
 from qamoe_bench.contract import Batch, Output
 from qamoe_bench.errors import BenchError
@@ -137,7 +138,10 @@ def detect_call(model: nn.Module, samples: Batch, declared: Declaration, name: s
             "file, in the right order"
         )
     placed = _with_prediction(replace(call, task=task), returned, samples.size, declared, name)
-    return replace(placed, are_probabilities=_are_probabilities(value_at(returned, placed.place), task))
+    values = value_at(returned, placed.place)
+    # Scores of classes or labels are hardly ever all in [0, 1] with a sum of 1.
+    is_probable = not task.is_regression and isinstance(values, Tensor) and bool(are_probabilities(values, task).all())
+    return replace(placed, are_probabilities=is_probable)
 
 
 @contextmanager
@@ -270,17 +274,6 @@ def _with_prediction(call: Call, returned: object, size: int, declared: Declarat
             f"{numbers} per sample; declare ADAPTER = {{'prediction': {places[0]!r}}}, or the other one, in its file"
         )
     return replace(call, place=places[0], shape=_shape(returned, places[0]))
-
-
-def _are_probabilities(values: object, task: Task) -> bool:
-    """Whether values of classes or labels lie in [0, 1], and those of classes sum to 1: scores hardly ever do."""
-    if task.is_regression or not isinstance(values, Tensor):
-        return False
-    in_range = bool(((values >= 0) & (values <= 1)).all())
-    if task.kind == "multi-label":
-        return in_range
-    total = values.sum(-1)
-    return in_range and bool(torch.allclose(total, torch.ones_like(total), atol=1e-3))
 
 
 def _listed(places: Sequence[Place]) -> str:

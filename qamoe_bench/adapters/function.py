@@ -13,18 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from qamoe_bench.adapters.arrays import ArrayBatch, as_arrays
-from qamoe_bench.adapters.module import LEAST_PROBABILITY
+from qamoe_bench.adapters.probabilities import are_probabilities, output_of_probabilities
 from qamoe_bench.contract import Batch, Output
 from qamoe_bench.errors import BenchError, unknown_name
-from qamoe_bench.nn.answers import probable_output
 from qamoe_bench.vocabulary import REGRESSION, Task
 
 PredictFunction = Callable[[ArrayBatch], Any]
 """Returns one number per sample (B,), or the probabilities (B, C) of C classes or labels, or a dictionary with them as
 `prediction` and optionally `variance` and `quality`."""
 
-SUM_TOLERANCE = 1e-3
-"""How far the sum of a sample's probabilities of classes may be from 1."""
 KEYS = ("prediction", "variance", "quality")
 
 
@@ -89,11 +86,11 @@ class FunctionModel(nn.Module):
         if self.task.is_regression:
             prediction = self._numbers(parts["prediction"], "predictions", batch.size)
             return Output(prediction.to(device), certainty, scores)
-        answers = self._log_probabilities(parts["prediction"], batch.size).to(device)
-        return probable_output(answers, self.task, variance=certainty, quality=scores)
+        answers = self._probabilities(parts["prediction"], batch.size).to(device)
+        return output_of_probabilities(answers, self.task, variance=certainty, quality=scores)
 
-    def _log_probabilities(self, values: object, size: int) -> Float[Tensor, "B C"]:
-        """The logarithms of returned probabilities, after all checks."""
+    def _probabilities(self, values: object, size: int) -> Float[Tensor, "B C"]:
+        """The returned probabilities, after all checks."""
         shape = (size, self.task.outputs)
         array = _as_array(values)
         if array is None or array.dtype.kind not in "fiu" or array.shape != shape:
@@ -101,14 +98,12 @@ class FunctionModel(nn.Module):
             advice = f"return the probability of each of {', '.join(self.task.names)}"
             raise self._wrong("predictions", f"an array of shape {shape}", got, advice)
         probabilities = torch.from_numpy(array.astype(np.float32))
-        is_wrong = ~((probabilities >= 0) & (probabilities <= 1)).all(1)
-        if self.task.kind == "classes":
-            is_wrong |= (probabilities.sum(1) - 1).abs() > SUM_TOLERANCE
+        is_wrong = ~are_probabilities(probabilities, self.task)
         if is_wrong.any():
             got = f"{array[is_wrong.numpy()][0].tolist()} ({int(is_wrong.sum())} of {size} samples are wrong)"
             sums = ", that sum to 1" if self.task.kind == "classes" else ""
             raise self._wrong("predictions", f"probabilities from 0 to 1{sums}", got, "normalise them")
-        return probabilities.clamp(min=LEAST_PROBABILITY).log()
+        return probabilities
 
     def _numbers(
         self,

@@ -172,7 +172,7 @@ def _checked(model: str, config: Mapping[str, Any], settings: Mapping[str, Any])
                 "reads; use settings of the suite's loop, such as train.learning_rate"
             )
         if key not in known:
-            raise unknown_name(f"field of mmsa:{model}", key, [*known, "config"])
+            raise unknown_name(f"setting of mmsa:{model}", key, [*known, "config"])
         if type(value) not in (int, type(own[key])):  # a bool is an int too
             expected = "a whole number" if type(own[key]) is int else "a number"
             raise BenchError(f"model 'mmsa:{model}': expected {expected} for {key!r}, got {value!r}; correct it")

@@ -10,13 +10,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from qamoe_bench.adapters.calling import Call
+from qamoe_bench.adapters.probabilities import output_of_probabilities
 from qamoe_bench.adapters.returned import described, value_at
 from qamoe_bench.contract import Batch, Output, TrainingBatch, label_indicators
 from qamoe_bench.errors import RunFailed
-from qamoe_bench.nn.answers import class_output, probable_output
-
-LEAST_PROBABILITY = 1e-30
-"""What a probability of 0 counts as, so that its logarithm is finite in single precision."""
+from qamoe_bench.nn.answers import class_output
 
 
 class AdaptedModule(nn.Module):
@@ -59,7 +57,7 @@ class AdaptedModule(nn.Module):
             return Output(prediction.reshape(size))  # also of (B, 1), and of () for a single sample
         values = prediction.reshape(size, task.outputs)
         if self.call.are_probabilities:
-            return probable_output(values.clamp(min=LEAST_PROBABILITY).log(), task)
+            return output_of_probabilities(values, task)
         return class_output(values, task)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]

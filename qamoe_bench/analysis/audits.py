@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.section import Row, Section
-from qamoe_bench.metrics.probabilities import decisions, entropy, log_likelihood, probability_errors
+from qamoe_bench.metrics.dialects import default_dialect
+from qamoe_bench.metrics.probabilities import decisions, entropy, probability_errors
 from qamoe_bench.shapes import Bool, Float, Shaped
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import mean_of_defined
@@ -92,7 +93,7 @@ def _confidence_of(row: Row, section: Section) -> UncertaintyAudit:
     confidence, is_right = decisions(answers, section.label, task)  # (S, V, C, M)
     wrong = (~is_right).reshape(*uncertain.shape, -1).mean(-1)  # (S, V, C, N)
     return UncertaintyAudit(
-        nll=float(-log_likelihood(answers, section.label, task).mean()),
+        nll=float(default_dialect(task).definitions["nll"](answers, section.label).mean()),
         rank=float(mean_of_defined(spearman(uncertain, error).ravel())),
         ause=float(mean_of_defined(ause(error, uncertain).ravel())),
         covered=_reliability(confidence, is_right),

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qamoe_bench.analysis.section import Row, Section
+from qamoe_bench.metrics.class_definitions import Counts, predicted_class, predicted_labels
 from qamoe_bench.metrics.probabilities import true_indicators
 from qamoe_bench.shapes import Bool, Float
 from qamoe_bench.statistics.arrays import Values
@@ -34,9 +35,8 @@ def class_results(section: Section, row: Row) -> ClassResults:
     answers = row.predictions_for("")  # log-probabilities, (S, V, C, N, K)
     truth = true_indicators(section.label, section.task)  # (N, K)
     if section.task.kind == "multi-label":
-        decided = answers > np.log(0.5)
-        return ClassResults(_f1(decided, truth), None)
-    decided = answers.argmax(-1)[..., None] == np.arange(section.task.outputs)
+        return ClassResults(_f1(predicted_labels(answers), truth), None)
+    decided = predicted_class(answers)[..., None] == np.arange(section.task.outputs)
     taken = np.einsum("nk,svcnj->ckj", truth.astype(np.float64), decided.astype(np.float64))
     samples = truth.sum(0)[:, None] * answers.shape[0] * answers.shape[1]  # (K, 1)
     with np.errstate(invalid="ignore"):
@@ -44,6 +44,6 @@ def class_results(section: Section, row: Row) -> ClassResults:
 
 
 def _f1(decided: Bool[NDArray[np.bool_], "S V C N K"], truth: Bool[NDArray[np.bool_], "N K"]) -> Float[Values, "C K"]:
-    hits = (decided & truth).sum(-2)
-    both = decided.sum(-2) + truth.sum(0)  # 2·TP + FP + FN
-    return np.asarray((2 * hits / np.maximum(both, 1)).mean((0, 1)))
+    hits = (decided & truth).sum(-2, dtype=np.float64)
+    counts = Counts(hits, decided.sum(-2, dtype=np.float64), truth.sum(0, dtype=np.float64))
+    return np.asarray(counts.f1().mean((0, 1)))

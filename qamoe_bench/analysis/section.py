@@ -21,7 +21,7 @@ from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.resampling import Resampling, resampling
 from qamoe_bench.store.cell import IMPORTED, ORACLE
 from qamoe_bench.store.store import StoredCell
-from qamoe_bench.vocabulary import LOG_PROBABILITY, MODALITIES, Task, axis_symbol
+from qamoe_bench.vocabulary import MODALITIES, Task, axis_symbol
 
 EVENTS = ("missing_", "noise_", "scatter_", "length_", "energy_")
 """Prefixes of the columns that describe the samples and their corruption instead of a model's output."""
@@ -114,7 +114,7 @@ class Row:
     @property
     def task(self) -> Task:
         """What the labels say."""
-        return Task.of(self.cells[0].facts.task)
+        return self.cells[0].task
 
     def predictions_for(self, metric: str, intervention: str = "") -> NDArray[Any]:
         """The predictions that a metric judges, see `qamoe_bench.metrics.dialects.judged_columns`.
@@ -133,7 +133,7 @@ class Row:
 
     def has_intervention(self, intervention: str) -> bool:
         """Whether predictions with other quality scores are recorded, see `qamoe_bench.evaluation.interventions`."""
-        return self.has(f"{intervention}_{'prediction' if self.task.is_regression else f'{LOG_PROBABILITY}0'}")
+        return self.has(f"{intervention}_{judged_columns(self.cells[0].names, '')[0]}")
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ class Section:
     @property
     def task(self) -> Task:
         """What the labels say."""
-        return Task.of(self.cells[0].facts.task)
+        return self.cells[0].task
 
     @cached_property
     def label(self) -> Float[Values, " N"]:

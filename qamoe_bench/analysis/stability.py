@@ -18,7 +18,7 @@ from qamoe_bench.analysis.comparisons import Difference, pairwise_differences
 from qamoe_bench.analysis.scores import Scores, score
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.analysis.widening import score_independent
-from qamoe_bench.metrics.dialects import SIMS, Dialect, dialects_for
+from qamoe_bench.metrics.dialects import POLARITY, SIMS, Dialect, dialects_for
 from qamoe_bench.store.store import StoredCell
 
 
@@ -149,12 +149,12 @@ def stability(
 
 
 def fitting_dialects(section: Section) -> list[Dialect]:
-    """The dialects for the task; for labels on a scale that of CH-SIMS if all are in [−1, 1], else all others."""
+    """The dialects for the task; for labels on a scale those of CH-SIMS if all are in [−1, 1], else all but `sims`."""
     dialects = dialects_for(section.task)
     if not section.task.is_regression:
         return dialects
     is_sims = bool(np.abs(section.label).max() <= 1)
-    return [dialect for dialect in dialects if (dialect.name == SIMS.name) == is_sims]
+    return [SIMS, POLARITY] if is_sims else [dialect for dialect in dialects if dialect.name != SIMS.name]
 
 
 def _comparisons(section: Section, scores: Scores) -> dict[Pair, Comparison]:

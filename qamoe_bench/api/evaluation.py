@@ -13,7 +13,7 @@ from qamoe_bench.store.cell import run_name
 from qamoe_bench.store.memory import MemoryCell
 from qamoe_bench.store.store import Store
 from qamoe_bench.store.verification import PREDICTED
-from qamoe_bench.vocabulary import REGRESSION, Task
+from qamoe_bench.vocabulary import REGRESSION
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +53,7 @@ class Evaluation:
         """
         import pandas as pd  # here, because comparing stores starts without it
 
-        task = Task.of(self.cells[0].facts.task) if self.cells else REGRESSION
+        task = self.cells[0].task if self.cells else REGRESSION
         choice = chosen(dialect)
         choice.check([task])
         definitions = choice.dialect_for(task).on_scale(self.predictions["target"].to_numpy())

@@ -7,19 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.analysis.check.check import Expected, Verdict, compare_stores
 from qamoe_bench.analysis.check.findings import Limits
 from qamoe_bench.analysis.clusters import cluster_rule
 from qamoe_bench.api.evaluation import Evaluation
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.metrics.choice import chosen
-from qamoe_bench.report.tables import analyses
 from qamoe_bench.store.agreement import distinct
 from qamoe_bench.store.store import Store, StoredCell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from qamoe_bench.analysis.analyse import Analysis
 
 Part = Store | Evaluation | Path | str
 Results = Part | Iterable[StoredCell | Part]
@@ -58,6 +58,9 @@ def analyse(
         >>> analysis.section.levels.labels[:3]
         ('η=0', '0.1', '0.2')
     """
+    # Imported here, because a comparison needs a small part of it.
+    from qamoe_bench.report.tables import analyses
+
     choice = chosen(dialect, metrics)
     return list(analyses(_cells(results), choice.dialect, choice.metrics, cluster_rule(cluster)))
 

@@ -7,7 +7,6 @@ import typer
 
 from qamoe_bench.cli.console import cells_in, log, open_stores, plain_file, print_chapters_as
 from qamoe_bench.cli.options import DialectName, OnlyModels, OnlyProtocols, SeveralResults
-from qamoe_bench.store.store import manifests_of
 
 BundleFile = Annotated[Path, typer.Option("--output", metavar="FILE", help="File to write, such as results.zip.")]
 WithPage = Annotated[bool, typer.Option("--page/--no-page", help="Whether to add the page of 'report --format html'.")]
@@ -27,6 +26,7 @@ def write_bundle(
     from qamoe_bench.analysis.selection import select
     from qamoe_bench.api.sharing import page_of
     from qamoe_bench.sharing.packing import pack
+    from qamoe_bench.store.store import manifests_of
 
     stores = open_stores(results)
     cells = select(cells_in(stores), protocol or (), model or ())

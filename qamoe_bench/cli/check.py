@@ -9,8 +9,6 @@ import typer
 from qamoe_bench.cli.characters import ERRORS, showable_table
 from qamoe_bench.cli.console import name_ignored, plain_file
 from qamoe_bench.cli.options import Cluster, DialectName, Metrics, Results, parse_seeds
-from qamoe_bench.store.atomic import write_atomic
-from qamoe_bench.store.store import Store
 
 if TYPE_CHECKING:
     from qamoe_bench.analysis.check.check import Verdict
@@ -69,6 +67,7 @@ def check_results(
 ) -> None:
     """Compare results with a reference; exit status 1 if anything is significantly worse, missing or changed."""
     from qamoe_bench.api.results import compare
+    from qamoe_bench.store.store import Store
 
     for store in (reference, results):
         name_ignored(Store(store))
@@ -109,5 +108,6 @@ def _print_verdict(verdict: "Verdict") -> None:
 
 def _write_junit(verdict: "Verdict", path: Path) -> None:
     from qamoe_bench.report.verdict import junit
+    from qamoe_bench.store.atomic import write_atomic
 
     write_atomic(plain_file(path), junit(verdict).encode(errors=ERRORS))

@@ -12,13 +12,11 @@ from rich.console import Console
 from qamoe_bench.cli.characters import ERRORS, harmless_chapter, showable_chapter, shows_everything
 from qamoe_bench.errors import BenchError
 from qamoe_bench.report.escaping import escaped
-from qamoe_bench.store.atomic import write_atomic
-from qamoe_bench.store.contents import joined
-from qamoe_bench.store.store import Store, no_cells
-from qamoe_bench.store.stored_cell import DamagedCell, StoredCell
 
 if TYPE_CHECKING:
     from qamoe_bench.report.table import Chapter
+    from qamoe_bench.store.store import Store
+    from qamoe_bench.store.stored_cell import DamagedCell, StoredCell
 
 SHOWN_FILES = 3
 """Files that a note lists by name."""
@@ -31,7 +29,7 @@ def log(message: str) -> None:
     stderr.print(escaped(message), highlight=False, markup=False, soft_wrap=True)
 
 
-def name_ignored(store: Store) -> None:
+def name_ignored(store: "Store") -> None:
     """Log the files of a store that look like cells and do not count, such as copies that a cloud made."""
     ignored = store.ignored()
     if ignored:
@@ -40,7 +38,7 @@ def name_ignored(store: Store) -> None:
         log(f"note: ignored {names}{more}: not named as the store names cells, so copies count once; remove them")
 
 
-def name_damaged(damaged: Sequence[DamagedCell]) -> None:
+def name_damaged(damaged: "Sequence[DamagedCell]") -> None:
     """Log the files of cells that are damaged and therefore not used."""
     for damage in damaged[:SHOWN_FILES]:
         log(f"note: {damage.note}")
@@ -48,20 +46,25 @@ def name_damaged(damaged: Sequence[DamagedCell]) -> None:
         log(f"note: {len(damaged) - SHOWN_FILES} more files are damaged and not used")
 
 
-def open_stores(results: Sequence[Path] | None) -> list[Store]:
+def open_stores(results: Sequence[Path] | None) -> "list[Store]":
     """The stores that `--results` names, by default `results`; files in them that are no cells are logged."""
+    from qamoe_bench.store.store import Store
+
     stores = [Store(folder) for folder in results or (Path("results"),)]
     for store in stores:
         name_ignored(store)
     return stores
 
 
-def cells_in(stores: Sequence[Store]) -> Sequence[StoredCell]:
+def cells_in(stores: "Sequence[Store]") -> "Sequence[StoredCell]":
     """The cells of several stores, read as one; damaged ones are logged.
 
     Raises:
         BenchError: If a store has none, if a file may not be read, or if two files of one key differ.
     """
+    from qamoe_bench.store.contents import joined
+    from qamoe_bench.store.store import no_cells
+
     parts = [store.files() for store in stores]
     together = joined(parts)
     name_damaged(together.damaged)
@@ -99,6 +102,8 @@ def print_or_write(text: str, output: Path | None) -> None:
     if output is None:
         print(text, end="")  # every format ends with a line break
         return
+    from qamoe_bench.store.atomic import write_atomic
+
     write_atomic(plain_file(output), text.encode(errors=ERRORS))
     log(f"wrote {output}")
 

@@ -20,7 +20,6 @@ from qamoe_bench.cli.options import (
 )
 from qamoe_bench.data.embedded import DATA_CHOICES
 from qamoe_bench.errors import BenchError
-from qamoe_bench.registry import DEFAULT_GROUP, expand_groups
 
 if TYPE_CHECKING:
     from torch import nn
@@ -99,6 +98,8 @@ def _build_models(setting: "Setting", names: Sequence[str]) -> "dict[str, nn.Mod
 
     A message names the others.
     """
+    from qamoe_bench.registry import DEFAULT_GROUP, expand_groups
+
     if names:
         return {name: setting.build(name) for name in expand_groups(names)}
     models = {}

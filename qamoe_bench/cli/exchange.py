@@ -16,7 +16,6 @@ from qamoe_bench.cli.options import (
     parse_seeds,
 )
 from qamoe_bench.data.embedded import DATA_CHOICES
-from qamoe_bench.store.store import Store
 
 # What is exported.
 ProtocolName = Annotated[str, typer.Option("--protocol", metavar="NAME", help="Name, or path of a TOML file.")]
@@ -105,6 +104,7 @@ def import_file(
     """Check predictions that another program made from an export, and store them like those of a run."""
     from qamoe_bench.exchange.imports import import_predictions, incomparable_models
     from qamoe_bench.report.table import counted
+    from qamoe_bench.store.store import Store
 
     before = Store(results).finished()
     store = import_predictions(predictions, manifest, model, results, tool, commit, parameters)

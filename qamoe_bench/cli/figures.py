@@ -10,7 +10,6 @@ import typer
 from qamoe_bench.cli.console import cells_in, open_stores
 from qamoe_bench.cli.options import Cluster, DialectName, Metrics, OnlyModels, OnlyProtocols, SeveralResults
 from qamoe_bench.errors import BenchError
-from qamoe_bench.metrics.choice import chosen
 
 # Kinds of figures are those of `qamoe_bench.figures.gallery`, which is not imported here because it needs matplotlib.
 Kinds = Annotated[
@@ -58,6 +57,7 @@ def draw_figures(
     from qamoe_bench.analysis.clusters import cluster_rule
     from qamoe_bench.analysis.selection import select
     from qamoe_bench.figures.gallery import Choice, write_figures
+    from qamoe_bench.metrics.choice import chosen
     from qamoe_bench.report.tables import analyses
 
     multiply_adds = None if costs is None else _read_multiply_adds(costs)

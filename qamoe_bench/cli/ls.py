@@ -10,12 +10,6 @@ import typer
 from qamoe_bench.cli.console import log, name_damaged, name_ignored, print_json
 from qamoe_bench.cli.options import Results
 from qamoe_bench.errors import unknown_name
-from qamoe_bench.metrics.catalogue import METRICS
-from qamoe_bench.metrics.dialects import DIALECTS
-from qamoe_bench.protocol.parse import load_protocol, protocol_names
-from qamoe_bench.registry import model_refs
-from qamoe_bench.store.failures import failed_keys
-from qamoe_bench.store.store import Store
 from qamoe_bench.vocabulary import TASK_KINDS
 
 Entry = dict[str, Any]
@@ -35,7 +29,7 @@ def list_names(
         "protocols": _protocols,
         "datasets": _datasets,
         "metrics": _metrics,
-        "runs": lambda: _runs(Store(results)),  # the only list that depends on an option
+        "runs": lambda: _runs(results),  # the only list that depends on an option
     }
     if kind not in listings:
         raise unknown_name("list", kind, listings)
@@ -51,6 +45,8 @@ def list_names(
 
 
 def _models() -> list[Entry]:
+    from qamoe_bench.registry import model_refs
+
     # Summaries, variants and cards are read from source files; no model is imported.
     entries = []
     for name, ref in model_refs().items():
@@ -69,6 +65,8 @@ def _tasks(tasks: Sequence[str]) -> str:
 
 
 def _protocols() -> list[Entry]:
+    from qamoe_bench.protocol.parse import load_protocol, protocol_names
+
     entries = []
     for name in protocol_names():
         protocol = load_protocol(name)
@@ -93,6 +91,9 @@ def _datasets() -> list[Entry]:
 
 
 def _metrics() -> list[Entry]:
+    from qamoe_bench.metrics.catalogue import METRICS
+    from qamoe_bench.metrics.dialects import DIALECTS
+
     entries = []
     for metric in METRICS.values():
         dialects = [dialect for dialect in DIALECTS.values() if metric.name in dialect.definitions]
@@ -109,7 +110,11 @@ def _metrics() -> list[Entry]:
     return entries
 
 
-def _runs(store: Store) -> list[Entry]:
+def _runs(results: Path) -> list[Entry]:
+    from qamoe_bench.store.failures import failed_keys
+    from qamoe_bench.store.store import Store
+
+    store = Store(results)
     name_ignored(store)
     contents = store.contents()
     name_damaged(contents.damaged)

@@ -4,13 +4,14 @@ An option that may be repeated is None if it is not given, because a list as a d
 calls of the function. Defaults are shown by typer, except for None and "", which the help text explains.
 """
 
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from qamoe_bench.errors import BenchError
-from qamoe_bench.metrics.dialects import DIALECTS
+from qamoe_bench.metrics.catalogue import DIALECT_NAMES
 
 # Where results are read from or written to. Commands that only read do not create the folder.
 Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Results folder; runs are stored in DIR/runs.")]
@@ -29,7 +30,7 @@ DialectName = Annotated[
     typer.Option(
         "--dialect",
         metavar="NAME",
-        help=f"Definitions of the metrics: {', '.join(DIALECTS)}. Default: the task's first.",
+        help=f"Definitions of the metrics: {', '.join(chain(*DIALECT_NAMES.values()))}. Default: the task's first.",
     ),
 ]
 Metrics = Annotated[

@@ -2,7 +2,6 @@
 
 import io
 import os
-import pydoc
 import shlex
 import shutil
 import sys
@@ -38,6 +37,8 @@ def paged(wanted: bool) -> Iterator[None]:
     captured = _Captured()
     with redirect_stdout(captured):
         yield
+    import pydoc
+
     pydoc.pager(captured.getvalue())
 
 

@@ -10,8 +10,6 @@ from qamoe_bench.cli.console import log, print_chapters_as
 from qamoe_bench.cli.options import ClassNames, DropBadLabels, LabelRange, TaskKind, parse_classes
 from qamoe_bench.data.embedded import DATA_CHOICES
 from qamoe_bench.errors import BenchError
-from qamoe_bench.protocol.parse import load_protocol
-from qamoe_bench.store.atomic import write_atomic
 
 app = typer.Typer(help="Show protocols and their effect on data.", no_args_is_help=True)
 
@@ -36,6 +34,8 @@ def show_protocol(
     ] = None,
 ) -> None:
     """Print a protocol and measure its effect on the test samples; nothing is trained."""
+    from qamoe_bench.protocol.parse import load_protocol
+
     protocol = load_protocol(name)
     if plot is not None and plot.suffix.lower() != ".png":
         raise BenchError(f"--plot {str(plot)!r}: expected the path of a PNG file; let it end in .png")
@@ -50,6 +50,7 @@ def show_protocol(
     from qamoe_bench.data.options import ReadingOptions
     from qamoe_bench.evaluation.test_set import TestSet
     from qamoe_bench.figures.protocol_plot import draw_picture
+    from qamoe_bench.store.atomic import write_atomic
 
     # The CPU, because the same seed gives the same samples on any device and this set is small.
     dataset = open_dataset(

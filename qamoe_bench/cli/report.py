@@ -19,11 +19,11 @@ from qamoe_bench.cli.console import (
 from qamoe_bench.cli.options import Cluster, DialectName, Metrics, OnlyModels, OnlyProtocols, SeveralResults
 from qamoe_bench.cli.paging import paged
 from qamoe_bench.errors import BenchError, unknown_name
-from qamoe_bench.metrics.choice import chosen
-from qamoe_bench.store.store import Store, StoredCell, manifests_of
 
 if TYPE_CHECKING:
     from qamoe_bench.analysis.clusters import ClusterRule
+    from qamoe_bench.store.store import Store
+    from qamoe_bench.store.stored_cell import StoredCell
 
 # How the report looks, and where it goes.
 FormatName = Annotated[
@@ -94,6 +94,7 @@ def report(
     from qamoe_bench.analysis.clusters import cluster_rule
     from qamoe_bench.analysis.selection import select
     from qamoe_bench.report.formats.choice import PAGE, check_format, format_by_ending
+    from qamoe_bench.store.store import manifests_of
 
     if format:
         check_format(format, of_tables=overview)
@@ -157,7 +158,7 @@ def print_report(
     metrics: Sequence[str],
     format: str,
     output: Path | None,
-    cells: Sequence[StoredCell],
+    cells: "Sequence[StoredCell]",
     rule: "ClusterRule | None" = None,
     *,
     complete: bool = False,
@@ -182,6 +183,7 @@ def print_report(
         BenchError: If the dialect or a metric does not exist, or the file cannot be written.
     """
     from qamoe_bench.analysis.clusters import BY_IDS
+    from qamoe_bench.metrics.choice import chosen
     from qamoe_bench.report.formats.choice import OF_RECORDS
     from qamoe_bench.report.tables import analyses, chapters
 
@@ -199,13 +201,14 @@ def print_report(
 
 
 def _print_overview(
-    cells: Sequence[StoredCell],
+    cells: "Sequence[StoredCell]",
     dialect: str,
     metrics: Sequence[str],
     format: str,
     output: Path | None,
     rule: "ClusterRule",
 ) -> None:
+    from qamoe_bench.metrics.choice import chosen
     from qamoe_bench.report.overview import overviews
 
     if len(metrics) > 1:
@@ -214,17 +217,18 @@ def _print_overview(
 
 
 def _write_page(
-    stores: Sequence[Store],
+    stores: "Sequence[Store]",
     dialect: str,
     metrics: Sequence[str],
     output: Path | None,
-    cells: Sequence[StoredCell],
+    cells: "Sequence[StoredCell]",
     texts: Path | None,
     rule: "ClusterRule",
 ) -> None:
     if output is None and sys.stdout.isatty():  # before minutes of work
         raise BenchError("--format html writes megabytes: expected a file or a pipe; add --output page.html")
     from qamoe_bench.api.sharing import page_of
+    from qamoe_bench.store.store import manifests_of
 
     text = page_of(cells, manifests_of(stores), dialect, metrics, texts, rule)
     print_document_or_write(text, output)

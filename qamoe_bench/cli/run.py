@@ -23,15 +23,13 @@ from qamoe_bench.cli.options import (
 from qamoe_bench.cli.report import log_more, print_report
 from qamoe_bench.data.embedded import DATA_CHOICES, EXPECTED_DATA
 from qamoe_bench.errors import BenchError
-from qamoe_bench.metrics.choice import chosen
-from qamoe_bench.store.store import Store
 
 if TYPE_CHECKING:
     from qamoe_bench.run.executors.choice import Execution
     from qamoe_bench.run.plan import Plan
     from qamoe_bench.run.request import LocatedRequest
     from qamoe_bench.run.runner import RunSummary
-
+    from qamoe_bench.store.store import Store
 
 Study = Annotated[
     Path | None, typer.Argument(help="TOML file of a study. Options that describe the runs replace its keys.")
@@ -129,12 +127,15 @@ def run(
     dialect: DialectName = "",
 ) -> None:
     """Train models, sweep them through protocols, store the predictions and print a summary."""
+    from qamoe_bench.metrics.choice import chosen
+
     chosen(dialect)  # raises for an unknown one, before any work
     stderr.print(f"qamoe-bench {__version__}: reading data and checking the request ...", highlight=False)
     # These import torch, which takes seconds: the line above and errors of usage come first.
     from qamoe_bench.run.executors.choice import Execution
     from qamoe_bench.run.grid import Grid
     from qamoe_bench.run.study import load_study
+    from qamoe_bench.store.store import Store
 
     execution = Execution(executor, jobs, scheduler)
     options = Grid(
@@ -233,7 +234,7 @@ def _warn_uncovered(plans: "Sequence[Plan]") -> None:
             stderr.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _execute(plans: "Sequence[Plan]", store: Store, execution: "Execution") -> "RunSummary":
+def _execute(plans: "Sequence[Plan]", store: "Store", execution: "Execution") -> "RunSummary":
     from qamoe_bench.progress import progress_display
     from qamoe_bench.run.runner import run_plans
 
@@ -246,7 +247,7 @@ def _execute(plans: "Sequence[Plan]", store: Store, execution: "Execution") -> "
         sys.exit(130)  # 128 + SIGINT, as shells report it
 
 
-def _print_summary(plans: "Sequence[Plan]", summary: "RunSummary", store: Store) -> None:
+def _print_summary(plans: "Sequence[Plan]", summary: "RunSummary", store: "Store") -> None:
     folders = ", ".join(str(store.runs / plan.run_id) for plan in plans)
     curves = f"recorded {summary.curves} curves of test metrics, " if summary.curves else ""
     if not summary.evaluated and not summary.curves:
@@ -259,7 +260,7 @@ def _print_summary(plans: "Sequence[Plan]", summary: "RunSummary", store: Store)
     log(line)
 
 
-def _print_tables(plans: "Sequence[Plan]", store: Store, dialect: str) -> None:
+def _print_tables(plans: "Sequence[Plan]", store: "Store", dialect: str) -> None:
     """Print the report of the cells of these plans, whichever run stored them."""
     # By name: a folder on a network may not list yet what a worker has written, nor may all of it be readable.
     distinct = {cell.key: cell for plan in plans for cell in plan.cells}
@@ -269,7 +270,7 @@ def _print_tables(plans: "Sequence[Plan]", store: Store, dialect: str) -> None:
     log_more([store.root])
 
 
-def _print_dry_run(plans: "Sequence[Plan]", store: Store, execution: "Execution") -> None:
+def _print_dry_run(plans: "Sequence[Plan]", store: "Store", execution: "Execution") -> None:
     from qamoe_bench.report.formats.terminal import print_rows
     from qamoe_bench.run.dry_run import forecast_lines, plan_table
     from qamoe_bench.run.forecast import forecast

@@ -15,7 +15,8 @@ from qamoe_bench.contract import Batch, Reference
 from qamoe_bench.corruption.draws import Draws, Purpose
 from qamoe_bench.corruption.state import Corrupted, erase_modalities, per_sample
 from qamoe_bench.protocol.kinds import IMDER_SCHEDULE
-from qamoe_bench.protocol.spec import Level, Step
+from qamoe_bench.protocol.level import Level
+from qamoe_bench.protocol.spec import Step
 
 IMDER_BATCH = 32
 """Samples of a batch in IMDer's code."""

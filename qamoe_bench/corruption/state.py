@@ -13,7 +13,8 @@ from torch import Tensor
 
 from qamoe_bench.contract import Batch, Reference
 from qamoe_bench.protocol.kinds import signal_left
-from qamoe_bench.protocol.spec import Level, Step
+from qamoe_bench.protocol.level import Level
+from qamoe_bench.protocol.spec import Step
 
 
 class LazyFeatures(Mapping[str, Tensor]):

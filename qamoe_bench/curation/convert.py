@@ -68,7 +68,7 @@ def write(data: Dataset, folder: Path, source: Mapping[str, Any], tick: BlockCal
             "splits": splits,
         }
         if not data.task.is_regression:
-            manifest["task"] = {"kind": data.task.kind, "names": list(data.task.names)}
+            manifest["task"] = data.task.facts
         _write_json(temporary / MANIFEST, manifest, indent=2)
     return digest
 

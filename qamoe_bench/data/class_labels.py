@@ -26,7 +26,7 @@ from qamoe_bench.data.label_columns import (
     wrong_labels,
 )
 from qamoe_bench.data.label_scale import Values
-from qamoe_bench.data.multi_labels import are_binary, are_pairs
+from qamoe_bench.data.multi_labels import are_binary, join_pairs, names_of_columns
 from qamoe_bench.data.options import LONGEST_NAME, ReadingOptions
 from qamoe_bench.data.source import LABELS
 from qamoe_bench.errors import similar_names
@@ -234,22 +234,14 @@ def _codes_of_columns(
     columns: Sequence[LabelColumn], names: tuple[str, ...], options: ReadingOptions, notes: list[str]
 ) -> tuple[_Codes, tuple[str, ...]]:
     """Codes of one-hot columns, and the names of the classes."""
-    if are_pairs(all_numbers(columns)):
-        for c in columns:
-            c.numbers = c.numbers.argmax(axis=2).astype(np.float64)  # (N, C)
+    join_pairs(columns)
     everything = all_numbers(columns)
     count = everything.shape[1]
     if everything.ndim > 2 or not are_binary(everything):
         got = f"shape {columns[0].stored.shape} with other values"
         remedy = "columns of any numbers from 0 are read with --task multi-label" if not (everything < 0).any() else ""
         raise columns[0].split.wrong(LABELS, "one column, or one-hot columns of 0 and 1", got, remedy)
-    if names and len(names) != count:
-        raise wrong_labels(
-            columns, f"expected a name for each of {count} columns (--classes), got {len(names)}; name all"
-        )
-    if not names:
-        names = tuple(str(index) for index in range(count))
-        notes.append(f"labels: {count} classes by one-hot columns, which --classes names.")
+    names = names_of_columns(columns, names, "classes by one-hot columns", notes)
     codes = []
     for c in columns:
         is_one_hot = one_hot_rows(c.numbers) & np.isfinite(c.numbers).all(axis=1)

@@ -66,6 +66,12 @@ class Split:
         """The modalities in canonical order."""
         return tuple(m for m in MODALITIES if m in self.features)
 
+    @cached_property
+    def moments(self) -> Mapping[str, tuple[Float[Tensor, " D"], Float[Tensor, " D"]]]:
+        """Mean and standard deviation of the valid frames of each modality, per dimension."""
+        # Kept with the split, which data sets that differ in anything else share.
+        return {m: _moments(self, m) for m in self.modalities}
+
     def batch(self) -> Batch:
         """All samples as they are stored, without their labels."""
         return Batch(self.features, self.lengths)
@@ -152,7 +158,7 @@ class Dataset:
         for m in train.modalities:
             widths[m] = train.features[m].shape[2]
             lengths[m] = max(split.features[m].shape[1] for split in self.splits.values())
-            means[m], stds[m] = _moments(train, m)
+            means[m], stds[m] = train.moments[m]
         return DataSpec(
             name=self.name,
             widths=widths,

@@ -56,6 +56,40 @@ def are_pairs(numbers: Values) -> bool:
     return bool(np.isin(numbers, (0, 1)).all() and (numbers.sum(axis=2) == 1).all())
 
 
+def join_pairs(columns: Sequence[LabelColumn]) -> bool:
+    """Reduce labels that are one-hot pairs (no, yes), [N, C, 2], to columns [N, C]; False where they are none."""
+    if not are_pairs(all_numbers(columns)):
+        return False
+    for c in columns:
+        c.numbers = c.numbers.argmax(axis=2).astype(np.float64)
+    return True
+
+
+def names_of_columns(
+    columns: Sequence[LabelColumn], names: tuple[str, ...], kind: str, notes: list[str]
+) -> tuple[str, ...]:
+    """A name for each column of labels: the given ones, or the column's index, which a note says.
+
+    Args:
+        columns: Labels [N, C] of all splits.
+        names: The given names; may be empty.
+        kind: What the columns are, in words.
+        notes: Gets the note.
+
+    Raises:
+        BenchError: There are more or fewer names than columns.
+    """
+    count = columns[0].numbers.shape[1]
+    if not names:
+        notes.append(f"labels: {count} {kind}, which --classes names.")
+        return tuple(str(index) for index in range(count))
+    if len(names) != count:
+        raise wrong_labels(
+            columns, f"expected a name for each of {count} columns (--classes), got {len(names)}; name all"
+        )
+    return names
+
+
 def are_binary(numbers: Values) -> bool:
     """Whether [N, C] are columns of 0 and 1, with a 1 in two of them at least; missing values are no objection."""
     finite = numbers[np.isfinite(numbers)]
@@ -85,7 +119,11 @@ def read_multi_labels(
         remedy = "read one label per sample with --task classes"
         raise columns[0].split.wrong(LABELS, "a column per label, [N, C]", got, remedy)
     count = everything.shape[1]
-    names = _names(columns, count, names or usual, notes)
+    if not 2 <= count <= _MAX_LABELS:
+        raise wrong_labels(
+            columns, f"expected 2 to {_MAX_LABELS} columns of labels, got {count}; keep the most frequent"
+        )
+    names = names_of_columns(columns, names or usual, "labels by columns", notes)
     bad = [np.any(~(c.numbers >= 0) | ~np.isfinite(c.numbers), axis=1) for c in columns]  # NaN compares as false
     if any(rows.any() for rows in bad):
         if not options.drop_bad_labels:
@@ -103,35 +141,16 @@ def read_multi_labels(
 
 def _choose_columns(columns: Sequence[LabelColumn], notes: list[str]) -> tuple[str, ...]:
     """Reduce labels to columns [N, C]; returns the names that a known layout has."""
-    everything = all_numbers(columns)
-    if are_pairs(everything):
-        for c in columns:
-            c.numbers = c.numbers.argmax(axis=2).astype(np.float64)  # (N, C)
-        is_known = everything.shape[1] == len(_MULT_EMOTIONS)
+    if join_pairs(columns):
+        is_known = columns[0].numbers.shape[1] == len(_MULT_EMOTIONS)
         return _MULT_EMOTIONS if is_known else ()
-    if are_all_labels(everything):
+    if are_all_labels(all_numbers(columns)):
         for c in columns:
             c.numbers = c.numbers[:, 1:]
             c.stored = c.stored[:, 1:]
         notes.append(f"labels: of {MOSEI_COLUMNS} columns the six emotions were taken; the first is sentiment.")
         return _MOSEI_EMOTIONS
     return ()
-
-
-def _names(columns: Sequence[LabelColumn], count: int, names: tuple[str, ...], notes: list[str]) -> tuple[str, ...]:
-    """Names of the labels; their indices if they are unknown."""
-    if not 2 <= count <= _MAX_LABELS:
-        raise wrong_labels(
-            columns, f"expected 2 to {_MAX_LABELS} columns of labels, got {count}; keep the most frequent"
-        )
-    if not names:
-        notes.append(f"labels: {count} labels by columns, which --classes names.")
-        return tuple(str(index) for index in range(count))
-    if len(names) != count:
-        raise wrong_labels(
-            columns, f"expected a name for each of {count} columns (--classes), got {len(names)}; name all"
-        )
-    return names
 
 
 def _note_absent(columns: Sequence[LabelColumn], names: Sequence[str], notes: list[str]) -> None:

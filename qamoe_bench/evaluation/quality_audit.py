@@ -29,9 +29,10 @@ from qamoe_bench.evaluation.interventions import (
 from qamoe_bench.evaluation.permutation_test import metrics_of
 from qamoe_bench.evaluation.predictor import CachedPredictor, Predictor
 from qamoe_bench.evaluation.trial import AFFORDABLE, Trial
+from qamoe_bench.metrics.dialects import judged_predictions
 from qamoe_bench.protocol.kinds import signal_left
 from qamoe_bench.statistics.arrays import Values
-from qamoe_bench.vocabulary import LOG_PROBABILITY, Task
+from qamoe_bench.vocabulary import LOG_PROBABILITY
 
 ROWS = 1024
 """Samples whose encodings are fused together, at least: more than in a batch, because these are small."""
@@ -71,7 +72,7 @@ def audit_quality(
     count = predictor.permutations if trial.permutations == AFFORDABLE else trial.permutations
     sets = [own, *interventions.values(), *_permuted(own, present, count, trial.words)]
     task = trial.test.data.task
-    stored = _answers(columns, task)
+    stored = judged_predictions(columns, "").astype(np.float32)  # with the model's own scores
     answers = _relative(_predict_all(predictor, trial, inputs, sets), stored)
     by_name: Columns = {}
     for i, name in enumerate(interventions, 1):
@@ -79,13 +80,6 @@ def audit_quality(
     permuted = answers[1 + len(interventions) :]  # (K, N) or (K, N, C)
     metrics = metrics_of(stored, permuted, trial.test.target, task) if count else {}
     return AuditedTrial(by_name, metrics)
-
-
-def _answers(columns: Columns, task: Task) -> Float[NDArray[np.float32], "N ..."]:
-    """The answers with the model's own scores."""
-    if task.is_regression:
-        return np.asarray(columns["prediction"])
-    return np.stack([columns[f"{LOG_PROBABILITY}{k}"] for k in range(task.outputs)], axis=-1)
 
 
 def _columns_of(answers: Float[NDArray[np.float32], "N ..."], intervention: str) -> Columns:

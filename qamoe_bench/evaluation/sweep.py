@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -28,14 +28,16 @@ BATCH_SIZE = 64  # larger batches leave the processor's cache and make corruptio
 class EvalConfig:
     """Every choice of an evaluation that belongs neither to the model nor to the protocol."""
 
+    prefix: ClassVar[str] = "eval."  # before its settings in the name of a model
+
     precision: Precision = "float32"  # of the model's arithmetic; see `qamoe_bench.evaluation.precision`
     permutations: int = AFFORDABLE  # of quality scores
 
     def __post_init__(self) -> None:
         if self.permutations < 0 and self.permutations != AFFORDABLE:
             raise BenchError(
-                f"EvalConfig.permutations: expected 0 or more, got {self.permutations}; set eval.permutations=200, or "
-                "leave it out for as many as are affordable"
+                f"setting eval.permutations: expected 0 or more, got {self.permutations}; set eval.permutations=200, "
+                "or leave it out for as many as are affordable"
             )
 
 

@@ -1,13 +1,13 @@
 """The metrics of multimodal sentiment and emotion analysis: titles, ranges, units and directions.
 
-Their definitions depend on the dialect, see `qamoe_bench.metrics.dialects`.
+Their definitions depend on the dialect, see `qamoe_bench.metrics.dialects`. Only the names of the dialects are
+here, because help texts need them, and definitions load NumPy.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
-
-import numpy as np
 
 Unit = Literal["%", "label units", "nats", ""]
 UNLIMITED = float("inf")
@@ -43,7 +43,7 @@ class Metric:
 
     def show(self, value: float) -> str:
         """A value as tables print it; `–` where it is undefined."""
-        if not np.isfinite(value):
+        if not math.isfinite(value):
             return "–"
         return f"{100 * value:.1f}" if self.unit == "%" else f"{value:.3f}"
 
@@ -62,6 +62,7 @@ METRICS: Mapping[str, Metric] = {
         Metric("f1_has0", "weighted F1 of two classes, all labels", "higher", (0, 1), "%"),
         Metric("f1_non0", "weighted F1 of two classes, labels other than 0", "higher", (0, 1), "%"),
         Metric("acc3", "three-class accuracy", "higher", (0, 1), "%"),
+        Metric("f1_macro3", "mean F1 of three classes: negative, neutral, positive", "higher", (0, 1), "%"),
         Metric("acc5", "five-class accuracy", "higher", (0, 1), "%"),
         Metric("acc7", "seven-class accuracy", "higher", (0, 1), "%"),
         Metric("mae", "mean absolute error, in label units", "lower", (0, UNLIMITED), "label units"),
@@ -81,3 +82,10 @@ METRICS: Mapping[str, Metric] = {
         Metric("ece", "expected calibration error, 15 bins of equal width", "lower", (0, 1), "%"),
     )
 }
+
+DIALECT_NAMES: Mapping[str, tuple[str, ...]] = {
+    "regression": ("mmsa", "mai", "mult", "sims", "sdk-mosei"),
+    "classes": ("scikit-learn", "gcnet", "mmin", "mintrec"),
+    "multi-label": ("scikit-learn-labels", "mult-iemocap", "mme2e"),
+}
+"""Names of the dialects of each kind of task, its default first."""

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qamoe_bench.metrics.definitions import Array, Definition, Labels, Numbers, everyone, f1_of, quotient
+from qamoe_bench.metrics.definitions import Array, Classes, Definition, Labels, Numbers, everyone, f1_of, quotient
 from qamoe_bench.shapes import Bool, Int
 
 Terms = Sequence[NDArray[Any]]
@@ -71,13 +71,7 @@ def true_labels(y: Labels, labels: int) -> Bool[NDArray[np.bool_], "N C"]:
 
 def class_terms(p: Array, y: Labels) -> Terms:
     """One for every sample, then the counts of each class in turn."""
-    predicted = predicted_class(p)
-    terms = [everyone(y)]
-    for index in range(p.shape[-1]):
-        is_predicted = predicted == index
-        is_true = y == index
-        terms += [is_predicted & is_true, is_predicted, is_true]
-    return terms
+    return _counted(predicted_class(p), y, p.shape[-1])
 
 
 def label_terms(p: Array, y: Labels) -> Terms:
@@ -87,6 +81,16 @@ def label_terms(p: Array, y: Labels) -> Terms:
     terms = [everyone(y)]
     for index in range(p.shape[-1]):
         terms += [predicted[..., index] & true[:, index], predicted[..., index], true[:, index]]
+    return terms
+
+
+def _counted(predicted: NDArray[Any], true: NDArray[Any], classes: int) -> Terms:
+    """The terms of predicted classes (..., N) and true ones (N), both as indices below the number of classes."""
+    terms = [np.ones(true.shape, bool)]
+    for index in range(classes):
+        is_predicted = predicted == index
+        is_true = true == index
+        terms += [is_predicted & is_true, is_predicted, is_true]
     return terms
 
 
@@ -136,7 +140,22 @@ def macro_precision() -> Definition:
 
 def macro_f1() -> Definition:
     """Mean of the F1 of classes that occur in labels or predictions, as `f1_score(average="macro")`."""
-    return _of_counts(class_terms, lambda n, counts: mean_where([c.f1() for c in counts], [c.occurs for c in counts]))
+    return _of_counts(class_terms, _mean_f1)
+
+
+def value_macro_f1(classes: Classes, count: int) -> Definition:
+    """As `macro_f1`, where values of a regression fall into so many classes.
+
+    Args:
+        classes: Maps a value to its class, an index.
+        count: How many classes there are.
+    """
+    return _of_counts(lambda p, y: _counted(classes(p), classes(y), count), _mean_f1)
+
+
+def _mean_f1(n: Numbers, counts: Sequence[Counts]) -> Numbers:
+    """Mean of the F1 of classes that are predicted or true for any sample."""
+    return mean_where([c.f1() for c in counts], [c.occurs for c in counts])
 
 
 def class_weighted_f1() -> Definition:

@@ -1,4 +1,4 @@
-"""What probabilities of classes or labels say about each sample: how likely the truth was, and how sure the model is.
+"""What probabilities of classes or labels say of each sample: how far they are from the truth, and how sure a model is.
 
 Dimension legend: N samples, K classes or labels, M decisions: N, or N·K where each label is decided by itself.
 """
@@ -20,14 +20,6 @@ def true_indicators(label: Float[Values, " N"], task: Task) -> Bool[NDArray[np.b
     if task.kind == "classes":
         return np.asarray(label[:, None] == np.arange(task.outputs))
     return true_labels(label, task.outputs)
-
-
-def log_likelihood(answers: LogProbabilities, label: Float[Values, " N"], task: Task) -> Float[Values, "... N"]:
-    """The log-probability of a sample's class, or of each of its labels and non-labels, averaged over the labels."""
-    holds = true_indicators(label, task)
-    if task.kind == "classes":
-        return np.asarray(np.where(holds, answers, 0.0).sum(-1))
-    return np.asarray(np.where(holds, answers, log_complement(answers)).mean(-1))
 
 
 def log_complement(answers: Values) -> Values:

@@ -94,7 +94,7 @@ class QAMoEConfig:
 
     def __post_init__(self) -> None:
         if not 1 <= self.k <= self.experts:
-            raise BenchError(f"QAMoEConfig.k: expected 1 to {self.experts}, the number of experts, got {self.k}")
+            raise BenchError(f"setting k: expected 1 to {self.experts}, the number of experts, got {self.k}")
 
 
 @dataclass(frozen=True)

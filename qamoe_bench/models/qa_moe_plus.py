@@ -81,9 +81,9 @@ class QAMoEPlusConfig:
 
     def __post_init__(self) -> None:
         if self.experts and not 1 <= self.k <= self.experts:
-            raise BenchError(f"QAMoEPlusConfig.k: expected 1 to {self.experts}, the number of experts, got {self.k}")
+            raise BenchError(f"setting k: expected 1 to {self.experts}, the number of experts, got {self.k}")
         if self.anchors < 2:
-            raise BenchError(f"QAMoEPlusConfig.anchors: expected at least 2, got {self.anchors}")
+            raise BenchError(f"setting anchors: expected at least 2, got {self.anchors}")
 
 
 class SignalScore(nn.Module):

@@ -112,15 +112,13 @@ class QAMoEPreciseConfig:
         for name, least in (("directions", 1), ("knots", self.directions + 1), ("anchors", 2)):
             if getattr(self, name) < least:
                 raise BenchError(
-                    f"QAMoEPreciseConfig.{name}: expected at least {least}, got {getattr(self, name)}; set {name}="
-                    f"{least} or more"
+                    f"setting {name}: expected at least {least}, got {getattr(self, name)}; set {name}={least} or more"
                 )
         if self.speed <= 0:
-            raise BenchError(f"QAMoEPreciseConfig.speed: expected more than 0, got {self.speed}; leave it out for 4")
+            raise BenchError(f"setting speed: expected more than 0, got {self.speed}; leave it out for 4")
         if self.experts and not 1 <= self.k <= self.experts:
             raise BenchError(
-                f"QAMoEPreciseConfig.k: expected 1 to {self.experts}, the number of experts, got {self.k}; set k or "
-                "experts"
+                f"setting k: expected 1 to {self.experts}, the number of experts, got {self.k}; set k or experts"
             )
 
 

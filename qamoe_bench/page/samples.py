@@ -6,9 +6,10 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from qamoe_bench.analysis.errors import first_draw_errors
 from qamoe_bench.analysis.hard_samples import Fall, worst
 from qamoe_bench.analysis.section import Row, Section
+from qamoe_bench.metrics.dialects import judged_columns
+from qamoe_bench.metrics.probabilities import probability_errors
 from qamoe_bench.page.figure import comma_list, json_numbers
 from qamoe_bench.page.marks import axis_title, row_data, specification, tips
 from qamoe_bench.vocabulary import Task, axis_symbol
@@ -98,7 +99,13 @@ def _predictions(section: Section, row: Row, fall: Fall, conditions: Sequence[in
     seed = row.seeds.index(fall.seed)
     if section.task.is_regression:
         return json_numbers(row.column("prediction")[seed, 0, conditions, fall.sample])  # (S, V, C, N) -> (conditions,)
-    return json_numbers(1 - first_draw_errors(row, section)[seed][conditions, fall.sample])
+    # Of this sample alone, not of the whole row for each sample that is shown.
+    names = judged_columns(row.cells[0].names, "")
+    answers = np.stack(
+        [row.column(name)[seed, 0, conditions, fall.sample] for name in names], axis=-1
+    )  # (conditions, K)
+    label = section.label[[fall.sample]]
+    return json_numbers(1 - probability_errors(answers.astype(np.float64)[:, None], label, section.task)[:, 0])
 
 
 def _label(section: Section, fall: Fall) -> float:

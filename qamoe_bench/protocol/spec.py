@@ -11,20 +11,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from qamoe_bench.protocol.kinds import FILES, Option
 from qamoe_bench.protocol.level_files import LevelFile
 from qamoe_bench.protocol.training import TrainingDraw
 from qamoe_bench.vocabulary import MODALITIES
 
-SCHEMA = 1  # of protocol files; part of every digest
+if TYPE_CHECKING:
+    from qamoe_bench.protocol.level import Level
 
-Level = float | NDArray[np.float32]
-"""A level for all samples, or one per sample (training on drawn levels)."""
+SCHEMA = 1  # of protocol files; part of every digest
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class Step:
     """
 
     kind: str
-    levels: Mapping[str, Level]
+    levels: "Mapping[str, Level]"
     options: Mapping[str, Option]
     files: Mapping[str, LevelFile] = field(default_factory=dict)
 
@@ -135,11 +132,11 @@ class Protocol:
         grid = [dict(zip(self.axes, values, strict=True)) for values in itertools.product(*self.axes.values())]
         return tuple(Condition(_name(point), point, self.steps(point)) for point in grid)
 
-    def steps(self, variables: Mapping[str, Level]) -> tuple[Step, ...]:
+    def steps(self, variables: "Mapping[str, Level]") -> tuple[Step, ...]:
         """The steps at a point; a variable may be an array with one level per sample."""
         return self.steps_by_modality(dict.fromkeys(MODALITIES, variables))
 
-    def steps_by_modality(self, variables: Mapping[str, Mapping[str, Level]]) -> tuple[Step, ...]:
+    def steps_by_modality(self, variables: "Mapping[str, Mapping[str, Level]]") -> tuple[Step, ...]:
         """The steps where the variables have other values in each modality."""
         steps = []
         for corruption in self.corruptions:

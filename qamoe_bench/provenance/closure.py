@@ -11,7 +11,7 @@ import hashlib
 import site
 import sys
 import sysconfig
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Literal
 
 from qamoe_bench.provenance.location import source_of, spec_of
-from qamoe_bench.provenance.meaning import Import, Meaning
+from qamoe_bench.provenance.meaning import Meaning
 from qamoe_bench.provenance.meaning_cache import meaning_of
 
 PACKAGE = "qamoe_bench"
@@ -157,28 +157,45 @@ def _tokens(sources: Mapping[str, Meaning]) -> dict[str, str]:
     Modules may import each other in a circle, so the digests are refined in rounds, each computed from the digests of
     the round before, until no further modules are distinguished (colour refinement, as for graph isomorphism).
     """
+    contents = {name: _parts(meaning, sources) for name, meaning in sources.items()}
     tokens = dict.fromkeys(sources, "")
     distinct = 0
     while len(set(tokens.values())) > distinct:
         distinct = len(set(tokens.values()))
-        tokens = {name: _token(meaning, tokens) for name, meaning in sources.items()}
+        tokens = {name: _token(parts, tokens) for name, parts in contents.items()}
     # One more round, because the last one may have distinguished modules that others import.
-    return {name: _token(meaning, tokens) for name, meaning in sources.items()}
+    return {name: _token(parts, tokens) for name, parts in contents.items()}
 
 
-def _token(meaning: Meaning, tokens: Mapping[str, str]) -> str:
-    content = hashlib.sha256(meaning.pieces[0].encode())
+def _parts(meaning: Meaning, sources: Collection[str]) -> list[tuple[bytes, str]]:
+    """The content of a file, cut where the digest of an imported source file belongs.
+
+    Each part is a text and the name of the module whose digest follows; the last part has none. Other imports are
+    represented by their names: those of a name in a module, and of modules of distributions or the standard library.
+    """
+    parts = []
+    text = [meaning.pieces[0]]
     for imported, piece in zip(meaning.imports, meaning.pieces[1:], strict=True):
-        content.update(f"\0{_represent(imported, tokens)}\0{piece}".encode())
+        text.append("\0")
+        if imported.submodule in sources:
+            parts.append(("".join(text).encode(), imported.submodule))
+            text = []
+        elif imported.module in sources:
+            parts.append(("".join(text).encode(), imported.module))
+            text = [f":{imported.name}"]
+        else:
+            text.append(f"{imported.module}:{imported.name}")
+        text.append(f"\0{piece}")
+    return [*parts, ("".join(text).encode(), "")]
+
+
+def _token(parts: Iterable[tuple[bytes, str]], tokens: Mapping[str, str]) -> str:
+    content = hashlib.sha256()
+    for text, module in parts:
+        content.update(text)
+        if module:
+            content.update(tokens[module].encode())
     return content.hexdigest()
-
-
-def _represent(imported: Import, tokens: Mapping[str, str]) -> str:
-    """The digest of an imported source file, else the name of the import."""
-    if imported.submodule in tokens:
-        return tokens[imported.submodule]
-    # A name in a module, or a module of an installed distribution or the standard library.
-    return f"{tokens.get(imported.module, imported.module)}:{imported.name}"
 
 
 @cache

@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from qamoe_bench.errors import BenchError, RunFailed, unknown_name
 from qamoe_bench.isolation.places import with_place
-from qamoe_bench.isolation.settings import settings_restored
 from qamoe_bench.provenance.location import is_file, source_of
 from qamoe_bench.registry.card import ModelCard, read_card
 from qamoe_bench.registry.declarations import declarations_of
@@ -65,8 +64,7 @@ class ModelRef:
     @property
     def is_built_in(self) -> bool:
         """Whether this distribution contains the model, so that its code is trusted."""
-        own = [p for p in _installed_points() if p.dist is not None and p.dist.name == _OWN_DISTRIBUTION]
-        return any(point.value == self.target for point in own)
+        return self.target in _own_targets()
 
     @property
     def changed_by_import(self) -> tuple[str, ...]:
@@ -147,6 +145,8 @@ class ModelRef:
         if module in sys.modules:
             return sys.modules[module]
 
+        from qamoe_bench.isolation.settings import settings_restored
+
         def note(names: list[str]) -> None:
             _changed_by_import[module] = tuple(names)
 
@@ -188,6 +188,17 @@ def model_refs() -> Mapping[str, ModelRef]:
 def _installed_points() -> tuple[EntryPoint, ...]:
     """Read once per process, because this opens a file of every installed distribution."""
     return tuple(entry_points(group=ENTRY_POINTS))
+
+
+@cache
+def _own_targets() -> frozenset[str]:
+    """The builders that this distribution registers; none if it is not installed."""
+    # Looked up by name, because asking each entry point for the name of its distribution parses a file every time.
+    try:
+        points = distribution(_OWN_DISTRIBUTION).entry_points
+    except PackageNotFoundError:
+        return frozenset()
+    return frozenset(point.value for point in points.select(group=ENTRY_POINTS))
 
 
 def find_model(name: str) -> ModelRef:

@@ -1,9 +1,8 @@
 """Tables of strings and chapters of tables: the common input of all text formats."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 WIDEST = 80  # columns of a standard terminal
 
@@ -47,7 +46,7 @@ class Chapter:
 
 def shown(value: float, digits: str) -> str:
     """A number in a format such as `.3f`; – if it is undefined."""
-    return f"{value:{digits}}" if np.isfinite(value) else "–"
+    return f"{value:{digits}}" if math.isfinite(value) else "–"
 
 
 def counted(number: int, noun: str) -> str:

@@ -176,9 +176,10 @@ def weights_digest(recipe: Recipe | None, engine: Mapping[str, Any]) -> str:
     return _digest({**weights, **engine})
 
 
-def recipe_digest(recipe: Recipe, engine: Mapping[str, Any]) -> str:
-    """Digest of a whole recipe together with data and engine."""
-    return _digest({**recipe.content, **engine})
+def recipe_digests(recipe: Recipe, engine: Mapping[str, Any]) -> tuple[str, str]:
+    """Digests of the weights' part of a recipe and of the whole recipe, each together with data and engine."""
+    content = recipe.content  # computed once for both, because it follows all imports of the model
+    return _digest({**content["weights"], **engine}), _digest({**content, **engine})
 
 
 def _digest(content: object) -> str:

@@ -25,7 +25,7 @@ from qamoe_bench.provenance.location import is_file
 from qamoe_bench.registry import ModelRef, find_model
 from qamoe_bench.run.guard import OWN_MODEL_TIMEOUT_S, PLANNING_TIMEOUT_S
 from qamoe_bench.run.merge import make_plan, merge_plans
-from qamoe_bench.run.plan import DEFAULT_EVALUATION, Job, Plan, Recipe, engine_content, recipe_digest, weights_digest
+from qamoe_bench.run.plan import DEFAULT_EVALUATION, Job, Plan, Recipe, engine_content, recipe_digests, weights_digest
 from qamoe_bench.run.presets import find_preset
 from qamoe_bench.run.request import LocatedRequest, Request, error_location
 from qamoe_bench.run.task_models import able_models
@@ -276,7 +276,7 @@ def _rows(recipe: Recipe, protocols: Sequence[Protocol], engine: Mapping[str, An
 
     def row(exposure: Exposure | None, protocols: Sequence[Protocol]) -> _Row:
         exposed = replace(recipe, exposure=exposure)
-        return _Row(exposed, weights_digest(exposed, engine), recipe_digest(exposed, engine), protocols)
+        return _Row(exposed, *recipe_digests(exposed, engine), protocols)
 
     if recipe.regime == "sweep":
         return [row(sweep_of(protocol), [protocol]) for protocol in protocols]

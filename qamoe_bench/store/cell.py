@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 SCHEMA = 1
@@ -79,7 +79,7 @@ class Cell:
     @property
     def key(self) -> str:
         """20 hexadecimal digits that identify the predictions."""
-        return digest_of({**asdict(self), "schema": SCHEMA})[:20]
+        return digest_of({**vars(self), "schema": SCHEMA})[:20]  # plain values: asdict would copy each of them
 
     @property
     def label(self) -> str:

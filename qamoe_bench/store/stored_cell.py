@@ -29,6 +29,7 @@ from qamoe_bench.store.verification import (
     check_rows,
     needed,
 )
+from qamoe_bench.vocabulary import Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,6 +78,11 @@ class StoredCell:
     samples_digest: str
 
     @property
+    def task(self) -> Task:
+        """What the labels say."""
+        return Task.of(self.facts.task)
+
+    @property
     def predictions(self) -> "pd.DataFrame":
         """One row per (draw, condition, sample): conditions in order, samples in the order of the split."""
         with _opened(self.path, read_dictionary=REPETITIVE_COLUMNS) as file:
@@ -89,9 +95,12 @@ class StoredCell:
         with _opened(self.path, read_dictionary=REPETITIVE_COLUMNS) as file:
             count = file.metadata.num_rows // (_draws_in(file.metadata) * len(self.facts.conditions))
             ids = file.read(columns=["id"], use_threads=False).column("id").slice(0, count)
-        if pa.types.is_dictionary(ids.type):
-            ids = ids.combine_chunks().dictionary_decode()  # much faster than a Python value for each code
-        return tuple(ids.to_pylist())
+        if not pa.types.is_dictionary(ids.type):
+            return tuple(ids.to_pylist())
+        # Arrow's own decoding would import its functions for computing, which takes longer than all of this.
+        codes = ids.combine_chunks()
+        words = codes.dictionary.to_pylist()
+        return tuple(words[code] for code in codes.indices.to_pylist())
 
     def column(self, name: str) -> NDArray[Any]:
         """One numeric column, (V, C, N)."""

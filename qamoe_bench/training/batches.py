@@ -18,7 +18,8 @@ from qamoe_bench.corruption.draws import CommonDraws, FreshDraws
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.unshared import memory_of, unshared
 from qamoe_bench.nn.answers import balanced_weights
-from qamoe_bench.protocol.spec import Condition, Level
+from qamoe_bench.protocol.level import Level
+from qamoe_bench.protocol.spec import Condition
 from qamoe_bench.seeding import stream, torch_seed
 from qamoe_bench.training.config import TrainConfig
 from qamoe_bench.training.exposure import Exposure

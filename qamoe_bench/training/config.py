@@ -1,7 +1,7 @@
 """Every choice of the training loop."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from qamoe_bench.errors import BenchError
 
@@ -12,6 +12,8 @@ class TrainConfig:
 
     Language models inside a model have their own, lower rate, as in the papers, because they are already trained.
     """
+
+    prefix: ClassVar[str] = "train."  # before its settings in the name of a model
 
     epochs: int = 50
     batch_size: int = 64
@@ -29,11 +31,11 @@ class TrainConfig:
         for name in ("epochs", "batch_size", "learning_rate", "language_rate", "clip_norm", "selection_window"):
             # Written this way round, NaN is refused too.
             if not getattr(self, name) > 0:
-                raise BenchError(f"TrainConfig.{name}: expected more than 0, got {getattr(self, name)}")
+                raise BenchError(f"setting train.{name}: expected more than 0, got {getattr(self, name)}")
         if not 0 <= self.warm_up < 1:
-            raise BenchError(f"TrainConfig.warm_up: expected a share from 0 to below 1, got {self.warm_up}")
+            raise BenchError(f"setting train.warm_up: expected a share from 0 to below 1, got {self.warm_up}")
         if self.selection_window > self.epochs:
             raise BenchError(
-                f"TrainConfig.selection_window: expected at most as many as epochs ({self.epochs}), got "
+                f"setting train.selection_window: expected at most as many as epochs ({self.epochs}), got "
                 f"{self.selection_window}"
             )

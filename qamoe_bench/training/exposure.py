@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from qamoe_bench.protocol.level import Level
 from qamoe_bench.protocol.parse import load_protocol
-from qamoe_bench.protocol.spec import Condition, Level, Protocol
+from qamoe_bench.protocol.spec import Condition, Protocol
 from qamoe_bench.protocol.training import TrainingDraw
 from qamoe_bench.training.config import TrainConfig
 from qamoe_bench.vocabulary import MODALITIES

@@ -132,7 +132,7 @@ def test_a_run_trains_evaluates_and_reports_one(
 REFUSALS: Mapping[str, tuple[str, str]] = {
     "unknown": ("lfm", "unknown model of MMSA 'lfm'.*did you mean 'lmf'"),
     "field of the trainer": ("lmf:learning_rate=0.1", "got 'learning_rate', which only MMSA's own trainer reads"),
-    "unknown field": ("lmf:ranks=4", "unknown field of mmsa:lmf 'ranks'.*did you mean 'rank'"),
+    "unknown field": ("lmf:ranks=4", "unknown setting of mmsa:lmf 'ranks'.*did you mean 'rank'"),
     "wrong type": ("lmf:rank=big", "expected a whole number for 'rank', got 'big'"),
     "fraction": ("lmf:rank=2.5", "expected a whole number for 'rank', got 2.5"),
     "unknown configuration": ("lmf:config=sims", "unknown config of mmsa:lmf 'sims'.*mosei, mosi"),

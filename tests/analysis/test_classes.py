@@ -10,12 +10,12 @@ from sklearn.metrics import confusion_matrix, f1_score
 
 from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.analysis.confusion import class_results
-from qamoe_bench.analysis.errors import first_draw_errors, sample_errors
+from qamoe_bench.analysis.errors import first_draw_errors
 from qamoe_bench.analysis.hard_samples import worst
 from qamoe_bench.analysis.section import Section, sections
 from qamoe_bench.analysis.strata import error_profile
 from qamoe_bench.metrics.dialects import default_dialect
-from qamoe_bench.metrics.probabilities import decisions, entropy, log_likelihood, probability_errors, true_indicators
+from qamoe_bench.metrics.probabilities import decisions, entropy, probability_errors, true_indicators
 from qamoe_bench.report.tables import analyses
 from qamoe_bench.statistics.intervals import estimate
 from qamoe_bench.statistics.resampling import resampled_terms, resampling
@@ -41,7 +41,8 @@ def test_errors_likelihood_entropy_and_decisions_of_a_few_samples() -> None:
     p = np.array([[0.7, 0.2, 0.1], [0.5, 0.25, 0.25]])
     y = np.array([0.0, 2.0])
     np.testing.assert_allclose(probability_errors(np.log(p), y, EMOTIONS), [0.3, 0.75])
-    np.testing.assert_allclose(log_likelihood(np.log(p), y, EMOTIONS), np.log([0.7, 0.25]))
+    likelihood = default_dialect(EMOTIONS).definitions["nll"]
+    np.testing.assert_allclose([likelihood(np.log(p[k : k + 1]), y[k : k + 1]) for k in range(2)], -np.log([0.7, 0.25]))
     np.testing.assert_allclose(entropy(np.log(p), EMOTIONS)[1], 1.5 * np.log(2))
     confidence, right = decisions(np.log(p), y, EMOTIONS)
     np.testing.assert_allclose(confidence, [0.7, 0.5])
@@ -50,14 +51,14 @@ def test_errors_likelihood_entropy_and_decisions_of_a_few_samples() -> None:
     codes = np.array([5.0, 0.0])
     assert true_indicators(codes, SEVERAL).tolist() == [[True, False, True], [False] * 3]
     np.testing.assert_allclose(probability_errors(np.log(p), codes, SEVERAL), [(0.3 + 0.2 + 0.9) / 3, 1 / 3])
-    expected = np.log([0.7, 0.8, 0.1]).mean()
-    np.testing.assert_allclose(log_likelihood(np.log(p), codes, SEVERAL)[0], expected)
+    likelihood = default_dialect(SEVERAL).definitions["nll"]
+    np.testing.assert_allclose(likelihood(np.log(p[:1]), codes[:1]), -np.log([0.7, 0.8, 0.1]).mean())
     confidence, right = decisions(np.log(p), codes, SEVERAL)
     np.testing.assert_allclose(confidence[:3], [0.7, 0.8, 0.9])
     assert right.tolist() == [True, True, False, True, True, True]
     # A probability of exactly 1 has a finite likelihood and no entropy.
     sure = np.zeros((1, 3))
-    assert np.isfinite(log_likelihood(sure, np.array([0.0]), SEVERAL)).all()
+    assert np.isfinite(likelihood(sure, np.array([0.0])))
     np.testing.assert_allclose(entropy(sure, SEVERAL), 0)
 
 
@@ -98,8 +99,8 @@ def test_single_predictions_have_errors_parts_and_hardest_samples(
 ) -> None:
     section, _ = analysed[task.kind]
     row = section.rows[0]
-    errors = sample_errors(row, section)
-    np.testing.assert_array_equal(errors[:, 0], first_draw_errors(row, section))
+    expected = probability_errors(row.predictions_for("")[:, 0].astype(np.float64), section.label, task)
+    np.testing.assert_array_equal(first_draw_errors(row, section), expected)
     profile = error_profile(section)
     assert profile is not None
     kind = "class" if task.kind == "classes" else "label"

@@ -122,6 +122,6 @@ def test_forward_equals_the_formulas_for_each_sample_without_its_padding(tiny: D
 
 
 def test_a_convolution_of_an_even_number_of_frames_is_refused(tiny: Dataset) -> None:
-    with pytest.raises(BenchError, match="MulTConfig.kernel: expected an odd number of frames, got 4; add 1"):
+    with pytest.raises(BenchError, match="setting kernel: expected an odd number of frames, got 4; add 1"):
         build(tiny.spec, kernel=4)
     assert build(tiny.spec, kernel=5)(tiny.splits["test"].batch()).prediction.isfinite().all()

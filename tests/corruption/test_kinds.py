@@ -19,7 +19,8 @@ from qamoe_bench.corruption.apply import APPLY, apply_condition
 from qamoe_bench.corruption.draws import CommonDraws, Draws, FreshDraws
 from qamoe_bench.corruption.state import Corrupted
 from qamoe_bench.protocol.kinds import CORRUPTION_KINDS, CorruptionKind
-from qamoe_bench.protocol.spec import Condition, Level, Step
+from qamoe_bench.protocol.level import Level
+from qamoe_bench.protocol.spec import Condition, Step
 from qamoe_bench.vocabulary import MODALITIES
 
 EVERY_KIND = pytest.mark.parametrize("kind", CORRUPTION_KINDS)

@@ -21,8 +21,9 @@ from qamoe_bench.data.synthetic.oracle import BayesOracle
 from qamoe_bench.evaluation.sweep import sweep_oracle
 from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.protocol.kinds import kind_named
+from qamoe_bench.protocol.level import Level
 from qamoe_bench.protocol.parse import load_protocol
-from qamoe_bench.protocol.spec import Condition, Level, Step
+from qamoe_bench.protocol.spec import Condition, Step
 from qamoe_bench.vocabulary import MODALITIES, Task
 
 SMALL = {"train": 20, "valid": 4, "test": 6}

@@ -13,7 +13,8 @@ from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.synthetic.law import Law, View, draw_dataset
 from qamoe_bench.data.synthetic.oracle import BayesOracle, Channel
 from qamoe_bench.data.synthetic.synthetic import standard_law
-from qamoe_bench.protocol.spec import Condition, Level, Step
+from qamoe_bench.protocol.level import Level
+from qamoe_bench.protocol.spec import Condition, Step
 
 CLEAN = Condition("clean", {}, ())
 ALL = ("text", "audio", "vision")

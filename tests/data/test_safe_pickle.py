@@ -181,6 +181,9 @@ def test_what_happened_to_a_file_is_said(tmp_path: Path) -> None:
     assert load(tmp_path, content)["train"] == [1.5] * 40
     assert "copy it again as binary" in refusal(tmp_path, content.replace(b"\n", b"\r\n"))
     assert "store their objects as one dict" in refusal(tmp_path, pickle.dumps([1], 4) * 2)
+    for table in (b"id,text,label\na,b,1\n", b"label\tid\n1\ta\n", b"clip;1\n", b'[{"id": 1}]'):
+        assert "it is text that begins with" in refusal(tmp_path, table)
+    assert "text" not in refusal(tmp_path, content[:50])  # half of a pickle that is text itself
     half = pickle.dumps(np.ones(500), 4)[:2000]
     assert "at byte 2000" in refusal(tmp_path, half)
 

@@ -245,7 +245,7 @@ def test_length_and_energy_are_those_of_the_clean_samples(tiny: Dataset, protoco
 
 @pytest.mark.parametrize("number", [-2, -200])
 def test_a_negative_number_of_permutations_is_refused(number: int) -> None:
-    with pytest.raises(BenchError, match=r"EvalConfig.permutations: expected 0 or more, got -.*; set eval.permut"):
+    with pytest.raises(BenchError, match=r"setting eval.permutations: expected 0 or more, got -.*; set eval.permut"):
         configure(EvalConfig, {"permutations": number})
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn import metrics as sk
 
 from qamoe_bench.errors import BenchError, similar_names
-from qamoe_bench.metrics.catalogue import METRICS
+from qamoe_bench.metrics.catalogue import DIALECT_NAMES, METRICS
 from qamoe_bench.metrics.class_definitions import predicted_labels, true_labels
 from qamoe_bench.metrics.definitions import Definition
 from qamoe_bench.metrics.dialects import (
@@ -370,6 +370,7 @@ def test_each_task_has_dialects_of_its_own_and_a_default() -> None:
     tasks = [REGRESSION, Task("classes", ("a", "b", "c")), Task("multi-label", ("a", "b"))]
     assert [default_dialect(task).name for task in tasks] == ["mmsa", "scikit-learn", "scikit-learn-labels"]
     assert [d.name for task in tasks for d in dialects_for(task)] == list(DIALECTS)
+    assert {task.kind: tuple(d.name for d in dialects_for(task)) for task in tasks} == DIALECT_NAMES
     names = {d.name for d in dialects_for(tasks[1])}
     assert names == {"scikit-learn", "gcnet", "mmin", "mintrec"}
     assert CLASSES.on_scale(np.array([0.0, 5.0])) is CLASSES

@@ -55,6 +55,10 @@ def sims_class(values: Vector, edges: list[float]) -> list[int]:
     return [next(i for i in range(len(borders) - 1) if borders[i] < v <= borders[i + 1]) for v in clipped]
 
 
+def polarity(values: Vector) -> list[str]:
+    return ["negative" if v <= -0.1 else "positive" if v > 0.1 else "neutral" for v in values]
+
+
 def clip1(function: Callable[[Vector, Vector], float]) -> Callable[[Vector, Vector], float]:
     return lambda p, y: function(np.clip(p, -1, 1), np.clip(y, -1, 1))
 
@@ -93,6 +97,12 @@ REFERENCE: dict[str, Reference] = {
     "sdk-mosei": {
         **{name: f for name, f in MMSA.items() if name != "acc5"},
         "acc7": lambda p, y: accuracy_score(away_from_zero(y), away_from_zero(p)),
+    },
+    "polarity": {
+        "acc3": lambda p, y: accuracy_score(polarity(y), polarity(p)),
+        "f1_macro3": lambda p, y: f1_score(polarity(y), polarity(p), average="macro", zero_division=0),
+        "mae": MMSA["mae"],
+        "corr": MMSA["corr"],
     },
 }
 
@@ -192,6 +202,10 @@ def test_metrics_of_a_case_worked_by_hand() -> None:
     # swapped, one - and three + were predicted, and they are the weights
     swapped = scores(DIALECTS["mult"], {"prediction": prediction, "target": label})["f1_non0"]
     assert swapped == pytest.approx((3 * 4 / 5 + 1 * 2 / 3) / 4, abs=EXACT)
+    # polarity: labels - - 0 + +, predictions - + + + +: F1 of - is 2·1/(1+2), of 0 is 0, of + is 2·2/(4+2)
+    polar = scores(DIALECTS["polarity"], {"prediction": prediction, "target": label})
+    assert polar["acc3"] == 0.6
+    assert polar["f1_macro3"] == pytest.approx((2 / 3 + 0 + 2 / 3) / 3, abs=EXACT)
 
 
 def test_mai_dialect_counts_zero_predictions_as_positive_and_leaves_zero_labels_out() -> None:

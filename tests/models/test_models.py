@@ -256,7 +256,7 @@ def test_preparation_takes_a_training_split_without_one_of_its_modalities(
 
 @every_model
 def test_an_unknown_configuration_field_is_refused(name: str, tiny: Dataset) -> None:
-    with pytest.raises(BenchError, match="unknown field"):
+    with pytest.raises(BenchError, match="unknown setting"):
         find_model(name).builder()(tiny.spec, widht=3)
 
 

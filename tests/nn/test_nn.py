@@ -84,18 +84,18 @@ def test_a_gate_over_all_experts_is_a_softmax() -> None:
 
 
 def test_an_unknown_field_names_the_nearest() -> None:
-    with pytest.raises(BenchError, match="unknown field of QAMoEConfig 'expert'.*did you mean 'experts'"):
+    with pytest.raises(BenchError, match="unknown setting 'expert'.*did you mean 'experts'"):
         configure(QAMoEConfig, {"expert": 2})
 
 
 @pytest.mark.parametrize(("value", "words"), [("big", "a whole number"), (True, "a whole number"), (1.5, "a whole")])
 def test_a_value_of_the_wrong_type_is_refused(value: object, words: str) -> None:
-    with pytest.raises(BenchError, match=f"QAMoEConfig.width: expected {words}"):
+    with pytest.raises(BenchError, match=f"setting width: expected {words}"):
         configure(QAMoEConfig, {"width": value})
 
 
 def test_a_value_that_is_not_among_the_choices_is_refused() -> None:
-    with pytest.raises(BenchError, match="QAMoEConfig.loss: expected one of nll, nll"):
+    with pytest.raises(BenchError, match="setting loss: expected one of nll, nll"):
         configure(QAMoEConfig, {"loss": "mse"})
 
 

@@ -159,10 +159,10 @@ def test_dialects_fit_the_labels_and_the_metrics(tmp_path: Path) -> None:
     def names(asked: str, metrics: tuple[str, ...]) -> list[str]:
         return [d.name for d in applicable_dialects(section, chosen(asked, metrics))]
 
-    assert names("mai", ()) == ["mai", "mmsa", "mult", "sdk-mosei"]
+    assert names("mai", ()) == ["mai", "mmsa", "mult", "sdk-mosei", "polarity"]
     assert names("mmsa", ("acc5",)) == ["mmsa", "mult"]
     section.label[:] /= 3  # the range of CH-SIMS
-    assert names("mmsa", ()) == ["mmsa", "sims"]
+    assert names("mmsa", ()) == ["mmsa", "sims", "polarity"]
 
 
 def test_the_pareto_front_holds_what_nothing_beats_in_both() -> None:

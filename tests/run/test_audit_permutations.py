@@ -56,4 +56,4 @@ def test_a_model_of_one_stage_is_permuted_when_its_name_says_so(
     counts = {len(cell.facts.permutations.get("mae", ())) for cell in Store(tmp_path / "results").cells()}
     assert counts == {0, 1 + 200}
     refused = bench((*run, *results, "--model", "scored_model:build:eval.permutations=-3"), capsys, monkeypatch)
-    assert "EvalConfig.permutations: expected 0 or more, got -3" in refused.refusal()
+    assert "setting eval.permutations: expected 0 or more, got -3" in refused.refusal()

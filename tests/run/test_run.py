@@ -285,12 +285,12 @@ def test_settings_of_the_evaluation_share_a_training_and_the_report_says_what_th
 def test_a_mistake_in_settings_is_found_before_any_work(write_pickle: Callable[..., Path]) -> None:
     data = write_pickle()
     for name, words in {
-        "qa-moe:widht=3": "unknown field of QAMoEConfig 'widht'.*did you mean 'width'",
-        "qa-moe:width=big": "QAMoEConfig.width: expected a whole number, got 'big'",
-        "qa-moe:train.epochs=0": "TrainConfig.epochs: expected more than 0",
-        "qa-moe:train.epoch=3": "unknown field of TrainConfig 'epoch'.*did you mean 'epochs'",
-        "qa-moe:eval.precision=float8": "EvalConfig.precision: expected one of float32, bfloat16, got 'float8'",
-        "mean:width=3": "unknown field of MeanConfig 'width'",
+        "qa-moe:widht=3": "unknown setting 'widht'.*did you mean 'width'",
+        "qa-moe:width=big": "setting width: expected a whole number, got 'big'",
+        "qa-moe:train.epochs=0": "setting train.epochs: expected more than 0",
+        "qa-moe:train.epoch=3": "unknown setting 'train.epoch'.*did you mean 'train.epochs'",
+        "qa-moe:eval.precision=float8": "setting eval.precision: expected one of float32, bfloat16, got 'float8'",
+        "mean:width=3": "unknown setting 'width'",
     }.items():
         with pytest.raises(BenchError, match=words):
             plan(request(data, models=(name,)))

@@ -114,7 +114,7 @@ MISTAKES = {
     "protocols = ['clean']\ndevice = 'gpu'": "study s.toml, 'device': unknown device 'gpu'",
     "protocols = ['clean']\ndata = ['absent.pkl']": "study s.toml, 'data': data 'absent.pkl'",
     "protocols = ['clean']\nmodels = ['qa-moe']\nconfigs = ['k']": "study s.toml, 'configs': unknown variant of qa-moe",
-    "protocols = ['clean']\nmodels = ['qa-moe']\nconfigs = ['kk=1']": "study s.toml: unknown field of QAMoEConfig 'kk'",
+    "protocols = ['clean']\nmodels = ['qa-moe']\nconfigs = ['kk=1']": "study s.toml: unknown setting 'kk'",
     "protocols = ['clean']\ncheckpoint = 'x'\nregimes = ['clean']": "study s.toml: .*leave one out",
     "protocols = ['clean']\ngrid = 3": "study s.toml, 'grid': expected tables that begin with",
     "protocols = ['clean']\n[[grid]]\n[[grid]]\nseed = [1]": "study s.toml, grid 2: unknown key 'seed'",

@@ -126,5 +126,5 @@ def test_mistakes_are_told_before_any_work(words: Path, folder: Path, tmp_path: 
     mute.write_bytes(pickle.dumps(content))
     with pytest.raises(BenchError, match="data 'mute': expected raw text"):
         plan(replace(request, fine_tune=str(folder), data=str(mute)))
-    with pytest.raises(BenchError, match="TrainConfig.warm_up: expected a share from 0 to below 1, got 1"):
+    with pytest.raises(BenchError, match="setting train.warm_up: expected a share from 0 to below 1, got 1"):
         plan(replace(request, fine_tune=str(folder), models=("qa-moe:train.warm_up=1",)))

@@ -20,7 +20,6 @@ from qamoe_bench.metrics.choice import MetricChoice
 from qamoe_bench.store.cell import Cell
 from qamoe_bench.store.store import Store, StoredCell
 from qamoe_bench.store.stored_cell import DamagedCell
-from qamoe_bench.vocabulary import Task
 
 MAX_LISTED = 5
 """Names or seeds that an error lists."""
@@ -93,7 +92,7 @@ def compare_stores(
             none of the expected cells.
     """
     old = _expected_cells(reference, expected)
-    choice.check(Task.of(cells[0].facts.task) for cells in old.values())
+    choice.check(cells[0].task for cells in old.values())
     new, damaged = _present_cells(results)
     _check_overlap(old, new, reference, results)
     newest = {name: newest_by_seed(cells) for name, cells in new.items()}

@@ -46,6 +46,10 @@ _PROTO = b"\x80"
 _MIN_LINES = 8
 _LINE_END_BYTES = 1 << 20
 
+# What separates the columns of a table in its first line, and how much of that line a message shows.
+_SEPARATORS = (",", ";", "\t")
+_MAX_LETTERS = 20
+
 # Largest number of tuples that could contain other tuples. A C stack of 8 MB suffices to hash twice that depth.
 _MAX_NESTED_TUPLES = 50_000
 
@@ -100,7 +104,10 @@ def scan_file(file: BinaryIO) -> None:
         raise DamagedError("it is a zip archive", "unpack it and give the file inside")
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         _check_line_ends(content)
-        end = scan(content)
+        try:
+            end = scan(content)
+        except DamagedError as error:
+            raise _as_table(content[:_LINE_END_BYTES]) or error from None
         if content[end : end + 1] == _PROTO:
             raise DamagedError("it holds several pickles one after the other", "store their objects as one dict")
 
@@ -112,6 +119,16 @@ def _check_line_ends(content: mmap.mmap) -> None:
     if lines >= _MIN_LINES and lines == start.count(b"\r\n"):
         remedy = "copy it again as binary (for git, '*.pkl -text' in .gitattributes)"
         raise DamagedError("its line ends were changed to those of Windows, as if it were text", remedy)
+
+
+def _as_table(start: bytes) -> DamagedError | None:
+    """The error for a table as text, such as CSV; None for other bytes, which pickles of protocol 0 may be."""
+    first, *_ = start.decode("utf-8", errors="replace").splitlines() or [""]
+    is_table = first.replace("\t", " ").isprintable() and any(separator in first for separator in _SEPARATORS)
+    if not is_table and not first.startswith(("[", "{")):
+        return None
+    remedy = "store features and labels as NumPy arrays in a pickle; docs/data.md lists the layouts that are read"
+    return DamagedError(f"it is text that begins with {first[:_MAX_LETTERS]!r}", remedy)
 
 
 def scan(content: mmap.mmap | bytes) -> int:

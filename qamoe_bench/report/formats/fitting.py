@@ -5,12 +5,11 @@ is not enough, after `-`. A table that is still too wide is split into several, 
 of the rows.
 """
 
+import math
 import re
 import textwrap
 from dataclasses import replace
 from typing import Literal
-
-import numpy as np
 
 from qamoe_bench.report.table import Table
 
@@ -45,8 +44,9 @@ def with_curves(table: Table) -> Table:
     if not table.trends:
         return table
     # One scale for all rows, so that heights can be compared between them.
-    low = float(np.nanmin(table.trends))
-    high = float(np.nanmax(table.trends))
+    values = [value for trend in table.trends for value in trend if not math.isnan(value)]
+    low = min(values, default=math.nan)
+    high = max(values, default=math.nan)
     rows = []
     for row, trend in zip(table.rows, table.trends, strict=True):
         rows.append((*row, sparkline(trend, low, high)))
@@ -57,8 +57,8 @@ def with_curves(table: Table) -> Table:
 def sparkline(values: tuple[float, ...], low: float, high: float) -> str:
     """One character per value, higher for higher values; a blank if it is undefined."""
     span = high - low or 1.0  # a constant curve is drawn at the bottom
-    heights = (np.asarray(values) - low) / span * (len(BLOCKS) - 1)
-    return "".join(BLOCKS[round(float(height))] if np.isfinite(height) else " " for height in heights)
+    heights = [(value - low) / span * (len(BLOCKS) - 1) for value in values]
+    return "".join(BLOCKS[round(height)] if math.isfinite(height) else " " for height in heights)
 
 
 def lines_of(cell: str) -> list[str]:
