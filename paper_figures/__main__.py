@@ -5,6 +5,7 @@ python paper_figures [--results DIR] [--output DIR] [--type png]
 
 import sys
 
+import claims
 import clean_comparison
 import compute_cost
 import fixed_missing
@@ -20,10 +21,10 @@ from qamoe_bench.errors import BenchError
 from qamoe_bench.figures.style import styled
 from qamoe_bench.store.atomic import write_atomic
 
-# In the order of the paper.
+# In the order of the paper, and last what its claims come to.
 EXHIBIT_SCRIPTS = (
     clean_comparison, fixed_missing, random_missing, quality_degradation, landscape, k_sweep, quality_gate,
-    quality_scores, compute_cost,
+    quality_scores, compute_cost, claims,
 )  # fmt: skip
 README_HEAD = f"""# Tables and figures of the QA-MoE paper, redrawn
 

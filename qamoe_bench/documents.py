@@ -30,7 +30,8 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         BenchError: If the file cannot be read, is not in UTF-8, is not valid TOML, or is out of all proportion.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)  # of a device there is no end
     except (OSError, ValueError) as error:  # ValueError for a null character in the path
         reason = getattr(error, "strerror", None) or error
         raise BenchError(f"{what}: cannot be read ({reason}); give the path of a TOML file") from error
@@ -39,6 +40,8 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
 
 def parse_toml(content: bytes, what: str) -> dict[str, Any]:
     """The content of the bytes of a TOML file; arguments and errors as of `read_toml`."""
+    if len(content) > MAX_BYTES:  # first, since nothing else is quick for such a text
+        raise BenchError(f"{what}: expected at most {MAX_BYTES} bytes, got more; split the file")
     try:
         text = content.decode("utf-8-sig")  # without a byte-order mark, if there is one
     except UnicodeDecodeError as error:
@@ -46,8 +49,6 @@ def parse_toml(content: bytes, what: str) -> dict[str, Any]:
         line = content.count(b"\n", 0, error.start) + 1
         got = encoding or f"byte 0x{content[error.start]:02x} in line {line}, which is another encoding"
         raise BenchError(f"{what}: cannot be read: expected UTF-8, got {got}; save the file as UTF-8") from error
-    if len(content) > MAX_BYTES:
-        raise BenchError(f"{what}: expected at most {MAX_BYTES} bytes, got {len(content)}; split the file")
     if _TOO_MANY_PARTS.search(text):
         raise BenchError(f"{what}: expected keys of at most {MAX_PARTS} parts, got more dots; shorten them")
     try:

@@ -73,7 +73,7 @@ def differences_from_control(
             control = section.control_of(row)
             if control is None:
                 continue
-            if section.rows[row].is_oracle:
+            if section.rows[row].is_limit:
                 table[s.metric.name, row] = _uncorrected(section, s, row, control)
             elif (row, control) in pairwise:
                 table[s.metric.name, row] = pairwise[row, control]
@@ -115,7 +115,7 @@ def pairwise_differences(section: Section, scores: Scores) -> PairDifferences:
     The tests are those of the last column of `ranking`. Rows without a value for each of their seeds take no part.
     """
     has_value = np.isfinite(scores.means(over_conditions))  # (M)
-    rows = [i for i, row in enumerate(section.rows) if not row.is_oracle and has_value[i]]
+    rows = [i for i, row in enumerate(section.rows) if not row.is_limit and has_value[i]]
     pairs = list(combinations(rows, 2))
     if not pairs:
         return {}
@@ -197,7 +197,7 @@ def ranking(section: Section, scores: Scores) -> Ranking:
     has_value = np.isfinite(scores.means(section.levels.with_mean))  # (M, K)
     best = np.zeros(has_value.shape, np.int64)
     worst = np.zeros(has_value.shape, np.int64)
-    rows = [i for i, row in enumerate(section.rows) if not row.is_oracle and has_value[i].any()]
+    rows = [i for i, row in enumerate(section.rows) if not row.is_limit and has_value[i].any()]
     if len(rows) < 2:
         return Ranking(best, worst)
     better = _significantly_better(section, scores, rows)

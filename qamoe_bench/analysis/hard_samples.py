@@ -67,7 +67,7 @@ def worst(section: Section, most: int) -> list[Fall]:
     clean = uncorrupted_condition(section)
     falls = []
     for i, row in enumerate(section.rows):
-        if row.is_oracle:
+        if row.is_limit:
             continue
         error = first_draw_errors(row, section)
         if clean is not None and len(section.conditions) > 1:

@@ -4,7 +4,7 @@ Dimension legend: S seeds, V draws, C conditions, L levels, K levels and, last, 
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from qamoe_bench.analysis.clusters import BY_IDS, ClusterRule, Clusters
 from qamoe_bench.metrics.dialects import judged_columns
 from qamoe_bench.registry import model_with_role
+from qamoe_bench.registry.limits import LIMITS
 from qamoe_bench.shapes import Float
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.resampling import Resampling, resampling
@@ -59,8 +60,13 @@ class Row:
 
     @property
     def is_oracle(self) -> bool:
-        """Whether this is the oracle, which is an upper bound and not a contestant."""
+        """Whether this is the oracle, which is told the corruption: an upper bound."""
         return self.model == ORACLE
+
+    @property
+    def is_limit(self) -> bool:
+        """Whether it knows the law of the data, as the oracle does, so that it is no contestant."""
+        return self.is_oracle or self.model in LIMITS
 
     @property
     def is_imported(self) -> bool:
@@ -203,6 +209,11 @@ class Section:
         return self.cells[0].cell.dataset
 
     @property
+    def train_size(self) -> Mapping[str, Any]:
+        """Another number of training samples than the data set's own, see `CellFacts`; empty for its own."""
+        return self.cells[0].facts.train_size
+
+    @property
     def protocol(self) -> str:
         """Name of the protocol."""
         return self.cells[0].cell.protocol
@@ -268,10 +279,10 @@ class Section:
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
-        """One per (model, regime, recipe); the oracle last."""
+        """One per (model, regime, recipe); limits after all models, the oracle last."""
         names = self._names()
         order = {identity: place for place, identity in enumerate(names)}
-        ordered = sorted(self.cells, key=lambda c: (c.cell.model == ORACLE, order[_identity(c)], c.cell.seed))
+        ordered = sorted(self.cells, key=lambda c: (_tier(c.cell.model), order[_identity(c)], c.cell.seed))
         return tuple(Row(names[identity], tuple(cells)) for identity, cells in groupby(ordered, _identity))
 
     def clear_cache(self) -> None:
@@ -287,7 +298,7 @@ class Section:
     def control_of(self, index: int) -> int | None:
         """Index of the control of a row: the one of the same regime, or the first where the regime is unknown."""
         row = self.rows[index]
-        control = self.find(CONTROL, None if row.is_oracle or row.is_imported else row.regime)
+        control = self.find(CONTROL, None if row.is_limit or row.is_imported else row.regime)
         return None if control == index else control
 
     @cached_property
@@ -319,6 +330,11 @@ class Section:
         return names
 
 
+def _tier(model: str) -> int:
+    """The order of models, limits and the oracle."""
+    return 2 if model == ORACLE else int(model in LIMITS)
+
+
 def _sort_key(identity: _Identity) -> tuple[str, ...]:
     """Variants of a model follow it, before any model whose name only begins with the same letters."""
     model, *rest = identity
@@ -330,9 +346,14 @@ def _identity(cell: StoredCell) -> _Identity:
 
 
 def sections(cells: Iterable[StoredCell], cluster_rule: ClusterRule = BY_IDS) -> list[Section]:
-    """Cells grouped by data set and protocol, and by their digests: changed data or protocols are other sections."""
-    groups: dict[tuple[str, ...], list[StoredCell]] = {}
+    """Cells grouped by data set and protocol, and by their digests: changed data or protocols are other sections.
+
+    Data with other numbers of training samples follow the data set, by rising number.
+    """
+    groups: dict[tuple[str | int, ...], list[StoredCell]] = {}
     for cell in cells:
         c = cell.cell
-        groups.setdefault((c.dataset, c.protocol, c.data_digest, c.protocol_digest), []).append(cell)
+        size = cell.facts.train_size
+        place = (size.get("base", c.dataset), size.get("samples", 0))
+        groups.setdefault((*place, c.dataset, c.protocol, c.data_digest, c.protocol_digest), []).append(cell)
     return [Section(tuple(groups[key]), cluster_rule) for key in sorted(groups)]

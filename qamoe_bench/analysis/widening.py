@@ -39,7 +39,7 @@ def widening(section: Section, dialect: Dialect, scores: Scores) -> Widening | N
     if section.clusters is None:
         return None
     other = score_independent(section, dialect, scores.metric.name)
-    pairs = list(combinations([i for i, row in enumerate(section.rows) if not row.is_oracle], 2))
+    pairs = list(combinations([i for i, row in enumerate(section.rows) if not row.is_limit], 2))
     trained = np.array([row.is_trained for row in section.rows])
     sides = []
     for s in (scores, other):

@@ -17,7 +17,7 @@ Kinds = Annotated[
     typer.Option(
         "--kind",
         metavar="NAME",
-        help="curves, points, landscape, differences, quality or pareto. Repeatable. Default: all.",
+        help="curves, points, landscape, differences, quality, pareto, learning or value. Repeatable. Default: all.",
     ),
 ]
 Costs = Annotated[

@@ -6,8 +6,11 @@
 import errno
 import os
 import shutil
+import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -20,6 +23,8 @@ from qamoe_bench.cli.search_path import put_current_folder_last
 from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.report.escaping import escaped
 
+INTERRUPTED = 130
+"""Exit code of an interrupted command: 128 + SIGINT, as shells report it."""
 NARROW = 80
 """Columns from which on help is shown in boxes."""
 
@@ -43,7 +48,8 @@ def main() -> None:
     put_current_folder_last()
     try:
         try:
-            app()
+            with _second_interrupt_ends():
+                app()
         finally:
             sys.stdout.flush()  # here, since an error while Python ends could not be reported
     except BenchError as error:
@@ -57,6 +63,31 @@ def main() -> None:
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in its buffer
         _exit_with(2, line)
+
+
+@contextmanager
+def _second_interrupt_ends() -> Iterator[None]:
+    """Ctrl-C once lets a command clean up and say how to continue; twice ends it at once and without a traceback.
+
+    Files are written completely or not at all, and workers end with this process, so nothing is lost.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, as by nohup
+        yield
+        return
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        os._exit(INTERRUPTED)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, leave)  # until the process has ended, which takes a while with a cluster
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _line_for(error: OSError | ImportError) -> str | None:

@@ -4,6 +4,7 @@ An option that may be repeated is None if it is not given, because a list as a d
 calls of the function. Defaults are shown by typer, except for None and "", which the help text explains.
 """
 
+import re
 from itertools import chain
 from pathlib import Path
 from typing import Annotated
@@ -111,6 +112,23 @@ PrecisionName = Annotated[
 def parse_classes(text: str) -> tuple[str, ...]:
     """Comma-separated names, as `--classes` takes them; `ReadingOptions` checks them."""
     return tuple(name.strip() for name in text.split(",")) if text else ()
+
+
+def parse_train_sizes(text: str | None) -> tuple[int, ...]:
+    """Comma-separated numbers of training samples, as `--train-size` takes them; `Grid` checks them.
+
+    Raises:
+        BenchError: If a part is not a whole number.
+    """
+    if text is None:
+        return ()
+    parts = [part.strip() for part in text.split(",")]
+    # int would also take 1_000, and digits of other scripts.
+    if not all(re.fullmatch(r"-?[0-9]{1,18}", part) for part in parts):
+        raise BenchError(
+            f"--train-size {text!r:.80}: expected whole numbers with commas between, as in --train-size 300,600"
+        )
+    return tuple(map(int, parts))
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

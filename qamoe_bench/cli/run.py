@@ -19,6 +19,7 @@ from qamoe_bench.cli.options import (
     TaskKind,
     parse_classes,
     parse_seeds,
+    parse_train_sizes,
 )
 from qamoe_bench.cli.report import log_more, print_report
 from qamoe_bench.data.embedded import DATA_CHOICES, EXPECTED_DATA
@@ -42,8 +43,8 @@ Models = Annotated[
     list[str],
     typer.Option(
         "--model",
-        help="Name, group (@quick, @paper, @clean, @all), package.module:build, file.py:Class or mmsa:NAME, then "
-        "optionally :variant,field=value. Repeatable. Default: @paper.",
+        help="Name, group (@quick, @paper, @clean, @all, @limits), package.module:build, file.py:Class or mmsa:NAME, "
+        "then optionally :variant,field=value. Repeatable. Default: @paper.",
     ),
 ]
 Checkpoint = Annotated[
@@ -53,6 +54,15 @@ Data = Annotated[str | None, typer.Option("--data", help=f"{DATA_CHOICES}. Defau
 Seeds = Annotated[str, typer.Option("--seeds", help="Comma-separated. Default: 1111,1112,1113.")]
 Regimes = Annotated[
     list[str], typer.Option("--regime", help="clean, spectrum, sweep or matched. Repeatable. Default: spectrum.")
+]
+TrainSizes = Annotated[
+    str | None,
+    typer.Option(
+        "--train-size",
+        metavar="N,N,...",
+        help="Numbers of training samples, for a learning curve: nested parts of the training split, or of embedded "
+        "data any number. Validation and test split stay. Default: all.",
+    ),
 ]
 FineTune = Annotated[
     str | None,
@@ -111,6 +121,7 @@ def run(
     drop_bad_labels: DropBadLabels = False,
     task: TaskKind = "",
     classes: ClassNames = "",
+    train_size: TrainSizes = None,
     seeds: Seeds = "",
     regime: Regimes = [],  # noqa: B006
     fine_tune: FineTune = None,
@@ -153,12 +164,12 @@ def run(
         accept_unknown_tokens=accept_unknown_tokens or None,
         task=task or None,
         classes=parse_classes(classes),
+        train_sizes=parse_train_sizes(train_size),
     )
     requests = load_study(study, options) if study else options.expand()
     plans = _planned(requests, execution.remote, cell_timeout, diagnose_selection)
     store = Store(results, keeps_index=not dry_run)
     _print_notes(plans)
-    _warn_uncovered(plans)
     if dry_run:
         _print_dry_run(plans, store, execution)
         return
@@ -218,6 +229,7 @@ def _print_notes(plans: "Sequence[Plan]") -> None:
         for name, about in plan.manifest["protocols"].items():
             for sentence in about.get("recorded", ()):
                 log(f"note: protocol {name} on {plan.manifest['data']['name']}: {sentence}")
+    _warn_uncovered(plans)
 
 
 def _warn_uncovered(plans: "Sequence[Plan]") -> None:
@@ -242,7 +254,7 @@ def _execute(plans: "Sequence[Plan]", store: "Store", execution: "Execution") ->
         return run_plans(plans, store, execution, progress_display(stderr), log)
     except KeyboardInterrupt:
         cells = [cell for plan in plans for cell in plan.cells]
-        stored = sum(store.find_cell(cell) is not None for cell in cells)
+        stored = sum(map(bool, map(store.listed().find_cell, cells)))
         log(f"stopped: {stored} of {len(cells)} cells are stored; the same command continues from there")
         sys.exit(130)  # 128 + SIGINT, as shells report it
 
@@ -264,7 +276,7 @@ def _print_tables(plans: "Sequence[Plan]", store: "Store", dialect: str) -> None
     """Print the report of the cells of these plans, whichever run stored them."""
     # By name: a folder on a network may not list yet what a worker has written, nor may all of it be readable.
     distinct = {cell.key: cell for plan in plans for cell in plan.cells}
-    cells = [stored for stored in map(store.read_cell, distinct.values()) if stored is not None]
+    cells = [stored for stored in map(store.listed().read_cell, distinct.values()) if stored is not None]
     manifests = store.manifests(plan.run_id for plan in plans)
     print_report(manifests, dialect, [], "terminal", None, sorted(cells, key=lambda stored: stored.path))
     log_more([store.root])
@@ -276,6 +288,7 @@ def _print_dry_run(plans: "Sequence[Plan]", store: "Store", execution: "Executio
     from qamoe_bench.run.forecast import forecast
 
     jobs = [job for plan in plans for job in plan.jobs]
+    store = store.listed()
     print_rows(plan_table(jobs, store))
     cells = sum(len(job.cells) for job in jobs)
     contents = store.contents()

@@ -3,7 +3,7 @@
 Dimension legend: N samples, T frames, D features of a frame, L tokens, P frames of the reference pool.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol, runtime_checkable
@@ -66,6 +66,18 @@ class Split:
         """The modalities in canonical order."""
         return tuple(m for m in MODALITIES if m in self.features)
 
+    def rows(self, rows: Int[Tensor, " K"]) -> "Split":
+        """Some samples, in the order of their numbers; their features are in memory."""
+        picked = rows.tolist()
+        return Split(
+            tuple(self.ids[i] for i in picked),
+            self.target[rows],
+            {m: self.features[m][rows] for m in self.features},
+            {m: length[rows] for m, length in self.lengths.items()},
+            tuple(self.raw_text[i] for i in picked) if self.raw_text else (),
+            None if self.tokens is None else self.tokens[rows],
+        )
+
     @cached_property
     def moments(self) -> Mapping[str, tuple[Float[Tensor, " D"], Float[Tensor, " D"]]]:
         """Mean and standard deviation of the valid frames of each modality, per dimension."""
@@ -124,6 +136,8 @@ class Dataset:
         token_model: Language model that made the `tokens` of the splits, as the file names it; empty if unknown.
         reading: How the file was read; other files of the same samples are read in the same way.
         task: What a label says.
+        redraw: Draws the data set with another number of training samples; None if the distribution is unknown.
+        base: The data set as it is read, if this one has another number of training samples; None otherwise.
 
     Raises:
         BenchError: A split has fewer than 2 samples.
@@ -141,6 +155,8 @@ class Dataset:
     token_model: str = ""
     reading: ReadingOptions = DEFAULT_READING
     task: Task = REGRESSION
+    redraw: "Callable[[int], Dataset] | None" = None
+    base: "Dataset | None" = None
 
     def __post_init__(self) -> None:
         for name in SPLITS:
@@ -183,6 +199,8 @@ class Dataset:
     @cached_property
     def reference(self) -> Reference:
         """Statistics and frames of the training split that corruptions may use."""
+        if self.base is not None:
+            return self.base.reference  # corruptions are the same for any number of training samples
         train = self.splits["train"]
         pool = {m: _pool_of_frames(train, m) for m in train.modalities}
         return Reference(
@@ -197,6 +215,8 @@ class Dataset:
     @cached_property
     def text_has_ends(self) -> bool:
         """Whether the first and last valid frame of text are known to be [CLS] and [SEP]; False if nothing shows it."""
+        if self.base is not None:
+            return self.base.text_has_ends
         if "text" in self.token_ids:
             return True
         splits = self.splits.values()

@@ -24,11 +24,12 @@ from qamoe_bench.data.readers.sdk import csd
 from qamoe_bench.data.source import Source
 from qamoe_bench.data.text.language_model import find_language_model
 from qamoe_bench.data.text.tokens import with_token_ids
+from qamoe_bench.data.train_size import with_train_size
 from qamoe_bench.data.unpacking import unpacked
 from qamoe_bench.errors import BenchError, similar_names
 
 
-@lru_cache(maxsize=1)  # a worker process evaluates many cells of the same data set
+@lru_cache(maxsize=2)  # a worker process evaluates many cells of the same data set, of one training size after another
 def open_dataset(name_or_path: str, fine_tune: str = "", options: ReadingOptions = DEFAULT_READING) -> Dataset:
     """Open a data set.
 
@@ -38,8 +39,13 @@ def open_dataset(name_or_path: str, fine_tune: str = "", options: ReadingOptions
         options: How the file is read.
 
     Raises:
-        BenchError: The path does not exist or is no data set, or the language model is not on this machine.
+        BenchError: The path does not exist or is no data set, the language model is not on this machine, or there are
+            fewer training samples than the options say.
     """
+    if options.train_size is not None:
+        whole = open_dataset(name_or_path, fine_tune, replace(options, train_size=None))
+        return with_train_size(whole, options.train_size)
+    open_dataset.cache_clear()  # of several files, only one is in memory
     language = find_language_model(fine_tune) if fine_tune else None  # before the data, which may take long to read
     data = as_dataset(read(name_or_path), options)
     if language is None:

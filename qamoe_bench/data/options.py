@@ -1,6 +1,7 @@
 """How a data file is read where the file itself leaves it open: what its labels say, and what the user accepts."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qamoe_bench.errors import BenchError, unknown_name
@@ -8,6 +9,12 @@ from qamoe_bench.vocabulary import TASK_KINDS
 
 LONGEST_NAME = 100
 """Most letters of the name of a class; longer texts are sentences."""
+
+LEAST_TRAIN_SIZE = 2
+"""Fewest training samples; the labels of one have no spread."""
+
+MOST_TRAIN_SIZE = 10**8
+"""Most training samples; larger numbers are slips of the keyboard, whatever the data set."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +29,11 @@ class ReadingOptions:
             many tokens that it does not know.
         task: What a label says: `regression`, `classes` or `multi-label`; empty if the file leaves no doubt.
         classes: Names of the classes or labels in the order of their index; empty for those of the file.
+        train_size: Number of training samples, see `qamoe_bench.data.train_size`; None for all of them.
 
     Raises:
         BenchError: The range is not two finite numbers in ascending order, the task is unknown, the names are fewer
-            than two, empty or repeated, or a scale is combined with classes.
+            than two, empty or repeated, a scale is combined with classes, or the training samples are fewer than two.
     """
 
     label_range: tuple[float, float] | None = None
@@ -33,8 +41,11 @@ class ReadingOptions:
     accept_unknown_tokens: bool = False
     task: str = ""
     classes: tuple[str, ...] = ()
+    train_size: int | None = None
 
     def __post_init__(self) -> None:
+        if self.train_size is not None:
+            check_train_sizes((self.train_size,))
         if self.task and self.task not in TASK_KINDS:
             raise unknown_name("task", self.task, TASK_KINDS)
         if self.classes:
@@ -53,6 +64,25 @@ class ReadingOptions:
             raise BenchError(
                 f"--label-range {low:g} {high:g}: expected a scale for regression, got it with {other}, whose labels "
                 "have none; drop one of the two"
+            )
+
+
+def check_train_sizes(sizes: Sequence[int]) -> None:
+    """Refuse numbers of training samples that no training can use, and repeated ones.
+
+    Raises:
+        BenchError: A size is below `LEAST_TRAIN_SIZE` or above `MOST_TRAIN_SIZE`, or occurs twice.
+    """
+    for index, size in enumerate(sizes):
+        got = ""
+        if not LEAST_TRAIN_SIZE <= size <= MOST_TRAIN_SIZE:
+            got = str(size) if abs(size) < 10**18 else "one of many digits"
+        elif size in sizes[:index]:
+            got = f"{size} twice"
+        if got:
+            raise BenchError(
+                f"--train-size: expected numbers of samples from {LEAST_TRAIN_SIZE} to {MOST_TRAIN_SIZE}, each once, "
+                f"got {got}; change or drop it, as in --train-size 300,600"
             )
 
 

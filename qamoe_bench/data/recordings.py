@@ -108,7 +108,7 @@ def recorded_corruption(protocol: Protocol, data: Dataset, recordings: Recording
         for level, digest in corruption["options"].items():
             file = protocol.files[digest]
             for m in modalities:
-                effect = _effect(recordings, file, m, data.spec.feature_std[m])
+                effect = _effect(recordings, file, m, data.reference.std[m])
                 sentences.append(f"level {float(level):g}, {Path(file.path).name}: {effect}.")
     return sentences
 

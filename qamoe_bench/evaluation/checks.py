@@ -24,8 +24,8 @@ def check_output(output: object, size: int, where: str, task: Task = REGRESSION)
         task: What the labels of the data say.
 
     Raises:
-        RunFailed: when it is not an `Output`, is the output for another task, or its predictions have another shape or
-            are not finite.
+        RunFailed: when it is not an `Output`, is the output for another task, its predictions have another shape or are
+            not finite, or its variance is negative.
     """
     if not isinstance(output, Output):
         raise RunFailed(
@@ -41,6 +41,11 @@ def check_output(output: object, size: int, where: str, task: Task = REGRESSION)
         raise RunFailed(
             f"the model's predictions are not finite {where} ({int((~finite).sum())} of {size} samples); a missing "
             "modality is all zeros, so do not divide by its sum, its norm or a number of frames that may be 0"
+        )
+    if output.variance is not None and not (output.variance >= 0).all():  # also where it is NaN
+        raise RunFailed(
+            f"the model's variance is negative or not a number {where}: expected squared label units; end with "
+            "softplus or exp, or leave the variance out"
         )
     return output
 

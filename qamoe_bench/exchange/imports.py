@@ -30,6 +30,7 @@ from qamoe_bench.exchange.predictions import (
 )
 from qamoe_bench.provenance.environment import utc_now
 from qamoe_bench.registry import model_refs
+from qamoe_bench.registry.limits import LIMITS
 from qamoe_bench.store.cell import IMPORTED, ORACLE, Cell, CellFacts, digest_of
 from qamoe_bench.store.store import Store
 
@@ -121,7 +122,7 @@ def _check_name(name: str) -> None:
             f"--model {name!r:.80}: expected 1 to 60 letters, digits, spaces and . _ + - ( ) /, starting with a letter "
             "or digit; choose such a name"
         )
-    taken = {_squashed(known): known for known in (ORACLE, *model_refs())}
+    taken = {_squashed(known): known for known in (ORACLE, *LIMITS, *model_refs())}
     if _squashed(name) in taken:
         raise BenchError(
             f"--model {name!r}: expected a name of its own, got that of the built-in {taken[_squashed(name)]!r}; "

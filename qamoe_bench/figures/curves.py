@@ -97,7 +97,7 @@ def rows_with_interval(analysis: Analysis, scores: Scores, drawn: list[int]) -> 
         return set(drawn)
     rows = analysis.section.rows
     mean = scores.metric.sign * scores.means(over_conditions)  # (M,)
-    models = [i for i in drawn if not rows[i].is_oracle]
+    models = [i for i in drawn if not rows[i].is_limit]
     best = max(models, key=lambda i: mean[i] if np.isfinite(mean[i]) else -np.inf)
     return {best} | {i for i in drawn if rows[i].is_oracle or rows[i].model == CONTROL}
 

@@ -9,15 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from qamoe_bench.analysis.analyse import Analysis
+from qamoe_bench.analysis.learning import learning_curves, learning_point
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.figures.curves import curve_figures
-from qamoe_bench.figures.drawing import TYPES, FigureKind, content
+from qamoe_bench.figures.drawing import TYPES, Drawing, FigureKind, content
 from qamoe_bench.figures.forest import forest_figures
 from qamoe_bench.figures.landscape import landscape_figures
+from qamoe_bench.figures.learning import learning_figures
 from qamoe_bench.figures.pareto import pareto_figures
 from qamoe_bench.figures.points import point_figures
 from qamoe_bench.figures.quality import quality_figures
 from qamoe_bench.figures.style import COLUMN_WIDTHS, styled
+from qamoe_bench.figures.value import value_figures
 from qamoe_bench.store.atomic import write_atomic
 
 FIGURE_KINDS: Mapping[str, FigureKind] = {
@@ -27,7 +30,10 @@ FIGURE_KINDS: Mapping[str, FigureKind] = {
     "differences": forest_figures,
     "quality": quality_figures,
     "pareto": pareto_figures,
+    "value": value_figures,
 }
+LEARNING = "learning"
+"""The kind of figure that joins several sections: learning curves."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Choice:
     """The figures to draw and their files.
 
     Attributes:
-        kinds: Of `FIGURE_KINDS`; all kinds if empty.
+        kinds: Of `FIGURE_KINDS` or `LEARNING`; all kinds if empty.
         widths: Of `qamoe_bench.figures.style.COLUMN_WIDTHS`.
         types: Of `qamoe_bench.figures.drawing.TYPES`.
         multiply_adds: By model, in G per sample; if given, they are the cost in `pareto`.
@@ -48,7 +54,7 @@ class Choice:
 
     def __post_init__(self) -> None:
         """Check all names."""
-        _check_names("kind of figure", self.kinds, FIGURE_KINDS)
+        _check_names("kind of figure", self.kinds, (*FIGURE_KINDS, LEARNING))
         _check_names("width", self.widths, COLUMN_WIDTHS)
         _check_names("type of file", self.types, TYPES)
 
@@ -60,7 +66,9 @@ def _check_names(noun: str, names: Iterable[str], known: Collection[str]) -> Non
 
 
 def write_figures(analyses: Iterable[Analysis], choice: Choice, folder: Path) -> Iterator[Path]:
-    """Write the figures of every section, each with its caption next to it as text; yields each file once written.
+    """Write the figures of every section, then those of learning curves; yields each file once written.
+
+    Each figure has its caption next to it as text.
 
     Raises:
         BenchError: if the folder cannot be written to.
@@ -70,24 +78,38 @@ def write_figures(analyses: Iterable[Analysis], choice: Choice, folder: Path) ->
     except OSError as error:
         raise BenchError(f"--output {folder}: cannot be created ({error.strerror}); name a folder") from error
     taken: set[str] = set()  # stems of files
+    points = []
+    kinds = choice.kinds or (*FIGURE_KINDS, LEARNING)
     with styled():
         for complete in analyses:
+            headline = complete.headline
+            points.append(learning_point(complete.section, headline, complete.summaries[headline.metric.name]))
             # A metric without any value, such as ACC7 on a scale of percent, has nothing to draw.
             defined = [scores for scores in complete.scores if np.isfinite(scores.values).any()]
             analysis = replace(complete, scores=defined)
-            for kind in choice.kinds or FIGURE_KINDS:
+            for kind in (kind for kind in kinds if kind != LEARNING):
                 for width in choice.widths:
-                    yield from _write_kind(analysis, kind, width, choice, folder, taken)
+                    drawings = _make(kind, choice)(analysis, COLUMN_WIDTHS[width])
+                    place = (analysis.section.dataset, analysis.section.protocol, kind)
+                    yield from _write(drawings, place, width, choice, folder, taken)
+        for curve in learning_curves(points) if LEARNING in kinds else ():
+            for width in choice.widths:
+                drawings = learning_figures(curve, COLUMN_WIDTHS[width])
+                place = (curve.dataset, curve.protocol, LEARNING)
+                yield from _write(drawings, place, width, choice, folder, taken)
 
 
-def _write_kind(
-    analysis: Analysis, kind: str, width: str, choice: Choice, folder: Path, taken: set[str]
+def _make(kind: str, choice: Choice) -> FigureKind:
+    """What draws a kind of figure of one section."""
+    return partial(pareto_figures, multiply_adds=choice.multiply_adds) if kind == "pareto" else FIGURE_KINDS[kind]
+
+
+def _write(
+    drawings: Iterable[Drawing], place: Sequence[str], width: str, choice: Choice, folder: Path, taken: set[str]
 ) -> Iterator[Path]:
-    make = FIGURE_KINDS[kind]
-    if kind == "pareto":
-        make = partial(pareto_figures, multiply_adds=choice.multiply_adds)
-    for drawing in make(analysis, COLUMN_WIDTHS[width]):
-        words = (analysis.section.dataset, analysis.section.protocol, kind, drawing.name, f"{width}-column")
+    """Write figures in all types of files; `place` is the data set, the protocol and the kind of figure."""
+    for drawing in drawings:
+        words = (*place, drawing.name, f"{width}-column")
         # Names of models can contain characters that file systems reject.
         stem = _free_name("-".join(re.sub(r"[^\w.]+", "_", word) for word in words if word), taken)
         for type in choice.types:

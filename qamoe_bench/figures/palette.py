@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from qamoe_bench.registry import palette_places
 from qamoe_bench.registry.card import STYLES
+from qamoe_bench.registry.limits import LIMITS
 from qamoe_bench.store.cell import ORACLE
 from qamoe_bench.vocabulary import FIRST_REGIME
 
@@ -37,17 +38,21 @@ class Style:
 
 
 def styles(rows: Iterable[str]) -> dict[str, Style]:
-    """A style for each row: fixed for the oracle and for models that declare one, the rest in order of their names."""
+    """A style for each row: fixed for limits and for models that declare one, the rest in order of their names."""
     rows = sorted(set(rows))
     places = palette_places()
     models = _models(rows, places)
     # The first colours are reserved for models that declare a style, whether or not they are shown.
-    others = sorted(set(models.values()) - {*places, ORACLE})
+    limits = [ORACLE, *LIMITS]
+    others = sorted(set(models.values()) - {*places, *limits})
     places |= {model: STYLES + index for index, model in enumerate(others)}
     looks: dict[str, Style] = {}
     used: Counter[str] = Counter()
     for row in sorted(rows, key=lambda row: (row != models[row], not row.endswith(f" ({FIRST_REGIME})"))):
-        looks[row] = _oracle_style() if row == ORACLE else _style(places[models[row]], used[models[row]])
+        is_limit = models[row] in limits
+        looks[row] = (
+            _limit_style(limits.index(models[row])) if is_limit else _style(places[models[row]], used[models[row]])
+        )
         used[models[row]] += 1
     return looks
 
@@ -73,5 +78,6 @@ def _style(place: int, variant: int) -> Style:
     return Style(COLOURS[place % len(COLOURS)], MARKERS[marker % len(MARKERS)], DASHES[dash % len(DASHES)])
 
 
-def _oracle_style() -> Style:
-    return Style(ORACLE_COLOUR, "circle", (1, 2))
+def _limit_style(place: int) -> Style:
+    """Grey, so that limits recede behind models; the first one is the oracle."""
+    return Style(ORACLE_COLOUR, MARKERS[place], ((1, 2), *DASHES)[place])

@@ -43,7 +43,7 @@ def pareto_figures(
     cost_label = PARAMETERS
     if multiply_adds is not None:
         costs = {row.name: multiply_adds[row.model] for row in rows if row.model in multiply_adds}
-        costs |= {row.name: 0.0 for row in rows if row.is_oracle}
+        costs |= {row.name: 0.0 for row in rows if row.is_limit}
         cost_label = MULTIPLY_ADDS
     for scores in analysis.scores:
         points = cost_quality(analysis, scores, costs)

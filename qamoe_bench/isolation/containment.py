@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from qamoe_bench.errors import RunFailed
+from qamoe_bench.isolation.places import first_line
 
 end_process = os._exit
 """The function itself, which is replaced while code of a model runs."""
@@ -41,9 +42,9 @@ def contained(what: str, seconds: float = 0.0) -> Iterator[None]:
     process = os.getpid()
     with ExitStack() as stack:
         stack.enter_context(_exits_refused(process))
+        stack.enter_context(_threads_left_behind())
         interrupted = stack.enter_context(_interrupts_noted())
-        if seconds:
-            stack.enter_context(_alarm(seconds))
+        stack.enter_context(_alarm(seconds))
         try:
             yield
         except _TimeIsOver as error:
@@ -59,7 +60,7 @@ def contained(what: str, seconds: float = 0.0) -> Iterator[None]:
         except Exception:
             raise
         except BaseException as error:
-            raise RunFailed(f"{what} raised {type(error).__name__}: {error}") from error
+            raise RunFailed(f"{what} raised {first_line(error)}") from error
         finally:
             end_if_forked(process)
 
@@ -118,6 +119,22 @@ def _exits_refused(process: int) -> Iterator[None]:
 
 
 @contextmanager
+def _threads_left_behind() -> Iterator[None]:
+    """Let no thread that starts meanwhile keep the process from ending, for which Python waits by default."""
+    original = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        thread.daemon = True
+        original(thread)
+
+    threading.Thread.start = start  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        threading.Thread.start = original  # type: ignore[method-assign]
+
+
+@contextmanager
 def _interrupts_noted() -> Iterator[list[int]]:
     """Yields a list that is not empty after the user pressed Ctrl-C."""
     received: list[int] = []
@@ -139,6 +156,7 @@ def _interrupts_noted() -> Iterator[list[int]]:
 
 @contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
+    """A context that ends in `_TimeIsOver` after so many seconds, 0 for never, and leaves no timer behind."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
         return
@@ -148,9 +166,11 @@ def _alarm(seconds: float) -> Iterator[None]:
 
     before = signal.signal(signal.SIGALRM, over)
     # Once more every second, since code may catch the exception and go on.
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0 if seconds else 0.0)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        # Those that code of the model has set would end the process later.
+        for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+            signal.setitimer(timer, 0.0)
         signal.signal(signal.SIGALRM, before)

@@ -34,5 +34,9 @@ def with_place(error: BaseException) -> str:
 
 def first_line(error: BaseException) -> str:
     """The type of an exception and the first line of its message."""
-    message = error.msg if isinstance(error, SyntaxError) else str(error).strip().partition("\n")[0]
+    try:
+        text = error.msg if isinstance(error, SyntaxError) else str(error)
+    except Exception:  # of a class whose `__str__` is wrong
+        text = ""
+    message = str(text).strip().partition("\n")[0]
     return f"{type(error).__name__}: {message}" if message else type(error).__name__

@@ -52,6 +52,7 @@ def torch_settings() -> list[GlobalSetting]:
             "torch's fast path of attention", backends.mha.get_fastpath_enabled, backends.mha.set_fastpath_enabled
         ),
         GlobalSetting("torch's hooks of all modules", _hooks, _write_hooks),
+        GlobalSetting("torch's modes", _modes, _write_modes),
         *_precisions(),
     ]
     for name, label in SWITCHES.items():
@@ -130,6 +131,22 @@ def _write_autocast(value: list[tuple[bool, Any]]) -> None:
     for kind, (enabled, dtype) in zip(("cpu", "cuda"), value, strict=True):
         torch.set_autocast_enabled(kind, enabled)
         torch.set_autocast_dtype(kind, dtype)
+
+
+def _modes() -> tuple[int, int]:
+    """How many modes that change every function are active, of `torch.overrides` and of `torch.utils`."""
+    import torch
+
+    return torch._C._len_torch_function_stack(), torch._C._len_torch_dispatch_stack()
+
+
+def _write_modes(value: tuple[int, int]) -> None:
+    import torch
+
+    while torch._C._len_torch_function_stack() > value[0]:
+        torch._C._pop_torch_function_stack()
+    while torch._C._len_torch_dispatch_stack() > value[1]:
+        torch._C._pop_torch_dispatch_stack(None)
 
 
 def _hooks() -> list[dict[int, Any]]:

@@ -25,7 +25,7 @@ def _facts(row: Row, names: Mapping[str, str]) -> dict[str, Any]:
     size = parameter_count(row)
     time = row.microseconds_per_sample
     base = base_model(row.model, names)
-    role = "oracle" if row.is_oracle else "floor" if row.model == MEAN else ""
+    role = "oracle" if row.is_limit else "floor" if row.model == MEAN else ""
     return {
         "name": row.name,
         "short": short_name(row.name, row.regime),

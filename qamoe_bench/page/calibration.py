@@ -80,7 +80,7 @@ def _sentence(analysis: Analysis, coverage: Coverage, rows: Collection[int]) -> 
     groups: dict[str, list[str]] = {}
     for i in rows:
         row = analysis.section.rows[i]
-        if row.name in coverage and not row.is_oracle:
+        if row.name in coverage and not row.is_limit:
             groups.setdefault(_verdict(coverage[row.name]), []).append(row.name)
     if not groups:
         return "No model predicts a variance." if analysis.section.task.is_regression else ""

@@ -89,7 +89,7 @@ def _trade(
         row = section.rows[i]
         # Nobody chooses the oracle or the model that ignores its inputs for its cost, and the time of the latter, a
         # thousandth of all others, would squeeze them together.
-        if cost[i] > 0 and np.isfinite(value[i]) and not row.is_oracle and row.model != MEAN:
+        if cost[i] > 0 and np.isfinite(value[i]) and not row.is_limit and row.model != MEAN:
             kept.append(i)
     # The front minimises the cost and maximises the gain, so errors are negated.
     front = pareto_front({i: cost[i] for i in kept}, {i: metric.sign * float(value[i]) for i in kept})

@@ -60,7 +60,7 @@ def curve_sentence(
         rows: Indices of the rows that the sentence is about.
     """
     # The oracle does not compete, the model that ignores its inputs cannot lose, a level without a value has no leader.
-    yardsticks = [i for i in rows if section.rows[i].is_oracle or section.rows[i].model == MEAN]
+    yardsticks = [i for i in rows if section.rows[i].is_limit or section.rows[i].model == MEAN]
     kept = [i for i in rows if i not in yardsticks and np.isfinite(values[i]).all()]
     if not kept:
         return f"Every model has a level at which {metric_label(metric.name)} is undefined."

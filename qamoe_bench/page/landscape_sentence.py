@@ -26,7 +26,7 @@ def landscape_sentence(
     contestants = []
     for i in rows:
         # Neither the oracle nor the model that ignores its inputs competes.
-        if not section.rows[i].is_oracle and section.rows[i].model != MEAN and np.isfinite(values[i]).all():
+        if not section.rows[i].is_limit and section.rows[i].model != MEAN and np.isfinite(values[i]).all():
             contestants.append(i)
     if not contestants or corners is None:
         return ""

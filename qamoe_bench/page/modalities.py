@@ -76,7 +76,7 @@ def _affected(section: Section, loss: Float[Values, "M A"]) -> list[int]:
     for i, row in enumerate(section.rows):
         # A loss is NaN where too few samples met both sets of modalities.
         is_known = np.isfinite(loss[i]).any()
-        if not row.is_oracle and is_known and np.nanmax(np.abs(loss[i])) > 0:
+        if not row.is_limit and is_known and np.nanmax(np.abs(loss[i])) > 0:
             affected.append(i)
     return affected
 

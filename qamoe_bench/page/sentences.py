@@ -18,7 +18,7 @@ def regimes_of(section: Section) -> list[str]:
 
 def own_regime(row: Row) -> str:
     """The regime of a row; empty for rows that are shown with every regime."""
-    return "" if row.is_oracle or row.is_imported else row.regime
+    return "" if row.is_limit or row.is_imported else row.regime
 
 
 def rows_of_regime(section: Section, regime: str) -> list[int]:

@@ -240,7 +240,9 @@ def _axes(where: str, table: object) -> dict[str, tuple[float, ...]]:
                 f"{where}: expected a list of levels from 0 up in axis {axis!r}, got {values!r:.100}; correct it"
             )
         if sorted(set(values)) != values:  # equal levels would be two conditions of one name
-            raise BenchError(f"{where}: expected rising levels in axis {axis!r}, got {values!r:.100}; sort them")
+            raise BenchError(
+                f"{where}: expected rising levels in axis {axis!r}, got {values!r:.100}; sort them, each once"
+            )
     conditions = math.prod(map(len, table.values()))
     if conditions > MAX_CONDITIONS:
         raise BenchError(f"{where}: expected at most {MAX_CONDITIONS} conditions, got {conditions}; take fewer levels")

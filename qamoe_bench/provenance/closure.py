@@ -13,7 +13,7 @@ import sys
 import sysconfig
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from types import ModuleType
@@ -61,8 +61,7 @@ class Closure:
     @property
     def digest(self) -> str:
         """SHA-256 of the sources; independent of the names and locations of their files."""
-        tokens = sorted(set(_tokens(self.sources).values()))
-        return hashlib.sha256("".join(tokens).encode()).hexdigest()
+        return _digest_of(tuple(self.sources.items()))
 
 
 def closure_of(roots: Iterable[str]) -> Closure:
@@ -149,6 +148,12 @@ def _modules_in_globals(module: str) -> list[str]:
         if name in sys.modules and not name.startswith(f"{module}."):
             names.append(name)
     return names
+
+
+@lru_cache(maxsize=128)  # a study may hold thousands of settings of the same models
+def _digest_of(sources: tuple[tuple[str, Meaning], ...]) -> str:
+    tokens = sorted(set(_tokens(dict(sources)).values()))
+    return hashlib.sha256("".join(tokens).encode()).hexdigest()
 
 
 def _tokens(sources: Mapping[str, Meaning]) -> dict[str, str]:

@@ -1,10 +1,14 @@
-"""Groups of models, `@name`: `@all` is every installed model; other groups are declared by the models themselves."""
+"""Groups of models, `@name`: `@all` is every installed model; other groups are declared by the models themselves.
+
+`@limits` are the predictors that know the law of the data, which `@all` does not contain.
+"""
 
 from collections.abc import Iterable
 
 from qamoe_bench.errors import unknown_name
 from qamoe_bench.registry.card import EVERY_MODEL
 from qamoe_bench.registry.installed import installed_cards
+from qamoe_bench.registry.limits import LIMITS, LIMITS_GROUP
 from qamoe_bench.registry.models import model_refs
 
 PREFIX = "@"
@@ -19,7 +23,7 @@ def is_group(name: str) -> bool:
 
 def group_names() -> list[str]:
     """Names of all groups, `@` included, sorted."""
-    groups = {EVERY_MODEL}
+    groups = {EVERY_MODEL, LIMITS_GROUP}
     for card in installed_cards().values():
         groups.update(card.groups)
     return [f"{PREFIX}{group}" for group in sorted(groups)]
@@ -34,6 +38,8 @@ def group_members(name: str) -> list[str]:
     group, colon, settings = name.removeprefix(PREFIX).partition(":")
     if group == EVERY_MODEL:
         members = list(model_refs())
+    elif group == LIMITS_GROUP:
+        members = list(LIMITS)
     else:
         members = [model for model, card in installed_cards().items() if group in card.groups]
     if not members:

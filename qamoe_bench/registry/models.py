@@ -17,6 +17,7 @@ from qamoe_bench.isolation.places import with_place
 from qamoe_bench.provenance.location import is_file, source_of
 from qamoe_bench.registry.card import ModelCard, read_card
 from qamoe_bench.registry.declarations import declarations_of
+from qamoe_bench.registry.limits import LIMITS
 from qamoe_bench.registry.settings import Variants, parse_settings, without_evaluation
 
 if TYPE_CHECKING:
@@ -145,13 +146,14 @@ class ModelRef:
         if module in sys.modules:
             return sys.modules[module]
 
+        from qamoe_bench.isolation.functions import functions_restored
         from qamoe_bench.isolation.settings import settings_restored
 
         def note(names: list[str]) -> None:
-            _changed_by_import[module] = tuple(names)
+            _changed_by_import[module] = (*_changed_by_import.get(module, ()), *names)
 
         try:
-            with settings_restored(note):
+            with functions_restored(note), settings_restored(note):
                 return import_module(module)
         except (BenchError, RunFailed):
             raise
@@ -214,6 +216,11 @@ def find_model(name: str) -> ModelRef:
     elif match := _OWN_MODEL.fullmatch(name):
         ref = _own_model(match["place"], match["attribute"])
         text = match["settings"] or ""
+    elif base in LIMITS:
+        raise BenchError(
+            f"model {name!r}: expected one that can be built and set, got a predictor that knows the data's law; only "
+            f"'qamoe-bench run --model {base}' computes it, without settings"
+        )
     else:
         raise unknown_name("model", base, refs)
     if not text:

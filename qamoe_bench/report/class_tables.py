@@ -63,5 +63,5 @@ def _best_row(analysis: Analysis) -> Row | None:
     scores = analysis.headline
     means = scores.metric.sign * scores.means(over_conditions)
     rows = [(float(mean), row) for mean, row in zip(means, analysis.section.rows, strict=True)]
-    finite = [(mean, row) for mean, row in rows if mean == mean and not row.is_oracle]
+    finite = [(mean, row) for mean, row in rows if mean == mean and not row.is_limit]
     return max(finite, key=lambda pair: pair[0])[1] if finite else None

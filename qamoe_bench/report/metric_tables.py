@@ -86,14 +86,14 @@ def _difference(analysis: Analysis, metric: Metric, row: int) -> tuple[str, str]
     difference = analysis.differences.get((metric.name, row))
     if difference is None or not np.isfinite(difference.value):
         return "–", "–"
-    value = _short(metric.show_change(difference.value))
-    low = _short(metric.show_change(difference.low))
-    high = _short(metric.show_change(difference.high))
+    value = short_change(metric.show_change(difference.value))
+    low = short_change(metric.show_change(difference.low))
+    high = short_change(metric.show_change(difference.high))
     mark = "" if difference.is_significant else f" {NOT_SIGNIFICANT}"
     return f"{value}{mark}", f"{low} … {high}"
 
 
-def _short(change: str) -> str:
+def short_change(change: str) -> str:
     """A change without the zero before the decimal point, so that tables fit a terminal."""
     return change.replace("+0.", "+.").replace("-0.", "-.")
 
@@ -208,8 +208,8 @@ def specialist_table(analysis: Analysis, scores: Scores, regime: str) -> Table |
 
 
 def oracle_rows(section: Section) -> tuple[str, ...]:
-    """Names of the rows that are oracles, which take no part in rankings."""
-    return tuple(row.name for row in section.rows if row.is_oracle)
+    """Names of the rows that know the law of the data, which take no part in rankings."""
+    return tuple(row.name for row in section.rows if row.is_limit)
 
 
 def percent_sign(metric: Metric) -> str:

@@ -15,12 +15,15 @@ from qamoe_bench.analysis.comparisons import (
     pairwise_differences,
     ranking,
 )
+from qamoe_bench.analysis.learning import LearningPoint, learning_point
 from qamoe_bench.analysis.parallel import map_in_order
 from qamoe_bench.analysis.scores import over_conditions, score
 from qamoe_bench.analysis.section import CONTROL, Section, sections
+from qamoe_bench.analysis.summaries import summaries as sweep_summaries
 from qamoe_bench.metrics.catalogue import METRICS, Metric
 from qamoe_bench.metrics.choice import MetricChoice, headline
 from qamoe_bench.metrics.dialects import Dialect, find_dialect
+from qamoe_bench.report.learning_table import learning_chapters
 from qamoe_bench.report.table import Chapter, Table, counted, without_empty
 from qamoe_bench.shapes import Float
 from qamoe_bench.statistics.arrays import Values
@@ -40,6 +43,7 @@ class SectionSummary:
         ranks: See `qamoe_bench.analysis.comparisons`.
         differences: By row, from the control.
         sign: 1 if higher is better, −1 if lower is better.
+        point: The section as a point of a learning curve.
     """
 
     section: Section
@@ -47,6 +51,7 @@ class SectionSummary:
     ranks: Ranking
     differences: Mapping[int, Difference]
     sign: int
+    point: LearningPoint
 
     def leaders(self) -> list[int]:
         """The rows that no row is significantly better than, by decreasing quality of their means."""
@@ -95,8 +100,17 @@ def overviews(cells: Iterable[StoredCell], choice: MetricChoice, cluster_rule: C
         definitions = find_dialect(name)
         # Sections are independent, so threads summarise them; the order of the sections is kept.
         summaries = list(map_in_order(partial(_summary, dialect=definitions, metric=metric), of_task))
-        chapters.append(overview_of(summaries, name, metric))
+        learning = learning_chapters(summary.point for summary in summaries)
+        compared = whole_sections(summaries) if learning else summaries
+        if compared:
+            chapters.append(overview_of(compared, name, metric))
+        chapters += learning
     return chapters
+
+
+def whole_sections(summaries: Iterable[SectionSummary]) -> list[SectionSummary]:
+    """Those of data sets with all their training samples; a mean over several numbers of them would say nothing."""
+    return [summary for summary in summaries if not summary.section.train_size]
 
 
 def section_summary(analysis: Analysis, metric: str) -> SectionSummary:
@@ -104,7 +118,8 @@ def section_summary(analysis: Analysis, metric: str) -> SectionSummary:
     (scores,) = (scores for scores in analysis.scores if scores.metric.name == metric)
     differences = {row: d for (name, row), d in analysis.differences.items() if name == metric}
     means = scores.means(over_conditions)
-    return SectionSummary(analysis.section, means, analysis.rankings[metric], differences, scores.metric.sign)
+    point = learning_point(analysis.section, scores, analysis.summaries[metric])
+    return SectionSummary(analysis.section, means, analysis.rankings[metric], differences, scores.metric.sign, point)
 
 
 def overview_of(summaries: Sequence[SectionSummary], dialect: str, metric: str) -> Chapter:
@@ -127,9 +142,9 @@ def _summary(section: Section, dialect: Dialect, metric: str) -> SectionSummary:
     scores = score(section, dialect, metric)
     pairs = {metric: pairwise_differences(section, scores)}
     differences = {row: d for (_, row), d in differences_from_control(section, [scores], pairs).items()}
-    summary = SectionSummary(
-        section, scores.means(over_conditions), ranking(section, scores), differences, scores.metric.sign
-    )
+    means = scores.means(over_conditions)
+    point = learning_point(section, scores, sweep_summaries(section, scores))
+    summary = SectionSummary(section, means, ranking(section, scores), differences, scores.metric.sign, point)
     section.clear_cache()  # or the predictions of all protocols would stay in memory
     return summary
 

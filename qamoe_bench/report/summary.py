@@ -25,14 +25,14 @@ MAX_LEADERS = 3  # names in the verdict; further ones are counted
 
 
 def names_by_rank(analysis: Analysis) -> list[str]:
-    """Names of all rows, best mean of the headline metric first; then those without a value, then the oracle."""
+    """Names of all rows, best mean of the headline metric first; then those without a value, then the limits."""
     scores = analysis.headline
     means = scores.means(over_conditions)  # (M,)
     rows = analysis.section.rows
 
-    def place(i: int) -> tuple[bool, float]:
+    def place(i: int) -> tuple[int, float]:
         loss = -scores.metric.sign * float(means[i])
-        return rows[i].is_oracle, loss if np.isfinite(loss) else np.inf
+        return rows[i].is_limit + rows[i].is_oracle, loss if np.isfinite(loss) else np.inf
 
     return [rows[i].name for i in sorted(range(len(rows)), key=place)]
 

@@ -20,6 +20,7 @@ from qamoe_bench.report.audit_tables import (
     uncertainty_table,
 )
 from qamoe_bench.report.class_tables import class_tables
+from qamoe_bench.report.learning_table import learning_chapters
 from qamoe_bench.report.metric_tables import (
     SINGLE_CHECKPOINT,
     how_to_read,
@@ -29,9 +30,10 @@ from qamoe_bench.report.metric_tables import (
     specialist_table,
     summary_table,
 )
-from qamoe_bench.report.overview import SectionSummary, overview_of, section_summary
+from qamoe_bench.report.overview import SectionSummary, overview_of, section_summary, whole_sections
 from qamoe_bench.report.published import published_table
 from qamoe_bench.report.quality_tables import quality_tables
+from qamoe_bench.report.quality_value_table import quality_value_table
 from qamoe_bench.report.selection_table import selection_table
 from qamoe_bench.report.stability_table import stability_tables
 from qamoe_bench.report.summary import names_by_rank, ranking_table, summary_tables, verdict
@@ -84,7 +86,7 @@ def chapters(
     against_published: bool = False,
     with_stability: bool = False,
 ) -> list[Chapter]:
-    """Render analyses as tables: an overview if there are several, and a chapter for each.
+    """Render analyses as tables: an overview and learning curves if there are several, and a chapter for each.
 
     Args:
         analyses: One per chapter.
@@ -109,10 +111,14 @@ def chapters(
         metric = analysis.headline.metric.name
         # Results of one task have one dialect and one first metric, and only these are compared.
         summaries.setdefault((analysis.dialect.name, metric), []).append(section_summary(analysis, metric))
-    overviews = [
-        overview_of(of_task, dialect, metric) for (dialect, metric), of_task in summaries.items() if len(of_task) > 1
-    ]
-    return [*overviews, *made]
+    learning = learning_chapters(summary.point for of_task in summaries.values() for summary in of_task)
+    overviews = []
+    for (dialect, metric), of_task in summaries.items():
+        # A learning curve compares the sizes; the overview compares protocols and data sets.
+        compared = whole_sections(of_task) if learning else of_task
+        if len(compared) > 1:
+            overviews.append(overview_of(compared, dialect, metric))
+    return [*overviews, *learning, *made]
 
 
 def _summary_chapter(analysis: Analysis, protocols: ProtocolFacts) -> Chapter:
@@ -120,8 +126,9 @@ def _summary_chapter(analysis: Analysis, protocols: ProtocolFacts) -> Chapter:
     title = _about(analysis, protocols).get("title", "")
     lines = (f"{title + ': ' if title else ''}{_setting(analysis)} {_realised(analysis)}", *clustering(analysis))
     tables = summary_tables(analysis)
-    if (diagnosis := selection_table(analysis)) is not None:  # somebody asked for it
-        tables = (*tables, diagnosis)
+    for asked_for in (quality_value_table(analysis), selection_table(analysis)):
+        if asked_for is not None:
+            tables = (*tables, asked_for)
     return Chapter(heading, lines, tables, verdict(analysis))
 
 
@@ -211,6 +218,8 @@ def _tables(analysis: Analysis) -> Iterator[Table]:
         for regime in SINGLE_CHECKPOINT:
             if (gap := specialist_table(analysis, scores, regime)) is not None:  # only with models of both regimes
                 yield gap
+    if (value := quality_value_table(analysis)) is not None:  # only with rows of `qamoe_bench.registry.limits`
+        yield value
     yield runs_table(analysis)
     if (diagnosis := selection_table(analysis)) is not None:  # only with curves of `run --diagnose-selection`
         yield diagnosis

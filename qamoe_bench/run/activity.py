@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from qamoe_bench.run.plan import Job
-from qamoe_bench.store.cell import ORACLE
 
 MAX_NAMED = 3  # jobs that a line names
 
@@ -49,5 +48,4 @@ class Activity:
 
 def job_name(job: Job) -> str:
     """Model and seed, which distinguish most jobs of a run."""
-    model = job.recipe.model.name if job.recipe is not None else ORACLE
-    return f"{model} with seed {job.seed}"
+    return f"{job.cells[0][0].model} with seed {job.seed}"

@@ -1,12 +1,14 @@
 """Grids: the options of `qamoe-bench run` and the tables of study files as one type, which expands into requests."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
-from qamoe_bench.data.options import ReadingOptions
+from qamoe_bench.data.options import ReadingOptions, check_train_sizes
 from qamoe_bench.errors import BenchError
 from qamoe_bench.registry import DEFAULT_GROUP, expand_groups, find_model, is_group
-from qamoe_bench.run.request import LocatedRequest, Request, error_location
+from qamoe_bench.run.limits import is_limit
+from qamoe_bench.run.request import MAX_CELLS, LocatedRequest, Request, error_location, too_many_cells
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Grid:
         accept_unknown_tokens: Whether a language model may read tokens that it may not know.
         task: What the labels say; empty for what the file leaves no doubt of.
         classes: Names of the classes or labels; empty for those of the file.
+        train_sizes: Numbers of training samples; one request is made for each, and each is a data set of its own.
     """
 
     protocols: tuple[str, ...] = ()
@@ -49,6 +52,7 @@ class Grid:
     accept_unknown_tokens: bool | None = None
     task: str | None = None
     classes: tuple[str, ...] = ()
+    train_sizes: tuple[int, ...] = ()
 
     def overlaid_with(self, other: "Grid") -> "Grid":
         """This grid with each field that `other` gives replaced by the one of `other`."""
@@ -56,27 +60,47 @@ class Grid:
         given = {name: value for name, value in values.items() if value is not None and value != ()}
         return replace(self, **given)
 
+    @property
+    def cells(self) -> int:
+        """Number of cells without the oracle's, counted without making them; duplicates count."""
+        names = expand_groups(self.models or (DEFAULT_GROUP,))
+        # What is not given has a default, so each factor is at least 1.
+        factors = (self.protocols, names, self.configs, self.data, self.train_sizes)
+        seeds_and_regimes = len(self.seeds or Request.seeds) * len(self.regimes or Request.regimes)
+        return math.prod(max(1, len(factor)) for factor in factors) * seeds_and_regimes
+
     def expand(self, location: str = "") -> list[LocatedRequest]:
-        """One request for each data set.
+        """One request for each data set and number of training samples.
 
         Args:
             location: Place of the grid in a study file, for error messages; empty for the command line.
 
         Raises:
-            BenchError: without a protocol, for a checkpoint with regimes, or for an unknown model or setting.
+            BenchError: without a protocol, for a checkpoint with regimes or sizes, for sizes that no training can use,
+                for an unknown model or setting, or for more cells than can be planned.
         """
         with error_location(location):
             self._check()
+        with error_location(location, "train_sizes"):
+            check_train_sizes(self.train_sizes)
         with error_location(location, "models"):
             names = expand_groups(self.models or (DEFAULT_GROUP,))
+        check_cells([self], location)
         models = self._configured(names, location)
         named = self._configured([name for name in self.models if not is_group(name)], location)
         from_groups = tuple(name for name in models if name not in named)
         sources = self.data or (Request.data,)
-        with error_location(location):  # options of reading that contradict each other
-            return [LocatedRequest(location, self._request(models, from_groups, data)) for data in sources]
+        requests = []
+        for data in sources:
+            for size in self.train_sizes or (None,):
+                with error_location(location):  # options of reading that contradict each other
+                    request = self._request(models, from_groups, data, size)
+                requests.append(LocatedRequest(location, request))
+        return requests
 
-    def _request(self, models: tuple[str, ...], from_groups: tuple[str, ...], data: str) -> Request:
+    def _request(
+        self, models: tuple[str, ...], from_groups: tuple[str, ...], data: str, train_size: int | None
+    ) -> Request:
         # The defaults are those of `Request`, whose class attributes hold them.
         return Request(
             protocols=self.protocols,
@@ -88,11 +112,11 @@ class Grid:
             device=Request.device if self.device is None else self.device,
             checkpoint=self.checkpoint or Request.checkpoint,
             fine_tune=self.fine_tune or Request.fine_tune,
-            reading=self._reading(),
+            reading=self._reading(train_size),
             from_groups=from_groups,
         )
 
-    def _reading(self) -> ReadingOptions:
+    def _reading(self, train_size: int | None) -> ReadingOptions:
         low_and_high = (self.label_range[0], self.label_range[1]) if self.label_range else None
         return ReadingOptions(
             low_and_high,
@@ -100,6 +124,7 @@ class Grid:
             bool(self.accept_unknown_tokens),
             self.task or "",
             self.classes,
+            train_size,
         )
 
     def _check(self) -> None:
@@ -109,6 +134,8 @@ class Grid:
         if self.checkpoint and self.regimes:
             # `Request` has default regimes, so an explicit one would be silently ignored.
             raise BenchError("weights that you bring are not trained here: a checkpoint with regimes; leave one out")
+        if self.checkpoint and self.train_sizes:
+            raise BenchError("weights that you bring are not trained here: a checkpoint with sizes; leave one out")
 
     def _preset(self) -> str:
         if self.preset is not None:
@@ -124,8 +151,26 @@ class Grid:
             return tuple(_with_config(name, config) for name in names for config in self.configs)
 
 
+def check_cells(grids: Iterable[Grid], location: str) -> None:
+    """Refuse more cells than can be planned, before anything is made for each of them.
+
+    Args:
+        grids: All grids of a command.
+        location: See `LocatedRequest`.
+
+    Raises:
+        BenchError: If they are more than `MAX_CELLS`.
+    """
+    cells = sum(grid.cells for grid in grids)
+    if cells > MAX_CELLS:
+        with error_location(location):
+            raise too_many_cells(cells)
+
+
 def _with_config(name: str, config: str) -> str:
     """A model's name with further settings appended; the name itself for an empty config."""
+    if is_limit(name):  # these have no settings
+        return name
     ref = find_model(name)  # raises for an unknown model
     if not config:
         return name

@@ -15,6 +15,7 @@ from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.errors import RunFailed
 from qamoe_bench.isolation.containment import contained
+from qamoe_bench.isolation.functions import functions_restored
 from qamoe_bench.isolation.settings import settings_restored
 from qamoe_bench.run.executors.processes import announce_limit
 from qamoe_bench.run.plan import Job
@@ -49,6 +50,8 @@ def guarded(job: Job, changed: list[str]) -> Iterator[None]:
         note = _ignored if job.recipe.model.is_built_in else changed.extend
         if job.has_own_model or job.cell_timeout:
             stack.enter_context(_contained(job.cell_timeout))
+        if job.has_own_model:
+            stack.enter_context(functions_restored(note))
         stack.enter_context(settings_restored(note))
         yield
 

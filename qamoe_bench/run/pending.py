@@ -30,6 +30,7 @@ class PendingJob:
 def pending_jobs(plans: Iterable[Plan], store: Store) -> list[PendingJob]:
     """Every job with pending cells, in order."""
     jobs = []
+    store = store.listed()
     for plan in plans:
         for job in plan.jobs:
             pending = pending_cells(job, store)

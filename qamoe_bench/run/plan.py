@@ -17,7 +17,8 @@ from qamoe_bench.protocol.spec import Condition, Protocol
 from qamoe_bench.provenance.engine import engine_digest
 from qamoe_bench.provenance.environment import versions
 from qamoe_bench.registry import ModelRef
-from qamoe_bench.store.cell import ORACLE, Cell, digest_of
+from qamoe_bench.run.limits import limit_content
+from qamoe_bench.store.cell import Cell, digest_of
 from qamoe_bench.training.config import TrainConfig
 from qamoe_bench.training.exposure import DrawnLevels, Exposure, OneCondition
 
@@ -82,10 +83,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Job:
-    """Weights under one seed (or the oracle) and the cells evaluated with them; small enough to send to a worker.
+    """Weights under one seed (or a limit) and the cells evaluated with them; small enough to send to a worker.
 
     Attributes:
-        recipe: Description of the weights; None for the oracle, which has none.
+        recipe: Description of the weights; None for the oracle and other limits, which have none.
         digest: Digest of the weights' part of the recipe together with data and engine.
         seed: Of everything random.
         data: Name or path of the data set.
@@ -115,6 +116,13 @@ class Job:
     def has_own_model(self) -> bool:
         """Whether the model is the user's own code, which may do anything to the process that runs it."""
         return self.recipe is not None and not self.recipe.model.is_built_in
+
+    @property
+    def owner(self) -> str:
+        """The file of the user's own code that the job runs; empty for a built-in model and the oracle."""
+        if self.recipe is None or not self.has_own_model:
+            return ""
+        return f"{self.recipe.model.folder}:{self.recipe.model.module}"
 
     def evaluation(self, cell: Cell) -> EvalConfig:
         """Settings of the evaluation of a cell."""
@@ -170,10 +178,21 @@ def engine_content(device: str, data: Dataset) -> dict[str, Any]:
     return {"engine": engine_digest(), "versions": versions(), "device": device, "data": data.digest}
 
 
-def weights_digest(recipe: Recipe | None, engine: Mapping[str, Any]) -> str:
-    """Digest of the weights' part of a recipe (None for the oracle) together with data and engine."""
-    weights = {"model": ORACLE} if recipe is None else recipe.weights_content
-    return _digest({**weights, **engine})
+def weights_digest(recipe: Recipe, engine: Mapping[str, Any]) -> str:
+    """Digest of the weights' part of a recipe together with data and engine."""
+    return _digest({**recipe.weights_content, **engine})
+
+
+def limit_digest(name: str, engine: Mapping[str, Any]) -> str:
+    """Digest of everything that determines the predictions of the oracle, or of another limit."""
+    return _digest({**limit_content(name), **engine})
+
+
+def job_digest(job: Job, engine: Mapping[str, Any]) -> str:
+    """The digest that a job gets from the code and data here; its own is that of the machine that planned it."""
+    if job.recipe is None:
+        return limit_digest(job.cells[0][0].model, engine)
+    return weights_digest(job.recipe, engine)
 
 
 def recipe_digests(recipe: Recipe, engine: Mapping[str, Any]) -> tuple[str, str]:

@@ -24,10 +24,19 @@ from qamoe_bench.protocol.spec import Protocol
 from qamoe_bench.provenance.location import is_file
 from qamoe_bench.registry import ModelRef, find_model
 from qamoe_bench.run.guard import OWN_MODEL_TIMEOUT_S, PLANNING_TIMEOUT_S
+from qamoe_bench.run.limits import check_law, coverage_notes, covered_protocols, is_limit
 from qamoe_bench.run.merge import make_plan, merge_plans
-from qamoe_bench.run.plan import DEFAULT_EVALUATION, Job, Plan, Recipe, engine_content, recipe_digests, weights_digest
+from qamoe_bench.run.plan import (
+    DEFAULT_EVALUATION,
+    Job,
+    Plan,
+    Recipe,
+    engine_content,
+    limit_digest,
+    recipe_digests,
+)
 from qamoe_bench.run.presets import find_preset
-from qamoe_bench.run.request import LocatedRequest, Request, error_location
+from qamoe_bench.run.request import MAX_CELLS, LocatedRequest, Request, error_location, too_many_cells
 from qamoe_bench.run.task_models import able_models
 from qamoe_bench.run.trials import Trials
 from qamoe_bench.store.cell import GIVEN, ORACLE, Cell
@@ -37,8 +46,6 @@ from qamoe_bench.training.config import TrainConfig
 from qamoe_bench.training.exposure import CLEAN, REGIMES, SPECTRUM, Exposure, sweep_of
 
 DEVICES = ("auto", "cpu", "cuda")
-MAX_CELLS = 500_000
-"""Most cells of a request, all of which are planned in memory."""
 
 
 def plan_all(
@@ -89,13 +96,14 @@ def plan(request: Request, *, remote: bool = False, cell_timeout: float | None =
     protocols = _load_protocols(request)
     cells = math.prod(map(len, (request.protocols, request.models, request.regimes, request.seeds)))
     if cells > MAX_CELLS:
-        raise BenchError(f"expected at most {MAX_CELLS} cells of one data set, got {cells}; make several studies of it")
+        raise too_many_cells(cells)
     _check_regimes(request, protocols)
     device = find_device(request.device, remote=remote)
     trial = Trials(PLANNING_TIMEOUT_S if cell_timeout is None else cell_timeout)
     # Models are imported first, since reading the data may take minutes.
     recipes = trial.passing(_make_recipes(request), "its import", lambda recipe: recipe.model.builder())
     data = _open(request)
+    check_law(request.models, data)
     able = able_models(recipes, request.from_groups, data)
     for protocol in protocols:
         check_tokens(protocol, data)
@@ -115,7 +123,10 @@ def plan(request: Request, *, remote: bool = False, cell_timeout: float | None =
     manifest = _manifest(request, data, protocols, recipes, engine, calls)
     for name, sentences in recorded.items():
         manifest["protocols"][name]["recorded"] = sentences
-    return replace(make_plan(jobs, manifest), refused=trial.refused, notes=able.notes)
+    notes = (*able.notes, *coverage_notes(request.models, protocols, covered_protocols(data, protocols)))
+    if not jobs and not trial.refused:
+        raise BenchError(f"{notes[-1]}; name a protocol that it covers, such as random-missing, or a model")
+    return replace(make_plan(jobs, manifest), refused=trial.refused, notes=notes)
 
 
 def _with_timeout(job: Job, cell_timeout: float | None) -> Job:
@@ -152,7 +163,7 @@ def _check_regimes(request: Request, protocols: Sequence[Protocol]) -> None:
 
 def _make_recipes(request: Request) -> list[Recipe]:
     """One recipe for each regime and model."""
-    models = [find_model(name) for name in _distinct(request.models)]
+    models = [find_model(name) for name in _distinct(request.models) if not is_limit(name)]
     preset = find_preset(request.preset)
     if request.checkpoint:
         if len(models) != 1:
@@ -251,16 +262,13 @@ def _distinct(values: tuple[Any, ...]) -> list[Any]:
 
 @dataclass(frozen=True)
 class _Row:
-    """A row of result tables: a recipe (None for the oracle), the digest of its weights, and that of all of it."""
+    """A row of result tables: a recipe (None for a limit), the digest of its weights, and that of all of it."""
 
+    model: str
     recipe: Recipe | None
     weights: str
     digest: str
     protocols: Sequence[Protocol]
-
-    @property
-    def model(self) -> str:
-        return self.recipe.model.name if self.recipe else ORACLE
 
     @property
     def regime(self) -> str:
@@ -276,7 +284,7 @@ def _rows(recipe: Recipe, protocols: Sequence[Protocol], engine: Mapping[str, An
 
     def row(exposure: Exposure | None, protocols: Sequence[Protocol]) -> _Row:
         exposed = replace(recipe, exposure=exposure)
-        return _Row(exposed, *recipe_digests(exposed, engine), protocols)
+        return _Row(recipe.model.name, exposed, *recipe_digests(exposed, engine), protocols)
 
     if recipe.regime == "sweep":
         return [row(sweep_of(protocol), [protocol]) for protocol in protocols]
@@ -287,7 +295,7 @@ def _rows(recipe: Recipe, protocols: Sequence[Protocol], engine: Mapping[str, An
 def _make_jobs(
     request: Request, data: Dataset, protocols: list[Protocol], recipes: list[Recipe], engine: Mapping[str, Any]
 ) -> list[Job]:
-    """The jobs of every seed and recipe, then those of the oracle; one job per protocol, still to be merged."""
+    """The jobs of every seed and recipe, then those of the limits; one job per protocol, still to be merged."""
     seeds = _distinct(request.seeds)
     rows = [row for recipe in recipes for row in _rows(recipe, protocols, engine)]
     jobs: list[Job] = []
@@ -295,13 +303,14 @@ def _make_jobs(
     for seed in seeds:
         for row in rows:
             jobs += _jobs_of_row(row, seed, request, data, engine["device"])
-    if data.oracle is not None:
-        covered = [protocol for protocol in protocols if all(map(data.oracle.covers, protocol.conditions))]
-        # The oracle of a synthetic data set may not cover the corruptions of every protocol.
-        digest = weights_digest(None, engine)
-        oracle = _Row(None, digest, digest, covered)
+    # The oracle is computed wherever there is one, other limits if they are named.
+    limits = dict.fromkeys([ORACLE, *filter(is_limit, request.models)])
+    if covered := covered_protocols(data, protocols):
+        digests = {name: limit_digest(name, engine) for name in limits}
+        rows = [_Row(name, None, digest, digest, covered) for name, digest in digests.items()]
         for seed in seeds:
-            jobs += _jobs_of_row(oracle, seed, request, data, engine["device"])
+            for row in rows:
+                jobs += _jobs_of_row(row, seed, request, data, engine["device"])
     return jobs
 
 

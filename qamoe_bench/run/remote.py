@@ -5,10 +5,8 @@ under a key that has a different meaning. Versions are compared first and as pla
 by another version may not even be unpickled.
 """
 
-import os
 import pickle
 import socket
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -22,9 +20,10 @@ from qamoe_bench.progress import Advance, ignore_progress
 from qamoe_bench.provenance.engine import engine_digest
 from qamoe_bench.provenance.environment import versions
 from qamoe_bench.run.executors.processes import ProcessesExecutor, send_progress
-from qamoe_bench.run.plan import Job, engine_content, weights_digest
+from qamoe_bench.run.plan import Job, engine_content, job_digest
 from qamoe_bench.run.worker import Outcome, run_job
 from qamoe_bench.store.store import Store
+from qamoe_bench.store.temporary import temporary_name
 
 Call = tuple[Callable[..., Outcome], Mapping[str, str], bytes]
 
@@ -33,8 +32,7 @@ Call = tuple[Callable[..., Outcome], Mapping[str, str], bytes]
 def store_marker(store: Store, run_id: str) -> Iterator[Path]:
     """A temporary file in the folder of a run, by which workers recognise that they see the same folder."""
     # The store removes `.tmp` files of processes that no longer run, so a killed run leaves no marker for long.
-    name = f".marker.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex}.tmp"
-    path = store.runs.absolute() / run_id / name
+    path = store.runs.absolute() / run_id / temporary_name("marker")
     path.touch()
     try:
         yield path
@@ -111,7 +109,7 @@ def _check_content(job: Job) -> None:
     data = open_dataset(job.data, job.fine_tune, job.reading)
     if data.digest != cell.data_digest:
         raise BenchError(f"data {job.data!r} differ from those of the run; copy the same file to every machine")
-    if weights_digest(job.recipe, engine_content(job.device, data)) != job.digest:
+    if job_digest(job, engine_content(job.device, data)) != job.digest:
         raise BenchError(
             f"the code of qamoe-bench or of model {cell.model!r} differs from the run's (engine here "
             f"{engine_digest()[:12]}); install the same everywhere and restart the workers"

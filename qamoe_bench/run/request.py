@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from qamoe_bench.data.options import DEFAULT_READING, ReadingOptions
 from qamoe_bench.errors import BenchError
 
+MAX_CELLS = 500_000
+"""Most cells of a command, all of which are planned in memory."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -51,6 +54,11 @@ class LocatedRequest:
 
     location: str
     request: Request
+
+
+def too_many_cells(cells: int) -> BenchError:
+    """The error for more than `MAX_CELLS`."""
+    return BenchError(f"expected at most {MAX_CELLS} cells, got {cells}; divide them among several commands")
 
 
 @contextmanager

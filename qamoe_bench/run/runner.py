@@ -94,10 +94,10 @@ def run_plans(
     ):
         for pending, outcome in _outcomes(jobs, store, opened, advance, activity):
             outcomes.append(outcome)
-            line = _changes(pending, outcome)
-            if line and line not in noted:
-                noted.add(line)
-                note(line)
+            for line in _notes(pending, outcome):
+                if line not in noted:
+                    noted.add(line)
+                    note(line)
     failures = [failure for outcome in outcomes for failure in outcome.failures]
     refused = {name: reason for plan in plans for name, reason in plan.refused.items()}
     if failures or refused:
@@ -146,7 +146,8 @@ def _submit(
     # Tasks are in the order of their plans, so those of a run are adjacent.
     for run_id, jobs_of_run in groupby(jobs, lambda pending: pending.run_id):
         marker = markers.enter_context(store_marker(store, run_id)) if opened.remote else None
-        for pending in jobs_of_run:
+        # One user's code after the other, since each needs a process of its own.
+        for pending in sorted(jobs_of_run, key=lambda pending: pending.job.owner):
             with activity.submitting(pending.job):
                 if marker is None:
                     report = opened.advance or ignore_progress
@@ -174,14 +175,14 @@ def _outcome(future: Future[Outcome], pending: PendingJob, store: Store) -> Outc
         return Outcome(failures=tuple(failure_of(cell, error) for cell, _ in pending_cells(pending.job, store)))
 
 
-def _changes(pending: PendingJob, outcome: Outcome) -> str:
-    """What a model changed for others, in one line; empty if nothing."""
+def _notes(pending: PendingJob, outcome: Outcome) -> list[str]:
+    """What a job did beyond its cells, in lines: what its model changed for others, and which files were not used."""
+    lines = [f"note: {sentence}" for sentence in outcome.notes]
     recipe = pending.job.recipe
-    if recipe is None or not outcome.changed:
-        return ""
-    return (
-        f"note: model {recipe.model.name} changed {', '.join(outcome.changed)} while it ran; restored after each cell"
-    )
+    if recipe is not None and outcome.changed:
+        changed = ", ".join(outcome.changed)
+        lines.append(f"note: model {recipe.model.name} changed {changed} while it ran; restored after each cell")
+    return lines
 
 
 def _failure_message(failures: Sequence[Failure], refused: Mapping[str, str], cells: int, store: Store) -> str:

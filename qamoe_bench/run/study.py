@@ -15,6 +15,7 @@ label_range = [1, 7]                    lowest and highest value of the labels' 
 drop_bad_labels = true                  leave out samples whose label is missing or outside of the scale or classes
 task = "classes"                        what the labels say: regression, classes or multi-label
 classes = ["happy", "sad"]              names of the classes in the order of their index
+train_sizes = [300, 600]                numbers of training samples, each a data set of its own
 accept_unknown_tokens = true            let a language model read tokens that it may not know
 
 [[grid]]                                any number, each the product of its lists; a key here replaces the
@@ -34,7 +35,8 @@ from qamoe_bench.documents import read_toml
 from qamoe_bench.errors import BenchError, unknown_name
 from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.registry import expand_groups, find_model
-from qamoe_bench.run.grid import Grid
+from qamoe_bench.run.grid import Grid, check_cells
+from qamoe_bench.run.limits import is_limit
 from qamoe_bench.run.planner import find_device
 from qamoe_bench.run.presets import find_preset
 from qamoe_bench.run.request import LocatedRequest, error_location
@@ -42,6 +44,8 @@ from qamoe_bench.training.exposure import REGIMES
 from qamoe_bench.vocabulary import TASK_KINDS
 
 SCHEMA = 1
+MAX_GRIDS = 1000
+"""Most grids of a study, each of which builds its models once."""
 
 
 def load_study(path: Path, changes: Grid) -> list[LocatedRequest]:
@@ -58,14 +62,22 @@ def load_study(path: Path, changes: Grid) -> list[LocatedRequest]:
     grid_tables = shared_table.pop("grid", [{}])  # without any, one grid that adds nothing to the shared keys
     if not isinstance(grid_tables, list) or not grid_tables or not all(isinstance(t, dict) for t in grid_tables):
         raise BenchError(f"study {path}, 'grid': expected tables that begin with [[grid]], got {grid_tables!r}")
+    if len(grid_tables) > MAX_GRIDS:
+        raise BenchError(
+            f"study {path}, 'grid': expected at most {MAX_GRIDS} grids, got {len(grid_tables)}; name several values in "
+            "the lists of one grid, or divide them among several studies"
+        )
     # The shared keys are checked even if every grid replaces them.
     shared = _read_grid(f"study {path}", shared_table)
-    requests = []
+    grids = {}
     for number, table in enumerate(grid_tables, 1):
         location = f"study {path}, grid {number}" if len(grid_tables) > 1 else f"study {path}"
-        grid = _read_grid(location, table)
         # Later tables take precedence: shared keys, then those of the grid, then the command line.
-        requests += shared.overlaid_with(grid).overlaid_with(changes).expand(location)
+        grids[location] = shared.overlaid_with(_read_grid(location, table)).overlaid_with(changes)
+    check_cells(grids.values(), f"study {path}")
+    requests = []
+    for location, grid in grids.items():
+        requests += grid.expand(location)
     return requests
 
 
@@ -103,6 +115,7 @@ def _read_grid(location: str, table: Mapping[str, object]) -> Grid:
         accept_unknown_tokens=reader.boolean("accept_unknown_tokens"),
         task=reader.string("task", "a kind of task", _check_task),
         classes=reader.strings("classes", "a list of names"),
+        train_sizes=reader.integers("train_sizes", "a list of whole numbers"),
     )
 
 
@@ -191,7 +204,8 @@ def _as_path(text: str) -> str:
 
 def _check_model(name: str) -> None:
     for model in expand_groups([name]):
-        find_model(model)
+        if not is_limit(model):
+            find_model(model)
 
 
 def _check_regime(name: str) -> None:

@@ -2,10 +2,11 @@
 
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 
 from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.isolation.containment import contained
+from qamoe_bench.isolation.functions import functions_restored
 from qamoe_bench.isolation.places import with_place
 from qamoe_bench.isolation.settings import settings_restored
 from qamoe_bench.run.plan import Recipe
@@ -47,7 +48,11 @@ class Trials:
                 passing.append(recipe)
                 continue
             try:
-                with contained(step, self._seconds), redirect_stdout(sys.stderr), settings_restored(_ignored):
+                with ExitStack() as stack:
+                    stack.enter_context(contained(step, self._seconds))
+                    stack.enter_context(redirect_stdout(sys.stderr))
+                    stack.enter_context(functions_restored(_ignored))
+                    stack.enter_context(settings_restored(_ignored))
                     function(recipe)
                 passing.append(recipe)
             except RunFailed as error:

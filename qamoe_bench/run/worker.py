@@ -21,8 +21,10 @@ from torch import nn
 
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.data.options import ReadingOptions
+from qamoe_bench.data.train_size import train_size_facts
 from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.evaluation.columns import as_arrow
+from qamoe_bench.evaluation.limits import sweep_limit
 from qamoe_bench.evaluation.sweep import Sweep, sweep_model, sweep_oracle
 from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.isolation.containment import end_if_forked
@@ -31,16 +33,17 @@ from qamoe_bench.protocol.spec import Condition, Protocol
 from qamoe_bench.provenance.environment import peak_memory_mib, utc_now
 from qamoe_bench.run.arithmetic import one_thread, reproducible
 from qamoe_bench.run.curve_recorder import CurveInProgress, CurveRecorder, Watched
+from qamoe_bench.run.executors.processes import claim_process
 from qamoe_bench.run.first_batch import try_first_batch
 from qamoe_bench.run.guard import data_unchanged, guarded
 from qamoe_bench.run.pending import lacks_curve, pending_cells
 from qamoe_bench.run.plan import Job
-from qamoe_bench.store.cell import Cell, CellFacts
+from qamoe_bench.store.cell import ORACLE, Cell, CellFacts
 from qamoe_bench.store.failures import Failure
 from qamoe_bench.store.selection import SelectionCurve, write_curve
 from qamoe_bench.store.store import Store
 from qamoe_bench.training.building import build_model
-from qamoe_bench.training.checkpoint import load_weights, save_weights
+from qamoe_bench.training.checkpoint import DamagedCheckpoint, load_weights, save_weights
 from qamoe_bench.training.coverage import training_facts
 from qamoe_bench.training.loop import train
 
@@ -55,6 +58,7 @@ class Outcome:
         curves: Number of curves of test metrics.
         failures: The cells that failed.
         changed: Settings of the process that the model changed, and that were restored.
+        notes: Stored files that were not used, one sentence each.
     """
 
     trained: int = 0
@@ -62,6 +66,7 @@ class Outcome:
     curves: int = 0
     failures: tuple[Failure, ...] = ()
     changed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def run_job(job: Job, store: Store, run_id: str, advance: Advance) -> Outcome:
@@ -76,6 +81,7 @@ def run_job(job: Job, store: Store, run_id: str, advance: Advance) -> Outcome:
     Raises:
         BenchError: for errors that stop other jobs as well, such as a full disk.
     """
+    claim_process(job.owner)
     # The lock first, because what the other contexts set is global.
     with _job_lock, one_thread(), reproducible(torch.device(job.device)):
         pending = pending_cells(job, store)
@@ -100,7 +106,9 @@ def run_job(job: Job, store: Store, run_id: str, advance: Advance) -> Outcome:
                 # After an out-of-memory error, free the largest object that the next cell can do without.
                 _test_set.cache_clear()
             advance(1)
-        return Outcome(weights.trained, evaluated, curves, tuple(failures), tuple(dict.fromkeys(changed)))
+        return Outcome(
+            weights.trained, evaluated, curves, tuple(failures), tuple(dict.fromkeys(changed)), tuple(weights.damaged)
+        )
 
 
 def failure_of(cell: Cell, error: Exception, machine: str = "") -> Failure:
@@ -152,6 +160,7 @@ def _evaluate_cell(cell: Cell, protocol: Protocol, weights: "_JobWeights") -> No
         finished=utc_now(),
         trained_on=_trained_on(job, protocol),
         task=test.data.task.facts,
+        train_size=train_size_facts(test.data),
     )
     weights.store.write_cell(weights.run_id, cell, facts, as_arrow(sweep.columns))
 
@@ -165,7 +174,7 @@ def _trained_on(job: Job, protocol: Protocol) -> dict[str, Any]:
 
 def _sweep(job: Job, cell: Cell, protocol: Protocol, weights: "_JobWeights", test: TestSet) -> Sweep:
     if job.recipe is None:
-        return sweep_oracle(test, protocol)
+        return sweep_oracle(test, protocol) if cell.model == ORACLE else sweep_limit(cell.model, test, protocol)
     chosen = job.evaluation(cell)
     return sweep_model(weights, test, protocol, precision=chosen.precision, permutations=chosen.permutations)
 
@@ -191,6 +200,7 @@ class _JobWeights:
         self.trained = 0
         self.seconds = 0.0  # time spent on training and loading
         self.process = os.getpid()
+        self.damaged: list[str] = []  # files of weights in the store that were not used, a sentence each
         self._advance = advance
         self._key = ""  # of `_model`
         self._model: nn.Module | None = None
@@ -255,12 +265,14 @@ class _JobWeights:
                 fresh.register_forward_hook(lambda *_: end_if_forked(self.process))
             return fresh
 
-        model = build().to(device)
-        # Stored weights may come from another run, or from this one before it was interrupted.
-        checkpoint = Path(recipe.checkpoint) if recipe.checkpoint else self.store.find_checkpoint(key)
+        if recipe.checkpoint:
+            model = build().to(device)
+            return model, load_weights(model, Path(recipe.checkpoint))
         watched = self._watched(key)
-        if checkpoint is not None and not watched:
-            return model, load_weights(model, checkpoint)
+        stored = self._load_stored(key, lambda: build().to(device))
+        if stored is not None and not watched:
+            return stored
+        model = build().to(device)
         exposure = recipe.exposure_for(condition)
         try:
             try_first_batch(build, data, exposure, job.seed, recipe.training, device)
@@ -284,10 +296,20 @@ class _JobWeights:
             recorder.finish(trained.best_epoch)
             trained = replace(trained, seconds=trained.seconds - recorder.seconds)
         record = {**asdict(recipe.training), **asdict(trained)}
-        if checkpoint is None:  # else only the curve was missing
+        if stored is None:  # else only the curve was missing
             save_weights(model, record, self.store.checkpoint_path(self.run_id, key))
         self.trained += 1
         return model, record
+
+    def _load_stored(self, key: str, build: Callable[[], nn.Module]) -> tuple[nn.Module, dict[str, Any]] | None:
+        """The weights that another run stored, or this one before it was interrupted; None if no file is intact."""
+        for path in self.store.checkpoints(key):
+            model = build()  # for each, since a part of damaged weights may have been loaded
+            try:
+                return model, load_weights(model, path)
+            except DamagedCheckpoint:
+                self.damaged.append(f"checkpoint {path} is not as it was written; trained again")
+        return None
 
     def _recorder(self, build: Callable[[], nn.Module], watched: Sequence[Watched]) -> CurveRecorder:
         job = self.job

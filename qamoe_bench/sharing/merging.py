@@ -5,7 +5,7 @@ continues when it is repeated, and repeating a finished one changes nothing. Cel
 written, see `qamoe_bench.store.agreement`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +88,8 @@ def _run_of(stored: StoredCell) -> str:
 
 def _copy_runs(source: Store, into: Store) -> None:
     """Make the run folders of a source, with what belongs to their cells."""
+    weights = _names(into, "checkpoints", _is_weights)
+    curves = {key_in(name) for name in _names(into, SELECTION, key_in)}
     for run_id in source.run_ids():
         folder = source.runs / run_id
         into.prepare(run_id)
@@ -96,12 +98,19 @@ def _copy_runs(source: Store, into: Store) -> None:
         if manifest.exists() and not (target / "run.json").exists():
             _copy(manifest, target / "run.json")
         for name in file_names(folder / "checkpoints", _is_weights):
-            if into.find_checkpoint(Path(name).stem) is None:
+            if name not in weights:
                 _copy(folder / "checkpoints" / name, target / "checkpoints" / name)
+                weights.add(name)
         for name in file_names(folder / SELECTION, key_in):
-            if not [*into.runs.glob(f"*/{SELECTION}/*{key_in(name)}.parquet")]:
+            if key_in(name) not in curves:
                 (target / SELECTION).mkdir(exist_ok=True)
                 _copy(folder / SELECTION / name, target / SELECTION / name)
+                curves.add(key_in(name))
+
+
+def _names(store: Store, part: str, is_wanted: Callable[[str], object]) -> set[str]:
+    """Names of the wanted files in a part of any run, listed once instead of asking for each."""
+    return {name for run_id in store.run_ids() for name in file_names(store.runs / run_id / part, is_wanted)}
 
 
 def _is_weights(name: str) -> bool:

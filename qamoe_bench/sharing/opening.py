@@ -13,9 +13,7 @@ import json
 import math
 import os
 import shutil
-import socket
 import stat
-import uuid
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +32,7 @@ from qamoe_bench.sharing.packing import report_of
 from qamoe_bench.store.access import cannot_write
 from qamoe_bench.store.store import Store
 from qamoe_bench.store.stored_cell import StoredCell, check_whole, has_checksum
+from qamoe_bench.store.temporary import temporary_name
 
 LARGEST_RATIO = 200
 """Bytes of a member per compressed byte; real manifests and pages have about 10."""
@@ -98,9 +97,8 @@ def open_bundle_file(path: Path, into: Path) -> Opened:
 @contextmanager
 def _staging(into: Path) -> Iterator[Path]:
     """A hidden folder next to the target, which is removed unless it was renamed."""
-    # Named as temporary files of stores are: host and process say whether its writer still runs.
     place = next(place for place in into.absolute().parents if place.exists())
-    folder = place / f".{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex}.tmp"
+    folder = place / temporary_name()
     folder.mkdir()
     try:
         yield folder

@@ -36,6 +36,12 @@ def cannot_read(what: str, path: Path, error: Exception, remedy: str) -> BenchEr
     return BenchError(f"{what} {path}: {remedy.format(reason=error)}")
 
 
+def cannot_list(folder: Path, error: OSError) -> BenchError:
+    """The error for a results folder, or a part of it, whose files cannot be listed."""
+    reason = error.strerror or str(error)
+    return cannot_read("results folder", folder, error, f"cannot be read ({reason}); name a folder that can be opened")
+
+
 def no_permission(what: str, path: Path) -> BenchError:
     """The error for a file or folder that this user may not read."""
     # The outermost folder that may not be entered is the one to open; what lies in it cannot be seen.

@@ -1,16 +1,18 @@
 """Atomic, durable writes, and removal of the temporary files that killed processes leave.
 
-A file is written under a temporary name in the same folder, flushed to disk and renamed. The temporary name contains
-the host and the process id of its writer, so another process can check whether that writer is still running.
+A file is written under a temporary name in the same folder, flushed to disk and renamed.
 """
 
+import errno
 import os
-import socket
-import uuid
 from contextlib import suppress
 from pathlib import Path
 
 from qamoe_bench.store.access import cannot_write
+from qamoe_bench.store.temporary import ENDING, is_abandoned, temporary_name
+
+LOST = (errno.ENOENT, getattr(errno, "ESTALE", errno.ENOENT))
+"""Errors of a network folder after which a second attempt is worth it."""
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -22,9 +24,11 @@ def write_atomic(path: Path, content: bytes) -> None:
     try:
         try:
             _write_and_rename(path, content)
-        except FileNotFoundError:
-            # On a network folder the reply to a rename may be lost, and the client's second attempt fails. A machine
-            # with the same host name, which cannot see this process, may also have removed the temporary file.
+        except OSError as error:
+            # On a network folder the reply to a rename may be lost, and the client's second attempt fails; or another
+            # client has replaced the folder that this one remembers.
+            if error.errno not in LOST:
+                raise
             _write_and_rename(path, content)
     except OSError as error:
         raise cannot_write(path, error) from error
@@ -32,28 +36,15 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 def remove_abandoned(folder: Path) -> None:
     """Remove the temporary files below a folder whose writers on this machine no longer run."""
-    for temporary in folder.rglob(".*.tmp"):
-        # The added dots guarantee five parts for any name. A host name with dots never matches: its files are kept.
-        *_, host, pid, _, _ = ("." * 4 + temporary.name).rsplit(".", 4)
-        if host == socket.gethostname() and pid.isdigit() and not is_alive(int(pid)):
+    for temporary in folder.rglob(f".*{ENDING}"):
+        if is_abandoned(temporary.name):
             with suppress(OSError):  # of another user, in a folder that people share
                 temporary.unlink(missing_ok=True)
 
 
-def is_alive(pid: int) -> bool:
-    """Whether a process with this id runs on this machine."""
-    try:
-        os.kill(pid, 0)  # signal 0 is not delivered; only existence and permission are checked
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # the process exists and belongs to another user
-    return True
-
-
 def _write_and_rename(path: Path, content: bytes) -> None:
     # Without the name of the file, which may be as long as the file system allows already.
-    temporary = path.with_name(f".{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex}.tmp")
+    temporary = path.with_name(temporary_name())
     try:
         with temporary.open("xb") as file:
             file.write(content)

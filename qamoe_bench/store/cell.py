@@ -129,6 +129,9 @@ class CellFacts:
             files do not: a checkout or a copy changes them.
         trained_on: What the weights were trained on and what of the protocol they have not seen, see
             `qamoe_bench.training.coverage.training_facts`; empty for given weights, the oracle, and if not recorded.
+        train_size: Of data with another number of training samples than they are read with, that number (`samples`);
+            of the data as they are read, the number (`base_samples`), name (`base`) and digest (`base_digest`). Empty
+            for all other data.
         task: Of data whose labels are not numbers on a scale, `kind` and `names` of `qamoe_bench.vocabulary.Task`.
         imported: Of predictions that another program made, its name (`tool`), version (`commit`) and the digest of the
             `export` that they are of; empty for all others. Parameters of 0 are then unknown.
@@ -150,3 +153,4 @@ class CellFacts:
     trained_on: Mapping[str, Any] = field(default_factory=dict)
     imported: Mapping[str, str] = field(default_factory=dict)
     task: Mapping[str, Any] = field(default_factory=dict)
+    train_size: Mapping[str, Any] = field(default_factory=dict)

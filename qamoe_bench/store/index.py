@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from qamoe_bench.store.access import no_permission
+from qamoe_bench.store.access import cannot_list, no_permission
 
 REWRITE_AFTER = 64
 """Number of cache misses (files that had to be opened) from which on the index is rewritten."""
@@ -76,15 +76,15 @@ def file_names(folder: Path, is_wanted: Callable[[str], object]) -> list[str]:
     """Sorted names of the wanted files; empty if the folder does not exist.
 
     Raises:
-        BenchError: If another user does not let this one read the folder.
+        BenchError: If the folder cannot be read, as where another user does not let this one.
     """
     try:
         with os.scandir(folder) as entries:  # several times faster than Path.glob in large folders
             return sorted(entry.name for entry in entries if is_wanted(entry.name))
     except (FileNotFoundError, NotADirectoryError):
         return []
-    except PermissionError as error:
-        raise no_permission("results folder", folder) from error
+    except OSError as error:
+        raise cannot_list(folder, error) from error
 
 
 def _stamps(folder: Path, is_wanted: Callable[[str], object]) -> dict[str, Stamp]:

@@ -1,15 +1,14 @@
 """New folders, written completely or not at all: under a temporary name, which is changed when all files are there."""
 
+import glob
 import os
 import shutil
-import socket
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from qamoe_bench.errors import BenchError
-from qamoe_bench.store.atomic import is_alive
+from qamoe_bench.store.temporary import ENDING, is_abandoned, temporary_name
 
 
 def check_place(folder: Path) -> None:
@@ -32,9 +31,8 @@ def new_folder(folder: Path) -> Iterator[Path]:
         BenchError: The folder exists and is not empty, or cannot be written.
     """
     check_place(folder)
-    # In the same parent, so that it can be renamed; host and process tell `_sweep` whether its writer is alive.
-    name = f".{folder.name}.{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex}.tmp"
-    temporary = folder.absolute().parent / name
+    # In the same parent, so that it can be renamed.
+    temporary = folder.absolute().parent / temporary_name(folder.name)
     try:
         _sweep(folder)
         temporary.mkdir(parents=True)
@@ -54,10 +52,8 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 def _sweep(folder: Path) -> None:
     """Remove temporary folders for the same path whose writers were killed."""
-    for temporary in folder.absolute().parent.glob(f".{folder.name}.*.tmp"):
-        host, pid, *_ = temporary.name.removeprefix(f".{folder.name}.").rsplit(".", 3)
-        # Processes of another host cannot be checked, so their folders are kept.
-        if host == socket.gethostname() and pid.isdigit() and not is_alive(int(pid)):
+    for temporary in folder.absolute().parent.glob(f".{glob.escape(folder.name)}.*{ENDING}"):
+        if is_abandoned(temporary.name):
             shutil.rmtree(temporary, ignore_errors=True)
 
 

@@ -16,6 +16,7 @@ mean equal contents, so two runs that write to one store at most do the same wor
 Dimension legend: V draws, C conditions, N samples.
 """
 
+import copy
 import json
 import os
 import warnings
@@ -30,7 +31,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qamoe_bench.errors import BenchError, RunFailed
-from qamoe_bench.store.access import cannot_read, cannot_write, no_permission
+from qamoe_bench.store.access import cannot_list, cannot_read, cannot_write, no_permission
 from qamoe_bench.store.agreement import distinct
 from qamoe_bench.store.atomic import remove_abandoned, write_atomic
 from qamoe_bench.store.cell import SCHEMA, Cell, CellFacts, key_in
@@ -63,6 +64,17 @@ class Store:
         self.runs = self.root / "runs"
         self._keeps_index = keeps_index
         self._prepared: set[str] = set()  # runs that this process writes to
+        self._listed: dict[str, dict[str, list[str]]] | None = None  # see `listed`: part, name of a file, runs
+
+    def listed(self) -> "Store":
+        """This store for looking up many cells or weights: the names of its files are listed once, when first needed.
+
+        To look up one in a thousand runs takes a thousand questions to the file system. A file that another process
+        adds later, or that a network folder lists too late, is not seen, unless `prepare` was called for its run.
+        """
+        store = copy.copy(self)
+        store._listed = {}
+        return store
 
     def prepare(self, run_id: str) -> None:
         """Create the folders of a run, check that they are writable, and remove abandoned temporary files.
@@ -137,7 +149,8 @@ class Store:
         Raises:
             BenchError: If a file may not be read or is of a newer schema, or if two files of this key differ.
         """
-        # By name: unlike `contents`, this needs no listings of folders, which lag behind on network file systems.
+        # By name: unlike `contents`, this needs no listings of folders, which lag behind on network file systems; see
+        # `listed` for the exception.
         intact = []
         for path in self._all("predictions", cell.file_name):
             with suppress(FileNotFoundError):  # another process has just removed it
@@ -154,7 +167,11 @@ class Store:
 
     def find_checkpoint(self, key: str) -> Path | None:
         """The file of trained weights in any run, or None."""
-        return next(self._all("checkpoints", f"{key}.safetensors"), None)
+        return next(self.checkpoints(key), None)
+
+    def checkpoints(self, key: str) -> Iterator[Path]:
+        """The files of trained weights in all runs, whether or not they are damaged."""
+        return self._all("checkpoints", f"{key}.safetensors")
 
     def checkpoint_path(self, run_id: str, key: str) -> Path:
         """The path at which a run stores trained weights."""
@@ -241,15 +258,15 @@ class Store:
         """Names of the folders of all runs, sorted.
 
         Raises:
-            BenchError: If another user does not let this one read the folder.
+            BenchError: If the folder cannot be read, as where another user does not let this one.
         """
         try:
             with os.scandir(self.runs) as entries:
                 names = {entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()}
         except (FileNotFoundError, NotADirectoryError):
             names = set()
-        except PermissionError as error:
-            raise no_permission("results folder", self.runs) from error
+        except OSError as error:  # a circle of links, a name that is too long, a network that is gone
+            raise cannot_list(self.runs, error) from error
         # A listing on a network file system may not show a new folder yet.
         return sorted(names | {run_id for run_id in self._prepared if _exists(self.runs / run_id)})
 
@@ -258,10 +275,21 @@ class Store:
 
     def _all(self, part: str, name: str) -> Iterator[Path]:
         """The files of this name in a part of any run; what another user does not let this one see is not there."""
-        for run_id in self.run_ids():
+        for run_id in self.run_ids() if self._listed is None else self._runs_listing(part, name):
             path = self.runs / run_id / part / name
             if os.path.exists(path):  # unlike Path.exists, False without permission  # noqa: PTH110
                 yield path
+
+    def _runs_listing(self, part: str, name: str) -> list[str]:
+        """The runs that list this file in a part, and those that this process writes to, sorted."""
+        assert self._listed is not None
+        if part not in self._listed:
+            runs: dict[str, list[str]] = {}
+            for run_id in self.run_ids():
+                for file in file_names(self.runs / run_id / part, _is_stored):
+                    runs.setdefault(file, []).append(run_id)
+            self._listed[part] = runs
+        return sorted({*self._listed[part].get(name, ()), *self._prepared})
 
 
 def contents_of_stores(stores: Iterable[Store]) -> StoreContents:
@@ -301,7 +329,7 @@ def json_bytes(content: object) -> bytes:
     return json.dumps(content, indent=2, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
 
 
-@lru_cache(maxsize=2**16)  # of the same stamp, a file is verified once in a process
+@lru_cache(maxsize=2**18)  # of the same stamp, a file is verified once in a process
 def _is_intact(path: Path, stamp: Stamp) -> bool:
     try:
         as_cell(path, read_header(path))
@@ -312,6 +340,10 @@ def _is_intact(path: Path, stamp: Stamp) -> bool:
 
 def _is_cell(name: str) -> bool:
     return name.endswith(".parquet") and bool(key_in(name))
+
+
+def _is_stored(name: str) -> bool:
+    return not name.startswith(".")
 
 
 def _is_misnamed(name: str) -> bool:

@@ -195,6 +195,16 @@ def _is_permutations(value: object) -> bool:
     return all(isinstance(part, list) and len(part) > 0 for part in value.values())
 
 
+def _is_train_size(value: object) -> bool:
+    """Nothing, or the numbers of training samples and the data set that has all of them."""
+    if not isinstance(value, dict) or not value:
+        return value == {}
+    sizes = [value.get("samples"), value.get("base_samples")]
+    return all(type(size) is int and size > 0 for size in sizes) and all(
+        _is_text(value.get(key)) for key in ("base", "base_digest")
+    )
+
+
 def _is_task(value: object) -> bool:
     """Whether this is empty, or names the classes or labels of a kind of task."""
     if not isinstance(value, Mapping):
@@ -220,4 +230,5 @@ _VALID_FACTS: Mapping[str, Callable[[object], bool]] = {
     "finished": _is_text,
     "trained_on": _is_mapping,
     "task": _is_task,
+    "train_size": _is_train_size,
 }

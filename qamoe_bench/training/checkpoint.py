@@ -1,48 +1,72 @@
 """Trained weights as safetensors files, with the course of the training in their metadata.
 
-Loading an untrusted checkpoint cannot execute code, because safetensors files hold only arrays and JSON.
+Loading an untrusted checkpoint cannot execute code, because safetensors files hold only arrays and JSON. A checksum in
+the metadata shows whether a file is as it was written; the files of other programs have none.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
-from torch import nn
+from torch import Tensor, nn
 
 from qamoe_bench.errors import BenchError
 from qamoe_bench.store.access import cannot_read, is_lfs_pointer
 from qamoe_bench.store.atomic import write_atomic
 
 
+class DamagedCheckpoint(BenchError):
+    """A file of weights that is not as it was written, or is of another model."""
+
+
 def save_weights(model: nn.Module, training: Mapping[str, Any], path: Path) -> None:
     """Write the weights atomically, with the course of the training as metadata."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    write_atomic(path, save(tensors, {"training": json.dumps(training)}))
+    record = json.dumps(training)
+    write_atomic(path, save(tensors, {"training": record, "checksum": _checksum(tensors, record)}))
 
 
 def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:
     """Load stored weights into a model; returns the course of their training.
 
     Raises:
-        BenchError: for a damaged file, or one of another model.
+        DamagedCheckpoint: for a damaged file, or one of another model, whose weights may then be loaded in part.
+        BenchError: for a file that may not be read, or is the pointer of git-lfs.
     """
     try:
-        model.load_state_dict(load_file(path))
         with safe_open(path, framework="pt") as file:
-            training: dict[str, Any] = json.loads((file.metadata() or {}).get("training", "{}"))
+            metadata = file.metadata() or {}
+        tensors = load_file(path)
+        record = metadata.get("training", "{}")
+        if "checksum" in metadata and metadata["checksum"] != _checksum(tensors, record):
+            raise ValueError("it was changed after it was written: its checksum does not hold")
+        training: dict[str, Any] = json.loads(record)
         if not isinstance(training, dict):
             raise ValueError("its metadata is not a JSON object")
+        model.load_state_dict(tensors)
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError, RecursionError) as error:
         if isinstance(error, PermissionError) or is_lfs_pointer(path):
             raise cannot_read("checkpoint", path, error, "") from error
         # torch lists every mismatched tensor; the last line names one.
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        raise BenchError(
+        raise DamagedCheckpoint(
             f"checkpoint {path}: does not fit the model ({lines[-1][:200]}); expected its weights as a safetensors "
             "file, so name another file, or remove this one and run again"
         ) from error
     model.eval()
     return training
+
+
+def _checksum(tensors: Mapping[str, Tensor], record: str) -> str:
+    """SHA-256 of the weights by name, with their types and shapes, and of the record of their training."""
+    digest = hashlib.sha256(record.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"\0{name}\0{tensor.dtype}\0{[*tensor.shape]}\0".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -73,7 +73,10 @@ def test_usual_names_stay_as_they_are() -> None:
     assert run_name("mosi-all-MiniLM-L6-v2.x", ["k"]).startswith("mosi-all-MiniLM-L6-v2.x-")
 
 
-@pytest.mark.parametrize("words", [("ls", "models"), ("report",), ("data", "inspect", "nothing.pkl")])
+WITH_WORKERS = ("run", "--protocol", "clean", "--model", "mean", "--seeds", "1,2", "--jobs", "2")
+
+
+@pytest.mark.parametrize("words", [WITH_WORKERS, ("report",), ("data", "inspect", "nothing.pkl")])
 def test_files_beside_the_data_cannot_replace_libraries(words: tuple[str, ...], tmp_path: Path) -> None:
     for module in ("torch", "statistics", "numpy", "rich", "shutil", "json"):
         script = f"import pathlib\npathlib.Path('{module} ran').touch()\nraise SystemExit(3)\n"

@@ -1,7 +1,9 @@
-"""Standard output that is closed or full, and too few file descriptors, end a command in one line."""
+"""Standard output that is closed or full, too few file descriptors, and Ctrl-C end a command without a traceback."""
 
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -36,3 +38,31 @@ def test_too_few_file_descriptors_are_one_line(
         main.main()
     assert ended.value.code == 2
     assert "raise it, as in ulimit -n 1024" in capsys.readouterr().err
+
+
+SLOW = """
+import time
+from qamoe_bench.cli import main
+def app():
+    try:
+        print("working", flush=True)
+        time.sleep(60)
+    finally:
+        print("cleaning", flush=True)
+        time.sleep(60)
+main.app = app
+main.main()
+"""
+
+
+def test_the_second_interrupt_ends_a_command_at_once() -> None:
+    pipe = subprocess.PIPE
+    start = time.monotonic()
+    with subprocess.Popen([sys.executable, "-c", SLOW], stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout is not None
+        for word in ("working", "cleaning"):
+            assert process.stdout.readline().strip() == word
+            process.send_signal(signal.SIGINT)
+        _, messages = process.communicate()
+    assert (process.returncode, messages) == (130, "")
+    assert time.monotonic() - start < 50

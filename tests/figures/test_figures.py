@@ -55,6 +55,7 @@ LAYOUTS = {
     "differences": SWEEP,
     "quality": SWEEP,
     "pareto": SWEEP,
+    "value": SWEEP,
 }
 
 
@@ -74,11 +75,14 @@ def _under(cell: StoredCell, conditions: Sequence[Mapping[str, Any]]) -> StoredC
 
 
 @pytest.fixture(scope="module")
-def by_kind(store: Store) -> dict[str, Analysis]:
+def by_kind(store: Store, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Analysis]:
     layouts: dict[str, list[dict[str, Any]]] = {"sweep": SWEEP, "plane": PLANE, "points": POINTS}
     by_layout = {name: analysed(store, conditions, "mae", "corr") for name, conditions in layouts.items()}
     names = {id(conditions): name for name, conditions in layouts.items()}
-    return {kind: by_layout[names[id(conditions)]] for kind, conditions in LAYOUTS.items()}
+    by_kind = {kind: by_layout[names[id(conditions)]] for kind, conditions in LAYOUTS.items()}
+    limits = {"oracle": noisy(0.1), "oracle-inferring": noisy(0.2), "oracle-blind": noisy(0.3)}
+    with_limits = write_store(tmp_path_factory.mktemp("limits"), limits, levels=(0.0, 0.3, 0.6, 0.9), samples=40)
+    return {**by_kind, "value": analysed(with_limits, SWEEP, "mae", "corr")}
 
 
 def drawn(analysis: Analysis, kind: str, width: str = "one") -> list[Drawing]:

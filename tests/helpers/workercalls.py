@@ -6,7 +6,7 @@ import threading
 import time
 from pathlib import Path
 
-from qamoe_bench.run.executors.processes import send_progress
+from qamoe_bench.run.executors.processes import claim_process, send_progress
 
 SECONDS = 60
 """Longer than any test waits."""
@@ -32,6 +32,14 @@ def kill_once(once: Path) -> str:
     once.touch()
     os.kill(os.getpid(), signal.SIGKILL)
     return "unreachable"
+
+
+def process_of(owner: str) -> int:
+    """The id of a process for the code of an owner, which leaves a thread running."""
+    claim_process(owner)
+    if owner:
+        threading.Thread(target=time.sleep, args=(10**6,)).start()
+    return os.getpid()
 
 
 def report_twice(units: int) -> int:

@@ -1,20 +1,35 @@
 """Settings of the process are restored and named; ends of the process become exceptions."""
 
+import decimal
+import gc
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from qamoe_bench.errors import RunFailed
 from qamoe_bench.isolation.containment import contained
 from qamoe_bench.isolation.settings import settings_restored
+
+
+class Doubling(TorchFunctionMode):
+    """Changes the result of every function of torch."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return function(*args, **(kwargs or {}))
+
 
 CHANGES: dict[str, Callable[[], object]] = {
     "torch's default dtype": lambda: torch.set_default_dtype(torch.float64),
@@ -35,6 +50,19 @@ CHANGES: dict[str, Callable[[], object]] = {
     "sys.stdout or sys.stderr": lambda: setattr(sys, "stdout", None),
     "the recursion limit": lambda: sys.setrecursionlimit(5000),
     "signal handlers": lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
+    "blocked signals": lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}),
+    "sys.argv": lambda: sys.argv.clear(),
+    "hooks of Python": lambda: setattr(sys, "excepthook", None),
+    "hooks of imports": lambda: sys.meta_path.clear(),
+    "tracing": lambda: sys.setprofile(lambda *_: None),
+    "the interval of threads": lambda: sys.setswitchinterval(1.0),
+    "the folder of temporary files": lambda: setattr(tempfile, "tempdir", "/nowhere"),
+    "the time limit of sockets": lambda: socket.setdefaulttimeout(1.0),
+    "how NumPy prints": lambda: np.set_printoptions(precision=1),
+    "the decimal context": lambda: setattr(decimal.getcontext(), "prec", 1),
+    "the garbage collector": lambda: gc.set_threshold(0),
+    "its cores": lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),
+    "torch's modes": lambda: Doubling().__enter__(),
     "the umask": lambda: os.umask(0o777),
 }
 
@@ -72,6 +100,13 @@ def raise_after(change: Callable[[], object]) -> None:
 
 class Odd(BaseException):
     """An exception that no handler expects."""
+
+
+class NoText(BaseException):
+    """An exception whose text cannot be made."""
+
+    def __str__(self) -> str:
+        raise ValueError("no text")
 
 
 def raise_odd() -> None:
@@ -115,6 +150,25 @@ def test_ordinary_exceptions_and_the_users_interrupt_pass() -> None:
     with pytest.raises(KeyboardInterrupt), contained("the model"):
         subprocess.run(["kill", "-INT", str(os.getpid())], check=True)  # as a terminal does, from outside
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_timers_and_threads_that_code_leaves_behind_end_nothing_later() -> None:
+    wait = threading.Event()
+    with contained("the model"):
+        thread = threading.Thread(target=wait.wait)
+        thread.start()
+        signal.setitimer(signal.ITIMER_REAL, 1000)
+        signal.setitimer(signal.ITIMER_PROF, 1000)
+    assert thread.daemon  # the process does not wait for it
+    assert signal.getitimer(signal.ITIMER_REAL) == signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
+    wait.set()
+
+
+def test_an_exception_whose_text_has_lines_or_fails_is_one_line() -> None:
+    with pytest.raises(RunFailed, match="^the model raised Odd: a$"), contained("the model"):
+        raise Odd("a\nb")
+    with pytest.raises(RunFailed, match="^the model raised NoText$"), contained("the model"):
+        raise NoText
 
 
 def test_a_forked_child_does_not_go_on_as_the_suite() -> None:

@@ -3,6 +3,7 @@
 import io
 import time
 from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -16,7 +17,7 @@ from qamoe_bench.run.plan import Job
 class FakeJob:
     """As much of a job as its name needs: the oracle's under a seed."""
 
-    recipe = None
+    cells = ((SimpleNamespace(model="oracle"), None),)
 
     def __init__(self, seed: int) -> None:
         self.seed = seed

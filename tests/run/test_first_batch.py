@@ -95,6 +95,8 @@ nothing = model(Ported, lambda self, y, batch: None)
 logits = model(Ported, lambda self, y, batch: Output(y), width=7)
 averaged = model(Ported, lambda self, y, batch: Output(y.mean()))
 variance = model(Ported, lambda self, y, batch: Output(y[:, 0], variance=y.square()))
+negative = model(Ported, lambda self, prediction, batch: Output(prediction[:, 0], -prediction[:, 0].square() - 1))
+unknown = model(Ported, lambda self, prediction, batch: Output(prediction[:, 0], prediction[:, 0] / 0 * 0))
 nan = model(Ported, undefined)
 gradient = model(Ported, steep)
 exception = model(Ported, fails)
@@ -125,6 +127,8 @@ WRONG = {
     "logits": "tensor of shape (16, 7) for 16 samples: .*scores of 7 classes, Output(prediction.softmax(1) @ labels)",
     "averaged": "predicted a tensor of shape () for 16 samples: expected (16,); return one value per sample",
     "variance": "variance is a tensor of shape (16, 1) for 16 samples: expected (16,); give one number per sample",
+    "negative": "variance is negative or not a number in training mode: expected squared .*end with softplus or exp",
+    "unknown": "variance is negative or not a number in training mode",
     "nan": "predictions are not finite in training mode (.* of 16 samples); a missing modality is all zeros",
     "gradient": "the gradient of the loss at head.weight is not finite before training; sqrt and norm have no finite",
     "exception": "forward pass in training mode raised AttributeError: .*missing_layer.*(ported.py, line .*batch of 16",

@@ -34,10 +34,11 @@ from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.registry import find_model
 from qamoe_bench.report.table import Chapter, Table
 from qamoe_bench.report.tables import analyses, chapters
+from qamoe_bench.run.executors.choice import Execution
 from qamoe_bench.run.planner import plan
 from qamoe_bench.run.presets import PRESETS, Preset
 from qamoe_bench.run.request import Request
-from qamoe_bench.run.runner import run_plan
+from qamoe_bench.run.runner import run_plan, run_plans
 from qamoe_bench.seeding import seeded
 from qamoe_bench.store.store import Store
 from qamoe_bench.training.checkpoint import load_weights
@@ -331,16 +332,28 @@ def test_from_python_a_trained_model_is_evaluated_as_the_command_does_it(
     assert "eta=0.3" in evaluation._repr_html_()
 
 
-def test_a_damaged_checkpoint_is_reported(write_pickle: Callable[..., Path], tmp_path: Path) -> None:
+def test_damaged_weights_in_a_store_are_named_and_trained_again(
+    write_pickle: Callable[..., Path], tmp_path: Path
+) -> None:
     store = Store(tmp_path / "r")
-    wanted = request(write_pickle(), seeds=(1,))
+    model = "late-fusion:train.epochs=1,train.selection_window=1,eval.permutations=0"
+    wanted = request(write_pickle(), seeds=(1,), models=(model,), protocols=("clean",))
     run_plan(plan(wanted), store, jobs=1)
-    for path in store.root.rglob("*.parquet"):
-        path.unlink()
+    before = {stored.cell.key: stored.predictions for stored in store.cells()}
     (checkpoint,) = store.root.rglob("*.safetensors")
-    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
-    with pytest.raises(BenchError, match="checkpoint .* does not fit the model"):
-        run_plan(plan(wanted), store, jobs=1)
+    content = checkpoint.read_bytes()
+    flipped = content[:-2] + bytes([content[-2] ^ 8]) + content[-1:]  # one bit of one weight
+    for damaged in (content[:100], flipped):
+        checkpoint.write_bytes(damaged)
+        with pytest.raises(BenchError, match="checkpoint .* does not fit the model .*; expected its weights"):
+            run_plan(plan(replace(wanted, checkpoint=str(checkpoint))), store, jobs=1)
+        for path in store.root.rglob("*.parquet"):
+            path.unlink()
+        notes: list[str] = []
+        assert run_plans([plan(wanted)], store, Execution("local"), note=notes.append).trained == 1
+        assert notes == [f"note: checkpoint {checkpoint} is not as it was written; trained again"]
+        for stored in store.cells():
+            pd.testing.assert_frame_equal(stored.predictions, before[stored.cell.key])
 
 
 def killable(data: Path, results: Path, jobs: str) -> list[str]:

@@ -9,11 +9,14 @@ from smallstudy import SHORT, small_plan
 
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import BenchError, RunFailed
+from qamoe_bench.registry import find_model
 from qamoe_bench.run.executors.choice import Execution
+from qamoe_bench.run.grid import Grid
 from qamoe_bench.run.guard import data_unchanged
 from qamoe_bench.run.planner import plan
 from qamoe_bench.run.request import Request
 from qamoe_bench.run.runner import run_plans
+from qamoe_bench.run.study import load_study
 from qamoe_bench.store.store import Store
 
 MEAN = f"mean:{SHORT}"
@@ -98,8 +101,42 @@ def test_what_an_import_changes_is_restored_and_said(
 
 def test_a_study_out_of_all_proportion_is_refused_with_its_number(data_file: Path) -> None:
     request = Request(("clean", "mixed"), (MEAN,), data=str(data_file), seeds=tuple(range(5_000_000)))
-    with pytest.raises(BenchError, match="expected at most 500000 cells of one data set, got 10000000"):
+    with pytest.raises(BenchError, match="expected at most 500000 cells, got 10000000; divide them"):
         plan(request)
+
+
+TOO_LARGE = {
+    "a product": (
+        "seeds = [" + "1," * 2000 + "]\nmodels = ['mean', 'tfn']\nconfigs = [" + "''," * 2500 + "]",
+        "expected at most 500000 cells, got 10000000; divide them",
+    ),
+    "grids together": (
+        "seeds = [" + "1," * 2000 + "]\nmodels = ['mean']\n" + ("[[grid]]\ndata = [" + "'a'," * 130 + "]\n") * 2,
+        "expected at most 500000 cells, got 520000",
+    ),
+    "grids": ("[[grid]]\nseeds = [1]\n" * 1001, "'grid': expected at most 1000 grids, got 1001; name several"),
+    "bytes": ("# " + "x" * 2**24, "expected at most 16777216 bytes, got more; split the file"),
+}
+
+
+@pytest.mark.parametrize("case", TOO_LARGE)
+def test_a_study_of_too_many_cells_is_refused_before_anything_is_made_for_each(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, words = TOO_LARGE[case]
+    path = tmp_path / "s.toml"
+    path.write_text(f"schema = 1\nprotocols = ['clean']\n{text}", "utf-8")
+    monkeypatch.setattr("qamoe_bench.run.grid.Grid._configured", lambda *_: pytest.fail("made"))
+    with pytest.raises(BenchError, match=f"^study .*{words}"):
+        load_study(path, Grid())
+
+
+def test_whether_a_model_is_built_in_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Studies ask for each of their cells.
+    model = find_model("mean")
+    assert model.is_built_in
+    monkeypatch.setattr("importlib.metadata.Distribution.metadata", property(lambda _: pytest.fail("read again")))
+    assert model.is_built_in
 
 
 @pytest.fixture(scope="module")

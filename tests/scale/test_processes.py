@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from workercalls import SECONDS, Unpicklable, kill_once, raise_error, report_twice, wait_for_interrupt
+from workercalls import SECONDS, Unpicklable, kill_once, process_of, raise_error, report_twice, wait_for_interrupt
 
 from qamoe_bench.errors import RunFailed
 from qamoe_bench.run.executors.processes import ProcessesExecutor
@@ -43,6 +43,16 @@ def test_a_call_that_ends_its_process_twice_fails_with_the_reason(fn: object, st
         with pytest.raises(RunFailed, match=f"its worker process died 2 times .{reason}"):
             executor.submit(fn, status).result()  # type: ignore[arg-type]
         assert executor.submit(abs, -1).result() == 1
+
+
+def test_a_process_that_ran_code_of_a_user_computes_nothing_of_others() -> None:
+    with ProcessesExecutor(1, print) as executor:
+        owners = ("", "a", "a", "b", "", "")
+        processes = [executor.submit(process_of, owner).result() for owner in owners]
+    # The first owner's code may follow that of this package. The thread of `a` never ends, and its process does.
+    assert processes[0] == processes[1] == processes[2]
+    assert processes[4] == processes[5]
+    assert len({*processes}) == 3
 
 
 def test_the_death_of_a_worker_costs_its_call_one_more_try_and_others_nothing(tmp_path: Path) -> None:
@@ -104,11 +114,13 @@ def test_workers_ignore_interrupts_from_their_first_moment() -> None:
 
 
 def children() -> list[int]:
-    """Process ids of the spawned children of this process."""
-    workers = []
-    for thread in Path("/proc/self/task").iterdir():
-        for word in (thread / "children").read_text("utf-8").split():
-            # Before exec, the command line is that of this process.
-            if b"spawn_main" in (Path("/proc") / word / "cmdline").read_bytes():
-                workers.append(int(word))
-    return workers
+    """Process ids of the workers, which are forked from a server."""
+    servers = [pid for pid in _children_of("self") if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [worker for server in servers for worker in _children_of(str(server))]
+
+
+def _children_of(process: str) -> list[int]:
+    words = []
+    for thread in Path(f"/proc/{process}/task").iterdir():
+        words += (thread / "children").read_text("utf-8").split()
+    return [int(word) for word in words]

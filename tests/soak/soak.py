@@ -12,12 +12,10 @@ import random
 import resource
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -33,6 +31,7 @@ from qamoe_bench.run.planner import plan_all
 from qamoe_bench.run.runner import run_plans
 from qamoe_bench.run.study import load_study
 from qamoe_bench.store.store import Store
+from qamoe_bench.store.temporary import temporary_name
 
 SEEDS_PER_ROUND = 3
 DISK_MIB = 256
@@ -161,8 +160,9 @@ class Soak:
         planted = []
         for original in self.random.sample(originals, min(8, len(originals))):
             content = original.read_bytes()
-            host = self.random.choice([socket.gethostname(), "another"])
-            path = original.with_name(f".{original.name}.{host}.{process.pid}.{uuid.uuid4().hex}.tmp")
+            *start, host, _, random, ending = temporary_name(original.name).rsplit(".", 4)
+            host = self.random.choice([host, "another"])
+            path = original.with_name(".".join([*start, host, str(process.pid), random, ending]))
             path.write_bytes(content[: self.random.randrange(len(content))])
             planted.append(path)
         self.finish(self.start(), 0)
@@ -259,8 +259,9 @@ def _group_lives(group: int) -> bool:
 
 
 def workers_of(pid: int) -> list[int]:
-    """Process ids of the workers of a run."""
-    workers = []
+    """Process ids of the workers of a run, which are forked from a server that it started."""
+    parents: dict[int, int] = {}
+    servers = set()
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
             try:
@@ -268,9 +269,10 @@ def workers_of(pid: int) -> list[int]:
                 words = (process / "cmdline").read_bytes()
             except (OSError, IndexError):
                 continue
-            if parent == pid and b"spawn_main" in words:
-                workers.append(int(process.name))
-    return workers
+            parents[int(process.name)] = parent
+            if parent == pid and b"forkserver" in words:
+                servers.add(int(process.name))
+    return [worker for worker, parent in parents.items() if parent in servers]
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from qamoe_bench.store.atomic import write_atomic
 from qamoe_bench.store.cell import Cell, digest_of
 from qamoe_bench.store.store import Store
 from qamoe_bench.store.stored_cell import METADATA_KEY
+from qamoe_bench.store.temporary import temporary_name
 
 
 def stored(root: Path) -> Store:
@@ -138,7 +139,7 @@ def test_files_of_a_killed_process_are_removed_and_those_of_a_running_one_are_ke
     assert done.returncode == -signal.SIGKILL
     assert any(name.endswith(".tmp") for name in files(tmp_path))
     assert len(store.cells()) == 1  # the half-written file is not seen
-    mine = target.with_name(f".y.parquet.{os.uname().nodename}.{os.getpid()}.0.tmp")
+    mine = target.with_name(temporary_name("y.parquet"))
     mine.touch()
     store.prepare("run")
     assert [n for n in files(tmp_path) if n.endswith(".tmp")] == [str(mine.relative_to(tmp_path))]
@@ -149,6 +150,18 @@ def test_an_unwritable_folder_is_refused(tmp_path: Path, root: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BenchError, match="cannot write .*name a place that can be written to"):
         Store(tmp_path / root).prepare("run")
+
+
+@pytest.mark.parametrize("place", ["circle", "x" * 300, "file", "absent"])
+def test_a_results_folder_that_cannot_be_opened_is_one_line(place: str, tmp_path: Path) -> None:
+    (tmp_path / "circle").symlink_to("other")
+    (tmp_path / "other").symlink_to("circle")
+    (tmp_path / "file").touch()
+    for read in (Store.require_cells, Store.finished, Store.manifests):
+        if place in ("file", "absent") and read is not Store.require_cells:
+            continue  # there is nothing, and nothing is wrong
+        with pytest.raises(BenchError, match="expected a |cannot be read .*; name a folder that can be opened"):
+            read(Store(tmp_path / place))
 
 
 def test_an_empty_store_has_no_cells(tmp_path: Path) -> None:

@@ -130,6 +130,8 @@ METADATA: dict[str, Callable[[dict[str, Any]], object]] = {
     "a time that is a list": lambda about: about["facts"].update(seconds_per_sample=[1]),
     "a training that is a list": lambda about: about["facts"].update(training=[]),
     "experts of text": lambda about: about["facts"].update(experts="all"),
+    "a training size of text": lambda about: about["facts"].update(train_size={"samples": "600"}),
+    "a training size without its data": lambda about: about["facts"].update(train_size={"samples": 6}),
     "permutations of numbers": lambda about: about["facts"].update(permutations={"mae": 1}),
 }  # fmt: skip
 

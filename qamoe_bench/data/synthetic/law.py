@@ -17,9 +17,10 @@ distribution of samples; a seed draws samples of it.
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -29,11 +30,18 @@ from numpy.typing import NDArray
 from qamoe_bench.data.dataset import Dataset, Split
 from qamoe_bench.data.synthetic.decisions import class_decisions, scale_decisions
 from qamoe_bench.data.synthetic.oracle import BayesOracle, Channel
+from qamoe_bench.errors import BenchError
 from qamoe_bench.seeding import stream
 from qamoe_bench.vocabulary import REGRESSION, Task
 
 SIZES: Mapping[str, int] = {"train": 1284, "valid": 229, "test": 686}
 """Samples per split, as in MOSI."""
+
+BLOCK = SIZES["train"]
+"""Samples whose frames are computed together; the embedded splits are one block each."""
+
+MOST_TRAINING_SAMPLES = 100_000
+"""Most training samples that are drawn, which take about 2 GiB while they are."""
 
 DRAW_VERSION = 1
 """Incremented whenever the same law, seed and sizes would give other samples."""
@@ -139,7 +147,26 @@ def draw_dataset(law: Law, sizes: Mapping[str, int], seed: int) -> Dataset:
     # σ_ref is estimated on the training split, so the data set comes first.
     reference = {m: std.double().numpy() for m, std in dataset.spec.feature_std.items()}
     decide = scale_decisions if law.task.is_regression else class_decisions
-    return replace(dataset, oracle=BayesOracle(law.grid, law.prior, channels, reliability, reference, decide))
+    oracle = BayesOracle(law.grid, law.prior, channels, reliability, reference, decide)
+    return replace(dataset, oracle=oracle, redraw=partial(_redraw, dataset, oracle, law, seed))
+
+
+def _redraw(dataset: Dataset, oracle: BayesOracle, law: Law, seed: int, size: int) -> Dataset:
+    """The data set with this number of training samples.
+
+    Raises:
+        BenchError: There are more than `MOST_TRAINING_SAMPLES`.
+    """
+    if size > MOST_TRAINING_SAMPLES:
+        raise BenchError(
+            f"--train-size {size}: expected at most {MOST_TRAINING_SAMPLES} training samples of {law.name!r}, because "
+            "they are drawn in memory; give a smaller size"
+        )
+    # In whole blocks, so that every sample has the same bits in splits of any size.
+    drawn, scatter = _draw_split(law, "train", BLOCK * math.ceil(size / BLOCK), seed)
+    splits = {**dataset.splits, "train": drawn.rows(torch.arange(size))}
+    reliability = {**dataset.reliability, "train": {m: tau[:size] for m, tau in scatter.items()}}
+    return replace(dataset, splits=splits, reliability=reliability, oracle=replace(oracle, scatter=reliability))
 
 
 def fixed_view(
@@ -195,7 +222,13 @@ def _draw_frames(
     zeta = stream(*words, "wobble").standard_normal((len(label), aspects))
     z = stream(*words, "nuisance").standard_normal((len(label), view.nuisance.shape[1]))
     # V (φ(s) + b ζ) + U z, the same for all frames of a sample, (N, D)
-    constant = (view.signal[label] + view.wobble * zeta) @ view.directions.T + z @ view.nuisance.T
+    parts = []
+    for start in range(0, len(label), BLOCK):
+        # The number of rows may decide in which order a product of matrices adds, and so its last bits.
+        rows = slice(start, start + BLOCK)
+        seen = view.signal[label[rows]] + view.wobble * zeta[rows]
+        parts.append(seen @ view.directions.T + z[rows] @ view.nuisance.T)
+    constant = np.concatenate(parts)
     frames = stream(*words, "frames").standard_normal((len(label), longest, width))  # (N, T, D)
     frames *= tau[:, None, None]
     frames += constant[:, None, :]

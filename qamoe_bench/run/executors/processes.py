@@ -6,14 +6,16 @@ and the call is tried again. Workers share no lock, because a killed process cou
 """
 
 import multiprocessing
+import os
 import pickle
 import signal
+import sys
 import threading
 import traceback
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
@@ -25,12 +27,19 @@ from qamoe_bench.progress import Advance
 
 TRIES = 2
 
+# On Linux, processes are forked from a server that has imported what every worker needs, and nothing else has happened
+# in it: a worker starts in milliseconds instead of seconds, and shares the memory of its libraries. Forking is not safe
+# with the libraries of macOS.
+METHOD = "forkserver" if sys.platform == "linux" else "spawn"
+PRELOADED = ["qamoe_bench.run.worker", "torch._dynamo"]  # the first optimiser of a process imports the latter
+
 
 class ProcessesExecutor(Executor):
     """Computes as many calls at a time as it has workers; a call whose process dies is tried once more.
 
-    A call that ends its process twice raises `RunFailed` with the reason. Processes are spawned, ignore Ctrl-C, which
-    the parent handles, and end when the parent ends.
+    A call that ends its process twice raises `RunFailed` with the reason. Processes ignore Ctrl-C, which the
+    parent handles, and end when the parent ends. A process that has run code of a user gets no calls that run other
+    code, see `claim_process`.
     """
 
     def __init__(self, workers: int, advance: Advance) -> None:
@@ -70,11 +79,16 @@ class ProcessesExecutor(Executor):
     def _call(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         content = pickle.dumps((fn, args, kwargs))
         ending = ""
-        for _ in range(TRIES):
+        tries = 0
+        while tries < TRIES:
             worker = self._current_worker()
             try:
                 return worker.call(content, self._report)
+            except _WorkerClaimed:  # the call has not begun, so this is no try
+                self._local.worker = None
+                worker.close()
             except _WorkerDied:
+                tries += 1
                 if self._killed:
                     raise
                 self._local.worker = None
@@ -107,6 +121,10 @@ class _WorkerSilent(RunFailed):
     """The process computed for longer than it had announced, and was killed."""
 
 
+class _WorkerClaimed(Exception):
+    """The process has run code of another user's model, and is ending."""
+
+
 class _WorkerDied(BrokenExecutor):
     """The process ended before it returned the result of its call."""
 
@@ -124,6 +142,11 @@ class _Limit:
 
 
 @dataclass(frozen=True)
+class _Claimed:
+    """The call wants another process, see `claim_process`."""
+
+
+@dataclass(frozen=True)
 class _Returned:
     value: Any
 
@@ -137,14 +160,16 @@ class _Worker:
     """A process and the parent's end of the pipe to it; used by one thread, except for `kill`.
 
     The parent sends pickled calls. For each, the process sends any number of `_Progress` and `_Limit`, and then
-    `_Returned` or `_Raised`.
+    `_Returned`, `_Raised` or `_Claimed`.
     """
 
     def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
+        context: Any = multiprocessing.get_context(METHOD)
+        if METHOD == "forkserver":
+            context.set_forkserver_preload(PRELOADED)
         self._connection, process_end = context.Pipe()
-        self._process = context.Process(target=_serve, args=(process_end,))
-        with _interrupts_blocked(), _children_allowed():
+        self._process = context.Process(target=_serve, args=(process_end, dict(os.environ)))
+        with _interrupts_blocked(), _children_allowed(), _own_folder_ignored():
             self._process.start()
         self.is_killed = False  # messages that it sent before may still wait in the pipe
         process_end.close()  # the process holds the only copy now, so its death closes the pipe
@@ -153,6 +178,7 @@ class _Worker:
         """Compute a pickled call in the process.
 
         Raises:
+            _WorkerClaimed: when the call has to run in another process.
             _WorkerDied: when the process ended before the result was complete.
             RunFailed: when the process sent nothing for longer than the call had announced.
             Exception: whatever the call raised.
@@ -172,6 +198,8 @@ class _Worker:
                     return value
                 case _Raised(error):
                     raise error
+                case _Claimed():
+                    raise _WorkerClaimed
 
     def _pass_on(self, units: int, report: Advance) -> None:
         try:
@@ -237,6 +265,21 @@ def _interrupts_blocked() -> Iterator[None]:
 
 
 @contextmanager
+def _own_folder_ignored() -> Iterator[None]:
+    """Let the server import nothing from the working folder, where a data set may lie beside a `torch.py`."""
+    variable = "PYTHONSAFEPATH"
+    before = os.environ.get(variable)
+    os.environ[variable] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = before
+
+
+@contextmanager
 def _children_allowed() -> Iterator[None]:
     """Let a daemon, which a worker of Dask is, start a process; the process ends with it, see `_end_with_parent`."""
     config: dict[str, Any] = getattr(multiprocessing.current_process(), "_config", {})
@@ -265,17 +308,49 @@ def announce_limit(seconds: float) -> None:
         _connection.send_bytes(pickle.dumps(_Limit(seconds)))
 
 
-def _serve(connection: Connection) -> None:
-    """Compute calls until the parent closes the pipe."""
+class _ClaimedByAnother(BaseException):
+    """Raised through a call that this process must not compute; no `Exception`, so that no handler takes it."""
+
+
+_owner = ""  # whose code this process has run, besides the code of this package
+
+
+def claim_process(owner: str) -> None:
+    """Have the rest of a call computed in a process that has run no user's code but that of the owner.
+
+    Code of a model can replace any function in its process, of this package or of torch, and start threads that go on
+    after its cell. No such process computes anything of others. In processes that belong to no `ProcessesExecutor`,
+    nothing happens.
+
+    Args:
+        owner: Identifies the code of a user that the call runs; empty if it runs none.
+    """
+    global _owner
+    if _connection is None:
+        return
+    if _owner and _owner != owner:
+        raise _ClaimedByAnother
+    _owner = owner
+
+
+def _serve(connection: Connection, environment: dict[str, str]) -> None:
+    """Compute calls, with the parent's environment, until the parent closes the pipe."""
     global _connection
     _connection = connection
+    # The server has that of its own start.
+    os.environ.clear()
+    os.environ.update(environment)
+    with suppress(OSError):
+        # Standard output holds results only, so what C code or programs that a model starts print goes to messages.
+        os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent handles it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:
             content = connection.recv_bytes()
         except EOFError:
-            return
+            # Not by returning, which would wait for threads that a model has left running.
+            end_process(0)
         connection.send_bytes(_compute(content))
 
 
@@ -284,6 +359,8 @@ def _compute(content: bytes) -> bytes:
     try:
         fn, args, kwargs = pickle.loads(content)
         return pickle.dumps(_Returned(fn(*args, **kwargs)))
+    except _ClaimedByAnother:
+        return pickle.dumps(_Claimed())
     except Exception as error:
         # Pickling drops the traceback, and keeps notes.
         error.add_note(f"In a worker process:\n{traceback.format_exc()}")
