@@ -22,8 +22,9 @@ from qamoe_bench.data.synthetic.synthetic import standard_law
 from qamoe_bench.evaluation.limits import sweep_limit
 from qamoe_bench.evaluation.sweep import Sweep, sweep_oracle
 from qamoe_bench.evaluation.test_set import TestSet
+from qamoe_bench.protocol.level import Level
 from qamoe_bench.protocol.parse import load_protocol
-from qamoe_bench.protocol.spec import Condition, Level, Step
+from qamoe_bench.protocol.spec import Condition, Step
 from qamoe_bench.registry.limits import ASSUMING_CLEAN, BLIND, INFERRING
 
 GRID = np.array([-2.0, -1.0, 0.0, 1.5, 3.0])
