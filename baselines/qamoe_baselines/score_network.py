@@ -151,7 +151,8 @@ class ScoreNetwork(nn.Module):
             h = update(convolve(joined), c, embedded)
         h = self.last(torch.cat([h, before.pop()], dim=1))
         h = h + attended_channels(self.last_attention, h, self.last_condition(c))
-        return h.transpose(1, 2) / noise_std(time)[:, None, None]
+        score: Tensor = h.transpose(1, 2) / noise_std(time)[:, None, None]
+        return score
 
 
 def _halving(inputs: int, outputs: int) -> nn.Conv1d:
