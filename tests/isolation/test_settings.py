@@ -62,7 +62,7 @@ CHANGES: dict[str, Callable[[], object]] = {
     "the decimal context": lambda: setattr(decimal.getcontext(), "prec", 1),
     "the garbage collector": lambda: gc.set_threshold(0),
     "its cores": lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),
-    "torch's modes": lambda: Doubling().__enter__(),
+    "torch's modes": lambda: Doubling().__enter__(),  # type: ignore[no-untyped-call]
     "the umask": lambda: os.umask(0o777),
 }
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from manners import FEW, GOOD, check, plan_with_own
-from smallstudy import assert_same, calling, predictions, small_plan
+from smallstudy import assert_same, calling, small_plan
 
 from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.run.executors.choice import Execution
@@ -105,24 +105,6 @@ def test_two_workers_are_killed_in_the_middle_and_every_cell_equals_that_of_a_se
     second = run_plans([small_plan(data)], store, cluster.execution)
     assert (second.trained, second.evaluated, second.reused) == (0, 0, 24)
     assert_same(store, serial)
-
-
-def test_after_an_interrupt_the_same_request_computes_the_rest(
-    cluster: Cluster, data: Path, tmp_path: Path, serial: Store
-) -> None:
-    store = Store(tmp_path)
-
-    def press(_: int) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-
-    with pytest.raises(KeyboardInterrupt):
-        run_plans([small_plan(data)], store, cluster.execution, calling(press))
-    rest = run_plans([small_plan(data)], store, cluster.execution)
-    assert rest.evaluated + rest.reused == 24
-    assert rest.reused > 0
-    # A call that a worker had begun before may still write what is there already.
-    for name, expected in predictions(serial).items():
-        assert predictions(store)[name].equals(expected), name
 
 
 def test_a_call_that_dask_gave_up_raises_run_failed() -> None:
