@@ -190,6 +190,9 @@ class Soak:
             self.stored -= 1
             self.counts["cells edited"] += 1
         self.finish(self.start(), 0)
+        # Another run has stored it again, and the message of the store says to remove the damaged file.
+        for damage in self.store.contents().damaged:
+            damage.path.unlink()
 
     def ill_mannered(self) -> None:
         """Add a model that changes, ends or hangs its process; the others' cells are the same without it."""
