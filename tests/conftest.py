@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     everywhere = "qamoe_bench" in (item.config.getoption("jaxtyping_packages") or "").split(",")
     checked = everywhere or item.path.parent.name in ROOMS_THAT_COMPUTE
     jaxtyping.config.update("jaxtyping_disable", not checked)
+
+
+def pytest_collection_finish() -> None:
+    """Start the server of commands, if any of the collected tests uses it."""
+    if "process" in sys.modules:
+        sys.modules["process"].start_server()
 
 
 @pytest.fixture

@@ -8,8 +8,11 @@ import multiprocessing
 import os
 import resource
 import runpy
+import signal
 import subprocess
 import sys
+from multiprocessing import resource_tracker
+from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -35,6 +38,18 @@ SERVER.set_forkserver_preload(
 )
 
 
+def start_server() -> None:
+    """Start the server.
+
+    A process has only one, which the workers of runs use as well: it is started before a run names fewer modules, and
+    ignores Ctrl-C from its first moment, as one that a run starts.
+    """
+    resource_tracker.ensure_running()  # which is started first, and unblocks Ctrl-C
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    ensure_running()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 def bench(*arguments: str, cwd: Path | None = None, file_limit: int | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command in another process; with `file_limit`, writing a file larger than so many bytes fails."""
     with TemporaryDirectory() as folder:
@@ -51,6 +66,7 @@ def bench(*arguments: str, cwd: Path | None = None, file_limit: int | None = Non
 def _run(
     arguments: tuple[str, ...], cwd: Path, file_limit: int | None, out: Path, err: Path, environment: dict[str, str]
 ) -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # which the server blocks
     # Standard input and output of this process are those of the server: they are put in the place of its descriptors.
     for descriptor, path in ((0, Path(os.devnull)), (1, out), (2, err)):
         opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
