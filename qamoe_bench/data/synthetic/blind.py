@@ -27,9 +27,15 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from qamoe_bench.contract import Batch
-from qamoe_bench.data.synthetic.hypotheses import Values, covariance_of_mean, hypotheses, kept_frames, log_mixture
-from qamoe_bench.data.synthetic.oracle import BayesOracle, Channel, Chosen
-from qamoe_bench.protocol.spec import Condition
+from qamoe_bench.data.synthetic.hypotheses import (
+    PosteriorOfFrames,
+    Values,
+    covariance_of_mean,
+    hypotheses,
+    kept_frames,
+    log_mixture,
+)
+from qamoe_bench.data.synthetic.oracle import Channel
 
 _AT_ONCE = 256
 """Samples whose densities are in memory together."""
@@ -52,28 +58,14 @@ class _Mixture(NamedTuple):
 
 
 @dataclass(frozen=True)
-class BlindOracle:
+class BlindOracle(PosteriorOfFrames):
     """The posterior of the label given the projections alone, and the optimal decisions that follow from it.
 
     Attributes:
-        oracle: The predictor that knows the corruption, of the same law.
-        conditions: The conditions of the protocol; each is equally likely a priori.
         counts: By condition and modality, the number of frames that are left of each sample: their distribution.
     """
 
-    oracle: BayesOracle
-    conditions: Sequence[Condition]
     counts: Sequence[Mapping[str, Int[NDArray[np.int64], " N"]]]
-
-    def covers(self, condition: Condition) -> bool:
-        """Whether the posterior is exact, as that of the predictor which knows the corruption."""
-        return self.oracle.covers(condition)
-
-    def predict(
-        self, split: str, corrupted: Batch, condition: Condition, chosen: Chosen | None = None
-    ) -> dict[str, NDArray[np.float64]]:
-        """The optimal decisions; they depend on the frames only, and the other arguments are ignored."""
-        return self.oracle.decide(self.oracle.grid, self.log_joint(corrupted))
 
     def log_joint(self, corrupted: Batch) -> Float[Values, "N S"]:
         """The logarithm of p(s, z) for every point s of the grid, up to a constant per sample."""

@@ -13,7 +13,8 @@ Dimension legend: N samples, S points of the label grid, D features of a frame, 
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -22,11 +23,38 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from qamoe_bench.contract import Batch
-from qamoe_bench.data.synthetic.oracle import BayesOracle, Channel
+from qamoe_bench.data.synthetic.oracle import BayesOracle, Channel, Chosen
 from qamoe_bench.protocol.kinds import kind_named
 from qamoe_bench.protocol.spec import Condition, Step
 
 Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PosteriorOfFrames(ABC):
+    """A predictor that is told nothing about a sample's corruption, only which conditions a protocol has.
+
+    Attributes:
+        oracle: The predictor that knows the corruption, of the same law.
+        conditions: The conditions of the protocol; each is equally likely a priori.
+    """
+
+    oracle: BayesOracle
+    conditions: Sequence[Condition]
+
+    @abstractmethod
+    def log_joint(self, corrupted: Batch) -> Float[Values, "N S"]:
+        """The logarithm of the joint density of s and what is seen, for every s of the grid, up to a constant."""
+
+    def covers(self, condition: Condition) -> bool:
+        """Whether the posterior is exact, as that of the predictor which knows the corruption."""
+        return self.oracle.covers(condition)
+
+    def predict(
+        self, split: str, corrupted: Batch, condition: Condition, chosen: Chosen | None = None
+    ) -> dict[str, NDArray[np.float64]]:
+        """The optimal decisions; they depend on the frames only, and the other arguments are ignored."""
+        return self.oracle.decide(self.oracle.grid, self.log_joint(corrupted))
 
 
 class Noise(NamedTuple):
@@ -163,8 +191,3 @@ def log_mixture(logs: Sequence[Values], weights: Sequence[float]) -> Values:
     highest = stacked.max(axis=0)
     share = np.asarray(weights, np.float64).reshape(-1, *[1] * (stacked.ndim - 1))
     return np.asarray(highest + np.log((share * np.exp(stacked - highest)).sum(axis=0)))
-
-
-def all_kept_frames(batch: Batch, modalities: Sequence[str]) -> Mapping[str, KeptFrames]:
-    """The statistics of several modalities."""
-    return {modality: kept_frames(batch, modality) for modality in modalities}

@@ -11,7 +11,6 @@ missing it draws no conclusion about the noise. So the predictor that is told ev
 and one that also counts the missing frames lies between the two.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,36 +19,23 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from qamoe_bench.contract import Batch
-from qamoe_bench.data.synthetic.hypotheses import FrameLikelihood, Noise, all_kept_frames, hypotheses, log_mixture
-from qamoe_bench.data.synthetic.oracle import BayesOracle, Chosen
-from qamoe_bench.protocol.spec import Condition
+from qamoe_bench.data.synthetic.hypotheses import (
+    FrameLikelihood,
+    Noise,
+    PosteriorOfFrames,
+    hypotheses,
+    kept_frames,
+    log_mixture,
+)
 
 
 @dataclass(frozen=True)
-class InferringOracle:
-    """The posterior of the label given the frames alone, and the optimal decisions that follow from it.
-
-    Attributes:
-        oracle: The predictor that knows the corruption, of the same law.
-        conditions: The conditions of the protocol; each is equally likely a priori.
-    """
-
-    oracle: BayesOracle
-    conditions: Sequence[Condition]
-
-    def covers(self, condition: Condition) -> bool:
-        """Whether the posterior is exact, as that of the predictor which knows the corruption."""
-        return self.oracle.covers(condition)
-
-    def predict(
-        self, split: str, corrupted: Batch, condition: Condition, chosen: Chosen | None = None
-    ) -> dict[str, NDArray[np.float64]]:
-        """The optimal decisions; they depend on the frames only, and the other arguments are ignored."""
-        return self.oracle.decide(self.oracle.grid, self.log_joint(corrupted))
+class InferringOracle(PosteriorOfFrames):
+    """The posterior of the label given the frames alone, and the optimal decisions that follow from it."""
 
     def log_joint(self, corrupted: Batch) -> Float[NDArray[np.float64], "N S"]:
         """The logarithm of p(s, frames) for every point s of the grid, up to a constant per sample."""
-        statistics = all_kept_frames(corrupted, [*self._likelihoods])
+        statistics = {modality: kept_frames(corrupted, modality) for modality in self._likelihoods}
         # Settings have hypotheses in common, so each likelihood is computed once.
         logs: dict[tuple[str, Noise], NDArray[np.float64]] = {}
         by_setting = []
