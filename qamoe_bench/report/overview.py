@@ -43,7 +43,7 @@ class SectionSummary:
         ranks: See `qamoe_bench.analysis.comparisons`.
         differences: By row, from the control.
         sign: 1 if higher is better, −1 if lower is better.
-        point: The section as a point of a learning curve.
+        point: The section as a point of a learning curve; None where no data set has several sizes.
     """
 
     section: Section
@@ -51,7 +51,7 @@ class SectionSummary:
     ranks: Ranking
     differences: Mapping[int, Difference]
     sign: int
-    point: LearningPoint
+    point: LearningPoint | None
 
     def leaders(self) -> list[int]:
         """The rows that no row is significantly better than, by decreasing quality of their means."""
@@ -99,13 +99,21 @@ def overviews(cells: Iterable[StoredCell], choice: MetricChoice, cluster_rule: C
     for (name, metric), of_task in by_metric.items():
         definitions = find_dialect(name)
         # Sections are independent, so threads summarise them; the order of the sections is kept.
-        summaries = list(map_in_order(partial(_summary, dialect=definitions, metric=metric), of_task))
-        learning = learning_chapters(summary.point for summary in summaries)
+        # Points of learning curves need resamples, which nothing else in an overview does.
+        has_sizes = any(section.train_size for section in of_task)
+        summarise = partial(_summary, dialect=definitions, metric=metric, with_point=has_sizes)
+        summaries = list(map_in_order(summarise, of_task))
+        learning = learning_chapters(learning_points(summaries))
         compared = whole_sections(summaries) if learning else summaries
         if compared:
             chapters.append(overview_of(compared, name, metric))
         chapters += learning
     return chapters
+
+
+def learning_points(summaries: Iterable[SectionSummary]) -> list[LearningPoint]:
+    """The points of learning curves."""
+    return [summary.point for summary in summaries if summary.point is not None]
 
 
 def whole_sections(summaries: Iterable[SectionSummary]) -> list[SectionSummary]:
@@ -138,12 +146,12 @@ def overview_of(summaries: Sequence[SectionSummary], dialect: str, metric: str) 
     return Chapter(heading, lines, tuple(tables))
 
 
-def _summary(section: Section, dialect: Dialect, metric: str) -> SectionSummary:
+def _summary(section: Section, dialect: Dialect, metric: str, *, with_point: bool) -> SectionSummary:
     scores = score(section, dialect, metric)
     pairs = {metric: pairwise_differences(section, scores)}
     differences = {row: d for (_, row), d in differences_from_control(section, [scores], pairs).items()}
     means = scores.means(over_conditions)
-    point = learning_point(section, scores, sweep_summaries(section, scores))
+    point = learning_point(section, scores, sweep_summaries(section, scores)) if with_point else None
     summary = SectionSummary(section, means, ranking(section, scores), differences, scores.metric.sign, point)
     section.clear_cache()  # or the predictions of all protocols would stay in memory
     return summary

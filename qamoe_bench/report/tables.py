@@ -30,7 +30,7 @@ from qamoe_bench.report.metric_tables import (
     specialist_table,
     summary_table,
 )
-from qamoe_bench.report.overview import SectionSummary, overview_of, section_summary, whole_sections
+from qamoe_bench.report.overview import SectionSummary, learning_points, overview_of, section_summary, whole_sections
 from qamoe_bench.report.published import published_table
 from qamoe_bench.report.quality_tables import quality_tables
 from qamoe_bench.report.quality_value_table import quality_value_table
@@ -111,7 +111,7 @@ def chapters(
         metric = analysis.headline.metric.name
         # Results of one task have one dialect and one first metric, and only these are compared.
         summaries.setdefault((analysis.dialect.name, metric), []).append(section_summary(analysis, metric))
-    learning = learning_chapters(summary.point for of_task in summaries.values() for summary in of_task)
+    learning = learning_chapters(point for of_task in summaries.values() for point in learning_points(of_task))
     overviews = []
     for (dialect, metric), of_task in summaries.items():
         # A learning curve compares the sizes; the overview compares protocols and data sets.
