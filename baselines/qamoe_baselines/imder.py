@@ -100,16 +100,16 @@ class IMDerConfig:
 
     def __post_init__(self) -> None:
         if self.levels < 2:
-            raise BenchError(f"IMDerConfig.levels: expected at least 2, got {self.levels}; set 2 to 4")
+            raise BenchError(f"setting levels: expected at least 2, got {self.levels}; set 2 to 4")
         divisor = 2 ** (self.levels - 1)
         if self.segments % divisor or self.segments < 2 * divisor:  # the deepest level normalises over two at least
             nearest = divisor * max(round(self.segments / divisor), 2)
             raise BenchError(
-                f"IMDerConfig.segments: expected a multiple of {divisor} from {2 * divisor} on for {self.levels} "
+                f"setting segments: expected a multiple of {divisor} from {2 * divisor} on for {self.levels} "
                 f"levels, got {self.segments}; set segments={nearest}"
             )
         if self.steps < 2:
-            raise BenchError(f"IMDerConfig.steps: expected at least 2, got {self.steps}; set 2 or more")
+            raise BenchError(f"setting steps: expected at least 2, got {self.steps}; set 2 or more")
 
     def transformer(self, source: str, width: int) -> CausalTransformer:
         """A new Transformer that attends to `source`."""
