@@ -99,11 +99,9 @@ def _predictions(section: Section, row: Row, fall: Fall, conditions: Sequence[in
     seed = row.seeds.index(fall.seed)
     if section.task.is_regression:
         return json_numbers(row.column("prediction")[seed, 0, conditions, fall.sample])  # (S, V, C, N) -> (conditions,)
-    # Of this sample alone, not of the whole row for each sample that is shown.
+    # Of this sample alone, not of the whole row for each sample that is shown: (conditions, K)
     names = judged_columns(row.cells[0].names, "")
-    answers = np.stack(
-        [row.column(name)[seed, 0, conditions, fall.sample] for name in names], axis=-1
-    )  # (conditions, K)
+    answers = np.stack([row.column(name)[seed, 0, conditions, fall.sample] for name in names], axis=-1)
     label = section.label[[fall.sample]]
     return json_numbers(1 - probability_errors(answers.astype(np.float64)[:, None], label, section.task)[:, 0])
 

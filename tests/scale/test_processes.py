@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from forkedworkers import workers_of
 from workercalls import SECONDS, Unpicklable, kill_once, process_of, raise_error, report_twice, wait_for_interrupt
 
 from qamoe_bench.errors import RunFailed
@@ -106,21 +107,8 @@ def test_workers_ignore_interrupts_from_their_first_moment() -> None:
         # The process exists before Python runs in it, so the signals begin at once.
         deadline = time.monotonic() + SECONDS
         while not call.done() and time.monotonic() < deadline:
-            for child in children():
+            for child in workers_of(os.getpid()):
                 os.kill(child, signal.SIGINT)
                 interrupted.add(child)
             time.sleep(0.001)
         assert interrupted == {call.result()}  # the first process, and not the one of a second try
-
-
-def children() -> list[int]:
-    """Process ids of the workers, which are forked from a server."""
-    servers = [pid for pid in _children_of("self") if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    return [worker for server in servers for worker in _children_of(str(server))]
-
-
-def _children_of(process: str) -> list[int]:
-    words = []
-    for thread in Path(f"/proc/{process}/task").iterdir():
-        words += (thread / "children").read_text("utf-8").split()
-    return [int(word) for word in words]

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from forkedworkers import workers_of
 from illmannered import MANNERS
 from smallstudy import SHORT, assert_same, predictions
 from tinydata import mmsa_content
@@ -259,23 +260,6 @@ def _group_lives(group: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def workers_of(pid: int) -> list[int]:
-    """Process ids of the workers of a run, which are forked from a server that it started."""
-    parents: dict[int, int] = {}
-    servers = set()
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                parent = int((process / "stat").read_text("utf-8").rpartition(")")[2].split()[1])
-                words = (process / "cmdline").read_bytes()
-            except (OSError, IndexError):
-                continue
-            parents[int(process.name)] = parent
-            if parent == pid and b"forkserver" in words:
-                servers.add(int(process.name))
-    return [worker for worker, parent in parents.items() if parent in servers]
 
 
 @contextmanager
