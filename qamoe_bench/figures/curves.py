@@ -92,12 +92,12 @@ def _rows_with_band(analysis: Analysis, scores: Scores) -> set[int]:
 
 
 def rows_with_interval(analysis: Analysis, scores: Scores, drawn: list[int]) -> set[int]:
-    """Indices of all drawn rows if they are few, else of the best model, the control and the oracle."""
-    if len(drawn) <= MOST_BANDS:
-        return set(drawn)
+    """Indices of all drawn rows if they are few or limits alone, else of the best model, the control and the oracle."""
     rows = analysis.section.rows
-    mean = scores.metric.sign * scores.means(over_conditions)  # (M,)
     models = [i for i in drawn if not rows[i].is_limit]
+    if len(drawn) <= MOST_BANDS or not models:
+        return set(drawn)
+    mean = scores.metric.sign * scores.means(over_conditions)  # (M,)
     best = max(models, key=lambda i: mean[i] if np.isfinite(mean[i]) else -np.inf)
     return {best} | {i for i in drawn if rows[i].is_oracle or rows[i].model == CONTROL}
 

@@ -27,7 +27,7 @@ def learning_figures(curve: LearningCurve, width: float) -> Iterator[Drawing]:
     if figure is not None:
         yield Drawing(metric.name, figure, _caption(curve, metric_name(metric)))
     if curve.reached is not None:
-        figure = _figure(curve, curve.reached, 100, f"way from {MEAN} to oracle (%, higher is better)", width)
+        figure = _figure(curve, curve.reached, 100, "way to the oracle (%, higher is better)", width)
         if figure is not None:
             what = f"Share of the way from {MEAN} to oracle in {metric_name(metric)}"
             yield Drawing("reached", figure, _caption(curve, what))
@@ -50,7 +50,7 @@ def _figure(curve: LearningCurve, curves: Curves, scale: float, label: str, widt
         value = scale * curves.value[k]  # (Z,)
         ends = np.stack([curves.value[k] - curves.low[k], curves.high[k] - curves.value[k]])  # (2, Z)
         axes.errorbar(curve.sizes, value, yerr=scale * ends, label=name, elinewidth=0.8, **line(looks[name]))
-    axes.set(xscale="log", xlabel="training samples", ylabel=label)
+    axes.set(xscale="log", xlabel="training samples (logarithmic)", ylabel=label)
     axes.set_xticks(curve.sizes, _tick_labels(curve.sizes))
     axes.xaxis.set_minor_locator(NullLocator())
     legend(figure, *axes.get_legend_handles_labels())

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 from qamoe_bench.analysis.analyse import Analysis
+from qamoe_bench.analysis.learning import Curves, LearningCurve
 from qamoe_bench.cli.main import app
 from qamoe_bench.errors import BenchError
 from qamoe_bench.figures.direct_labels import spread_apart
@@ -27,6 +28,7 @@ from qamoe_bench.figures.drawing import TYPES, Drawing, content
 from qamoe_bench.figures.forest import forest_figures
 from qamoe_bench.figures.gallery import FIGURE_KINDS, Choice
 from qamoe_bench.figures.landscape import diverging, sequential
+from qamoe_bench.figures.learning import learning_figures
 from qamoe_bench.figures.palette import styles
 from qamoe_bench.figures.pareto import CostQuality, draw_pareto, front, pareto_figures
 from qamoe_bench.figures.style import COLUMN_WIDTHS, styled, wrapped
@@ -196,6 +198,32 @@ def test_of_many_curves_the_best_model_the_control_and_the_oracle_have_bands(tmp
     assert with_band == {to_hex(colours[name].colour) for name in ("best", "late-fusion", "oracle")}
     assert "the bands of the best model, late-fusion and the oracle are 95 % intervals" in drawing.caption
     assert "mean is left out because it is far worse." in drawing.caption
+
+
+def test_limits_without_a_model_have_bands_all(tmp_path: Path) -> None:
+    limits = dict.fromkeys(
+        ("oracle", "oracle-inferring", "oracle-blind", "oracle-assumes-clean", "plug-in"), noisy(0.3)
+    )
+    models: dict[str, Answer] = {"mean": MODELS["mean"], **limits}
+    analysis = analysed(write_store(tmp_path, models, levels=(0.0, 0.3, 0.6, 0.9), samples=40), SWEEP, "mae")
+    drawing = drawn(analysis, "curves")[0]
+    assert len(drawing.figure.axes[0].collections) == len(limits)
+    assert "best model" not in drawing.caption
+
+
+@pytest.mark.parametrize("width", COLUMN_WIDTHS)
+def test_learning_curves_fit_their_figure(width: str) -> None:
+    curves = Curves(*np.array([[[0.5, 0.75], [1.0, 1.0]], [[0.25, 0.5], [1.0, 1.0]], [[0.75, 1.0], [1.0, 1.0]]]))
+    curve = LearningCurve(
+        "synthetic", "random-missing", METRICS["mae"], (300, 20_000), ("late-fusion", "oracle"), ("oracle",), (),
+        curves, curves, (1,),
+    )  # fmt: skip
+    with styled():
+        drawings = list(learning_figures(curve, COLUMN_WIDTHS[width]))
+        for drawing in drawings:
+            check_labels(drawing.figure)
+            check_places(drawing.figure)
+    assert [drawing.name for drawing in drawings] == ["mae", "reached"]
 
 
 def test_significant_differences_are_filled_and_others_hollow(by_kind: dict[str, Analysis]) -> None:
