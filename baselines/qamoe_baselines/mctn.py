@@ -27,8 +27,8 @@ Departs, and the variant `faithful` reverts the first five:
                   term drops out of the softmax, so that it attends in the same way at every step
     gates         of decoders: four. In the code the input gate is the forget gate too
     output        of decoders: linear; the code has tanh W o_k, which reaches no frame outside of (−1, 1)
-    padding       of frames to one width is neither an aim nor the input of E; in the code it is, with all three
-                  modalities as wide as the widest, and so are the missing segments
+    padding       to one width does not count in L, and E reads zeros there; in the code it counts, as do segments
+                  without a frame, and E reads what D made of it. The code pads all three modalities to the widest one
     input         each dimension standardised with training statistics; the authors scale vision only, by its maximum
     time          S segments of equal duration (see `qamoe_baselines.segments`), so that modalities of different frame
                   rates can be translated back and forth; the authors have the first 20 words, the preset `paper` 20
