@@ -31,6 +31,8 @@ from qamoe_bench.store.store import Store
 WIDTHS = {"text": 768, "audio": 74, "vision": 35}
 SIZES = {"mosi-sized": (686, 50), "synthetic-sized": (686, 12)}
 RANDOM_MISSING = load_protocol("random-missing")
+PROTOCOLS = ("random-missing", "frame-missing", "lnln-missing", "quality-degradation")
+MODELS = ("late-fusion", "qa-moe:-quality-gate", "qa-moe", "qa-moe-plus")
 CPU = torch.device("cpu")
 TURNS = 5
 
@@ -91,27 +93,27 @@ def bare(model: nn.Module, test: TestSet, protocol: Protocol) -> float:
     return seconds
 
 
-def overhead(model_name: str, data: Dataset) -> None:
-    """Print the time of a sweep of all eight levels relative to the model alone, with and without encode-once."""
+def overhead(model_name: str, data: Dataset, protocol: Protocol) -> None:
+    """Print the time of a sweep of all levels relative to the model alone, with and without encode-once."""
     ref = find_model(model_name)
     test = TestSet(data, 1111, CPU)
     model = ref.builder()(data.spec, **ref.settings).eval()
     for encode_once in (True, False):  # warm-up: computes the draws and grows the allocator
-        sweep_model(model, test, RANDOM_MISSING, encode_once=encode_once, permutations=0)
+        sweep_model(model, test, protocol, encode_once=encode_once, permutations=0)
     plain: list[float] = []
     without: list[float] = []
     once: list[float] = []
     for _ in range(TURNS):
         own = 0.0
         whole = 0.0
-        for p in levels(RANDOM_MISSING):
+        for p in levels(protocol):
             own += bare(model, test, p)
             whole += seconds(lambda p=p: sweep_model(model, test, p, encode_once=False, permutations=0))  # type: ignore[misc]
         plain.append(own)
         without.append(whole / own)
-        once.append(seconds(lambda: sweep_model(model, test, RANDOM_MISSING, permutations=0)) / own)
+        once.append(seconds(lambda: sweep_model(model, test, protocol, permutations=0)) / own)
     print(  # noqa: T201
-        f"{model_name:22} {data.name:16} model alone {statistics.median(plain):6.3f} s; sweep {_range(without)} of "
+        f"{model_name:20} {data.name:15} {protocol.name:19} model alone {statistics.median(plain):6.3f} s; sweep {_range(without)} of "
         f"that, with encode-once {_range(once)}"
     )
 
@@ -159,8 +161,10 @@ def main() -> None:
     """Print all measurements."""
     torch.set_num_threads(1)
     for size, shape in SIZES.items():
-        for name in ("late-fusion", "qa-moe:-quality-gate", "qa-moe"):
-            overhead(name, data_of(size, *shape))
+        data = data_of(size, *shape)
+        for protocol in PROTOCOLS:
+            for name in MODELS:
+                overhead(name, data, load_protocol(protocol))
     language_model()
     processes()
 
