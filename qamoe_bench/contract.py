@@ -377,6 +377,34 @@ class TwoStage(Protocol):
 
 
 @runtime_checkable
+class MapsFrames(TwoStage, Protocol):
+    """A `TwoStage` whose encoders map every frame by itself before they look at a sequence.
+
+    `encode_modality(batch, m)` is `encode_mapped(map_frames(batch, m), observed, batch.lengths[m], m)`, with `observed`
+    from `qamoe_bench.nn.frames.observed_frames(batch, m)`. Where frames are lost and the others stay as they are, a
+    sweep maps the frames of each sample once for all conditions and draws. `qamoe_bench.nn.two_stage` has a base class.
+    """
+
+    def map_frames(self, batch: Batch, modality: str) -> tuple[Shaped[Tensor, "B T ..."], ...]:
+        """Tensors with a row for each frame, which in evaluation depends on that frame alone."""
+        ...
+
+    def encode_mapped(
+        self,
+        mapped: tuple[Shaped[Tensor, "B T ..."], ...],
+        observed: Bool[Tensor, "B T"],
+        lengths: Int[Tensor, " B"],
+        modality: str,
+    ) -> Shaped[Tensor, "B ..."]:
+        """The encoding of one modality, see `TwoStage`.
+
+        It must not change what is mapped, and rows of frames that are not observed, which may be those of the frames
+        before they were lost, must have no effect.
+        """
+        ...
+
+
+@runtime_checkable
 class AcceptsQuality(Protocol):
     """A model that also predicts with given quality scores, so that one can measure whether they matter to it."""
 

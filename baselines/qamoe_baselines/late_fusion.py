@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output
 from qamoe_bench.nn.answers import Answers
 from qamoe_bench.nn.dropout import Dropout
-from qamoe_bench.nn.encoder import Summary, utterance_encoders
-from qamoe_bench.nn.two_stage import TwoStageModel
+from qamoe_bench.nn.encoder import Summary, UtteranceEncoders
+from qamoe_bench.nn.two_stage import FrameMappingModel
 
 CARD = {
     "groups": ("quick", "paper"),
@@ -40,14 +40,14 @@ class LateFusionConfig:
     encoder_dropout: float = 0.3  # inside the encoders; as in QA-MoE
 
 
-class LateFusion(TwoStageModel):
+class LateFusion(FrameMappingModel):
     """The model of the module docstring."""
 
     def __init__(self, spec: DataSpec, config: LateFusionConfig) -> None:
         super().__init__()
         self.config = config
         self.modalities = spec.modalities
-        self.encoders = utterance_encoders(spec, config.width, config.encoder_dropout, config.encoder)
+        self.encoders = UtteranceEncoders(spec, config.width, config.encoder_dropout, config.encoder)
         self.head = nn.Sequential(
             nn.Linear(len(self.modalities) * config.width, config.width),
             nn.GELU(),
@@ -56,10 +56,19 @@ class LateFusion(TwoStageModel):
         )
         self.answers = Answers(spec)
 
-    def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B W"]:
+    def map_frames(self, batch: Batch, modality: str) -> tuple[Shaped[Tensor, "B T ..."], ...]:
+        """The linear map of every frame."""
+        return (self.encoders.map_frames(batch, modality),)
+
+    def encode_mapped(
+        self,
+        mapped: tuple[Shaped[Tensor, "B T ..."], ...],
+        observed: Bool[Tensor, "B T"],
+        lengths: Int[Tensor, " B"],
+        modality: str,
+    ) -> Float[Tensor, "B W"]:
         """u_m."""
-        encoded: Tensor = self.encoders[modality](batch)
-        return encoded
+        return self.encoders.encode_mapped(mapped[0], observed, modality)
 
     def fuse(self, encoded: Mapping[str, Float[Tensor, "B W"]]) -> Output:
         """The prediction, with neither variance nor quality."""

@@ -40,14 +40,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from qamoe_bench.config import configure
 from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
 from qamoe_bench.nn.answers import Answers, label_losses, log_probabilities_of, probable_output
-from qamoe_bench.nn.encoder import Summary, utterance_encoders
-from qamoe_bench.nn.two_stage import TwoStageModel
+from qamoe_bench.nn.encoder import Summary, UtteranceEncoders
+from qamoe_bench.nn.two_stage import FrameMappingModel
 
 MULTIMODAL = "multimodal"
 """Name of learner m; each other learner has the name of its modality."""
@@ -84,7 +84,7 @@ class MMBoostingConfig:
     warm_up: int = 5  # epochs of training with uniform α; notes
 
 
-class MMBoosting(TwoStageModel):
+class MMBoosting(FrameMappingModel):
     """The model of the module docstring."""
 
     def __init__(self, spec: DataSpec, config: MMBoostingConfig) -> None:
@@ -94,7 +94,7 @@ class MMBoosting(TwoStageModel):
         self.learners = (*self.modalities, MULTIMODAL) if config.multimodal else self.modalities
         self.warming_up = False  # set by `start_epoch`; not part of the weights
         width = config.width
-        self.encoders = utterance_encoders(spec, width, config.encoder_dropout, config.encoder)
+        self.encoders = UtteranceEncoders(spec, width, config.encoder_dropout, config.encoder)
         self.joint = nn.Sequential()
         if config.multimodal:
             self.joint = nn.Sequential(nn.Linear(len(self.modalities) * width, width), nn.Tanh())
@@ -107,10 +107,19 @@ class MMBoosting(TwoStageModel):
         """Begin or end the warm-up; epochs count from 1."""
         self.warming_up = epoch <= self.config.warm_up
 
-    def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B W"]:
+    def map_frames(self, batch: Batch, modality: str) -> tuple[Shaped[Tensor, "B T ..."], ...]:
+        """The linear map of every frame."""
+        return (self.encoders.map_frames(batch, modality),)
+
+    def encode_mapped(
+        self,
+        mapped: tuple[Shaped[Tensor, "B T ..."], ...],
+        observed: Bool[Tensor, "B T"],
+        lengths: Int[Tensor, " B"],
+        modality: str,
+    ) -> Float[Tensor, "B W"]:
         """h_m."""
-        encoded: Tensor = self.encoders[modality](batch)
-        return encoded
+        return self.encoders.encode_mapped(mapped[0], observed, modality)
 
     def fuse(self, encoded: Mapping[str, Float[Tensor, "B W"]]) -> Output:
         """The prediction; `parts` has ŷ_k, α and, if there are contributions, c, each (B, K).

@@ -17,9 +17,10 @@ import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
-from qamoe_bench.contract import Batch, TwoStage
+from qamoe_bench.contract import Batch, MapsFrames, TwoStage
 from qamoe_bench.corruption.state import Corrupted, erase_modalities, uncorrupted
 from qamoe_bench.errors import RunFailed
+from qamoe_bench.evaluation.mapped_frames import MappedFrames
 
 UNCACHED = -1
 """The slot of an input whose encoding is not cached."""
@@ -44,6 +45,9 @@ class EncodingCache:
         self._model = model
         self._call = call
         self._modalities = {m: _ModalityCache(emptied_inputs(whole, m)) for m in whole.batch.modalities}
+        self._mapped: dict[str, MappedFrames] = {}
+        if isinstance(model, MapsFrames):
+            self._mapped = {m: MappedFrames(model, whole.batch, m, call) for m in whole.batch.modalities}
         self.requested = 0
         self.computed = 0
 
@@ -57,10 +61,25 @@ class EncodingCache:
         missing = list(range(len(slots))) if refresh else cache.missing(slots)
         self.requested += len(slots)
         self.computed += len(missing)
-        encoded = self._encode(corrupted.batch, modality, missing) if missing else None
+        encoded = self._encode(corrupted, modality, start, missing, refresh) if missing else None
         return cache.complete(slots, missing, encoded)
 
-    def _encode(self, batch: Batch, modality: str, rows: Sequence[int]) -> Shaped[Tensor, "K ..."]:
+    def _encode(
+        self, corrupted: Corrupted, modality: str, start: int, rows: Sequence[int], refresh: bool
+    ) -> Shaped[Tensor, "K ..."]:
+        """Encode some rows, from their mapped frames where these are kept; with `refresh`, frames are mapped again."""
+        mapped = None if refresh else self._mapped.get(modality)
+        encoded: object = mapped.encode(corrupted, start, rows) if mapped and mapped.serves(corrupted) else None
+        if mapped is None or encoded is None:
+            encoded = self._encode_features(corrupted.batch, modality, rows)
+        elif not mapped.checked:
+            mapped.check(encoded, self._encode_features(corrupted.batch, modality, rows))
+        if not isinstance(encoded, Tensor) or encoded.shape[:1] != (len(rows),):
+            got = f"shape {tuple(encoded.shape)}" if isinstance(encoded, Tensor) else type(encoded).__name__
+            raise RunFailed(f"encoding a modality gave {got}: expected a tensor with a row for each of {len(rows)}")
+        return encoded
+
+    def _encode_features(self, batch: Batch, modality: str, rows: Sequence[int]) -> object:
         """Encode some rows; the model gets only these rows of this modality, so nothing else can have an effect."""
         x = batch.features[modality]  # (B, T, D)
         lengths = batch.lengths[modality]  # (B,)
@@ -68,10 +87,7 @@ class EncodingCache:
             index = torch.tensor(rows, device=lengths.device)
             x = x[index]  # (K, T, D)
             lengths = lengths[index]  # (K,)
-        encoded = self._call(self._model.encode_modality, Batch({modality: x}, {modality: lengths}), modality)
-        if not isinstance(encoded, Tensor) or encoded.shape[:1] != (len(rows),):
-            got = f"shape {tuple(encoded.shape)}" if isinstance(encoded, Tensor) else type(encoded).__name__
-            raise RunFailed(f"encode_modality returned {got}: expected a tensor with a row for each of {len(rows)}")
+        encoded: object = self._call(self._model.encode_modality, Batch({modality: x}, {modality: lengths}), modality)
         return encoded
 
 

@@ -37,7 +37,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from qamoe_bench.config import configure
@@ -46,9 +46,9 @@ from qamoe_bench.errors import BenchError
 from qamoe_bench.models.quality import Quality, QualityKind, gaussian_loss, make_quality
 from qamoe_bench.nn.answers import Answers
 from qamoe_bench.nn.dropout import Dropout
-from qamoe_bench.nn.encoder import Summary, utterance_encoders
+from qamoe_bench.nn.encoder import Summary, UtteranceEncoders
 from qamoe_bench.nn.experts import Dispatch, GLUExperts, top_k_gate
-from qamoe_bench.nn.two_stage import QualityAwareModel
+from qamoe_bench.nn.two_stage import FrameMappingModel, QualityAwareModel
 
 VARIANTS = {
     "-quality-gate": {"quality": "none"},
@@ -114,7 +114,7 @@ class Mixtures:
     parts: Mapping[str, Tensor]
 
 
-class QAMoE(QualityAwareModel):
+class QAMoE(FrameMappingModel, QualityAwareModel):
     """The model of the module docstring."""
 
     def __init__(self, spec: DataSpec, config: QAMoEConfig) -> None:
@@ -123,7 +123,7 @@ class QAMoE(QualityAwareModel):
         self.modalities = spec.modalities
         width = config.width
         modalities = len(self.modalities)
-        self.encoders = utterance_encoders(spec, width, config.encoder_dropout, config.encoder)
+        self.encoders = UtteranceEncoders(spec, width, config.encoder_dropout, config.encoder)
         self.quality = nn.ModuleDict(
             {m: make_quality(config.quality, m, spec, width, config.kappa) for m in self.modalities}
         )
@@ -144,9 +144,21 @@ class QAMoE(QualityAwareModel):
             self.log_variance = nn.Linear(width, 1)
         self.answers = Answers(spec)
 
-    def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B V"]:
+    def map_frames(self, batch: Batch, modality: str) -> tuple[Shaped[Tensor, "B T ..."], ...]:
+        """The maps of every frame by the encoder and, if it has one, by the quality score."""
+        return self.encoders.map_frames(batch, modality), *self._scorer(modality).map_frames(batch)
+
+    def encode_mapped(
+        self,
+        mapped: tuple[Shaped[Tensor, "B T ..."], ...],
+        observed: Bool[Tensor, "B T"],
+        lengths: Int[Tensor, " B"],
+        modality: str,
+    ) -> Float[Tensor, "B V"]:
         """u_m, followed by the quality score's own encoding of the modality."""
-        return torch.cat([self.encoders[modality](batch), self._scorer(modality).encode(batch)], dim=1)
+        of_encoder, *of_score = mapped
+        u = self.encoders.encode_mapped(of_encoder, observed, modality)
+        return torch.cat([u, self._scorer(modality).encode(of_score, observed, lengths)], dim=1)
 
     def fuse(
         self, encoded: Mapping[str, Float[Tensor, "B V"]], quality: Mapping[str, Float[Tensor, " B"]] | None = None

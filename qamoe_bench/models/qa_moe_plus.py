@@ -30,10 +30,10 @@ Dimension legend: B samples, M modalities, W width, E experts, N anchors, Q widt
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -43,10 +43,10 @@ from qamoe_bench.errors import BenchError
 from qamoe_bench.nn.anchors import median, shares, spread
 from qamoe_bench.nn.answers import Answers, class_output
 from qamoe_bench.nn.dropout import Dropout
-from qamoe_bench.nn.encoder import Summary, utterance_encoders
+from qamoe_bench.nn.encoder import Summary, UtteranceEncoders
 from qamoe_bench.nn.experts import Dispatch, GLUExperts, top_k_gate
-from qamoe_bench.nn.frames import FrameStatistics, StandardisedLinear, frame_counts, observed_frames
-from qamoe_bench.nn.two_stage import QualityAwareModel
+from qamoe_bench.nn.frames import FrameStatistics, StandardisedLinear, frame_counts
+from qamoe_bench.nn.two_stage import FrameMappingModel, QualityAwareModel
 
 VARIANTS = {
     "-quality-gate": {"quality_gate": False},
@@ -104,20 +104,22 @@ class SignalScore(nn.Module):
         inputs = 2 if self.lost is not None else 2 * width + 2
         self.read = nn.Sequential(nn.Linear(inputs, 32), nn.GELU(), nn.Linear(32, 1))
 
-    def forward(self, batch: Batch) -> Float[Tensor, " B"]:
-        """The logit; callers ignore it for samples without an observed frame."""
-        observed = self._observed(batch)  # (B, T)
-        inputs = frame_counts(observed, batch.lengths[self.modality])  # (B, 2)
+    def map_frames(self, batch: Batch) -> Shaped[Tensor, "B T ..."]:
+        """The linear map of every frame (B, T, Q); of token ids whether each is another than that of a lost token."""
+        x = batch.features[self.modality]  # (B, T, D)
+        mapped: Tensor = self.frame(x) if self.lost is None else x[..., 0] != self.lost
+        return mapped
+
+    def forward(
+        self, mapped: Shaped[Tensor, "B T ..."], observed: Bool[Tensor, "B T"], lengths: Int[Tensor, " B"]
+    ) -> Float[Tensor, " B"]:
+        """The logit, from what `map_frames` returned; callers ignore it for samples without an observed frame."""
+        inputs = frame_counts(observed if self.lost is None else observed & mapped, lengths)  # (B, 2)
         if self.lost is None:
-            statistics = self.norm(self.pool(self.frame(batch.features[self.modality]), observed))  # (B, 2·Q)
+            statistics = self.norm(self.pool(mapped, observed))  # (B, 2·Q)
             inputs = torch.cat([statistics, inputs], dim=1)  # (B, 2·Q + 2)
         logit: Tensor = self.read(inputs)
         return logit[:, 0]
-
-    def _observed(self, batch: Batch) -> Bool[Tensor, "B T"]:
-        """Observed frames that are not the id of a lost token."""
-        observed = observed_frames(batch, self.modality)
-        return observed if self.lost is None else observed & (batch.features[self.modality][..., 0] != self.lost)
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ class Evidence:
     gates: Mapping[str, Float[Tensor, "B E"]]
 
 
-class QAMoEPlus(QualityAwareModel):
+class QAMoEPlus(FrameMappingModel, QualityAwareModel):
     """The model of the module docstring."""
 
     anchors: Tensor
@@ -155,7 +157,7 @@ class QAMoEPlus(QualityAwareModel):
             self.register_buffer("anchors", torch.linspace(*spec.label_range, anchors))
         else:
             anchors = spec.task.outputs
-        self.encoders = utterance_encoders(spec, width, config.encoder_dropout, config.encoder)
+        self.encoders = UtteranceEncoders(spec, width, config.encoder_dropout, config.encoder)
         self.score = nn.ModuleDict({m: SignalScore(m, spec, config.quality_width) for m in self.modalities})
         if config.experts:
             self.gate = nn.ModuleDict({m: nn.Linear(width, config.experts, bias=False) for m in self.modalities})
@@ -164,11 +166,22 @@ class QAMoEPlus(QualityAwareModel):
         self.dropout = Dropout(config.dropout)
         self.prior = nn.Parameter(torch.zeros(anchors))
 
-    def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B V"]:
+    def map_frames(self, batch: Batch, modality: str) -> tuple[Shaped[Tensor, "B T ..."], ...]:
+        """The maps of every frame by the encoder and by the score."""
+        return self.encoders.map_frames(batch, modality), self._scorer(modality).map_frames(batch)
+
+    def encode_mapped(
+        self,
+        mapped: tuple[Shaped[Tensor, "B T ..."], ...],
+        observed: Bool[Tensor, "B T"],
+        lengths: Int[Tensor, " B"],
+        modality: str,
+    ) -> Float[Tensor, "B V"]:
         """u_m, the logit of r_m, and whether any frame is observed, concatenated; V = W + 2."""
-        observed = observed_frames(batch, modality).any(1)
-        logit = self.score[modality](batch)
-        return torch.cat([self.encoders[modality](batch), logit[:, None], observed[:, None]], dim=1)
+        of_encoder, of_score = mapped
+        u = self.encoders.encode_mapped(of_encoder, observed, modality)
+        logit = self._scorer(modality)(of_score, observed, lengths)
+        return torch.cat([u, logit[:, None], observed.any(1)[:, None]], dim=1)
 
     def fuse(
         self, encoded: Mapping[str, Float[Tensor, "B V"]], quality: Mapping[str, Float[Tensor, " B"]] | None = None
@@ -217,6 +230,9 @@ class QAMoEPlus(QualityAwareModel):
             score_loss = F.binary_cross_entropy_with_logits(output.parts[f"logit_{m}"], batch.signal[m])
             loss = loss + self.config.quality_weight / len(self.modalities) * score_loss
         return loss
+
+    def _scorer(self, modality: str) -> SignalScore:
+        return cast(SignalScore, self.score[modality])
 
     def _gates(self, u: Mapping[str, Float[Tensor, "B W"]]) -> dict[str, Float[Tensor, "B E"]]:
         if not self.config.experts:

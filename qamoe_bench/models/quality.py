@@ -14,17 +14,18 @@ Dimension legend: B samples, W width of an encoding, C width of a code, P width 
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qamoe_bench.contract import Batch, DataSpec, TrainingBatch
 from qamoe_bench.errors import BenchError
 from qamoe_bench.nn.answers import label_loss, log_probabilities_of, prior_scores
-from qamoe_bench.nn.frames import FrameStatistics, frame_counts, masked_mean, observed_frames
+from qamoe_bench.nn.frames import FrameStatistics, frame_counts, masked_mean
 
 QualityKind = Literal["none", "described", "label-nll", "feature-nll"]
 
@@ -40,9 +41,15 @@ class Quality(nn.Module):
     code_width = 0
     """C, the width of the score's own encoding of the modality, in addition to the model's."""
 
-    def encode(self, batch: Batch) -> Float[Tensor, "B C"]:
-        """The score's own encoding of the modality."""
-        return next(iter(batch.features.values())).new_zeros(batch.size, 0)
+    def map_frames(self, batch: Batch) -> tuple[Float[Tensor, "B T _"], ...]:
+        """The score's own map of every frame of the modality; none, where it reads the model's encoding alone."""
+        return ()
+
+    def encode(
+        self, mapped: Sequence[Float[Tensor, "B T _"]], observed: Bool[Tensor, "B T"], lengths: Int[Tensor, " B"]
+    ) -> Float[Tensor, "B C"]:
+        """The score's own encoding of the modality, from what it mapped."""
+        return torch.zeros(len(observed), 0, device=observed.device)
 
     def forward(self, u: Float[Tensor, "B W"], code: Float[Tensor, "B C"]) -> tuple[Tensor, dict[str, Tensor]]:
         """The score (B,) in [0, 1], and the tensors that `loss` needs."""
@@ -138,14 +145,19 @@ class FeatureQuality(Quality):
             nn.Linear(hidden, 2 * targets),
         )  # fmt: skip
 
-    def encode(self, batch: Batch) -> Float[Tensor, "B C"]:
+    def map_frames(self, batch: Batch) -> tuple[Float[Tensor, "B T _"], ...]:
+        """The projection of every frame."""
+        return (self._projected(batch.features[self.modality]),)
+
+    def encode(
+        self, mapped: Sequence[Float[Tensor, "B T _"]], observed: Bool[Tensor, "B T"], lengths: Int[Tensor, " B"]
+    ) -> Float[Tensor, "B C"]:
         """μ and the logarithm of σ², concatenated; C = 2·P."""
-        observed = observed_frames(batch, self.modality)
-        mean, std = self.pool(self._projected(batch.features[self.modality]), observed).chunk(2, dim=1)  # (B, P) twice
+        mean, std = self.pool(*mapped, observed).chunk(2, dim=1)  # (B, P) twice
         # The variance of a mean of n frames is std²/n, so its logarithm is close to the ln σ² to be predicted.
         count = observed.sum(1, keepdim=True).clamp(min=1)  # (B, 1)
         log_mean_variance = (std**2 / count + 1e-4).log()  # (B, P)
-        counts = frame_counts(observed, batch.lengths[self.modality])  # (B, 2)
+        counts = frame_counts(observed, lengths)  # (B, 2)
         # The factor brings the logarithm to the scale of the other inputs.
         inputs = torch.cat([std, 0.2 * log_mean_variance, counts], dim=1)  # (B, 2·P + 2)
         shrink, log_variance = self.read(inputs).chunk(2, dim=1)  # (B, P) twice

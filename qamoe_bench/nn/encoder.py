@@ -14,7 +14,7 @@ perceptron's output for zeros.
 Dimension legend: B samples, T frames, W width.
 """
 
-from typing import Literal
+from typing import Literal, cast
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -101,12 +101,34 @@ class UtteranceEncoder(nn.Module):
 
     def forward(self, batch: Batch) -> Float[Tensor, "B W"]:
         """The encoding, W = the encoder's width."""
+        return self.encode_mapped(self.map_frames(batch), observed_frames(batch, self.modality))
+
+    def map_frames(self, batch: Batch) -> Float[Tensor, "B T W"]:
+        """The linear map of every frame, or of a language model's state of every token."""
         x = batch.features[self.modality] if self.language is None else self.language(batch, self.modality)  # (B, T, D)
-        pooled = self.pool(self.frame(x), observed_frames(batch, self.modality))  # (B, W) or (B, 2·W)
+        mapped: Tensor = self.frame(x)
+        return mapped
+
+    def encode_mapped(self, mapped: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B W"]:
+        """The encoding of mapped frames; those that are not observed have no effect."""
+        pooled = self.pool(mapped, observed)  # (B, W) or (B, 2·W)
         encoded: Tensor = self.perceptron(pooled)  # (B, W)
         return encoded
 
 
-def utterance_encoders(spec: DataSpec, width: int, dropout: float, summary: Summary) -> nn.ModuleDict:
+class UtteranceEncoders(nn.ModuleDict):
     """One encoder per modality of the data, by modality."""
-    return nn.ModuleDict({m: UtteranceEncoder(m, spec, width, dropout, summary) for m in spec.modalities})
+
+    def __init__(self, spec: DataSpec, width: int, dropout: float, summary: Summary) -> None:
+        super().__init__({m: UtteranceEncoder(m, spec, width, dropout, summary) for m in spec.modalities})
+
+    def map_frames(self, batch: Batch, modality: str) -> Float[Tensor, "B T W"]:
+        """See `UtteranceEncoder.map_frames`."""
+        mapped: Tensor = cast(UtteranceEncoder, self[modality]).map_frames(batch)
+        return mapped
+
+    def encode_mapped(
+        self, mapped: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"], modality: str
+    ) -> Float[Tensor, "B W"]:
+        """See `UtteranceEncoder.encode_mapped`."""
+        return cast(UtteranceEncoder, self[modality]).encode_mapped(mapped, observed)

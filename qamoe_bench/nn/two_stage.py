@@ -3,16 +3,17 @@
 A model that inherits from them satisfies the protocols `TwoStage` and `AcceptsQuality` of `qamoe_bench.contract`, and
 a sweep computes each of its encodings once.
 
-Dimension legend: B samples.
+Dimension legend: B samples, T frames.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from qamoe_bench.contract import Batch, Output
+from qamoe_bench.nn.frames import observed_frames
 
 
 class TwoStageModel(nn.Module, ABC):
@@ -42,6 +43,29 @@ class TwoStageModel(nn.Module, ABC):
     def forward(self, batch: Batch) -> Output:
         """The prediction for a batch."""
         return self.fuse(self.encode(batch))
+
+
+class FrameMappingModel(TwoStageModel):
+    """A two-stage model whose encoders map every frame by itself first; see `qamoe_bench.contract.MapsFrames`."""
+
+    @abstractmethod
+    def map_frames(self, batch: Batch, modality: str) -> tuple[Shaped[Tensor, "B T ..."], ...]:
+        """Tensors with a row for each frame, which in evaluation depends on that frame alone."""
+
+    @abstractmethod
+    def encode_mapped(
+        self,
+        mapped: tuple[Shaped[Tensor, "B T ..."], ...],
+        observed: Bool[Tensor, "B T"],
+        lengths: Int[Tensor, " B"],
+        modality: str,
+    ) -> Shaped[Tensor, "B ..."]:
+        """The encoding of one modality, in which rows of frames that are not observed have no effect."""
+
+    def encode_modality(self, batch: Batch, modality: str) -> Shaped[Tensor, "B ..."]:
+        """The encoding of one modality, one row per sample."""
+        mapped = self.map_frames(batch, modality)
+        return self.encode_mapped(mapped, observed_frames(batch, modality), batch.lengths[modality], modality)
 
 
 class QualityAwareModel(TwoStageModel):

@@ -166,7 +166,7 @@ def test_remainders_of_a_lost_modality_are_equal_for_equal_numbers_only() -> Non
                 assert bool(numbers[i] == numbers[j]) == equal
 
 
-# What is reused depends on the protocol and not on a variant, so that variants are tried under the one that has all kinds.
+# What is reused depends on the protocol and not on a variant, so variants are tried under the one with most kinds.
 @pytest.mark.parametrize(
     ("name", "protocol"),
     [*product(model_refs(), ("random-missing", "mixed", "frame-missing")), *product(VARIANTS, ("mixed",))],
@@ -215,7 +215,7 @@ def test_a_model_whose_stages_differ_from_its_forward_pass_is_refused(tiny: Data
 
     with pytest.raises(RunFailed, match="and the forward pass predict differently"):
         swept(Differs(), tiny, MISSING)
-    with pytest.raises(RunFailed, match=r"encode_modality returned shape \(\).*each of 20"):
+    with pytest.raises(RunFailed, match=r"encoding a modality gave shape \(\).*each of 20"):
         swept(Pools(), tiny, MISSING)
 
 

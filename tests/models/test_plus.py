@@ -5,13 +5,22 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
-from qamoe_bench.contract import TrainingBatch
+from qamoe_bench.contract import Batch, TrainingBatch
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import BenchError
-from qamoe_bench.models.qa_moe_plus import build
+from qamoe_bench.models.qa_moe_plus import QAMoEPlus, SignalScore, build
 from qamoe_bench.nn.anchors import median, shares
+from qamoe_bench.nn.frames import observed_frames
+
+
+def logit_of(model: QAMoEPlus, batch: Batch, modality: str) -> Tensor:
+    score = model.score[modality]
+    assert isinstance(score, SignalScore)
+    logit: Tensor = score(score.map_frames(batch), observed_frames(batch, modality), batch.lengths[modality])
+    return logit
 
 
 def test_forward_equals_the_formulas(tiny: Dataset, batch: TrainingBatch) -> None:
@@ -22,7 +31,7 @@ def test_forward_equals_the_formulas(tiny: Dataset, batch: TrainingBatch) -> Non
         for i in range(batch.size):
             score = model.prior.clone()
             for m in model.modalities:
-                u, r = encoded[m][i], torch.sigmoid(model.score[m](batch)[i])
+                u, r = encoded[m][i], torch.sigmoid(logit_of(model, batch, m)[i])
                 logits = model.gate[m](u)
                 best = logits.argsort(descending=True)[:3]
                 weights = logits[best].exp() / logits[best].exp().sum()
@@ -44,7 +53,7 @@ def test_the_loss_is_its_three_parts(tiny: Dataset, batch: TrainingBatch) -> Non
     place = shares(batch.target, model.anchors)
     expected = -(place * output.parts["log_mass"]).sum(1).mean() + 2 * (output.prediction - batch.target).abs().mean()
     for m in model.modalities:
-        r = model.score[m](batch).sigmoid()
+        r = logit_of(model, batch, m).sigmoid()
         expected = expected + F.binary_cross_entropy(r, signal[m])  # 3 / 3 modalities
     torch.testing.assert_close(model.loss(output, batch), expected)
 

@@ -13,6 +13,7 @@ from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import BenchError
 from qamoe_bench.models.qa_moe import build
 from qamoe_bench.models.quality import make_quality
+from qamoe_bench.nn.frames import observed_frames
 from qamoe_bench.registry import find_model
 
 
@@ -155,7 +156,9 @@ def test_label_quality_pays_for_the_errors_of_its_own_prediction(tiny: Dataset, 
 def test_feature_quality_predicts_the_clean_features(tiny: Dataset, batch: TrainingBatch) -> None:
     torch.manual_seed(0)
     quality = make_quality("feature-nll", "text", tiny.spec, width=8, kappa=8.0)
-    score, parts = quality(torch.empty(20, 8), quality.encode(batch))
+    observed = observed_frames(batch, "text")
+    code = quality.encode(quality.map_frames(batch), observed, batch.lengths["text"])
+    score, parts = quality(torch.empty(20, 8), code)
     torch.testing.assert_close(score, 1 / (1 + 8 * parts["variance"].mean(1)))
     assert not score.requires_grad
     clean = torch.stack([x[:n].mean(0) for x, n in zip(batch.clean["text"], batch.lengths["text"], strict=True)])
