@@ -17,7 +17,7 @@ SLOWEST := c-mib sam-lml
 # Tests start many processes, which would each compile the package again where the environment forbids to keep bytecode.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: bench test types pytest shapes check reference figures docs benchmark fuzz soak format clean
+.PHONY: bench test types pytest shapes check reference figures docs benchmark benchmark-peers fuzz soak format clean
 .DEFAULT_GOAL := bench
 
 # One environment for all targets, rebuilt when the dependencies or their pins change.
@@ -93,6 +93,15 @@ benchmark: .venv/installed
 	PYTHONPATH=tests/helpers $(BIN)/python tests/benchmarks/bench_growth.py
 	PYTHONPATH=tests/helpers $(BIN)/python tests/benchmarks/bench_page.py
 
+# The same sweep with the MMSA package, which is installed into an environment of its own.
+benchmark-peers: .venv-peers/installed
+	TQDM_DISABLE=1 .venv-peers/bin/python tests/benchmarks/bench_peers.py
+
+.venv-peers/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[mmsa]'
+	touch $@
+
 # Feed corrupted files to every reader of data, and of protocols, studies, manifests, cells and bundles: each must be
 # read or refused in one line, within limits of time and memory.
 FUZZ_SECONDS ?= 600
@@ -111,4 +120,4 @@ format: .venv/installed
 	$(BIN)/ruff check --fix
 
 clean:
-	rm -rf .venv dist build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-peers dist build .mypy_cache .pytest_cache .ruff_cache

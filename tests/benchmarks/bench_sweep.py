@@ -113,8 +113,8 @@ def overhead(model_name: str, data: Dataset, protocol: Protocol) -> None:
         without.append(whole / own)
         once.append(seconds(lambda: sweep_model(model, test, protocol, permutations=0)) / own)
     print(  # noqa: T201
-        f"{model_name:20} {data.name:15} {protocol.name:19} model alone {statistics.median(plain):6.3f} s; sweep {_range(without)} of "
-        f"that, with encode-once {_range(once)}"
+        f"{model_name:20} {data.name:15} {protocol.name:19} model alone {statistics.median(plain):6.3f} s; sweep "
+        f"{_range(without)} of that, with encode-once {_range(once)}"
     )
 
 
