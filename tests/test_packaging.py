@@ -52,7 +52,10 @@ def test_the_source_archive_holds_what_building_and_testing_need(built: Path) ->
     assert not [n for n in names if n.startswith((".venv", "results/runs"))]
 
 
-def test_the_wheel_runs_in_a_fresh_environment_from_another_folder(built: Path, tmp_path: Path) -> None:
+def test_the_wheel_runs_in_a_fresh_environment_from_another_folder(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)  # which would come before the wheel
     environment = tmp_path / "env"
     venv.create(environment, with_pip=False)
     (wheel,) = built.glob("*.whl")
