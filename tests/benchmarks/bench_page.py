@@ -1,9 +1,11 @@
-"""The page of 5 models × 64 conditions × 5 seeds: time to build it, its size, and time to open it in Chromium.
+"""Pages: time to build each, its size, and time to open it in Chromium, the median of five openings.
 
-Run by `make benchmark`; prints measurements without a verdict.
+The page of the stored reference, of 24 models × 4 protocols × 5 seeds, and of 5 models × 64 conditions × 5 seeds. Run
+by `make benchmark`; prints measurements without a verdict.
 """
 
 import shutil
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -14,6 +16,10 @@ from playwright.sync_api import sync_playwright
 
 from qamoe_bench.metrics.choice import chosen
 from qamoe_bench.page.page import page
+from qamoe_bench.store.store import Store
+
+REFERENCE = Path(__file__).parents[2] / "results" / "reference"
+OPENINGS = 5
 
 
 def opening(path: Path, executable: str) -> tuple[float, float]:
@@ -31,22 +37,36 @@ def opening(path: Path, executable: str) -> tuple[float, float]:
     return loaded, drawn
 
 
+def measure(title: str, store: Store, folder: Path) -> None:
+    """Print the measurements of one page."""
+    start = time.perf_counter()
+    path = folder / "page.html"
+    path.write_text(page(store.cells(), store.manifests(), chosen("mmsa")), encoding="utf-8")
+    built = time.perf_counter() - start
+    print(f"{title}: built in {built:.1f} s, {path.stat().st_size / 1e6:.2f} MB", flush=True)  # noqa: T201
+    executable = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if executable:
+        times = [opening(path, executable) for _ in range(OPENINGS)]
+        loaded = statistics.median(t for t, _ in times)
+        drawn = statistics.median(t for _, t in times)
+        print(f"  opened in {loaded:.2f} s, first chart after {drawn:.2f} s", flush=True)  # noqa: T201
+
+
 def main() -> None:
     """Print all measurements."""
-    models = {"late-fusion": noisy(1.0), **{f"model-{i}": noisy(0.5 + 0.1 * i) for i in range(4)}}
-    levels = np.linspace(0, 0.63, 64).round(2).tolist()
     with tempfile.TemporaryDirectory() as folder:
-        store = write_store(Path(folder), models, seeds=range(1, 6), levels=levels, samples=686)
-        start = time.perf_counter()
-        path = Path(folder) / "page.html"
-        path.write_text(page(store.cells(), store.manifests(), chosen("mmsa")), encoding="utf-8")
-        size = path.stat().st_size / 1e6
-        print(f"page of 5 models × 64 conditions × 5 seeds: {time.perf_counter() - start:.1f} s, {size:.2f} MB")  # noqa: T201
-        browsers = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
-        executable = next(filter(None, browsers), None)
-        if executable:
-            loaded, drawn = opening(path, executable)
-            print(f"opened in {loaded:.2f} s, first chart after {drawn:.2f} s")  # noqa: T201
+        measure("the reference", Store(REFERENCE), Path(folder))
+        many = {"late-fusion": noisy(1.0), **{f"model-{i:02}": noisy(0.5 + 0.02 * i) for i in range(23)}}
+        for k in range(4):
+            store = write_store(
+                Path(folder) / "many", many, range(1, 6), np.linspace(0, 0.7, 8).round(1).tolist(), 686, f"run-{k}",
+                protocol=f"protocol-{k}", protocol_digest=f"{k}",
+            )  # fmt: skip
+        measure("24 models × 4 protocols × 5 seeds", store, Path(folder))
+        few = {"late-fusion": noisy(1.0), **{f"model-{i}": noisy(0.5 + 0.1 * i) for i in range(4)}}
+        levels = np.linspace(0, 0.63, 64).round(2).tolist()
+        store = write_store(Path(folder) / "few", few, seeds=range(1, 6), levels=levels, samples=686)
+        measure("5 models × 64 conditions × 5 seeds", store, Path(folder))
 
 
 if __name__ == "__main__":
