@@ -160,7 +160,7 @@ def _hard_limits_kept(process: int) -> Iterator[None]:
 
     resource.setrlimit = soft_only
     if set_limit_of is not None:
-        resource.prlimit = soft_only_of  # type: ignore[assignment]
+        resource.prlimit = soft_only_of
     try:
         yield
     finally:
