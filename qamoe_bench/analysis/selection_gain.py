@@ -17,7 +17,7 @@ from qamoe_bench.metrics.catalogue import METRICS
 from qamoe_bench.shapes import Float, Int
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.quantiles import student_quantile
-from qamoe_bench.store.selection import SelectionCurve, read_curve
+from qamoe_bench.store.selection import CurveFiles, SelectionCurve
 
 CRITERIA = {"regression": "mae", "classes": "nll", "multi-label": "nll"}
 """By kind of task, the metric by which one epoch is chosen for all metrics, as the validation split does."""
@@ -38,15 +38,16 @@ class SelectionGain:
     one_epoch: Float[Values, " S"]
 
 
-def selection_gains(row: Row, dialect: str, metrics: Sequence[str]) -> list[SelectionGain]:
+def selection_gains(row: Row, dialect: str, metrics: Sequence[str], files: CurveFiles) -> list[SelectionGain]:
     """The gain of a row in each metric, over the seeds with a curve; none without any.
 
     Args:
         row: A row.
         dialect: Name of the dialect.
         metrics: Names of metrics of the dialect.
+        files: Finds the curves.
     """
-    curves = [curve for curve in map(read_curve, row.cells) if curve is not None and curve.values]
+    curves = [curve for curve in map(files.read, row.cells) if curve is not None and curve.values]
     if not curves:
         return []
     # Specialists are trained and selected one by one, all other weights for all conditions together.

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SHOWN_FILES = 3
 """Files that a note lists by name."""
+LONG = 2_000
+"""Lines of tables from which on a report says how to see less."""
 stderr = Console(stderr=True, emoji=False)  # a model may be called a.py:X:k=1
 """Console for progress and messages, so that standard output holds results only."""
 
@@ -147,8 +149,20 @@ def print_chapters_as(chapters: "Sequence[Chapter]", format: str, output: Path |
         # Rich tables: styled, and split into pieces that fit the width of the terminal.
         from qamoe_bench.report.formats.terminal import print_chapters, stdout
 
+        _name_length(chapters)
         print_chapters([showable_chapter(chapter) for chapter in chapters], stdout())
     elif format == "terminal" and output is None:
+        _name_length(chapters)
         print_or_write(OF_CHAPTERS[format]([showable_chapter(chapter) for chapter in chapters]), None)
     else:
         print_or_write(OF_CHAPTERS[format]([harmless_chapter(chapter) for chapter in chapters]), output)
+
+
+def _name_length(chapters: "Sequence[Chapter]") -> None:
+    """Log how to see less of a report that is longer than anybody reads."""
+    lines = sum(len(table.rows) for chapter in chapters for table in chapter.tables)
+    if lines > LONG:
+        log(
+            f"note: {len(chapters)} chapters with {lines:,} lines of tables follow; --overview has one line per "
+            "protocol and model, --protocol and --model select, --pager shows page by page"
+        )

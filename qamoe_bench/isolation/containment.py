@@ -7,6 +7,7 @@ executor of processes notices that.
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -43,6 +44,7 @@ def contained(what: str, seconds: float = 0.0) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(_exits_refused(process))
         stack.enter_context(_threads_left_behind())
+        stack.enter_context(_hard_limits_kept(process))
         interrupted = stack.enter_context(_interrupts_noted())
         stack.enter_context(_alarm(seconds))
         try:
@@ -132,6 +134,39 @@ def _threads_left_behind() -> Iterator[None]:
         yield
     finally:
         threading.Thread.start = original  # type: ignore[method-assign]
+
+
+@contextmanager
+def _hard_limits_kept(process: int) -> Iterator[None]:
+    """Let Python code lower only the soft limits of this process: a hard one could not be raised again afterwards."""
+    if sys.platform == "win32":
+        yield
+        return
+    import resource
+
+    set_limit = resource.setrlimit
+    set_limit_of = resource.prlimit if sys.platform == "linux" else None
+
+    def soft_only(number: int, limits: tuple[int, int], /) -> None:
+        if os.getpid() == process:
+            limits = (limits[0], resource.getrlimit(number)[1])
+        set_limit(number, limits)
+
+    def soft_only_of(pid: int, number: int, *limits: tuple[int, int]) -> tuple[int, int]:
+        assert set_limit_of is not None
+        if limits and pid in (0, process):
+            limits = ((limits[0][0], set_limit_of(pid, number)[1]),)
+        return set_limit_of(pid, number, *limits)
+
+    resource.setrlimit = soft_only
+    if set_limit_of is not None:
+        resource.prlimit = soft_only_of
+    try:
+        yield
+    finally:
+        resource.setrlimit = set_limit
+        if set_limit_of is not None:
+            resource.prlimit = set_limit_of
 
 
 @contextmanager

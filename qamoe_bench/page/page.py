@@ -40,13 +40,14 @@ def page(
     choice.check(section.task for section in parts)  # raises now, before minutes of computation
     # Styles are assigned over all chapters, so that a model looks the same in each.
     looks = styles(sorted({row.name for section in parts for row in section.rows}))
+    look = Look(looks)  # one for all, since specifications of charts are cached by it
     descriptions = _descriptions(manifests)
     transcripts = _transcripts(parts, texts)
     chapters = []
     # Names given by users stay out of identifiers: chapters are c0, c1 and so on.
     for i, section in enumerate(parts):
         about = descriptions.get((section.cells[0].cell.protocol_digest, section.protocol), {})
-        chapters.append(page_chapter(f"c{i}", section, about, choice, Look(looks), transcripts))
+        chapters.append(page_chapter(f"c{i}", section, about, choice, look, transcripts))
     # A cell lies in runs/RUN/predictions/.
     runs = {cell.path.parent.parent.name for cell in cells}
     return document(chapters, [run for run in manifests if run["run"] in runs], looks, __version__)

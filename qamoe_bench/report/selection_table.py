@@ -7,17 +7,23 @@ from qamoe_bench.analysis.selection_gain import SelectionGain, half_width, selec
 from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.report.table import Table, counted
 from qamoe_bench.statistics.arrays import Values
+from qamoe_bench.store.selection import CurveFiles
 
 TITLE = "Diagnostic: what choosing the epoch on the test split would add (no result, rank or check uses it)"
 
 
-def selection_table(analysis: Analysis) -> Table | None:
-    """The selected epoch's value of each metric and its change at epochs that the test split would choose."""
+def selection_table(analysis: Analysis, files: CurveFiles) -> Table | None:
+    """The selected epoch's value of each metric and its change at epochs that the test split would choose.
+
+    Args:
+        analysis: The analysis of a section.
+        files: Finds the curves; None is returned if there are none.
+    """
     metrics = [scores.metric for scores in analysis.scores]
     rows: list[tuple[str, ...]] = []
     seeds = set()
     for row in analysis.section.rows:
-        gains = selection_gains(row, analysis.dialect.name, [metric.name for metric in metrics])
+        gains = selection_gains(row, analysis.dialect.name, [metric.name for metric in metrics], files)
         if gains:
             rows += _lines(row.name, metrics, gains)
             seeds.add(len(gains[0].per_metric))

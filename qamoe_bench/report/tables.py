@@ -38,6 +38,7 @@ from qamoe_bench.report.selection_table import selection_table
 from qamoe_bench.report.stability_table import stability_tables
 from qamoe_bench.report.summary import names_by_rank, ranking_table, summary_tables, verdict
 from qamoe_bench.report.table import Chapter, Table, counted, sorted_by
+from qamoe_bench.store.selection import CurveFiles
 from qamoe_bench.store.store import StoredCell
 from qamoe_bench.vocabulary import Task
 
@@ -99,10 +100,11 @@ def chapters(
     for run in manifests:
         for name, protocol in run["protocols"].items():
             protocols[protocol["digest"], name] = protocol
+    curves = CurveFiles()
     made = []
     summaries: dict[tuple[str, str], list[SectionSummary]] = {}
     for analysis in analyses:  # one at a time, because each may be large
-        chapter = _complete_chapter(analysis, protocols) if complete else _summary_chapter(analysis, protocols)
+        chapter = (_complete_chapter if complete else _summary_chapter)(analysis, protocols, curves)
         if against_published:
             chapter = _with_published(chapter, analysis)
         if with_stability:
@@ -121,12 +123,12 @@ def chapters(
     return [*overviews, *learning, *made]
 
 
-def _summary_chapter(analysis: Analysis, protocols: ProtocolFacts) -> Chapter:
+def _summary_chapter(analysis: Analysis, protocols: ProtocolFacts, curves: CurveFiles) -> Chapter:
     heading = f"{analysis.section.protocol} on {analysis.section.dataset}"
     title = _about(analysis, protocols).get("title", "")
     lines = (f"{title + ': ' if title else ''}{_setting(analysis)} {_realised(analysis)}", *clustering(analysis))
     tables = summary_tables(analysis)
-    for asked_for in (quality_value_table(analysis), selection_table(analysis)):
+    for asked_for in (quality_value_table(analysis), selection_table(analysis, curves)):
         if asked_for is not None:
             tables = (*tables, asked_for)
     return Chapter(heading, lines, tables, verdict(analysis))
@@ -150,13 +152,13 @@ def _realised(analysis: Analysis) -> str:
     return f"Realised corruption at the worst level: {', '.join(parts) or 'nothing'}."
 
 
-def _complete_chapter(analysis: Analysis, protocols: ProtocolFacts) -> Chapter:
+def _complete_chapter(analysis: Analysis, protocols: ProtocolFacts, curves: CurveFiles) -> Chapter:
     section = analysis.section
     about = _about(analysis, protocols)
     lines = [line for line in (about.get("title"), about.get("definition")) if line]
     lines += [_setting(analysis), *clustering(analysis), how_to_read(analysis)]
     names = names_by_rank(analysis)
-    tables = [ranking_table(analysis), *(sorted_by(names, table) for table in _tables(analysis))]
+    tables = [ranking_table(analysis), *(sorted_by(names, table) for table in _tables(analysis, curves))]
     return Chapter(f"{section.protocol} on {section.dataset}", tuple(lines), tuple(tables), verdict(analysis))
 
 
@@ -209,7 +211,7 @@ def clustering(analysis: Analysis) -> tuple[str, ...]:
     )
 
 
-def _tables(analysis: Analysis) -> Iterator[Table]:
+def _tables(analysis: Analysis, curves: CurveFiles) -> Iterator[Table]:
     yield model_table(analysis)
     yield corruption_table(analysis)
     for scores in analysis.scores:
@@ -221,7 +223,7 @@ def _tables(analysis: Analysis) -> Iterator[Table]:
     if (value := quality_value_table(analysis)) is not None:  # only with rows of `qamoe_bench.registry.limits`
         yield value
     yield runs_table(analysis)
-    if (diagnosis := selection_table(analysis)) is not None:  # only with curves of `run --diagnose-selection`
+    if (diagnosis := selection_table(analysis, curves)) is not None:  # only with curves of `run --diagnose-selection`
         yield diagnosis
     if (profile := profile_table(analysis)) is not None:  # only with MAE, `mean` and the oracle
         yield profile

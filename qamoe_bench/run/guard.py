@@ -13,7 +13,7 @@ from torch import Tensor
 
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.open import open_dataset
-from qamoe_bench.errors import RunFailed
+from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.isolation.containment import contained
 from qamoe_bench.isolation.functions import functions_restored
 from qamoe_bench.isolation.settings import settings_restored
@@ -37,7 +37,8 @@ def guarded(job: Job, changed: list[str]) -> Iterator[None]:
         changed: Names of settings of the process that the user's own model changed are added; they are restored.
 
     Raises:
-        RunFailed: If the model tried to end the process, or took longer than the job allows.
+        RunFailed: If the model tried to end the process, took longer than the job allows, or kept results from being
+            written by what it changed.
     """
     if job.recipe is None:
         yield
@@ -47,6 +48,7 @@ def guarded(job: Job, changed: list[str]) -> Iterator[None]:
         # is not the model's doing.
         import_module("torch._dynamo")
     with ExitStack() as stack:
+        stack.enter_context(_failed_writes_are_its_own(changed))  # decided after all others have restored what changed
         note = _ignored if job.recipe.model.is_built_in else changed.extend
         if job.has_own_model or job.cell_timeout:
             stack.enter_context(_contained(job.cell_timeout))
@@ -54,6 +56,19 @@ def guarded(job: Job, changed: list[str]) -> Iterator[None]:
             stack.enter_context(functions_restored(note))
         stack.enter_context(settings_restored(note))
         yield
+
+
+@contextmanager
+def _failed_writes_are_its_own(changed: list[str]) -> Iterator[None]:
+    """An error that stops everything, such as a full disk, is the model's if it changed something before."""
+    before = len(changed)
+    try:
+        yield
+    except BenchError as error:
+        names = dict.fromkeys(changed[before:])
+        if not names:
+            raise
+        raise RunFailed(f"{error}; the model had changed {', '.join(names)}") from error
 
 
 def _ignored(_: list[str]) -> None:

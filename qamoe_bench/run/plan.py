@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from qamoe_bench.data.dataset import Dataset
+from qamoe_bench.data.digest import array_facts
 from qamoe_bench.data.options import ReadingOptions
 from qamoe_bench.evaluation.sweep import EvalConfig
 from qamoe_bench.protocol.spec import Condition, Protocol
@@ -175,7 +176,19 @@ def with_diagnosis(plan: Plan) -> Plan:
 
 def engine_content(device: str, data: Dataset) -> dict[str, Any]:
     """Everything that determines a number in addition to the recipe and the seed."""
-    return {"engine": engine_digest(), "versions": versions(), "device": device, "data": data.digest}
+    content = {"engine": engine_digest(), "versions": versions(), "device": device, "data": data.digest}
+    if data.token_ids:
+        # A tokenizer's settings lie in several files, of which most change nothing; what they make of the texts counts.
+        content["tokens"] = _digest_of_tokens(data)
+    return content
+
+
+def _digest_of_tokens(data: Dataset) -> str:
+    """Digest of all token ids of a data set, and of the id of a lost token."""
+    facts: dict[str, Any] = {"lost": dict(data.token_ids)}
+    for name, split in data.splits.items():
+        facts[name] = {modality: array_facts(split.features[modality])["sha256"] for modality in data.token_ids}
+    return _digest(facts)
 
 
 def weights_digest(recipe: Recipe, engine: Mapping[str, Any]) -> str:

@@ -99,6 +99,8 @@ def run_job(job: Job, store: Store, run_id: str, advance: Advance) -> Outcome:
                     if lacks_curve(job, cell, store):
                         write_curve(store, run_id, cell, weights.curve(cell, protocol))
                         curves += 1
+                if job.has_own_model:
+                    _check_stored(cell, store)
             except BenchError:  # the next cell would fail in the same way
                 raise
             except Exception as error:
@@ -108,6 +110,19 @@ def run_job(job: Job, store: Store, run_id: str, advance: Advance) -> Outcome:
             advance(1)
         return Outcome(
             weights.trained, evaluated, curves, tuple(failures), tuple(dict.fromkeys(changed)), tuple(weights.damaged)
+        )
+
+
+def _check_stored(cell: Cell, store: Store) -> None:
+    """Check that a cell is there: with a function such as `os.replace` replaced, nothing is written and nothing fails.
+
+    Raises:
+        RunFailed: If it is not.
+    """
+    if store.find_cell(cell) is None:
+        raise RunFailed(
+            "the model kept its predictions from being stored: expected functions of Python and the package as they "
+            "are, got others; leave them"
         )
 
 

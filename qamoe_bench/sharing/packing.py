@@ -16,7 +16,7 @@ from qamoe_bench.report.tables import analyses
 from qamoe_bench.sharing.layout import FORMAT, MANIFEST, PAGE, REPORT, colliding, is_member
 from qamoe_bench.store.atomic import write_atomic
 from qamoe_bench.store.selection import FOLDER as SELECTION
-from qamoe_bench.store.selection import curve_path
+from qamoe_bench.store.selection import CurveFiles
 from qamoe_bench.store.store import json_bytes
 from qamoe_bench.store.stored_cell import StoredCell, check_whole
 
@@ -61,6 +61,7 @@ def report_of(cells: Sequence[StoredCell], dialect: str, rule: ClusterRule = BY_
 def _members(cells: Sequence[StoredCell]) -> dict[str, bytes]:
     """The files of the cells and their runs by their names in a bundle."""
     members = {}
+    curves = CurveFiles()
     for stored in cells:
         run = stored.path.parent.parent
         manifest = run / "run.json"
@@ -68,7 +69,7 @@ def _members(cells: Sequence[StoredCell]) -> dict[str, bytes]:
             raise BenchError(f"run {run}: expected its manifest run.json, got none; copy the whole folder of the run")
         members[f"runs/{run.name}/run.json"] = manifest.read_bytes()
         members[f"runs/{run.name}/predictions/{stored.path.name}"] = stored.path.read_bytes()
-        curve = curve_path(stored)
+        curve = curves.path(stored)
         if curve is not None:
             members[f"runs/{run.name}/{SELECTION}/{stored.path.name}"] = curve.read_bytes()
     return members

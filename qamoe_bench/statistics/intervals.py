@@ -218,15 +218,54 @@ def _unpooled_differences(
     sample_freedom: float,
 ) -> Estimate:
     """Paired differences, each with its own variance over seeds."""
-    gaps = np.moveaxis(values[first] - values[second], 0, 1)  # (S, P, ...)
-    members = sorted({*first, *second})
-    if not (np.isfinite(gaps).all() and np.isfinite(resampled.sum(0)[members]).all()):
-        gaps_resampled = np.moveaxis(resampled[:, first] - resampled[:, second], 1, 2)  # (R, S, P, ...)
-        return estimate(gaps, gaps_resampled, sample_freedom)
-    # Where all is defined, covariances of contestants replace the differences of all pairs.
+    # One contestant whose metric is undefined somewhere, such as a correlation of constants, slows down its pairs only.
+    is_defined = _is_finite(values) & _is_finite(resampled.sum(0))  # (M)
+    is_fast = is_defined[first] & is_defined[second]  # (P)
+    parts = []
+    for selected, compute in ((is_fast, _by_covariances), (~is_fast, _by_differences)):
+        if selected.any():
+            places = np.flatnonzero(selected)
+            pairs = [first[p] for p in places], [second[p] for p in places]
+            parts.append((selected, compute(values, resampled, *pairs, sample_freedom)))
+    if len(parts) == 1:
+        return parts[0][1]
+    joined = {}
+    for name in ("value", "of_seeds", "of_samples", "both", "freedom"):
+        joined[name] = np.empty((len(first), *values.shape[2:]))
+        for selected, part in parts:
+            joined[name][selected] = getattr(part, name)
+    return Estimate(**joined, sample_freedom=sample_freedom)
+
+
+def _is_finite(x: Float[Values, "M ..."]) -> NDArray[np.bool_]:
+    return np.asarray(np.isfinite(x).reshape(len(x), -1).all(1))
+
+
+def _by_covariances(
+    values: Float[Values, "M S ..."],
+    resampled: Float[Values, "R M S ..."],
+    first: list[int],
+    second: list[int],
+    sample_freedom: float,
+) -> Estimate:
+    """Differences of contestants that are defined everywhere: covariances replace the differences of all pairs."""
     of_samples = _variances_of_pairs(resampled.mean(2), first, second)
     by_seed = [_variances_of_pairs(resampled[:, :, s], first, second) for s in range(values.shape[1])]
+    gaps = np.moveaxis(values[first] - values[second], 0, 1)  # (S, P, ...)
     return _from_variances(gaps, of_samples, np.mean(by_seed, axis=0), sample_freedom)
+
+
+def _by_differences(
+    values: Float[Values, "M S ..."],
+    resampled: Float[Values, "R M S ..."],
+    first: list[int],
+    second: list[int],
+    sample_freedom: float,
+) -> Estimate:
+    """Differences of any contestants, over the seeds and resamples in which both are defined."""
+    gaps = np.moveaxis(values[first] - values[second], 0, 1)  # (S, P, ...)
+    gaps_resampled = np.moveaxis(resampled[:, first] - resampled[:, second], 1, 2)  # (R, S, P, ...)
+    return estimate(gaps, gaps_resampled, sample_freedom)
 
 
 def mean_of_defined(x: Values, axis: int = 0) -> Values:

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 SCHEMA = 1
@@ -76,10 +77,11 @@ class Cell:
     recipe: str
     seed: int
 
-    @property
+    @cached_property
     def key(self) -> str:
         """20 hexadecimal digits that identify the predictions."""
-        return digest_of({**vars(self), "schema": SCHEMA})[:20]  # plain values: asdict would copy each of them
+        # Plain values: asdict would copy each of them. The key itself is not among them until it is cached.
+        return digest_of({**vars(self), "schema": SCHEMA})[:20]
 
     @property
     def label(self) -> str:

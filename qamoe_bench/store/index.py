@@ -18,6 +18,10 @@ from qamoe_bench.store.access import cannot_list, no_permission
 
 REWRITE_AFTER = 64
 """Number of cache misses (files that had to be opened) from which on the index is rewritten."""
+MANY_FOLDERS = 64
+"""Number of folders from which on small ones have an index as well."""
+REWRITE_SMALL_AFTER = 8
+"""As `REWRITE_AFTER`, if there are many folders."""
 FORMAT = b"qamoe_bench_index"
 VERSION = b"2"
 COLUMNS = ("file", "size", "time", "number", "about", "names", "samples")
@@ -47,6 +51,7 @@ def read_headers(
     index: Path,
     read: Callable[[Path], FileHeader | None],
     write: Callable[[Path, bytes], None],
+    folders: int = 1,
 ) -> Mapping[str, FileHeader]:
     """The header of every file of a folder, by file name, in order of names.
 
@@ -56,6 +61,7 @@ def read_headers(
         index: Path of the index.
         read: Reads the header of one file, None for a file to leave out; its exceptions are passed on.
         write: Writes the index, if possible.
+        folders: Number of folders that are read together.
     """
     stamps = _stamps(folder, is_wanted)
     cached = {}
@@ -67,7 +73,8 @@ def read_headers(
         if (header := cached.get(name) or read(folder / name)) is not None:
             headers[name] = header
     misses = len(headers) - len(cached)
-    if misses >= REWRITE_AFTER:
+    # Few files are opened as fast as their index is, but those of many folders add up.
+    if misses >= (REWRITE_AFTER if folders < MANY_FOLDERS else REWRITE_SMALL_AFTER):
         write(index, _packed((name, stamps[name], header) for name, header in headers.items()))
     return headers
 

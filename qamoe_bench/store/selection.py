@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from qamoe_bench.shapes import Float
 from qamoe_bench.store.access import cannot_read
 from qamoe_bench.store.atomic import write_atomic
-from qamoe_bench.store.cell import Cell
+from qamoe_bench.store.cell import Cell, key_in
+from qamoe_bench.store.index import file_names
 from qamoe_bench.store.store import Store, StoredCell
 
 FOLDER = "selection"
@@ -58,7 +59,11 @@ class SelectionCurve:
 
 def curve_file(store: Store, cell: Cell) -> Path | None:
     """The curve of a cell in any run, or None."""
-    return _find(store.runs, cell.file_name)
+    for run_id in store.run_ids():
+        path = store.runs / run_id / FOLDER / cell.file_name
+        if path.is_file():
+            return path
+    return None
 
 
 def write_curve(store: Store, run_id: str, cell: Cell, curve: SelectionCurve) -> None:
@@ -81,29 +86,41 @@ def write_curve(store: Store, run_id: str, cell: Cell, curve: SelectionCurve) ->
     write_atomic(path, sink.getvalue().to_pybytes())
 
 
-def curve_path(stored: StoredCell) -> Path | None:
-    """The file of the curve of a stored cell, or None without one."""
-    if not stored.path.name:  # a cell in memory
-        return None
-    # A cell lies in <runs>/<run-id>/predictions, and another run may have recorded its curve.
-    return _find(stored.path.parents[2], stored.cell.file_name)
+class CurveFiles:
+    """Finds the curves of many cells: the folders of each store are listed once, when a cell of it is looked up.
 
-
-def read_curve(stored: StoredCell) -> SelectionCurve | None:
-    """The curve of a stored cell, or None without one.
-
-    Raises:
-        BenchError: If the file cannot be read.
+    To look for the curve of one cell in a thousand runs takes a thousand questions to the file system. A curve that is
+    recorded after the listing is not seen.
     """
-    path = curve_path(stored)
-    if path is None:
-        return None
-    try:
-        rows = pq.read_table(pa.BufferReader(path.read_bytes()), use_threads=False).to_pylist()
-        return _as_curve(rows, tuple(c["name"] for c in stored.facts.conditions))
-    except (OSError, KeyError, ValueError) as error:  # pyarrow's exceptions derive from ValueError
-        remedy = "not a file of this store ({reason}); remove it and run again with --diagnose-selection"
-        raise cannot_read("curve of test metrics", path, error, remedy) from error
+
+    def __init__(self) -> None:
+        self._listed: dict[Path, dict[str, Path]] = {}  # the curves of a store by name of their cell's file
+
+    def path(self, stored: StoredCell) -> Path | None:
+        """The file of the curve of a stored cell, or None without one."""
+        if not stored.path.name:  # a cell in memory
+            return None
+        # A cell lies in <runs>/<run-id>/predictions, and another run may have recorded its curve.
+        runs = stored.path.parents[2]
+        if runs not in self._listed:
+            self._listed[runs] = _curves_in(runs)
+        return self._listed[runs].get(stored.cell.file_name)
+
+    def read(self, stored: StoredCell) -> SelectionCurve | None:
+        """The curve of a stored cell, or None without one.
+
+        Raises:
+            BenchError: If the file cannot be read.
+        """
+        path = self.path(stored)
+        if path is None:
+            return None
+        try:
+            rows = pq.read_table(pa.BufferReader(path.read_bytes()), use_threads=False).to_pylist()
+            return _as_curve(rows, tuple(c["name"] for c in stored.facts.conditions))
+        except (OSError, KeyError, ValueError) as error:  # pyarrow's exceptions derive from ValueError
+            remedy = "not a file of this store ({reason}); remove it and run again with --diagnose-selection"
+            raise cannot_read("curve of test metrics", path, error, remedy) from error
 
 
 def _as_curve(rows: Sequence[Mapping[str, Any]], conditions: tuple[str, ...]) -> SelectionCurve:
@@ -120,8 +137,11 @@ def _as_curve(rows: Sequence[Mapping[str, Any]], conditions: tuple[str, ...]) ->
     return SelectionCurve(conditions, tuple(selected), values)
 
 
-def _find(runs: Path, name: str) -> Path | None:
-    for folder in sorted(runs.glob(f"*/{FOLDER}")):
-        if (folder / name).is_file():
-            return folder / name
-    return None
+def _curves_in(runs: Path) -> dict[str, Path]:
+    """The curves of all runs by name of their cell's file; of several, that of the first run."""
+    curves: dict[str, Path] = {}
+    for run_id in Store(runs.parent).run_ids():
+        folder = runs / run_id / FOLDER
+        for name in file_names(folder, key_in):
+            curves.setdefault(name, folder / name)
+    return curves

@@ -206,8 +206,10 @@ class Store:
                 damaged.append(error)
                 return None
 
-        for folder in self._prediction_folders():
-            for name, header in read_headers(folder, _is_cell, folder.parent / "index.parquet", read, save).items():
+        folders = self._prediction_folders()
+        for folder in folders:
+            index = folder.parent / "index.parquet"
+            for name, header in read_headers(folder, _is_cell, index, read, save, len(folders)).items():
                 try:
                     cells.append(as_cell(folder / name, header))
                 except DamagedCell as error:

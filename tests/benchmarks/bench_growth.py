@@ -2,6 +2,9 @@
 
 50 models × 40 protocols × 5 seeds, 8 levels, 686 samples (as many as CMU-MOSI's test split); one run per protocol.
 
+Everything is measured with a quarter of the runs as well: the exponent says how a cost grows with the number of cells,
+1 where it is proportional.
+
 Run by `make benchmark`; prints measurements without a verdict. `bench_growth.py FOLDER` keeps the store in a folder, or
 reuses the store there, to compare versions; `--models`, `--protocols`, `--seeds`, `--samples` and `--levels` change its
 size, and `--seeds-per-run` divides each protocol among runs. 100,000 cells in 1,000 runs, in a quarter of an hour:
@@ -44,8 +47,8 @@ def make(root: Path, models: int, protocols: int, seeds: int, samples: int, seed
             )  # fmt: skip
 
 
-def measure(title: str, arguments: Sequence[str]) -> None:
-    """Run a command in a separate process; print its wall time, processor time and peak memory."""
+def measure(title: str, arguments: Sequence[str]) -> tuple[float, float]:
+    """Run a command in a separate process; print its wall time, and print and return processor time and peak memory."""
     start = time.perf_counter()
     pid = os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, "-m", "qamoe_bench", *arguments])
     _, status, used = os.wait4(pid, 0)
@@ -54,6 +57,39 @@ def measure(title: str, arguments: Sequence[str]) -> None:
     peak = used.ru_maxrss / 2**20  # KiB to GiB
     failed = f"  exit status {os.waitstatus_to_exitcode(status)}" if status else ""
     print(f"{title:<36}{wall:7.2f} s {cpu:7.2f} s of processors {peak:6.2f} GiB at most{failed}", flush=True)  # noqa: T201
+    return cpu, peak
+
+
+def commands(root: Path, out: str) -> dict[str, list[str]]:
+    """The commands that read a whole store, by title."""
+    own = ["--results", str(root)]
+    reports = {}
+    for format in ("terminal", "json", "markdown", "html"):
+        reports[f"report --format {format}"] = ["report", "--format", format, "--output", f"{out}.{format}", *own]
+    return {
+        "ls runs": ["ls", "runs", *own],
+        **reports,
+        "check against itself": ["check", "--reference", str(root), *own],
+    }
+
+
+def measure_growth(root: Path, temporary: Path) -> None:
+    """Measure every command on a quarter of the runs and on all, and print the exponents."""
+    runs = sorted(root.glob("runs/*"))
+    part = temporary / "part"
+    (part / "runs").mkdir(parents=True)
+    for run in runs[: -(-len(runs) // 4)]:
+        (part / "runs" / run.name).symlink_to(run.resolve(), target_is_directory=True)
+    used: dict[str, list[tuple[float, float]]] = {}
+    cells = []
+    for folder in (part, root):
+        cells.append(sum(1 for run in (folder / "runs").iterdir() for _ in (run / "predictions").iterdir()))
+        print(f"{cells[-1]} cells in {sum(1 for _ in (folder / 'runs').iterdir())} runs")  # noqa: T201
+        for title, arguments in commands(folder, str(temporary / "report")).items():
+            used.setdefault(title, []).append(measure(title, arguments))
+    for title, (few, all_) in used.items():
+        time_exponent, memory_exponent = np.log(np.divide(all_, few)) / np.log(cells[1] / cells[0])
+        print(f"{title:<36}exponents: processor time {time_exponent:.2f}, peak memory {memory_exponent:.2f}")  # noqa: T201
 
 
 def main() -> None:
@@ -71,15 +107,8 @@ def main() -> None:
             size = (options.models, options.protocols, options.seeds, options.samples)
             make(root, *size, options.seeds_per_run, options.levels)
             print(f"store written in {time.perf_counter() - start:.0f} s")  # noqa: T201
-        runs = sum(1 for _ in root.glob("runs/*"))
-        print(f"{sum(1 for _ in root.glob('runs/*/predictions/*'))} cells in {runs} runs")  # noqa: T201
-        own = ["--results", str(root)]
-        out = str(Path(temporary) / "report")
         os.environ["GITHUB_ACTIONS"] = ""  # no annotations
-        measure("ls runs", ["ls", "runs", *own])
-        for format in ("terminal", "json", "markdown"):
-            measure(f"report --format {format}", ["report", "--format", format, "--output", f"{out}.{format}", *own])
-        measure("check against itself", ["check", "--reference", str(root), *own])
+        measure_growth(root, Path(temporary))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import signal
 import sys
 import time
@@ -123,6 +124,16 @@ def exit_hard(_: Batch) -> None:
     os._exit(0)
 
 
+def limit_files(_: Batch) -> None:
+    """Let no file become larger than a few bytes, now and later."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+
+
+def replace_renaming(_: Batch) -> None:
+    """Let no file get its name, without a word."""
+    os.replace = lambda *_, **__: None
+
+
 def raise_interrupt(_: Batch) -> None:
     """What Ctrl-C raises."""
     raise KeyboardInterrupt
@@ -152,6 +163,8 @@ MANNERS = {
     "warn": warn,
     "fork": lambda _: os.fork(),
     "memory": lambda _: torch.empty(2**50),
+    "limit": limit_files,
+    "rename": replace_renaming,
     "exit": lambda _: sys.exit(0),
     "hard-exit": exit_hard,
     "interrupt": raise_interrupt,

@@ -17,6 +17,8 @@ FEW = tuple(name for name in OWN if re.search("=inplace|=hard-exit", name))
 """Those that matter most, where each process takes seconds to start."""
 FAILING = {
     "memory": "out of memory",
+    "limit": "cannot write .*; the model had changed resource limits",
+    "rename": "the model kept its predictions from being stored",
     "exit": r"the model tried to end the process with sys.exit\(0\)",
     "hard-exit": "the model tried to end the process with os._exit",
     "interrupt": "the model raised KeyboardInterrupt",

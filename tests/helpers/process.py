@@ -11,10 +11,12 @@ import runpy
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.forkserver import ensure_running
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -71,12 +73,34 @@ def _silent() -> Iterator[None]:
 
 def bench(*arguments: str, cwd: Path | None = None, file_limit: int | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command in another process; with `file_limit`, writing a file larger than so many bytes fails."""
+    return _done(arguments, cwd, file_limit, lambda _: None)
+
+
+def interrupted(*arguments: str, presses: int, when: Callable[[], bool]) -> subprocess.CompletedProcess[str]:
+    """Run the command in another process, and press Ctrl-C so many times once something holds."""
+
+    def press(process: BaseProcess) -> None:
+        assert process.pid is not None
+        while process.is_alive() and not when():
+            time.sleep(0.002)
+        for _ in range(presses):
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGINT)
+            time.sleep(0.05)
+
+    return _done(arguments, None, None, press)
+
+
+def _done(
+    arguments: tuple[str, ...], cwd: Path | None, file_limit: int | None, disturb: Callable[[BaseProcess], None]
+) -> subprocess.CompletedProcess[str]:
     with TemporaryDirectory() as folder:
         out, err = Path(folder) / "out", Path(folder) / "err"
         process = SERVER.Process(
             target=_run, args=(arguments, cwd or Path.cwd(), file_limit, out, err, dict(os.environ))
         )
         process.start()
+        disturb(process)
         process.join()
         assert process.exitcode is not None
         return subprocess.CompletedProcess(arguments, process.exitcode, out.read_text(), err.read_text())

@@ -16,11 +16,21 @@ from qamoe_bench.store.store import Store
 SHORT = "train.epochs=2,train.selection_window=1,train.validation_samples=12"
 
 
+MODELS = tuple(f"{name}:{SHORT}" for name in ("late-fusion", "text-only", "mm-boosting", "mean"))
+
+
 def request(data: Path, *models: str, **changes: Any) -> Request:
     """By default four models, three seeds and two protocols: 24 cells of 12 jobs."""
-    names = models or (f"late-fusion:{SHORT}", f"text-only:{SHORT}", f"mm-boosting:{SHORT}", f"mean:{SHORT}")
     options = {"protocols": ("clean", "random-missing"), "seeds": (1, 2, 3), **changes}
-    return Request(models=names, data=str(data), device="cpu", **options)
+    return Request(models=models or MODELS, data=str(data), device="cpu", **options)
+
+
+def command(data: Path, store: Store, *more: str) -> list[str]:
+    """The words of the command that computes the same study."""
+    words = ["run", "--protocol", "clean", "--protocol", "random-missing", "--seeds", "1,2,3", "--device", "cpu"]
+    for model in MODELS:
+        words += ["--model", model]
+    return [*words, "--data", str(data), "--results", str(store.root), *more]
 
 
 def small_plan(data: Path, *models: str, **changes: Any) -> Plan:

@@ -42,6 +42,15 @@ def process_of(owner: str) -> int:
     return os.getpid()
 
 
+def begin_and_wait(begun: Path, go: Path) -> int:
+    """The id of this process, which is added to one file at the beginning, once another file exists."""
+    with begun.open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    while not go.exists():
+        time.sleep(0.001)
+    return os.getpid()
+
+
 def report_twice(units: int) -> int:
     """Report the same progress twice, and return it."""
     send_progress(units)

@@ -18,6 +18,7 @@ from qamoe_bench.analysis.section import sections
 from qamoe_bench.figures.palette import MARKERS
 from qamoe_bench.metrics.choice import chosen
 from qamoe_bench.metrics.dialects import DIALECTS
+from qamoe_bench.page import curves
 from qamoe_bench.page.chapter import applicable_dialects
 from qamoe_bench.page.figure import comma_list, json_numbers
 from qamoe_bench.page.page import page
@@ -57,6 +58,22 @@ class Reader(HTMLParser):
 def read(path: Path) -> tuple[Reader, dict[str, Any]]:
     reader = Reader(path.read_text(encoding="utf-8"))
     return reader, json.loads(reader.scripts[0])
+
+
+def test_charts_of_further_protocols_with_the_same_rows_need_no_further_specifications(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    models = {"late-fusion": noisy(1.0), "good": noisy(0.5)}
+    made: list[object] = []
+    monkeypatch.setattr(curves, "specification", made.append)
+    counts = []
+    for protocol in ("p", "q", "r"):
+        write_store(tmp_path, models, run=protocol, protocol=protocol)
+        page(store.cells(), store.manifests(), chosen("mmsa", ["mae", "corr"]))
+        counts.append(len(made))
+        made.clear()
+    assert counts == [2, 2, 2]
 
 
 def test_a_hostile_name_stays_text_everywhere(pages: Pages) -> None:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from qamoe_bench.analysis import parallel as threads
 from qamoe_bench.analysis.parallel import map_in_order
 from qamoe_bench.analysis.selection import select
+from qamoe_bench.cli import console
 from qamoe_bench.cli.main import app
 from qamoe_bench.errors import BenchError
 from qamoe_bench.metrics.choice import chosen
@@ -116,6 +117,19 @@ def test_the_command_shows_the_part_that_is_asked_for(store: Store) -> None:
     assert " bad " not in out
     page = CliRunner().invoke(app, [*asked, "--overview"]).stdout
     assert "Overview of 3 protocols" in page
+
+
+def test_a_report_that_nobody_reads_to_its_end_says_first_how_to_see_less(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["report", "--results", str(store.root), "--metric", "mae"]
+    assert "lines of tables follow" not in CliRunner().invoke(app, asked).stderr
+    monkeypatch.setattr(console, "LONG", 20)
+    done = CliRunner().invoke(app, asked)
+    assert "note: 4 chapters with" in done.stderr
+    assert "--overview has one line per protocol" in done.stderr
+    monkeypatch.undo()
+    assert done.stdout == CliRunner().invoke(app, asked).stdout
 
 
 def test_threads_keep_the_order_pass_on_what_fails_and_do_not_run_ahead(monkeypatch: pytest.MonkeyPatch) -> None:

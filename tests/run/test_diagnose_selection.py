@@ -2,7 +2,7 @@
 
 import pickle
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,7 +36,8 @@ from qamoe_bench.run.planner import plan
 from qamoe_bench.run.runner import run_plan
 from qamoe_bench.seeding import global_randomness_restored
 from qamoe_bench.store.cell import Cell, CellFacts
-from qamoe_bench.store.selection import SelectionCurve, curve_file, read_curve, write_curve
+from qamoe_bench.store.index import file_names
+from qamoe_bench.store.selection import CurveFiles, SelectionCurve, curve_file, write_curve
 from qamoe_bench.store.store import Store, StoredCell
 from qamoe_bench.vocabulary import REGRESSION
 
@@ -126,7 +127,7 @@ def test_tables_records_and_manifests_differ_by_the_diagnosis_alone(plain: Store
 
 def test_the_curve_at_the_selected_epoch_is_what_the_cell_holds(diagnosed: Store) -> None:
     for stored in diagnosed.cells():
-        curve = read_curve(stored)
+        curve = CurveFiles().read(stored)
         assert curve is not None
         if stored.cell.model == MEAN:
             assert not curve.values
@@ -196,7 +197,7 @@ def test_specialists_have_a_curve_for_each_condition_and_an_epoch_of_their_own(d
     store = Store(tmp_path / "r")
     run_plan(with_diagnosis(planned(data, FUSION, regimes=("matched",), seeds=(1,))), store, jobs=1)
     for stored in store.cells():
-        curve = read_curve(stored)
+        curve = CurveFiles().read(stored)
         assert curve is not None
         courses = stored.facts.training["specialists"]
         assert dict(zip(curve.conditions, curve.selected, strict=True)) == {
@@ -206,16 +207,16 @@ def test_specialists_have_a_curve_for_each_condition_and_an_epoch_of_their_own(d
         held = scores(MMSA, columns)["mae"].mean(0)
         for place, epoch in enumerate(curve.selected):
             assert curve.values["mmsa", "mae"][epoch - 1, place] == pytest.approx(held[place], rel=1e-5)
-        (gain,) = selection_gains(Row("r", (stored,)), "mmsa", ["mae"])
+        (gain,) = selection_gains(Row("r", (stored,)), "mmsa", ["mae"], CurveFiles())
         best = curve.values["mmsa", "mae"].min(0).mean()  # each condition has its own epoch
         assert gain.per_metric[0] == pytest.approx(best - held.mean(), abs=1e-6)
 
 
 def test_gains_are_the_differences_between_epochs_of_one_training(diagnosed: Store) -> None:
     row = rows_of(diagnosed)[f"{FUSION} axis"]
-    acc7, mae = selection_gains(row, "mmsa", ["acc7", "mae"])
+    acc7, mae = selection_gains(row, "mmsa", ["acc7", "mae"], CurveFiles())
     for seed, stored in enumerate(row.cells):
-        curve = read_curve(stored)
+        curve = CurveFiles().read(stored)
         assert curve is not None
         errors = curve.values["mmsa", "mae"].mean(1)
         hits = curve.values["mmsa", "acc7"].mean(1)
@@ -241,7 +242,7 @@ def test_the_report_shows_the_gains_next_to_the_selected_epoch(diagnosed: Store)
     assert not any(MEAN in name for name in by_name)  # has no epochs
     assert all("±" in cell for cell in by_name[f"{FUSION}, best per metric"])
     assert "2 seeds" in table.notes[1]
-    (mae,) = selection_gains(rows_of(diagnosed)[f"{FUSION} axis"], "mmsa", ["mae"])
+    (mae,) = selection_gains(rows_of(diagnosed)[f"{FUSION} axis"], "mmsa", ["mae"], CurveFiles())
     assert by_name[FUSION][1] == f"{mae.selected:.3f}"
 
 
@@ -311,7 +312,7 @@ def test_an_epoch_whose_predictions_are_not_finite_is_undefined_and_never_the_be
     conditions = tuple({"name": name, "levels": {}} for name in "ab")
     facts = CellFacts(conditions, 1, {}, {})
     stored = StoredCell(store.runs / "run" / "predictions" / cell.file_name, cell, facts, frozenset(), "")
-    mae, corr = selection_gains(Row("r", (stored,)), "mmsa", ["mae", "corr"])
+    mae, corr = selection_gains(Row("r", (stored,)), "mmsa", ["mae", "corr"], CurveFiles())
     assert mae.per_metric.tolist() == [-0.5]
     assert np.isnan(corr.selected)  # this curve lacks it
 
@@ -325,11 +326,35 @@ def test_a_damaged_curve_is_named_and_the_advice_works(data: Path, tmp_path: Pat
     assert path is not None
     path.write_bytes(b"damaged")
     with pytest.raises(BenchError, match=r"remove it and run again with --diagnose-selection") as caught:
-        read_curve(stored)
+        CurveFiles().read(stored)
     assert "\n" not in str(caught.value)
     path.unlink()
     assert run_plan(wanted, store, jobs=1).curves == 1
-    assert read_curve(stored) is not None
+    assert CurveFiles().read(stored) is not None
+
+
+def test_curves_of_many_cells_in_many_runs_are_found_by_one_listing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, listed = Store(tmp_path), list[Path]()
+    curve = SelectionCurve(("a",), (1,), {("mmsa", "mae"): np.array([[1.0]])})
+    conditions, cells = ({"name": "a", "levels": {}},), []
+    for seed in range(20):
+        cell = Cell("d", "0", "p", "1", "m", "spectrum", "2", seed)
+        store.prepare(f"run{seed}")
+        if seed % 2:
+            write_curve(store, f"run{seed // 2}", cell, curve)  # by another run than the cell
+        path = store.runs / f"run{seed}" / "predictions" / cell.file_name
+        cells.append(StoredCell(path, cell, CellFacts(conditions, 1, {}, {}), frozenset(), ""))
+
+    def names(folder: Path, is_wanted: Callable[[str], object]) -> list[str]:
+        listed.append(folder)
+        return file_names(folder, is_wanted)
+
+    monkeypatch.setattr("qamoe_bench.store.selection.file_names", names)
+    curves = CurveFiles()
+    assert [curves.read(stored) is not None for stored in cells] == [bool(seed % 2) for seed in range(20)]
+    assert sorted(listed) == sorted(store.runs / f"run{run}" / "selection" for run in range(20))
 
 
 def test_the_command_records_reports_and_says_so(data: Path, tmp_path: Path) -> None:

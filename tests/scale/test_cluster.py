@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from manners import FEW, GOOD, check, plan_with_own
-from smallstudy import assert_same, calling, small_plan
+from process import interrupted
+from smallstudy import assert_same, calling, command, predictions, small_plan
 
 from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.run.executors.choice import Execution
@@ -79,6 +80,50 @@ def test_models_that_would_end_their_worker_or_change_it_leave_the_others_alone(
         run_plans([plan_with_own(data, FEW)], store, cluster.execution)
     check(store, alone, str(failed.value), FEW)
     assert {worker.poll() for worker in cluster.workers} == {None}
+
+
+@pytest.mark.parametrize("presses", [1, 2])
+def test_after_ctrl_c_the_cluster_serves_the_same_request_again(
+    presses: int, cluster: Cluster, data: Path, tmp_path: Path, serial: Store
+) -> None:
+    store = Store(tmp_path)
+    done = interrupted(
+        *command(data, store, "--executor", "dask", "--scheduler", str(cluster.file)), presses=presses,
+        when=lambda: any(store.runs.glob("*/predictions/*.parquet")),
+    )  # fmt: skip
+    assert done.returncode in (130, -signal.SIGINT)
+    assert "Traceback" not in done.stderr
+    rest = run_plans([small_plan(data)], store, cluster.execution)
+    assert rest.evaluated + rest.reused == 24
+    assert rest.reused > 0
+    assert {worker.poll() for worker in cluster.workers} == {None}
+    # A call that a worker had begun before may still write what is there already.
+    made = predictions(store)
+    for name, expected in predictions(serial).items():
+        assert made[name].equals(expected), name
+
+
+def test_a_run_that_was_interrupted_in_this_process_can_be_repeated_in_it(
+    cluster: Cluster, data: Path, tmp_path: Path, serial: Store
+) -> None:
+    store = Store(tmp_path)
+    for jobs in (1, 3):
+        done = 0
+
+        def press(_: int, jobs: int = jobs) -> None:
+            nonlocal done
+            done += 1
+            if done == jobs:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        with pytest.raises(KeyboardInterrupt):
+            run_plans([small_plan(data)], store, cluster.execution, calling(press))
+    rest = run_plans([small_plan(data)], store, cluster.execution)
+    assert rest.evaluated + rest.reused == 24
+    assert rest.reused > 0
+    made = predictions(store)
+    for name, expected in predictions(serial).items():
+        assert made[name].equals(expected), name
 
 
 def test_two_workers_are_killed_in_the_middle_and_every_cell_equals_that_of_a_serial_run(

@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 from forkedworkers import workers_of
-from workercalls import SECONDS, Unpicklable, kill_once, process_of, raise_error, report_twice, wait_for_interrupt
+from workercalls import (
+    SECONDS,
+    Unpicklable,
+    begin_and_wait,
+    kill_once,
+    process_of,
+    raise_error,
+    report_twice,
+    wait_for_interrupt,
+)
 
 from qamoe_bench.errors import RunFailed
 from qamoe_bench.run.executors.processes import ProcessesExecutor
@@ -69,6 +78,24 @@ def test_an_idle_worker_that_was_killed_is_replaced() -> None:
         first = executor.submit(os.getpid).result()
         os.kill(first, signal.SIGKILL)
         assert executor.submit(os.getpid).result() != first
+
+
+def test_a_worker_that_is_stopped_keeps_its_call_and_the_others_go_on(tmp_path: Path) -> None:
+    begun, go = tmp_path / "begun", tmp_path / "go"
+    with ProcessesExecutor(2, print) as executor:
+        stopped = executor.submit(begin_and_wait, begun, go)
+        while not (begun.exists() and begun.read_text().endswith("\n")):
+            time.sleep(0.001)
+        worker = int(begun.read_text())
+        os.kill(worker, signal.SIGSTOP)
+        go.touch()
+        others = {executor.submit(os.getpid).result() for _ in range(50)}
+        assert len(others) == 1
+        assert worker not in others
+        assert not stopped.done()
+        os.kill(worker, signal.SIGCONT)
+        assert stopped.result() == worker
+    assert begun.read_text() == f"{worker}\n"  # nobody else has computed the call
 
 
 def test_progress_of_every_worker_is_reported_before_its_result() -> None:

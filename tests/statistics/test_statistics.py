@@ -128,10 +128,13 @@ def test_false_alarms_of_identical_models_are_rare_and_the_power_is_known() -> N
     assert 0.7 <= power <= 0.95
 
 
-def test_differences_of_many_pairs_are_those_of_each_pair_alone() -> None:
+@pytest.mark.parametrize("undefined", [0, 1, 4])
+def test_differences_of_many_pairs_are_those_of_each_pair_alone(undefined: int) -> None:
     random = np.random.default_rng(9)
     values, resampled_values = random.normal(size=(4, 3, 5)), random.normal(size=(60, 4, 3, 5))
     values[3], resampled_values[:, 3] = values[2], resampled_values[:, 2]  # two that are the same
+    values[:undefined, 1, 2] = np.nan  # of one seed
+    resampled_values[7, :undefined, 0] = np.nan  # one resample
     pairs = list(combinations(range(4), 2))
     together = differences(values, resampled_values, pairs, np.zeros(4, bool), math.inf)
     for k, (i, j) in enumerate(pairs):

@@ -84,6 +84,18 @@ def test_a_small_run_gets_no_index(tmp_path: Path) -> None:
     assert not (tmp_path / "runs/one/index.parquet").exists()
 
 
+def test_small_runs_get_one_where_there_are_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "MANY_FOLDERS", 3)
+    monkeypatch.setattr(index, "REWRITE_SMALL_AFTER", 2)
+    for run, found in (("one", 0), ("two", 0), ("three", 2)):
+        add(tmp_path, run, *((1,) if run == "three" else (2, 3)))
+        Store(tmp_path).cells()
+        assert len([*tmp_path.glob("runs/*/index.parquet")]) == found
+    no_reading(monkeypatch)
+    with pytest.raises(AssertionError, match="three"):
+        Store(tmp_path).cells()
+
+
 def test_added_replaced_and_removed_cells_are_seen(tmp_path: Path) -> None:
     filled = add(tmp_path, "one", 1, 2, 3, 4)
     filled.cells()

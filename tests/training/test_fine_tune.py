@@ -1,5 +1,6 @@
 """A language model that is trained with the rest: from a file's words to stored cells."""
 
+import json
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from tinydata import mmsa_content
-from tinylanguage import save_language_model, sentences
+from tinylanguage import VOCABULARY, save_language_model, sentences
 from torch import nn
 
 from qamoe_bench.contract import ParameterGroup
@@ -75,6 +76,39 @@ def test_a_sweep_of_fine_tuned_models_is_stored_and_shares_its_trainings(
     other = plan(replace(request, fine_tune=str(save_language_model(tmp_path / "other-name"))))
     assert {c.data_digest for c in other.cells} == {c.data_digest for c in plan(request).cells}, "the same weights"
     assert {c.dataset for c in other.cells} == {"words+other-name"}
+
+
+TOKENIZER_EDITS: dict[str, tuple[str, dict[str, object], bool]] = {
+    "upper case": ("tokenizer_config.json", {"do_lower_case": False}, True),
+    "lost token": ("tokenizer_config.json", {"unk_token": "[MASK]"}, True),
+    "lost token in a map": ("special_tokens_map.json", {"unk_token": "[MASK]"}, True),
+    "added word": ("added_tokens.json", {"xyzzy": len(VOCABULARY)}, True),
+    "no effect": ("tokenizer_config.json", {"truncation_side": "left"}, False),
+}
+
+
+@pytest.mark.parametrize("edit", TOKENIZER_EDITS)
+def test_an_edit_of_the_tokenizer_that_changes_token_ids_changes_every_key(
+    edit: str, words: Path, folder: Path
+) -> None:
+    content = pickle.loads(words.read_bytes())
+    for split in content.values():
+        split["raw_text"] = [f"Good {text}" for text in split["raw_text"]]
+    words.write_bytes(pickle.dumps(content))
+    request = Request(
+        ("random-missing",), ("qa-moe", "text-only"), str(words), seeds=(1,), fine_tune=str(folder), reading=CONSENT
+    )
+    before = plan(request)
+    name, settings, matters = TOKENIZER_EDITS[edit]
+    path = folder / name
+    held = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    path.write_text(json.dumps({**held, **settings}), encoding="utf-8")
+    open_dataset.cache_clear()
+    after = plan(request)
+    keys = {cell.key for cell in before.cells}
+    assert {cell.key in keys for cell in after.cells} == {not matters}
+    ids = [job.training_ids for job in before.jobs]
+    assert ([job.training_ids for job in after.jobs] != ids) == matters
 
 
 def test_training_starts_from_the_pretrained_weights_at_a_rate_of_their_own(words: Path, folder: Path) -> None:
