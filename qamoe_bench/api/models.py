@@ -73,7 +73,7 @@ def load_model(
     check_modalities(ref, dataset)
     model = build_model(ref, settings, dataset.spec, dataset.examples, seed)
     if checkpoint is not None:
-        load_weights(model, Path(checkpoint))
+        load_weights(model, Path(checkpoint), named=False)
     return model
 
 

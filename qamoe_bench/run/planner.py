@@ -194,7 +194,7 @@ def _check_recipe(recipe: Recipe, data: Dataset) -> nn.Module:
     # Any seed will do: this model is thrown away.
     model = build_model(recipe.model, recipe.settings, data.spec, data.examples, 0)
     if recipe.checkpoint:
-        load_weights(model, Path(recipe.checkpoint))
+        load_weights(model, Path(recipe.checkpoint), named=False)
     return model
 
 

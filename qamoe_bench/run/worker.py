@@ -282,7 +282,7 @@ class _JobWeights:
 
         if recipe.checkpoint:
             model = build().to(device)
-            return model, load_weights(model, Path(recipe.checkpoint))
+            return model, load_weights(model, Path(recipe.checkpoint), named=False)
         watched = self._watched(key)
         stored = self._load_stored(key, lambda: build().to(device))
         if stored is not None and not watched:

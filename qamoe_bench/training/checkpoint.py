@@ -25,14 +25,20 @@ class DamagedCheckpoint(BenchError):
 
 
 def save_weights(model: nn.Module, training: Mapping[str, Any], path: Path) -> None:
-    """Write the weights atomically, with the course of the training as metadata."""
+    """Write the weights atomically; the course of the training and the key, which names the file, are metadata."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     record = json.dumps(training)
-    write_atomic(path, save(tensors, {"training": record, "checksum": _checksum(tensors, record)}))
+    metadata = {"training": record, "key": path.stem}
+    write_atomic(path, save(tensors, {**metadata, "checksum": _checksum(tensors, metadata)}))
 
 
-def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:
+def load_weights(model: nn.Module, path: Path, *, named: bool = True) -> dict[str, Any]:
     """Load stored weights into a model; returns the course of their training.
+
+    Args:
+        model: The model.
+        path: The file.
+        named: Whether the name of the file has to be the key under which the weights were stored, as in a store.
 
     Raises:
         DamagedCheckpoint: for a damaged file, or one of another model, whose weights may then be loaded in part.
@@ -43,8 +49,10 @@ def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:
             metadata = file.metadata() or {}
         tensors = load_file(path)
         record = metadata.get("training", "{}")
-        if "checksum" in metadata and metadata["checksum"] != _checksum(tensors, record):
+        if "checksum" in metadata and metadata["checksum"] != _checksum(tensors, metadata):
             raise ValueError("it was changed after it was written: its checksum does not hold")
+        if named and metadata.get("key") != path.stem:
+            raise ValueError("it holds the weights of another training, or was not written by a run")
         training: dict[str, Any] = json.loads(record)
         if not isinstance(training, dict):
             raise ValueError("its metadata is not a JSON object")
@@ -62,9 +70,10 @@ def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:
     return training
 
 
-def _checksum(tensors: Mapping[str, Tensor], record: str) -> str:
-    """SHA-256 of the weights by name, with their types and shapes, and of the record of their training."""
-    digest = hashlib.sha256(record.encode())
+def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """SHA-256 of the weights by name, with their types and shapes, and of the metadata without the checksum."""
+    facts = {name: text for name, text in metadata.items() if name != "checksum"}
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"\0{name}\0{tensor.dtype}\0{[*tensor.shape]}\0".encode())

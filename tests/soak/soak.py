@@ -1,8 +1,9 @@
 """Rounds of random faults during a small study, which has to end with nothing lost and nothing corrupt.
 
 Each round requests more seeds and is disturbed by one fault; later rounds finish the rest. At the end every cell
-is compared, bit for bit, with one undisturbed serial run. Run by `make soak`; prints the counts, and exits with
-status 1 after a failed assertion.
+is compared, bit for bit, with one undisturbed serial run. Then files of a small store are damaged one at a time (see
+`damages`), which has to be noticed. Run by `make soak`; prints the counts, and exits with status 1 after a failed
+assertion.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from damages import damage_files
 from forkedworkers import workers_of
 from illmannered import MANNERS
 from smallstudy import SHORT, assert_same, predictions
@@ -36,11 +38,12 @@ from qamoe_bench.store.temporary import temporary_name
 
 SEEDS_PER_ROUND = 3
 DISK_MIB = 256
+MODELS = ("late-fusion", "text-only", "mm-boosting", "mean")
 STUDY = f"""
 schema = 1
 data = ["tiny.pkl"]
 protocols = ["clean", "random-missing"]
-models = ["late-fusion", "text-only", "mm-boosting", "mean"]
+models = {list(MODELS)}
 configs = ["{SHORT}"]
 device = "cpu"
 """
@@ -279,6 +282,7 @@ def main() -> None:
     """Run every round and the rest, and compare the store with a serial run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--damages", type=int, default=1000, help="of single files, after the rounds")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     start = time.monotonic()
@@ -300,6 +304,9 @@ def main() -> None:
         assert_same(soak.store, serial)
         cells = sum(len(plan.cells) for plan in plans)
         assert len(soak.store.cells()) == cells
+        small = Store(folder / "small")
+        run_plans(plan_all(load_study(Path("study.toml"), Grid(seeds=(1, 2, 3)))), small, Execution("local"))
+        soak.counts += damage_files(small.root, folder / "tiny.pkl", MODELS, random_numbers, options.damages)
         for event, count in soak.counts.items():
             print(f"{count:4} {event}")  # noqa: T201
         disk = "a tmpfs" if mounted else "a limit of file sizes"
