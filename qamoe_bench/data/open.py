@@ -1,32 +1,22 @@
 """Opening a data set by name or path, in any supported format.
 
-The format of a file is recognised by its content, never by its name.
+The readers of files and the language models are imported when the first one is needed: most commands work on embedded
+data, and importing the readers takes longer than drawing those.
 """
 
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from qamoe_bench.data.cleaning import cleaned
-from qamoe_bench.data.contents import contents_of
 from qamoe_bench.data.dataset import Dataset
-from qamoe_bench.data.embedded import EMBEDDED, EXPECTED_DATA
-from qamoe_bench.data.file_kinds import HDF5, START_BYTES, check_is_data
-from qamoe_bench.data.folder import folder
+from qamoe_bench.data.embedded import EMBEDDED
 from qamoe_bench.data.folder.manifest import FORMAT as FOLDER_FORMAT
-from qamoe_bench.data.folder.manifest import MANIFEST
-from qamoe_bench.data.known import KNOWN, known_file
+from qamoe_bench.data.known import known_file
 from qamoe_bench.data.memory import too_little_memory
 from qamoe_bench.data.options import DEFAULT_READING, ReadingOptions
-from qamoe_bench.data.readers import shared_folders, utterances
-from qamoe_bench.data.readers.layouts import in_layout
-from qamoe_bench.data.readers.sdk import csd
 from qamoe_bench.data.source import Source
-from qamoe_bench.data.text.language_model import find_language_model
-from qamoe_bench.data.text.tokens import with_token_ids
 from qamoe_bench.data.train_size import with_train_size
-from qamoe_bench.data.unpacking import unpacked
-from qamoe_bench.errors import BenchError, similar_names
+from qamoe_bench.errors import BenchError
 
 
 @lru_cache(maxsize=2)  # a worker process evaluates many cells of the same data set, of one training size after another
@@ -46,10 +36,13 @@ def open_dataset(name_or_path: str, fine_tune: str = "", options: ReadingOptions
         whole = open_dataset(name_or_path, fine_tune, replace(options, train_size=None))
         return with_train_size(whole, options.train_size)
     open_dataset.cache_clear()  # of several files, only one is in memory
-    language = find_language_model(fine_tune) if fine_tune else None  # before the data, which may take long to read
+    if not fine_tune:
+        return as_dataset(read(name_or_path), options)
+    from qamoe_bench.data.text.language_model import find_language_model
+    from qamoe_bench.data.text.tokens import with_token_ids
+
+    language = find_language_model(fine_tune)  # before the data, which may take long to read
     data = as_dataset(read(name_or_path), options)
-    if language is None:
-        return data
     return with_token_ids(data, language, accept_unknown=options.accept_unknown_tokens)
 
 
@@ -61,6 +54,8 @@ def as_dataset(content: Source | Dataset, options: ReadingOptions = DEFAULT_READ
             or classes than its labels are known to have.
     """
     if isinstance(content, Source):
+        from qamoe_bench.data.cleaning import cleaned
+
         try:
             return cleaned(content, _name(content.path), options)
         except MemoryError as error:
@@ -105,63 +100,9 @@ def read(name_or_path: str | Path) -> Source | Dataset:
     """
     if isinstance(name_or_path, str) and name_or_path in EMBEDDED:
         return EMBEDDED[name_or_path].draw()
-    return _read_path(Path(name_or_path), str(name_or_path))
+    from qamoe_bench.data.data_files import read_path
 
-
-def _read_path(path: Path, given: str) -> Source | Dataset:
-    try:
-        if path.is_dir():
-            return _read_folder(path)
-        if not path.is_file():
-            raise _no_such_file(given)
-        with path.open("rb") as file:
-            start = file.read(START_BYTES)
-        with unpacked(path, start) as inner:
-            return _renamed(_read_file(inner), path)
-    except OSError as error:
-        raise BenchError(f"{path}: expected a readable file, got {error.strerror}; check its permissions") from error
-    except MemoryError as error:
-        raise too_little_memory(path, path.stat().st_size) from error
-
-
-def _read_file(path: Path) -> Source:
-    """The content of a file that is not compressed."""
-    with path.open("rb") as file:
-        start = file.read(START_BYTES)
-    check_is_data(path, start)
-    if start.startswith(HDF5):
-        return csd.read_file(path)
-    if utterances.is_label_archive(path):
-        raise utterances.labels_alone(path)
-    contents = contents_of(path)
-    if utterances.matches(contents.value):
-        raise utterances.labels_alone(path)
-    return in_layout(contents)
-
-
-def _renamed(source: Source, path: Path) -> Source:
-    """The same source under the path that the user gave, which is another one if the file was compressed."""
-    splits = [replace(split, path=path) for split in source.splits]
-    return replace(source, path=path, splits=tuple(splits))
-
-
-def _no_such_file(given: str) -> BenchError:
-    # Users may pass the name of a shared file without having downloaded it.
-    is_known = any(given == known.name for known in KNOWN)
-    # A name that was mistyped has neither a folder nor a suffix.
-    near = similar_names(given, EMBEDDED) if Path(given).stem == given else []
-    remedy = ""
-    if is_known:
-        remedy = f"; 'qamoe-bench data fetch {given}' explains how to get it"
-    elif near:
-        remedy = f"; did you mean {near[0]!r}?"
-    return BenchError(f"data {given!r}: expected {EXPECTED_DATA}; no such file{remedy}")
-
-
-def _read_folder(path: Path) -> Source | Dataset:
-    if (path / MANIFEST).exists():
-        return folder.read(path)
-    return shared_folders.read(path)
+    return read_path(Path(name_or_path), str(name_or_path))
 
 
 def _name(path: Path) -> str:

@@ -25,6 +25,12 @@ def spec_of(module: str) -> ModuleSpec | None:
     loaded = sys.modules.get(module)
     if loaded is not None and loaded.__spec__ is not None:
         return loaded.__spec__
+    # What is imported from a module may be a name in it. Python would import the module to look for a submodule.
+    parent = module.rpartition(".")[0]
+    if parent and parent not in sys.modules:
+        outer = spec_of(parent)
+        if outer is None or outer.submodule_search_locations is None:
+            return None
     try:
         return find_spec(module)
     except (Exception, SystemExit):

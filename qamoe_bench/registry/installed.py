@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from qamoe_bench.errors import BenchError
 from qamoe_bench.provenance.location import source_of
 from qamoe_bench.registry.card import ModelCard
-from qamoe_bench.registry.models import model_refs
+from qamoe_bench.registry.declarations import declarations_of
+from qamoe_bench.registry.models import ModelRef, model_refs
 
 
 def installed_cards() -> dict[str, ModelCard]:
@@ -17,9 +18,17 @@ def installed_cards() -> dict[str, ModelCard]:
     Raises:
         BenchError: If one of the cards is malformed.
     """
+    return {name: ref.card() for name, ref in _usable().items()}
+
+
+def _usable() -> dict[str, ModelRef]:
     # Without its module, a model cannot run but must not break reports either, for example after a folder was moved.
-    refs = {name: ref for name, ref in model_refs().items() if source_of(ref.module) is not None}
-    return {name: ref.card() for name, ref in refs.items()}
+    return {name: ref for name, ref in model_refs().items() if source_of(ref.module) is not None}
+
+
+def _cards_with(key: str) -> dict[str, ModelCard]:
+    """The cards that may have a key. Every report needs the roles, and parsing all cards takes longer than reading."""
+    return {name: ref.card() for name, ref in _usable().items() if key in declarations_of(ref.source()).source}
 
 
 def model_with_role(role: str) -> str:
@@ -28,7 +37,7 @@ def model_with_role(role: str) -> str:
     Raises:
         BenchError: If two installed models have the role.
     """
-    names = [name for name, card in installed_cards().items() if card.role == role]
+    names = [name for name, card in _cards_with("role").items() if card.role == role]
     if len(names) > 1:
         raise BenchError(
             f"two installed models declare the role {role!r} ({names[0]} and {names[1]}): expected one; remove the "

@@ -145,6 +145,8 @@ class ModelRef:
     def _imported(self, module: str) -> ModuleType:
         if module in sys.modules:
             return sys.modules[module]
+        if self.is_built_in:  # its code is trusted, and comparing all functions takes longer than the import
+            return import_module(module)
 
         from qamoe_bench.isolation.functions import functions_restored
         from qamoe_bench.isolation.settings import settings_restored

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,3 +103,16 @@ def test_a_path_in_front_of_the_name_means_the_file(
     monkeypatch.chdir(tmp_path)
     assert json.loads(run("data", "inspect", "./synthetic", "--json").out)["format"] != "embedded data"
     assert len(open_dataset("./synthetic").splits["test"]) == 20
+
+
+def test_embedded_data_load_no_reader_of_files() -> None:
+    code = (
+        "import sys\n"
+        "from qamoe_bench.data.open import open_dataset\n"
+        "from qamoe_bench.provenance.engine import engine_digest\n"
+        "open_dataset('synthetic')\n"
+        "engine_digest()\n"  # looks at the source of the readers
+        "print(*{'qamoe_bench.data.data_files', 'qamoe_bench.data.readers.layouts'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
