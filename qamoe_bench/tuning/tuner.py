@@ -101,6 +101,8 @@ def tuning_plans(
             for subject, job in _subjects(located.request, cell_timeout):
                 space = _space(subject, job)
                 plans.append(_plan(subject, job, space, (root, trials, draws, version)))
+    if not plans:
+        raise BenchError("tune: expected a model that is trained, got predictors that know the data's law; name one")
     return plans
 
 

@@ -289,6 +289,11 @@ def test_mistakes_are_one_line(
     assert message in done.refusal()
 
 
+def test_limits_alone_cannot_be_tuned(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="expected a model that is trained"):
+        planned(Path("synthetic"), tmp_path, "oracle")
+
+
 def test_without_optuna_one_line_says_how_to_install_it(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
