@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
+from qamoe_bench.report.table import counted
 from qamoe_bench.run.request import Request
 from qamoe_bench.run.study import SCHEMA
 from qamoe_bench.store.tuning import TunedModel
@@ -27,7 +28,8 @@ def study_text(tuned: Sequence[Tuned]) -> str:
     for request, group in groupby(tuned, lambda pair: replace(pair[0].subject.request, models=())):
         members = [result for _, result in group]
         names = dict.fromkeys(name for result in members for name in (result.model, result.tuned))
-        budget = f"{members[0].trials} trials on {len(members[0].default_errors)} draws for each model"
+        draws = counted(len(members[0].default_errors), "draw")
+        budget = f"{counted(members[0].trials, 'trial')} on {draws} for each model"
         lines += ["", f"[[grid]]  # {budget}", *_keys(request, list(names))]
     return "\n".join(lines) + "\n"
 
