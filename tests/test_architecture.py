@@ -23,7 +23,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
     ("models", "data", "analysis", "adapters"),
     ("training", "evaluation", "report"),
     ("run", "figures"),
-    ("page", "cost", "curation", "sharing", "exchange"),
+    ("page", "cost", "curation", "sharing", "exchange", "tuning"),
     ("api",),
     ("cli",),
     ("__main__",),

@@ -33,12 +33,13 @@ def test_the_wheel_holds_packages_and_protocols_and_nothing_else(built: Path) ->
     for source in [
         *(ROOT / "qamoe_bench").rglob("*.py"),
         *(ROOT / "qamoe_bench").rglob("*.csv"),
+        *(ROOT / "qamoe_bench").rglob("*.search.toml"),
         *(ROOT / "qamoe_bench" / "page" / "templates").iterdir(),
         *(ROOT / "protocols").glob("*.toml"),
     ]:
         path = source.relative_to(ROOT).as_posix()
         assert (path if path.startswith("qamoe_bench") else f"qamoe_bench/{path}") in names
-    assert "qamoe_baselines/late_fusion.py" in names
+    assert {"qamoe_baselines/late_fusion.py", "qamoe_baselines/cmib.search.toml"} <= set(names)
     tops = {name.partition("/")[0] for name in names if ".dist-info" not in name}
     assert tops == {"qamoe_bench", "qamoe_baselines"}
     assert any(name.endswith("LICENSE") for name in names)

@@ -119,6 +119,13 @@ def pairwise_differences(section: Section, scores: Scores) -> PairDifferences:
     pairs = list(combinations(rows, 2))
     if not pairs:
         return {}
+    return family_of_differences(section, scores, pairs)
+
+
+def family_of_differences(
+    section: Section, scores: Scores, pairs: list[tuple[int, int]]
+) -> dict[tuple[int, int], Difference]:
+    """The first row of each pair minus the second, in the mean over all conditions, with the pairs as one family."""
     gaps = _mean_differences(section, scores, pairs)
     p = gaps.two_sided()
     alphas = np.nan_to_num(holm_alphas(p), nan=ALPHA)

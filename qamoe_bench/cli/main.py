@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from qamoe_bench import __version__
-from qamoe_bench.cli import bundle, check, cost, data, exchange, figures, ls, merge, protocol, report, run
+from qamoe_bench.cli import bundle, check, cost, data, exchange, figures, ls, merge, protocol, report, run, tune
 from qamoe_bench.cli.characters import prepare_streams
 from qamoe_bench.cli.console import stderr
 from qamoe_bench.cli.search_path import put_current_folder_last
@@ -120,6 +120,7 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 # The order is that of `qamoe-bench --help`.
 app.command("run")(run.run)
+app.command("tune")(tune.tune_models)
 app.command("report")(report.report)
 app.command("check")(check.check_results)
 app.command("figures")(figures.draw_figures)

@@ -152,7 +152,7 @@ def run(
     options = Grid(
         protocols=tuple(protocol),
         models=tuple(model),
-        data=_named_data(data),
+        data=named_data(data),
         seeds=parse_seeds(seeds) if seeds else (),
         regimes=tuple(regime),
         preset=preset,
@@ -191,7 +191,12 @@ def _planned(
     return [with_diagnosis(plan) for plan in plans] if diagnose else plans
 
 
-def _named_data(data: str | None) -> tuple[str, ...]:
+def named_data(data: str | None) -> tuple[str, ...]:
+    """The value of `--data` as a grid takes it; none if it is not given.
+
+    Raises:
+        BenchError: For an empty text.
+    """
     if data is None:
         return ()
     if not data.strip():  # as of an empty variable of the shell

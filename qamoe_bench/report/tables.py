@@ -38,6 +38,7 @@ from qamoe_bench.report.selection_table import selection_table
 from qamoe_bench.report.stability_table import stability_tables
 from qamoe_bench.report.summary import names_by_rank, ranking_table, summary_tables, verdict
 from qamoe_bench.report.table import Chapter, Table, counted, sorted_by
+from qamoe_bench.report.tuning_table import tuning_table
 from qamoe_bench.store.selection import CurveFiles
 from qamoe_bench.store.store import StoredCell
 from qamoe_bench.vocabulary import Task
@@ -128,7 +129,7 @@ def _summary_chapter(analysis: Analysis, protocols: ProtocolFacts, curves: Curve
     title = _about(analysis, protocols).get("title", "")
     lines = (f"{title + ': ' if title else ''}{_setting(analysis)} {_realised(analysis)}", *clustering(analysis))
     tables = summary_tables(analysis)
-    for asked_for in (quality_value_table(analysis), selection_table(analysis, curves)):
+    for asked_for in (quality_value_table(analysis), tuning_table(analysis), selection_table(analysis, curves)):
         if asked_for is not None:
             tables = (*tables, asked_for)
     return Chapter(heading, lines, tables, verdict(analysis))
@@ -222,6 +223,8 @@ def _tables(analysis: Analysis, curves: CurveFiles) -> Iterator[Table]:
                 yield gap
     if (value := quality_value_table(analysis)) is not None:  # only with rows of `qamoe_bench.registry.limits`
         yield value
+    if (tuning := tuning_table(analysis)) is not None:  # only with rows that `tune` chose the settings of
+        yield tuning
     yield runs_table(analysis)
     if (diagnosis := selection_table(analysis, curves)) is not None:  # only with curves of `run --diagnose-selection`
         yield diagnosis
