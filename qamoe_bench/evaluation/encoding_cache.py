@@ -68,11 +68,13 @@ class EncodingCache:
         self, corrupted: Corrupted, modality: str, start: int, rows: Sequence[int], refresh: bool
     ) -> Shaped[Tensor, "K ..."]:
         """Encode some rows, from their mapped frames where these are kept; with `refresh`, frames are mapped again."""
-        mapped = None if refresh else self._mapped.get(modality)
-        encoded: object = mapped.encode(corrupted, start, rows) if mapped and mapped.serves(corrupted) else None
+        mapped = self._mapped.get(modality)
+        encoded: object = None
+        if mapped is not None and mapped.serves(corrupted):
+            encoded = mapped.encode(corrupted, start, rows, refresh=refresh)
         if mapped is None or encoded is None:
             encoded = self._encode_features(corrupted.batch, modality, rows)
-        elif not mapped.checked:
+        elif not (mapped.checked or refresh):
             mapped.check(encoded, self._encode_features(corrupted.batch, modality, rows))
         if not isinstance(encoded, Tensor) or encoded.shape[:1] != (len(rows),):
             got = f"shape {tuple(encoded.shape)}" if isinstance(encoded, Tensor) else type(encoded).__name__

@@ -52,9 +52,18 @@ class MappedFrames:
         plain = self._modality not in corrupted.written and self._modality not in corrupted.token_ids
         return plain and self._affordable
 
-    def encode(self, corrupted: Corrupted, start: int, rows: Sequence[int]) -> Shaped[Tensor, "K ..."] | None:
-        """The encodings of some rows of a batch whose first sample is `start`; None if its frames cannot be kept."""
-        if start not in self._mapped and not self._map(start, corrupted.batch.size):
+    def encode(
+        self, corrupted: Corrupted, start: int, rows: Sequence[int], *, refresh: bool
+    ) -> Shaped[Tensor, "K ..."] | None:
+        """The encodings of some rows of a batch, or None if its frames cannot be kept.
+
+        Args:
+            corrupted: The batch, after corruption.
+            start: Its first sample.
+            rows: Those to encode.
+            refresh: Whether its frames are mapped again in any case, as in a pass that is timed.
+        """
+        if (refresh or start not in self._mapped) and not self._map(start, corrupted.batch.size):
             return None
         mapped = self._mapped[start]
         observed = self._observed[start] & ~corrupted.erased[self._modality]
@@ -87,7 +96,7 @@ class MappedFrames:
         # A copy, because a model may change its input.
         x = self._whole.features[self._modality][rows].float().clone()  # (B, T, D)
         batch = Batch({self._modality: x}, {self._modality: self._whole.lengths[self._modality][rows]})
-        observed = observed_frames(batch, self._modality)
+        observed = self._call(observed_frames, batch, self._modality)
         mapped = self._call(self._model.map_frames, batch, self._modality)
         shape = x.shape[:2]
         if not isinstance(mapped, tuple) or not all(isinstance(x, Tensor) and x.shape[:2] == shape for x in mapped):

@@ -14,6 +14,7 @@ from qamoe_bench.errors import BenchError
 from qamoe_bench.models.qa_moe_plus import SignalScore
 from qamoe_bench.nn import encoder
 from qamoe_bench.nn.encoder import UtteranceEncoder
+from qamoe_bench.nn.frames import observed_frames
 from qamoe_bench.nn.language import TokenStates
 from qamoe_bench.registry import expand_groups, find_model
 from qamoe_bench.training.phases import phases_of
@@ -161,7 +162,9 @@ def test_a_score_of_token_ids_counts_those_that_are_left(tokens: Dataset, batch:
     words = torch.where(batch.mask("text")[..., None], torch.full_like(text, 9.0), text)
     lost, third = words.clone(), words.clone()
     lost[5, :2], third[5, :2] = 7.0, 11.0  # 7 stands for a lost token, 11 is another word
-    whole, fewer, other = (score(replace(batch, features={"text": x})) for x in (words, lost, third))
+    observed = observed_frames(batch, "text")
+    batches = [replace(batch, features={"text": x}) for x in (words, lost, third)]
+    whole, fewer, other = (score(score.map_frames(b), observed, b.lengths["text"]) for b in batches)
     torch.testing.assert_close(other, whole)
     assert (fewer != whole).nonzero()[:, 0].tolist() == [5]
 
