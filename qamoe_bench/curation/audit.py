@@ -21,7 +21,7 @@ from qamoe_bench.data.labels import take_labels
 from qamoe_bench.data.names import are_row_numbers, stored_names
 from qamoe_bench.data.open import as_dataset, format_of, read
 from qamoe_bench.data.options import DEFAULT_READING, ReadingOptions
-from qamoe_bench.data.source import LABELS, RawSplit, Source
+from qamoe_bench.data.source import LABELS, RawSplit, Source, is_list
 from qamoe_bench.errors import BenchError
 from qamoe_bench.vocabulary import MODALITIES, Task
 
@@ -194,7 +194,7 @@ def _without_labels(source: Source, defect: str) -> Dataset:
     """
     for split in source.splits:
         value = split.content[LABELS]
-        if not isinstance(value, list | tuple | np.ndarray) or np.ndim(value[:1]) < 1:
+        if not is_list(value) or np.ndim(value[:1]) < 1:
             raise BenchError(defect)
         split.content[LABELS] = np.zeros(len(value))
     try:
@@ -207,7 +207,7 @@ def _ids(splits: Sequence[RawSplit], stored_ids: Sequence[object]) -> dict[str, 
     """Ids of each split as stored, repetitions included; None if a split has none."""
     ids: dict[str, Sequence[str]] = {}
     for split, value in zip(splits, stored_ids, strict=True):
-        if not isinstance(value, list | tuple | np.ndarray):  # cleaning accepts only these
+        if not is_list(value):  # cleaning accepts only these
             return None
         ids[split.name] = stored_names(split, value, len(value))
     # Splits that number their samples from zero share no sample.
@@ -239,7 +239,7 @@ def _stored_modality(split: RawSplit, modality: str) -> FeatureFacts:
 def _usable_lengths(split: RawSplit, modality: str, count: int) -> NDArray[Any] | None:
     """Stored lengths [N]; None if there are none, or if cleaning refuses them."""
     value = split.content.get(f"{modality}_lengths")
-    if not isinstance(value, list | tuple | np.ndarray):
+    if not is_list(value):
         return None
     lengths = np.asarray(value).reshape(-1)
     return lengths if lengths.dtype.kind in "fiu" and len(lengths) == count else None

@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 
-from qamoe_bench.data.source import LABELS, RawSplit, kind_of
+from qamoe_bench.data.source import LABELS, RawSplit, is_list, kind_of
 
 # An id may consist of several parts, such as video, start and end; more are ignored.
 _MAX_ID_PARTS = 8
@@ -32,7 +32,7 @@ def sample_names(split: RawSplit, count: int, notes: list[str]) -> tuple[str, ..
     """
     stored = split.content.pop("id", None)
     names = stored_names(split, stored, count)
-    unnamed = sum(not _name(item) for item in stored) if isinstance(stored, list | tuple | np.ndarray) else 0
+    unnamed = sum(not _name(item) for item in stored) if is_list(stored) else 0
     if unnamed:
         notes.append(f"{split.name}: {unnamed} samples have no id and were named after their rows.")
     unique = _unique(names)

@@ -8,11 +8,11 @@ id, raw_text                                     N names and N sentences, option
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,6 +134,11 @@ class Source:
 def kind_of(value: object) -> str:
     """The type of a value, as an error message names it."""
     return "array" if isinstance(value, np.ndarray) else type(value).__name__
+
+
+def is_list(value: object) -> TypeGuard[Sequence[Any]]:
+    """Whether a value has elements: a list, a tuple, or an array that has a dimension."""
+    return isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
 def count_leaves(value: object, depth: int) -> float:

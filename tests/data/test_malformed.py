@@ -64,6 +64,14 @@ def set_all(key: str, value: Callable[[int], object]) -> Callable[[Any], object]
     return lambda content: [part.update({key: value(len(part["id"]))}) for part in content.values()]
 
 
+def first_words(words: object) -> Callable[[Any], object]:
+    def change(content: Any) -> None:
+        (_, *features), label, name = content["train"][0]
+        content["train"][0] = ((words, *features), label, name)
+
+    return change
+
+
 def endless() -> list[Any]:
     value: list[Any] = [1.0]
     value.append(value)
@@ -117,6 +125,9 @@ PICKLES: Mapping[str, Make] = {
     ),
     "one long text again and again": changed(write_mmsa, set_all("raw_text", lambda n: [LONG] * n)),
     "labels beyond a float": changed(write_mmsa, set_all("regression_labels", lambda n: [10**400, *[0.5] * (n - 1)])),
+    "labels without a dimension": changed(write_mmsa, set_all("regression_labels", lambda n: np.array(0.5))),
+    "ids without a dimension": changed(write_mmsa, set_all("id", lambda n: np.array("a"))),
+    "words without a dimension": changed(write_mag, first_words(np.array("a"))),
     "labels that are not finite": changed(write_mmsa, set_all("regression_labels", lambda n: [np.nan] * n)),
     "words that are numbers": changed(write_mmsa, set_all("raw_text", lambda n: [1] * n)),
     "seven emotions": changed(write_multibench, set_all("labels", lambda n: np.zeros((n, 1, 7)))),

@@ -22,7 +22,7 @@ from qamoe_bench.data.known_classes import MUSTARD, UR_FUNNY
 from qamoe_bench.data.padding import padded
 from qamoe_bench.data.readers.keys import rename_keys
 from qamoe_bench.data.readers.splits import three_splits
-from qamoe_bench.data.source import LABELS, RawSplit, Source, kind_of
+from qamoe_bench.data.source import LABELS, RawSplit, Source, is_list, kind_of
 from qamoe_bench.errors import BenchError
 from qamoe_bench.vocabulary import MODALITIES, Task
 
@@ -98,7 +98,7 @@ def _sequences(value: object) -> list[NDArray[np.float32]] | None:
     """Arrays [T_n, D] of several lengths as a list; None for anything else."""
     if isinstance(value, np.ndarray) and (value.dtype.kind != "O" or value.ndim != 1):
         return None
-    items: Sequence[Any] = list(value) if isinstance(value, list | tuple | np.ndarray) else []
+    items: Sequence[Any] = list(value) if is_list(value) else []
     if not items or not all(_is_sequence(item) for item in items):
         return None
     if len({len(item) for item in items}) == 1:  # as one array

@@ -11,7 +11,7 @@ import numpy as np
 
 from qamoe_bench.data.readers.numbers import looks_like_word_ids
 from qamoe_bench.data.readers.splits import named
-from qamoe_bench.data.source import BERT_TOKENS, KEYS, LABELS, RawSplit, quoted_keys, rename_hint, text_keys
+from qamoe_bench.data.source import BERT_TOKENS, KEYS, LABELS, RawSplit, is_list, quoted_keys, rename_hint, text_keys
 from qamoe_bench.vocabulary import MODALITIES
 
 _FEATURES: Mapping[str, tuple[str, ...]] = {
@@ -153,7 +153,7 @@ def _check_unknown_arrays(split: RawSplit) -> None:
     if not missing:
         return
     labels = content[LABELS]
-    samples = len(labels) if isinstance(labels, Sequence | np.ndarray) else 0
+    samples = len(labels) if is_list(labels) else 0
     for key, value in content.items():
         if key in KEYS or _is_no_features(key) or not isinstance(value, np.ndarray):
             continue

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from qamoe_bench.data.contents import Contents
 from qamoe_bench.data.padding import padded
 from qamoe_bench.data.readers.splits import splits_present, three_splits
-from qamoe_bench.data.source import LABELS, RawSplit, Source, count_leaves, kind_of
+from qamoe_bench.data.source import LABELS, RawSplit, Source, count_leaves, is_list, kind_of
 
 FORMAT = "pickle of samples"
 _FORMATS = {3: "MAG-BERT pickle", 4: "MISA pickle", 6: "MMIM pickle", 7: "CENet pickle"}
@@ -145,9 +145,9 @@ def _words(split: RawSplit, row: int, parts: Sequence[Any]) -> tuple[list[str], 
     """The words of a sample, and its columns of ids."""
     place = 3 if len(parts) in (4, 6) else 0
     words = parts[place]
-    if not isinstance(words, list | tuple | np.ndarray):
+    if not is_list(words):
         raise split.wrong("words", "a list of words", f"{kind_of(words)} in row {row}")
-    others = [part for i, part in enumerate(parts) if i not in (place, 1, 2) and isinstance(part, list | np.ndarray)]
+    others = [part for i, part in enumerate(parts) if i not in (place, 1, 2) and is_list(part)]
     return [_word(split, row, word) for word in words], others
 
 

@@ -20,7 +20,7 @@ from qamoe_bench.data.names import stored_names
 from qamoe_bench.data.readers import arrays
 from qamoe_bench.data.readers.keys import SYNONYMS, rename_keys
 from qamoe_bench.data.readers.splits import named, role_of, splits_present, three_splits
-from qamoe_bench.data.source import LABELS, RawSplit, Source
+from qamoe_bench.data.source import LABELS, RawSplit, Source, is_list
 from qamoe_bench.data.unpacking import unpacked
 from qamoe_bench.errors import BenchError
 from qamoe_bench.vocabulary import MODALITIES
@@ -192,7 +192,7 @@ def _as_dict(contents: Contents, value: object) -> dict[object, object]:
 
 def _samples_of(split: RawSplit) -> int:
     ids = split.content.get("id")
-    if not isinstance(ids, list | tuple | np.ndarray):
+    if not is_list(ids):
         raise split.wrong("id", "ids to join the file by", "none", "store the ids of the samples under 'id'")
     return len(ids)
 
