@@ -225,8 +225,11 @@ def _lagging_listings(monkeypatch: pytest.MonkeyPatch) -> None:
             with scan(path) as entries:
                 self._entries = [e for e in entries if time.time() - e.stat().st_mtime > 60]
 
-        def __enter__(self) -> Iterator[os.DirEntry[str]]:
+        def __iter__(self) -> Iterator[os.DirEntry[str]]:
             return iter(self._entries)
+
+        def __enter__(self) -> "Listing":
+            return self
 
         def __exit__(self, *_: object) -> None:
             self._entries.clear()
