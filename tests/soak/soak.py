@@ -267,7 +267,7 @@ def _group_lives(group: int) -> bool:
 
 
 def same_cells(store: Store, serial: Store) -> int:
-    """Assert that a store holds the cells of another with the same bits and nothing else; returns how many it has twice.
+    """Assert that a store holds the cells of another with the same bits and nothing else; gives how many it has twice.
 
     Nothing is locked, so that two runs at once may store a cell each; a store refuses two contents of one key.
     """
