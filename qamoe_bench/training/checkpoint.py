@@ -49,7 +49,7 @@ def load_weights(model: nn.Module, path: Path, *, named: bool = True) -> dict[st
             metadata = file.metadata() or {}
         tensors = load_file(path)
         record = metadata.get("training", "{}")
-        if "checksum" in metadata and metadata["checksum"] != _checksum(tensors, metadata):
+        if (named or "checksum" in metadata) and metadata.get("checksum") != _checksum(tensors, metadata):
             raise ValueError("it was changed after it was written: its checksum does not hold")
         if named and metadata.get("key") != path.stem:
             raise ValueError("it holds the weights of another training, or was not written by a run")
