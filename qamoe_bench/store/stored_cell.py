@@ -50,6 +50,7 @@ class DamagedCell(BenchError):
     """
 
     def __init__(self, path: Path, reason: str) -> None:
+        reason = " ".join(reason.split())  # those of pyarrow may have several lines
         super().__init__(f"predictions {path}: not a file of this store ({reason}); remove it and run again")
         self.path = path
         self.reason = reason

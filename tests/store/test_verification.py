@@ -17,7 +17,7 @@ from storedcell import CELL, COLUMNS, FACTS, rewrite_cell
 from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.store.cell import digest_of
 from qamoe_bench.store.store import Store
-from qamoe_bench.store.stored_cell import METADATA_KEY, check_whole, has_checksum
+from qamoe_bench.store.stored_cell import METADATA_KEY, DamagedCell, check_whole, has_checksum
 
 
 @pytest.fixture
@@ -279,3 +279,9 @@ def test_a_tie_between_two_sets_of_samples_uses_neither(store: Store) -> None:
 def test_the_key_of_a_cell_is_the_digest_of_its_identity(store: Store) -> None:
     about = json.loads(pq.read_schema(first(store)).metadata[METADATA_KEY])
     assert digest_of({**about["cell"], "schema": about["schema"]})[:20] == about["key"]
+
+
+def test_a_reason_of_several_lines_is_said_in_one() -> None:
+    damage = DamagedCell(Path("cell.parquet"), "cannot be read:\n  invalid header\n")
+    assert "\n" not in f"{damage}{damage.note}"
+    assert damage.reason == "cannot be read: invalid header"
