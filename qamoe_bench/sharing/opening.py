@@ -34,6 +34,7 @@ from qamoe_bench.store.store import Store
 from qamoe_bench.store.stored_cell import StoredCell, check_whole, has_checksum
 from qamoe_bench.store.temporary import temporary_name
 
+MOST_LETTERS = 200  # of another library's message
 LARGEST_RATIO = 200
 """Bytes of a member per compressed byte; real manifests and pages have about 10."""
 LARGEST_MANIFEST = 256 << 20
@@ -118,7 +119,7 @@ def _checked(path: Path, file: BufferedReader, folder: Path) -> dict[str, Any]:
     except _Refused as error:
         raise BenchError(f"bundle {path}: {error}") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        reason = str(error).strip() or type(error).__name__
+        reason = str(error).strip()[:MOST_LETTERS] or type(error).__name__  # zipfile quotes headers of any length
         raise BenchError(f"bundle {path}: is no bundle or is damaged ({reason!r}); ask for the file again") from error
 
 
