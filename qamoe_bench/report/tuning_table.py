@@ -1,5 +1,7 @@
 """The table of what tuning is worth: rows with the settings that `qamoe-bench tune` chose, against their defaults."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from qamoe_bench.analysis.analyse import Analysis
@@ -17,7 +19,8 @@ HEAD = ("model", "metric", "default", "tuned", "Δ", "interval", "p")
 def tuning_table(analysis: Analysis) -> Table | None:
     """Both values of each metric and their paired difference, by model; None without tuned rows."""
     section = analysis.section
-    pairs = _pairs(section)
+    records = tuned_models(section.cells[0])
+    pairs = _pairs(section, records)
     if not pairs:
         return None
     indices = [(tuned, default) for _, tuned, default in pairs]
@@ -29,13 +32,13 @@ def tuning_table(analysis: Analysis) -> Table | None:
             tuned, default = (float(values[i]) for i in pair)
             both = (s.metric.show(default), s.metric.show(tuned))
             rows.append((section.rows[pair[1]].name, s.metric.name, *both, *_cells(s.metric, by_metric, pair)))
-    return Table(TITLE, HEAD, tuple(rows), (*_notes([record for record, _, _ in pairs]), *_kept(section)))
+    return Table(TITLE, HEAD, tuple(rows), (*_notes([record for record, _, _ in pairs]), *_kept(section, records)))
 
 
-def _pairs(section: Section) -> list[tuple[TunedModel, int, int]]:
+def _pairs(section: Section, records: Sequence[TunedModel]) -> list[tuple[TunedModel, int, int]]:
     """The tuned models of the data whose rows are both here, with the indices of the tuned and the default row."""
     pairs = []
-    for record in tuned_models(section.cells[0]):
+    for record in records:
         tuned = section.find(record.tuned, record.regime)
         default = section.find(record.model, record.regime)
         if record.is_changed and tuned is not None and default is not None:
@@ -43,9 +46,8 @@ def _pairs(section: Section) -> list[tuple[TunedModel, int, int]]:
     return pairs
 
 
-def _kept(section: Section) -> tuple[str, ...]:
+def _kept(section: Section, records: Sequence[TunedModel]) -> tuple[str, ...]:
     """A note on the models whose defaults were best."""
-    records = tuned_models(section.cells[0])
     kept = [r.model for r in records if not r.is_changed and section.find(r.model, r.regime) is not None]
     return (f"no other settings were better than the defaults on validation data: {', '.join(kept)}",) if kept else ()
 
