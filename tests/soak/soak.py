@@ -22,11 +22,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import pandas as pd
 from damages import damage_files
 from forkedworkers import workers_of
 from illmannered import MANNERS
-from smallstudy import SHORT, predictions
+from smallstudy import SHORT, assert_same_cells, predictions
 from tinydata import mmsa_content
 
 from qamoe_bench.run.executors.choice import Execution
@@ -266,22 +265,6 @@ def _group_lives(group: int) -> bool:
     return True
 
 
-def same_cells(store: Store, serial: Store) -> int:
-    """Assert that a store holds the cells of another with the same bits and nothing else; gives how many it has twice.
-
-    Nothing is locked, so that two runs at once may store a cell each; a store refuses two contents of one key.
-    """
-    first = predictions(store)
-    second = predictions(serial)
-    assert first.keys() == second.keys()
-    for name, expected in second.items():
-        pd.testing.assert_frame_equal(first[name], expected, check_exact=True)
-    files = Counter(path.name for path in store.runs.glob("*/predictions/*"))
-    assert files.keys() == first.keys(), files.keys() ^ first.keys()
-    assert not [path for path in store.root.rglob("*") if path.name.endswith(".tmp")]
-    return files.total() - len(files)
-
-
 @contextmanager
 def own_disk(place: Path) -> Iterator[bool]:
     """Mount a small tmpfs if possible; yields whether it is mounted."""
@@ -318,7 +301,7 @@ def main() -> None:
         plans = plan_all(load_study(Path("study.toml"), Grid(seeds=tuple(range(1, soak.seeds + 1)))))
         serial = Store(folder / "serial")
         run_plans(plans, serial, Execution("local"))
-        soak.counts["cells stored by both of two runs"] += same_cells(soak.store, serial)
+        soak.counts["cells stored by both of two runs"] += assert_same_cells(soak.store, serial)
         cells = sum(len(plan.cells) for plan in plans)
         assert len(soak.store.cells()) == cells
         small = Store(folder / "small")
