@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from qamoe_bench.config import configure
-from qamoe_bench.contract import Batch, DataSpec, Output
+from qamoe_bench.contract import DataSpec, Output
 from qamoe_bench.nn.answers import Answers
 from qamoe_bench.nn.dropout import Dropout
-from qamoe_bench.nn.encoder import Summary, UtteranceEncoders
-from qamoe_bench.nn.two_stage import FrameMappingModel
+from qamoe_bench.nn.encoder import Summary, UtteranceEncoders, UtteranceModel
 
 CARD = {
     "groups": ("quick", "paper"),
@@ -40,7 +39,7 @@ class LateFusionConfig:
     encoder_dropout: float = 0.3  # inside the encoders; as in QA-MoE
 
 
-class LateFusion(FrameMappingModel):
+class LateFusion(UtteranceModel):
     """The model of the module docstring."""
 
     def __init__(self, spec: DataSpec, config: LateFusionConfig) -> None:
@@ -55,20 +54,6 @@ class LateFusion(FrameMappingModel):
             nn.Linear(config.width, spec.task.outputs),
         )
         self.answers = Answers(spec)
-
-    def map_frames(self, batch: Batch, modality: str) -> tuple[Shaped[Tensor, "B T ..."], ...]:
-        """The linear map of every frame."""
-        return (self.encoders.map_frames(batch, modality),)
-
-    def encode_mapped(
-        self,
-        mapped: tuple[Shaped[Tensor, "B T ..."], ...],
-        observed: Bool[Tensor, "B T"],
-        lengths: Int[Tensor, " B"],
-        modality: str,
-    ) -> Float[Tensor, "B W"]:
-        """u_m."""
-        return self.encoders.encode_mapped(mapped[0], observed, modality)
 
     def fuse(self, encoded: Mapping[str, Float[Tensor, "B W"]]) -> Output:
         """The prediction, with neither variance nor quality."""

@@ -40,14 +40,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from qamoe_bench.config import configure
-from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
+from qamoe_bench.contract import DataSpec, Output, TrainingBatch
 from qamoe_bench.nn.answers import Answers, label_losses, log_probabilities_of, probable_output
-from qamoe_bench.nn.encoder import Summary, UtteranceEncoders
-from qamoe_bench.nn.two_stage import FrameMappingModel
+from qamoe_bench.nn.encoder import Summary, UtteranceEncoders, UtteranceModel
 
 MULTIMODAL = "multimodal"
 """Name of learner m; each other learner has the name of its modality."""
@@ -84,7 +83,7 @@ class MMBoostingConfig:
     warm_up: int = 5  # epochs of training with uniform α; notes
 
 
-class MMBoosting(FrameMappingModel):
+class MMBoosting(UtteranceModel):
     """The model of the module docstring."""
 
     def __init__(self, spec: DataSpec, config: MMBoostingConfig) -> None:
@@ -106,20 +105,6 @@ class MMBoosting(FrameMappingModel):
     def start_epoch(self, epoch: int) -> None:
         """Begin or end the warm-up; epochs count from 1."""
         self.warming_up = epoch <= self.config.warm_up
-
-    def map_frames(self, batch: Batch, modality: str) -> tuple[Shaped[Tensor, "B T ..."], ...]:
-        """The linear map of every frame."""
-        return (self.encoders.map_frames(batch, modality),)
-
-    def encode_mapped(
-        self,
-        mapped: tuple[Shaped[Tensor, "B T ..."], ...],
-        observed: Bool[Tensor, "B T"],
-        lengths: Int[Tensor, " B"],
-        modality: str,
-    ) -> Float[Tensor, "B W"]:
-        """h_m."""
-        return self.encoders.encode_mapped(mapped[0], observed, modality)
 
     def fuse(self, encoded: Mapping[str, Float[Tensor, "B W"]]) -> Output:
         """The prediction; `parts` has ŷ_k, α and, if there are contributions, c, each (B, K).

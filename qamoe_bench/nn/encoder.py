@@ -16,7 +16,7 @@ Dimension legend: B samples, T frames, W width.
 
 from typing import Literal, cast
 
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from qamoe_bench.contract import Batch, DataSpec
@@ -24,6 +24,7 @@ from qamoe_bench.nn.dropout import Dropout
 from qamoe_bench.nn.frames import FrameStatistics, StandardisedLinear, blanked, masked_mean, observed_frames
 from qamoe_bench.nn.language import TokenStates
 from qamoe_bench.nn.transformer import Dropouts, TransformerEncoder
+from qamoe_bench.nn.two_stage import FrameMappingModel
 
 Summary = Literal["statistics", "mean", "gru", "transformer"]
 HEADS = 4  # of the Transformer
@@ -132,3 +133,27 @@ class UtteranceEncoders(nn.ModuleDict):
     ) -> Float[Tensor, "B W"]:
         """See `UtteranceEncoder.encode_mapped`."""
         return cast(UtteranceEncoder, self[modality]).encode_mapped(mapped, observed)
+
+
+class UtteranceModel(FrameMappingModel):
+    """A two-stage model whose encoding of a modality is that of its utterance encoder alone.
+
+    Attributes:
+        encoders: The encoders; set by the subclass.
+    """
+
+    encoders: UtteranceEncoders
+
+    def map_frames(self, batch: Batch, modality: str) -> tuple[Shaped[Tensor, "B T ..."], ...]:
+        """See `UtteranceEncoder.map_frames`."""
+        return (self.encoders.map_frames(batch, modality),)
+
+    def encode_mapped(
+        self,
+        mapped: tuple[Shaped[Tensor, "B T ..."], ...],
+        observed: Bool[Tensor, "B T"],
+        lengths: Int[Tensor, " B"],
+        modality: str,
+    ) -> Float[Tensor, "B W"]:
+        """See `UtteranceEncoder.encode_mapped`."""
+        return self.encoders.encode_mapped(mapped[0], observed, modality)
