@@ -64,7 +64,7 @@ class Subject:
 
         Raises:
             BenchError: If the model cannot be built with them.
-        RunFailed: If a user's own model ends or hangs the process.
+            RunFailed: If a user's own model ends or hangs the process.
         """
         request = replace(self.request, protocols=(PROTOCOL,), models=(model,), seeds=(draw,), from_groups=())
         planned = plan(request, cell_timeout=self.cell_timeout)
