@@ -6,15 +6,29 @@ RunFailed       the run itself failed, for example a training diverged: one line
 Every other exception is a bug in this package and keeps its traceback.
 """
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LONGEST_WORD = 400  # characters of a name or path that a message quotes whole
+LONGEST_MESSAGE = 2000
 
-class BenchError(Exception):
+
+class _OneLine(Exception):
+    """An error whose message is one line of bounded length, however long the names are that it quotes."""
+
+    def __init__(self, message: str) -> None:
+        line = " ".join(message.splitlines())
+        if len(line) > LONGEST_WORD:
+            line = re.sub(rf"\S{{{LONGEST_WORD + 1},}}", lambda word: _without_middle(word[0], LONGEST_WORD), line)
+        super().__init__(_without_middle(line, LONGEST_MESSAGE))
+
+
+class BenchError(_OneLine):
     """A mistake of the user; its message is one line that says what was expected, what was given and what to do."""
 
 
-class RunFailed(Exception):
+class RunFailed(_OneLine):
     """A valid run that could not be finished."""
 
 
@@ -70,6 +84,11 @@ def similar_names(name: str, known: Iterable[str]) -> list[str]:
     if len(letters) > 1 and begins:
         near = [min(begins, key=len), *near]
     return [plain[other] for other in dict.fromkeys(near)]
+
+
+def _without_middle(text: str, length: int) -> str:
+    """The text, or its two ends of so many characters in all."""
+    return text if len(text) <= length else f"{text[: length * 2 // 3]}…{text[-(length // 3) :]}"
 
 
 def _letters(name: str) -> str:
