@@ -88,6 +88,7 @@ benchmark: .venv/installed
 	$(BIN)/python tests/benchmarks/bench_memory.py
 	$(BIN)/python tests/benchmarks/bench_sweep.py
 	$(BIN)/python tests/benchmarks/bench_experts.py
+	$(BIN)/python tests/benchmarks/bench_training.py
 	PYTHONPATH=tests/helpers $(BIN)/python tests/benchmarks/bench_report.py
 	PYTHONPATH=tests/helpers $(BIN)/python tests/benchmarks/bench_engine.py
 	PYTHONPATH=tests/helpers $(BIN)/python tests/benchmarks/bench_growth.py
