@@ -130,12 +130,15 @@ def _losses(
     values = np.full((len(section.seeds), len(pairs)), np.nan)
     resampled = np.full((RESAMPLES, *values.shape), np.nan)
     prediction = row.predictions_for(metric).astype(np.float64)  # (S, V, C, N), or (S, V, C, N, K)
-    for own_index, s in enumerate(section.seed_indices(row)):
-        terms = _terms_of_pairs(definition, prediction[own_index], section.label, available[:, s], pairs)
-        values[s] = _larger_minus_smaller(definition.of(terms))
-        resampled[:, s] = _larger_minus_smaller(resampled_terms(definition, terms, section.resampling))
-    # A pair that is undefined under one of the row's seeds has no mean over them.
     own = section.seed_indices(row)
+    by_seed = []
+    for own_index, s in enumerate(own):
+        by_seed.append(_terms_of_pairs(definition, prediction[own_index], section.label, available[:, s], pairs))
+    # All seeds share one matrix product.
+    terms = [np.stack(of_seeds) for of_seeds in zip(*by_seed, strict=True)]  # (S, X, 2, N) each
+    values[own] = _larger_minus_smaller(definition.of(terms))
+    resampled[:, own] = _larger_minus_smaller(resampled_terms(definition, terms, section.resampling))
+    # A pair that is undefined under one of the row's seeds has no mean over them.
     values[:, ~np.isfinite(values[own]).all(0)] = np.nan
     return values, resampled
 
