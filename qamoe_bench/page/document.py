@@ -86,7 +86,10 @@ class Pool:
 
 
 def document(
-    chapters: Sequence[PageChapter], manifests: Sequence[Manifest], styles: dict[str, Style], version: str
+    chapters: Sequence[PageChapter],
+    manifests: Sequence[Manifest],
+    styles: dict[str, Style],
+    version: str,
 ) -> str:
     """The HTML of the page.
 
@@ -101,7 +104,8 @@ def document(
     identifiers: dict[int, str] = {}  # by id() of a figure, since figures are not hashable
     for chapter in chapters:
         for figure in _figures(chapter):
-            identifiers[id(figure)] = pool.add(figure, chapter.name)
+            if id(figure) not in identifiers:  # dialects share figures
+                identifiers[id(figure)] = pool.add(figure, chapter.name)
     # The policy hashes the scripts exactly as the page embeds them.
     scripts = [_script(vega()), _script(_own_code())]
     environment = _environment(lambda figure: identifiers[id(figure)], pool.table, styles)
@@ -178,7 +182,7 @@ def _data(
 ) -> dict[str, Any]:  # fmt: skip
     """The data that the page's scripts read."""
     looks = {name: _look(style) for name, style in styles.items()}
-    looks[""] = {"colour": "var(--ink)", "dash": (2, 3)}  # of the label, which is drawn next to predictions
+    looks[""] = {"colour": "var(--ink)", "dash": [2, 3]}  # of the label, which is drawn next to predictions
     return {
         "pool": pool.content,
         "figures": pool.figures,
@@ -215,7 +219,8 @@ def _stored(pool: Pool, content: Mapping[str, Any]) -> str:
 
 def _look(style: Style) -> dict[str, Any]:
     # Vega needs a pattern for a solid line too: a dash without a gap.
-    return {"colour": style.colour, "dash": list(style.dash) or [1, 0], "symbol": symbol(style.marker)}
+    dash = list(style.dash) or [1, 0]
+    return {"colour": style.colour, "dash": dash, "marker": style.marker, "symbol": symbol(style.marker)}
 
 
 def _figures(chapter: PageChapter) -> list[Figure]:

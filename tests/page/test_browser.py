@@ -257,6 +257,21 @@ def test_numbers_of_a_chart_open_as_a_table(opened: Opened) -> None:
     assert chart.locator("tbody tr").first.locator("th").inner_text() == "qa-moe"
 
 
+def test_every_pair_is_in_the_table_both_ways(opened: Opened) -> None:
+    tab = opened("crowd")
+    chart = figure(tab, "significance", "Every pair in MAE")
+    chart.locator("summary").press("Enter")
+    lines = [line.split() for line in chart.locator("tbody tr").all_inner_texts()]
+    cells = {(model, other): (float(value), float(low), float(high), float(p), " ".join(verdict))
+             for model, other, value, low, high, p, *verdict in lines}  # fmt: skip
+    assert len(cells) == len(lines) == 17 * 16  # all but the oracle
+    for (model, other), (value, low, high, p, verdict) in cells.items():
+        opposite = {"better": "worse", "worse": "better"}.get(verdict, verdict)
+        assert cells[other, model] == (-value, -high, -low, p, opposite)
+        assert (verdict == "not significant") == (low <= 0 <= high)
+    assert cells["m0", "m12"][-1] == "better"
+
+
 def test_a_sample_opens_to_its_predictions(opened: Opened) -> None:
     tab = opened("hostile")
     drill = tab.locator(".drill")
