@@ -28,6 +28,7 @@ from qamoe_bench.page.modalities import modality_figure
 from qamoe_bench.page.quality import quality_charts
 from qamoe_bench.page.samples import hard_samples
 from qamoe_bench.page.significance import significance_figure
+from qamoe_bench.page.value import ValueOfQuality, value_of_quality
 from qamoe_bench.report.audit_tables import corruption_table, model_table, uncertainty_table
 from qamoe_bench.report.class_tables import class_tables
 from qamoe_bench.report.metric_tables import how_to_read, level_table, summary_table
@@ -74,6 +75,7 @@ class PageChapter:
         dialects: The parts that depend on the dialect, the requested one first.
         figures: Figures that are the same in all dialects.
         tables: Tables that are the same in all dialects.
+        value: What knowing quality is worth; None without predictors that know the law of the data.
         samples: Data about individual samples; None if there is nothing to compare.
         origins: Where differences between models come from; None if that cannot be said.
         absent: Reasons why some parts are left out.
@@ -86,6 +88,7 @@ class PageChapter:
     dialects: tuple[ChapterInDialect, ...]
     figures: tuple[Figure, ...]
     tables: tuple[Table, ...]
+    value: ValueOfQuality | None
     samples: Mapping[str, Any] | None
     origins: Mapping[str, Any] | None
     absent: tuple[str, ...]
@@ -156,6 +159,7 @@ def page_chapter(
         dialects=tuple(dialects),
         figures=figures,
         tables=tables,
+        value=value_of_quality(first),
         samples=samples,
         origins=origins,
         absent=reasons_left_out((*dialects[0].figures, *figures), samples is not None),

@@ -57,16 +57,23 @@ def _crowd(folder: Path) -> Store:
                        run="three", regime="clean")  # fmt: skip
 
 
+def _limits(folder: Path) -> Store:
+    models = {
+        "late-fusion": noisy(1.0), "oracle": noisy(0.1), "oracle-inferring": noisy(0.3), "oracle-blind": noisy(0.6),
+    }  # fmt: skip
+    return write_store(folder, models, samples=200)
+
+
 def _quick(_: Path) -> Store:
     return Store(REFERENCE)
 
 
 STORES: Mapping[str, Callable[[Path], Store]] = {
-    "hostile": _hostile, "large": _large, "quick": _quick, "crowd": _crowd,
+    "hostile": _hostile, "large": _large, "quick": _quick, "crowd": _crowd, "limits": _limits,
 }  # fmt: skip
 
 
-METRICS: Mapping[str, Sequence[str]] = {"crowd": ("mae", "corr")}
+METRICS: Mapping[str, Sequence[str]] = {"crowd": ("mae", "corr"), "limits": ("mae",)}
 """Metrics of a page by its name; all main metrics if it is not here."""
 
 

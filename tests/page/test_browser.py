@@ -257,6 +257,16 @@ def test_numbers_of_a_chart_open_as_a_table(opened: Opened) -> None:
     assert chart.locator("tbody tr").first.locator("th").inner_text() == "qa-moe"
 
 
+def test_the_value_of_knowing_quality_is_a_table_that_links_lead_to(opened: Opened) -> None:
+    tab = opened("limits")
+    tab.locator("nav a", has_text="Value").click()
+    table = tab.locator(".tables table")
+    expect(table).to_be_in_viewport()
+    assert table.locator("thead").inner_text().split()[:4] == ["level", "known", "inferred", "blind"]
+    assert table.locator("tbody th").all_inner_texts() == ["η=0", "0.3", "0.6", "mean"]
+    expect(opened("quick").locator("nav a", has_text="Value")).to_be_hidden()
+
+
 def test_every_pair_is_in_the_table_both_ways(opened: Opened) -> None:
     tab = opened("crowd")
     chart = figure(tab, "significance", "Every pair in MAE")

@@ -87,6 +87,21 @@ def test_a_chart_that_dialects_define_alike_is_there_once(pages: Pages) -> None:
         assert set(own) == {f"curve-{metric}" for metric in DIALECTS[dialect].definitions}
 
 
+def test_what_knowing_quality_is_worth_is_shown_with_its_rows_only(pages: Pages) -> None:
+    reader, data = read(pages("limits"))
+    (place,) = [a for a in reader.named("div") if a.get("class") == "tables"]
+    table = data["pool"][place["data-tables"]]
+    assert table["title"] == "What knowing quality is worth, in mae"
+    assert table["head"] == ["level", "known", "inferred", "blind", "told", "95 %", "aware", "95 %"]
+    told, aware = table["rows"][-1][4], table["rows"][-1][6]
+    says = f"worth, in mean MAE, {told.replace('.', '0.', 1)} against inferring it from the frames, "
+    says += f"{aware.replace('.', '0.', 1)} against seeing no sign of quality; above 0 it helps."
+    assert says in "".join(reader.text)
+    assert {a.get("data-section") for a in reader.named("h2")} >= {"value", "samples"}
+    reader, _ = read(pages("quick"))
+    assert "value" not in {a.get("data-section") for a in reader.named("h2")}
+
+
 def test_each_pair_is_stored_once(pages: Pages) -> None:
     _, data = read(pages("quick"))
     for figure in (f for f in data["figures"].values() if f["kind"] == "significance"):
