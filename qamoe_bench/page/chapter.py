@@ -1,6 +1,6 @@
 """A chapter of the page: one protocol on one data set, with its figures and tables in every dialect that fits."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -14,7 +14,7 @@ from qamoe_bench.analysis.section import Section
 from qamoe_bench.analysis.sensitivity import sensitivity
 from qamoe_bench.analysis.shared_results import SharedResults
 from qamoe_bench.analysis.stability import fitting_dialects
-from qamoe_bench.metrics.choice import MetricChoice
+from qamoe_bench.metrics.choice import MetricChoice, headline
 from qamoe_bench.metrics.dialects import Dialect
 from qamoe_bench.page.board import board
 from qamoe_bench.page.calibration import calibration_figure
@@ -132,6 +132,8 @@ def page_chapter(
     about: Mapping[str, Any],
     choice: MetricChoice,
     texts: Mapping[str, str],
+    *,
+    is_brief: bool = False,
 ) -> PageChapter:
     """Compute and draw everything about a section.
 
@@ -141,7 +143,10 @@ def page_chapter(
         about: Description of the protocol in the manifest; may be empty.
         choice: The dialect that comes first, and the metrics to show.
         texts: Transcripts by sample id; may be empty.
+        is_brief: Whether to show only what compares the models, in one dialect and one metric unless some are chosen.
     """
+    if is_brief:
+        return _brief_chapter(name, section, about, choice)
     shared = SharedResults(section)
     analysed = list(_analyses(section, choice, shared))
     first = analysed[0]
@@ -167,6 +172,30 @@ def page_chapter(
     )
 
 
+def _brief_chapter(name: str, section: Section, about: Mapping[str, Any], choice: MetricChoice) -> PageChapter:
+    """The chapter of a page of many cells: curves, ranking, pairs and cost."""
+    dialect = choice.dialect_for(section.task)
+    metrics = choice.metrics_for(dialect) if choice.metrics else (headline(dialect.shown),)
+    shared = SharedResults(section)
+    analysis = analyse_section(section, dialect, metrics, shared=shared, audits=False)
+    part = _in_dialect(analysis, shared, has_more=False, kinds=BRIEF)
+    value = value_of_quality(analysis)
+    section.clear_cache()
+    return PageChapter(
+        name=name,
+        section=section,
+        about=about,
+        dialects=(part,),
+        figures=(),
+        tables=(corruption_table(analysis), model_table(analysis)),
+        value=value,
+        samples=None,
+        origins=None,
+        absent=(),
+        clustering=clustering(analysis),
+    )
+
+
 def _analyses(section: Section, choice: MetricChoice, shared: SharedResults) -> Iterator[Analysis]:
     """The section in every applicable dialect; what dialects share is computed once."""
     first: Analysis | None = None
@@ -176,7 +205,10 @@ def _analyses(section: Section, choice: MetricChoice, shared: SharedResults) -> 
         yield analysis
 
 
-def _in_dialect(analysis: Analysis, shared: SharedResults, *, has_more: bool) -> ChapterInDialect:
+def _in_dialect(
+    analysis: Analysis, shared: SharedResults, *, has_more: bool, kinds: Sequence[str] = ()
+) -> ChapterInDialect:
+    """The parts in the dialect of an analysis; figures of some kinds, or of all."""
     tables = [summary_table(analysis, scores) for scores in analysis.scores]
     permutations = permutation_table(analysis)
     if permutations.rows:
@@ -191,7 +223,7 @@ def _in_dialect(analysis: Analysis, shared: SharedResults, *, has_more: bool) ->
         return made
 
     figures: list[Figure] = []
-    for kind in FIGURES:
+    for kind in kinds or FIGURES:
         figures += chain.from_iterable(by_metric(kind, FIGURES[kind]).values())
     return ChapterInDialect(
         dialect=analysis.dialect,
@@ -261,6 +293,8 @@ FIGURES: Mapping[str, Callable[[Analysis, Scores], list[Figure]]] = {
     "pairs and cost": _pairs_and_cost,
 }
 """The figures of one metric, by the part of the page that they are drawn for."""
+BRIEF = ("curves", "pairs and cost")
+"""Those of a page of many cells."""
 
 
 def _common_figures(analysis: Analysis) -> Iterator[Figure]:

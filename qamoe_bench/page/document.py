@@ -35,6 +35,8 @@ from qamoe_bench.vocabulary import metric_label
 
 # Templates of the page's own script, in the order in which they are concatenated: later ones use earlier ones
 SCRIPTS = ("state", "address", "charts", "maps", "tables", "samples", "ranking", "compare", "controls")
+# Runs whose provenance is shown; more are counted
+MOST_RUNS = 100
 # Characters that could end a script element or a line of it, with their escapes in JSON
 UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
@@ -90,6 +92,7 @@ def document(
     manifests: Sequence[Manifest],
     styles: dict[str, Style],
     version: str,
+    brevity: str = "",
 ) -> str:
     """The HTML of the page.
 
@@ -98,6 +101,7 @@ def document(
         manifests: Manifests of the runs, for the provenance.
         styles: Colour, marker and dash by row name.
         version: Version of qamoe-bench.
+        brevity: What is left out of a page of many cells; empty if nothing is. Such a page has no table of cells.
     """
     # Figures get their identifiers in the order of the page.
     pool = Pool()
@@ -116,8 +120,10 @@ def document(
         chapters=chapters,
         labels=labels,
         choices=_choices(chapters),
-        manifests=manifests,
-        cells=cell_table([cell for chapter in chapters for cell in chapter.section.cells]),
+        manifests=manifests[:MOST_RUNS],
+        further_runs=max(len(manifests) - MOST_RUNS, 0),
+        cells=None if brevity else cell_table([cell for chapter in chapters for cell in chapter.section.cells]),
+        brevity=brevity,
         version=version,
     )
     return environment.get_template("page.html").render(

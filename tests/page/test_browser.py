@@ -296,6 +296,17 @@ def test_a_sample_opens_to_its_predictions(opened: Opened) -> None:
     assert "text: missing, share" in rows
 
 
+def test_a_page_of_many_cells_says_what_it_leaves_out(opened: Opened) -> None:
+    tab = opened("many")
+    look_through(tab)
+    expect(tab.locator(".intro .note")).to_contain_text("report --protocol NAME, has the rest")
+    assert tab.locator("select[name=metric] option").all_inner_texts() == ["MAE"]
+    tab.locator("#compare").scroll_into_view_if_needed()
+    expect(tab.locator("#by-level svg")).to_be_visible()
+    expect(tab.locator("#by-part")).to_be_hidden()
+    assert tab.locator("#protocols-board tbody tr").count() == 4
+
+
 def test_light_and_dark_follow_the_system_until_the_button_is_pressed(opened: Opened) -> None:
     ground = "getComputedStyle(document.body).backgroundColor"
     tab = opened("hostile", scheme="dark")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from fakestore import noisy, write_store
-from pages import HOSTILE, HOSTILE_DATA, HOSTILE_PROTOCOL, MODELS, REFERENCE, cells_of
+from pages import HOSTILE, HOSTILE_DATA, HOSTILE_PROTOCOL, MODELS, REFERENCE, STORES, cells_of
 
 from qamoe_bench.analysis.pareto import pareto_front
 from qamoe_bench.analysis.section import sections
@@ -100,6 +100,30 @@ def test_what_knowing_quality_is_worth_is_shown_with_its_rows_only(pages: Pages)
     assert {a.get("data-section") for a in reader.named("h2")} >= {"value", "samples"}
     reader, _ = read(pages("quick"))
     assert "value" not in {a.get("data-section") for a in reader.named("h2")}
+
+
+def test_a_page_of_many_cells_has_what_compares_the_models(pages: Pages, tmp_path: Path) -> None:
+    reader, data = read(pages("many"))
+    assert "This page is of 24 cells. Of more than 20, a page shows what compares the models" in "".join(reader.text)
+    assert {f["kind"] for f in data["figures"].values()} == {"curve", "significance", "cost"}
+    assert [list(c["boards"]) for c in data["chapters"].values()] == [["mmsa"]] * 2
+    assert all(list(c["boards"]["mmsa"]) == ["mae"] for c in data["chapters"].values())
+    assert not data["samples"]
+    assert not any("Cells, with" in str(content.get("title", "")) for content in data["pool"].values())
+    # Its numbers are those of the whole page.
+    store = STORES["many"](tmp_path)
+    whole = json.loads(Reader(page(store.cells(), store.manifests(), chosen("mmsa"))).scripts[0])
+    for name, chapter in data["chapters"].items():
+        own = data["pool"][chapter["boards"]["mmsa"]["mae"]]
+        assert own == whole["pool"][whole["chapters"][name]["boards"]["mmsa"]["mae"]]
+
+
+def test_runs_above_a_number_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = STORES["many"](tmp_path)
+    monkeypatch.setattr("qamoe_bench.page.document.MOST_RUNS", 1)
+    text = page(store.cells(), store.manifests(), chosen("mmsa", ["mae"]))
+    assert "And 1 more, which" in text
+    assert "<h3>second</h3>" not in text
 
 
 def test_each_pair_is_stored_once(pages: Pages) -> None:
