@@ -1,10 +1,12 @@
 """Each result of a section is computed once, and only where something shows it."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from fakestore import noisy, write_store
+from numpy.typing import NDArray
 
 from qamoe_bench.analysis.analyse import analyse_section
 from qamoe_bench.analysis.comparisons import ranking
@@ -84,3 +86,28 @@ def test_without_audits_only_predictions_are_decoded(section: Section) -> None:
     assert row.column("variance").shape == row.column("prediction").shape  # other outputs are read when they are used
     assert {"variance", "quality_text"} <= set(row._columns)
     assert "missing_text" not in row._columns
+
+
+def test_few_samples_are_resampled_in_batches_with_equal_results(
+    section: Section, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = score(section, MMSA, "corr")
+    sizes: list[int] = []
+    concatenate = np.concatenate
+
+    def counted(arrays: list[NDArray[Any]]) -> object:
+        sizes.append(len(arrays))
+        return concatenate(arrays)
+
+    monkeypatch.setattr("qamoe_bench.analysis.scores.BATCH", 2 * 9 * 200)  # two rows of nine vectors of predictions
+    monkeypatch.setattr("qamoe_bench.analysis.scores.np.concatenate", counted)
+    parts = score(section, MMSA, "corr")
+    monkeypatch.undo()
+    assert [size for size in sizes if size == 2] == [2, 2]
+    np.testing.assert_allclose(parts.resampled, whole.resampled, rtol=1e-12)
+
+
+def test_the_usual_interval_is_computed_once(section: Section) -> None:
+    means = score(section, MMSA, "mae").estimate()
+    assert means.interval()[0] is means.interval()[0]
+    np.testing.assert_array_equal(means.interval(), means.interval(np.full(means.value.shape, 1 - 0.95)))
