@@ -1,7 +1,9 @@
 """The complete analysis of a section, computed once for all output formats."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from qamoe_bench.analysis.audits import UncertaintyAudit, experts_in_use, realised, uncertainty
 from qamoe_bench.analysis.comparisons import (
@@ -18,12 +20,15 @@ from qamoe_bench.analysis.quality_effects import PermutationTest, intervention_e
 from qamoe_bench.analysis.quality_validity import QualityAudit, quality
 from qamoe_bench.analysis.scores import Scores, score
 from qamoe_bench.analysis.section import Section
+from qamoe_bench.analysis.shared_results import OnDemand, SharedResults
 from qamoe_bench.analysis.summaries import SweepSummary, summaries
 from qamoe_bench.analysis.widening import Widening, widening
 from qamoe_bench.metrics.choice import headline
 from qamoe_bench.metrics.dialects import Dialect
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import Estimate
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Analysis:
         summaries: By metric, see `qamoe_bench.analysis.summaries`.
         rankings: By metric.
         pairs: Differences of all pairs of contestants, by metric.
-        differences: By metric and row, from the control.
+        differences: By metric, from the control by row.
         evaluation_effects: By the index of a row and that of the same weights under default settings of the
             evaluation; arrays over the metrics in order.
         realised: The realised corruption, by condition.
@@ -56,7 +61,7 @@ class Analysis:
     summaries: Mapping[str, Mapping[str, SweepSummary]]
     rankings: Mapping[str, Ranking]
     pairs: Mapping[str, PairDifferences]
-    differences: Mapping[tuple[str, int], Difference]
+    differences: Mapping[str, Mapping[int, Difference]]
     evaluation_effects: Mapping[tuple[int, int], Estimate]
     realised: Mapping[str, Values]
     uncertainty: Mapping[str, UncertaintyAudit]
@@ -74,7 +79,13 @@ class Analysis:
 
 
 def analyse_section(
-    section: Section, dialect: Dialect, metrics: Sequence[str], like: Analysis | None = None, *, audits: bool = True
+    section: Section,
+    dialect: Dialect,
+    metrics: Sequence[str],
+    like: Analysis | None = None,
+    shared: SharedResults | None = None,
+    *,
+    audits: bool = True,
 ) -> Analysis:
     """Analyse a section; its cached columns are released afterwards.
 
@@ -82,25 +93,40 @@ def analyse_section(
         section: The section to analyse.
         dialect: The definitions of the metrics.
         metrics: The metrics shown.
-        like: An analysis of the same section in another dialect, whose results are reused where they are equal.
+        like: An analysis of the same section in another dialect; what concerns no metric is taken from it.
+        shared: Results of single metrics of the section, which analyses in several dialects share.
         audits: Whether to compute what concerns single rows: variances, quality scores and experts. A summary does
             without, in half of the time.
     """
-    scores = _scores(section, dialect, metrics, like)
-    pairs = {s.metric.name: pairwise_differences(section, s) for s in scores}
+    shared = shared or SharedResults(section)
+    if not audits:
+        for row in section.rows:
+            row.read_predictions()
+    scores = [shared.once("scores", dialect, name, partial(score, section, dialect, name)) for name in metrics]
+
+    def by_metric(kind: str, compute: Callable[[Section, Scores], Result]) -> OnDemand[Result]:
+        own = {s.metric.name: s for s in scores}
+        return OnDemand(own, lambda name: shared.once(kind, dialect, name, partial(compute, section, own[name])))
+
+    pairs = by_metric("pairs", pairwise_differences)
+    rankings = by_metric("rankings", ranking)
+    differences = by_metric("differences", lambda _, s: differences_from_control(section, s, pairs[s.metric.name]))
+    # Here rather than on demand, because sections are analysed in threads.
+    for name in metrics if audits else (_headline(scores).metric.name,):
+        _ = rankings[name], differences[name]
     analysis = Analysis(
         section=section,
         dialect=dialect,
         scores=scores,
-        summaries={s.metric.name: summaries(section, s) for s in scores},
-        rankings={s.metric.name: ranking(section, s) for s in scores},
+        summaries=by_metric("summaries", summaries),
+        rankings=rankings,
         pairs=pairs,
-        differences=differences_from_control(section, scores, pairs),
+        differences=differences,
         evaluation_effects=evaluation_effects(section, scores),
         realised=like.realised if like else realised(section),
         uncertainty=like.uncertainty if like else uncertainty(section) if audits else {},
         quality=like.quality if like else quality(section) if audits else {},
-        intervention_effects=intervention_effects(section, dialect, scores) if audits else {},
+        intervention_effects=intervention_effects(section, dialect, scores, shared) if audits else {},
         permutation_tests=like.permutation_tests if like else permutation_tests(section) if audits else {},
         experts=like.experts if like else experts_in_use(section) if audits else {},
         class_results=like.class_results if like else _class_results(section) if audits else {},
@@ -119,14 +145,3 @@ def _class_results(section: Section) -> Mapping[str, ClassResults]:
 def _headline(scores: Sequence[Scores]) -> Scores:
     name = headline([s.metric.name for s in scores])
     return next(s for s in scores if s.metric.name == name)
-
-
-def _scores(section: Section, dialect: Dialect, metrics: Sequence[str], like: Analysis | None) -> list[Scores]:
-    """The scores of each metric, from the other analysis where both dialects share its definition."""
-    shared = {}
-    if like is not None:
-        for s in like.scores:
-            name = s.metric.name
-            if like.dialect.definitions[name] == dialect.definitions.get(name):
-                shared[name] = s
-    return [shared[name] if name in shared else score(section, dialect, name) for name in metrics]

@@ -5,6 +5,7 @@ Dimension legend: S seeds, V draws, C conditions, N samples. Only the first of s
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -66,10 +67,12 @@ def worst(section: Section, most: int) -> list[Fall]:
     """
     clean = uncorrupted_condition(section)
     falls = []
+    # Kept for a while, because all rows of a regime have one control.
+    errors_of = lru_cache(maxsize=8)(lambda index: first_draw_errors(section.rows[index], section))
     for i, row in enumerate(section.rows):
         if row.is_limit:
             continue
-        error = first_draw_errors(row, section)
+        error = errors_of(i)
         if clean is not None and len(section.conditions) > 1:
             before = np.broadcast_to(error[:, [clean]], error.shape)
             falls += _largest_rises(i, "clean", row.seeds, error, before, most)
@@ -78,7 +81,7 @@ def worst(section: Section, most: int) -> list[Fall]:
             other = section.rows[control]
             shared = [seed for seed in row.seeds if seed in other.seeds]
             own_error = error[[row.seeds.index(seed) for seed in shared]]
-            other_error = first_draw_errors(other, section)[[other.seeds.index(seed) for seed in shared]]
+            other_error = errors_of(control)[[other.seeds.index(seed) for seed in shared]]
             falls += _largest_rises(i, "control", shared, own_error, other_error, most)
     return falls
 

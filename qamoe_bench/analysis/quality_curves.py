@@ -3,7 +3,7 @@
 Dimension legend: S seeds, V draws, C conditions, N samples, B classes of corruption, X = S·V·C·N predictions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,10 @@ FEWEST = 30
 BINS = 10
 """Classes of corruption where it is a continuum."""
 _UNTOUCHED = -1  # the class of uncorrupted samples in that case
+
+
+_Groups = Sequence[tuple[float, NDArray[np.int64]]]
+"""Mean corruption of a class of corruption, and the positions of its predictions."""
 
 
 @dataclass(frozen=True)
@@ -43,31 +47,43 @@ class QualityCurve:
 def quality_curves(section: Section) -> Mapping[tuple[str, str], QualityCurve]:
     """By row name and modality, for every row with quality scores."""
     curves = {}
+    # Rows with the same seeds met the same corruption.
+    groups: dict[tuple[tuple[int, ...], str], _Groups] = {}
     for row in section.rows:
         for modality in row.modalities:
             if row.has(f"quality_{modality}"):
-                curves[row.name, modality] = _curve(section, row, modality)
+                key = (row.seeds, modality)
+                if key not in groups:
+                    groups[key] = _groups(section, row, modality)
+                curves[row.name, modality] = _curve(row, modality, groups[key])
     return curves
 
 
-def _curve(section: Section, row: Row, modality: str) -> QualityCurve:
+def _groups(section: Section, row: Row, modality: str) -> _Groups:
+    """Mean corruption and members of each class of corruption with enough predictions."""
     events = [section.realised_by_seed[i] for i in section.seed_indices(row)]
     missing = np.concatenate([e.column(f"missing_{modality}") for e in events])  # (S, V, C, N)
     noise = np.concatenate([e.column(f"noise_{modality}") for e in events])  # (S, V, C, N)
     corruption = (1 - signal_left(missing, noise)).ravel().astype(np.float64)  # (X)
-    score = row.column(f"quality_{modality}").ravel().astype(np.float64)  # (X)
     classes = _classes(corruption)
-    shown = []
+    groups = []
     for k in np.unique(classes):
-        is_member = classes == k
-        if is_member.sum() >= FEWEST:
-            shown.append((corruption[is_member], score[is_member]))
+        members = np.flatnonzero(classes == k)
+        if len(members) >= FEWEST:
+            groups.append((float(corruption[members].mean()), members))
+    return groups
+
+
+def _curve(row: Row, modality: str, groups: _Groups) -> QualityCurve:
+    score = row.column(f"quality_{modality}").ravel().astype(np.float64)  # (X)
+    scores = [score[members] for _, members in groups]
+    quartiles = np.array([np.quantile(r, [0.25, 0.75]) for r in scores]).reshape(-1, 2)
     return QualityCurve(
-        corruption=np.array([c.mean() for c, _ in shown]),
-        mean=np.array([r.mean() for _, r in shown]),
-        low=np.array([np.quantile(r, 0.25) for _, r in shown]),
-        high=np.array([np.quantile(r, 0.75) for _, r in shown]),
-        count=np.array([len(r) for _, r in shown]),
+        corruption=np.array([corruption for corruption, _ in groups]),
+        mean=np.array([r.mean() for r in scores]),
+        low=quartiles[:, 0],
+        high=quartiles[:, 1],
+        count=np.array([len(r) for r in scores]),
     )
 
 

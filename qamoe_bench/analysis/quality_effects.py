@@ -5,11 +5,13 @@ Dimension legend: S seeds, V draws, C conditions, N samples, R resamples, D metr
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from qamoe_bench.analysis.scores import Scores, resample
 from qamoe_bench.analysis.section import Row, Section
+from qamoe_bench.analysis.shared_results import SharedResults
 from qamoe_bench.metrics.catalogue import METRICS
 from qamoe_bench.metrics.dialects import Dialect, default_dialect
 from qamoe_bench.shapes import Float
@@ -24,7 +26,7 @@ UNTESTED = ("mae", "acc2_non0", "corr")
 
 
 def intervention_effects(
-    section: Section, dialect: Dialect, scores: Sequence[Scores]
+    section: Section, dialect: Dialect, scores: Sequence[Scores], shared: SharedResults
 ) -> Mapping[str, Mapping[str, Estimate]]:
     """Effects on every metric of replacing the quality scores, by row name and intervention.
 
@@ -35,27 +37,42 @@ def intervention_effects(
     for i, row in enumerate(section.rows):
         recorded = [name for name in INTERVENTIONS if row.has_intervention(name)]
         if recorded:
-            effects[row.name] = {name: _intervention_effect(i, section, name, dialect, scores) for name in recorded}
+            effects[row.name] = {
+                name: _intervention_effect(i, section, name, dialect, scores, shared) for name in recorded
+            }
     return effects
 
 
 def _intervention_effect(
-    index: int, section: Section, intervention: str, dialect: Dialect, scores: Sequence[Scores]
+    index: int,
+    section: Section,
+    intervention: str,
+    dialect: Dialect,
+    scores: Sequence[Scores],
+    shared: SharedResults,
 ) -> Estimate:
+    kind = f"{intervention} scores of row {index}"
+    changes = []
+    for own in scores:
+        compute = partial(_change, index, section, intervention, dialect, own)
+        changes.append(shared.once(kind, dialect, own.metric.name, compute))
+    values, resampled = zip(*changes, strict=True)
+    # Of arrays (S, D) and (R, S, D).
+    return estimate(np.stack(values, axis=-1), np.stack(resampled, axis=-1), section.resampling.freedom)
+
+
+def _change(
+    index: int, section: Section, intervention: str, dialect: Dialect, own: Scores
+) -> tuple[Float[Values, " S"], Float[Values, "R S"]]:
+    """The change of one metric by an intervention, mean over conditions, and of every resample."""
     row = section.rows[index]
     seeds = section.seed_indices(row)
     prediction = row.predictions_for("", intervention).astype(np.float64)
-    values = []
-    resampled = []
-    for own in scores:
-        definition = dialect.on_scale(section.label).definitions[own.metric.name]
-        terms = definition.terms(prediction, section.label)
-        changed = definition.of(terms).mean(1)  # (S, C)
-        values.append((changed - own.values[index, seeds]).mean(-1))  # (S)
-        change = resample(terms, section, definition) - own.resampled[:, index, seeds]  # (R, S, C)
-        resampled.append(change.mean(-1))  # (R, S)
-    # Of arrays (S, D) and (R, S, D).
-    return estimate(np.stack(values, axis=-1), np.stack(resampled, axis=-1), section.resampling.freedom)
+    definition = dialect.on_scale(section.label).definitions[own.metric.name]
+    terms = definition.terms(prediction, section.label)
+    changed = definition.of(terms).mean(1)  # (S, C)
+    change = resample(terms, section, definition) - own.resampled[:, index, seeds]  # (R, S, C)
+    return (changed - own.values[index, seeds]).mean(-1), change.mean(-1)
 
 
 @dataclass(frozen=True)

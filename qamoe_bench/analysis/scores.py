@@ -23,6 +23,8 @@ Reduction = Callable[[Values], Values]
 """Maps values whose last axis is conditions to values without it, or with another last axis."""
 BATCH = 200_000
 """Number of predictions that are resampled in one matrix product."""
+SMALL = RESAMPLES // 5
+"""Samples that each vector of predictions counts for at least."""
 
 
 def over_conditions(values: Float[Values, "*more C"]) -> Float[Values, "*more"]:
@@ -124,7 +126,9 @@ def _batches(section: Section) -> list[list[int]]:
     batches: list[list[int]] = []
     size = BATCH
     for i, row in enumerate(section.rows):
-        own_size = row.column("prediction").size * section.task.outputs
+        vectors = row.column("prediction").size // section.samples * section.task.outputs
+        # The resamples of few samples take more memory than the samples.
+        own_size = vectors * max(section.samples, SMALL)
         if size + own_size > BATCH:
             batches.append([])
             size = 0

@@ -4,7 +4,7 @@ Dimension legend: S seeds, V draws, C conditions, L levels, K levels and, last, 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
@@ -22,6 +22,7 @@ from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.resampling import Resampling, resampling
 from qamoe_bench.store.cell import IMPORTED, ORACLE
 from qamoe_bench.store.store import StoredCell
+from qamoe_bench.store.verification import PREDICTED
 from qamoe_bench.vocabulary import MODALITIES, Task, axis_symbol
 
 EVENTS = ("missing_", "noise_", "scatter_", "length_", "energy_")
@@ -107,11 +108,19 @@ class Row:
         if name not in self._columns:
             is_event = name.startswith(EVENTS)
             unshared = [n for n in self.cells[0].names if n not in SHARED]
-            names = [n for n in unshared if n.startswith(EVENTS) == is_event]
-            by_cell = [cell.columns(names) for cell in self.cells]
-            for n in names:
-                self._columns[n] = np.stack([columns[n] for columns in by_cell])
+            self._read([n for n in unshared if n.startswith(EVENTS) == is_event])
         return self._columns[name]
+
+    def read_predictions(self) -> None:
+        """Read the predictions alone, where nothing else is used: the other outputs are several times as many."""
+        self._read([n for n in self.cells[0].names if n.startswith(PREDICTED)])
+
+    def _read(self, names: Sequence[str]) -> None:
+        """Read those of these columns that are not cached."""
+        wanted = [n for n in names if n not in self._columns]
+        by_cell = [cell.columns(wanted) for cell in self.cells]
+        for n in wanted:
+            self._columns[n] = np.stack([columns[n] for columns in by_cell])
 
     def clear_cache(self) -> None:
         """Release cached columns."""

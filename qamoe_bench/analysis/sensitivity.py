@@ -9,7 +9,7 @@ Dimension legend: M rows, S seeds, V draws, C conditions, N samples, R resamples
 X pairs of sets, the larger one first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Any
@@ -24,7 +24,7 @@ from qamoe_bench.metrics.dialects import Dialect
 from qamoe_bench.shapes import Bool, Float
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import Estimate, estimate, mean_of_defined
-from qamoe_bench.statistics.resampling import RESAMPLES, resampled_terms
+from qamoe_bench.statistics.resampling import RESAMPLES, resampled_sums
 
 Set = tuple[str, ...]
 Pair = tuple[int, int]
@@ -70,7 +70,8 @@ def sensitivity(section: Section, dialect: Dialect, metric: str) -> Sensitivity 
     without = [_pairs_without(modality, sets, pairs) for modality in modalities]
     if not any(without) or not from_full:
         return None
-    losses = [_losses(section, row, definition, metric, available, pairs) for row in section.rows]
+    of_labels = _label_sums(section, definition, metric, available, pairs)
+    losses = [_losses(section, row, definition, metric, available, pairs, of_labels) for row in section.rows]
     sign = METRICS[metric].sign
     values = sign * np.stack([v for v, _ in losses], axis=-2)  # (S, M, X)
     resampled = sign * np.stack([r for _, r in losses], axis=-2)  # (R, S, M, X)
@@ -123,19 +124,47 @@ def _pairs_without(modality: str, sets: Sequence[Set], pairs: Sequence[Pair]) ->
     return [x for x, (larger, smaller) in enumerate(pairs) if set(sets[larger]) - set(sets[smaller]) == {modality}]
 
 
+def _label_sums(
+    section: Section, definition: Definition, metric: str, available: Availability, pairs: Sequence[Pair]
+) -> dict[int, Float[Values, "S X 2 R"]]:
+    """Resampled sums of those terms that depend on the labels alone, by their place: all rows share them."""
+    some = np.zeros(section.rows[0].predictions_for(metric).shape[1:])  # (V, C, N), or (V, C, N, K)
+    terms = definition.terms(some[:1, :1], section.label)
+    places = [i for i, term in enumerate(terms) if term.ndim == 1]
+    by_seed = []
+    for s in range(len(section.seeds)):
+        of_pairs = _terms_of_pairs(definition, some, section.label, available[:, s], pairs)
+        by_seed.append([of_pairs[i] for i in places])
+    sums = resampled_sums([np.stack(of_seeds) for of_seeds in zip(*by_seed, strict=True)], section.resampling)
+    return {i: np.asarray(of_term, np.float64) for i, of_term in zip(places, sums, strict=True)}
+
+
 def _losses(
-    section: Section, row: Row, definition: Definition, metric: str, available: Availability, pairs: Sequence[Pair]
+    section: Section,
+    row: Row,
+    definition: Definition,
+    metric: str,
+    available: Availability,
+    pairs: Sequence[Pair],
+    of_labels: Mapping[int, Float[Values, "S X 2 R"]],
 ) -> tuple[Float[Values, "S X"], Float[Values, "R S X"]]:
     """The metric with the larger set of each pair minus that with the smaller one, and of every resample."""
     values = np.full((len(section.seeds), len(pairs)), np.nan)
     resampled = np.full((RESAMPLES, *values.shape), np.nan)
     prediction = row.predictions_for(metric).astype(np.float64)  # (S, V, C, N), or (S, V, C, N, K)
-    for own_index, s in enumerate(section.seed_indices(row)):
-        terms = _terms_of_pairs(definition, prediction[own_index], section.label, available[:, s], pairs)
-        values[s] = _larger_minus_smaller(definition.of(terms))
-        resampled[:, s] = _larger_minus_smaller(resampled_terms(definition, terms, section.resampling))
-    # A pair that is undefined under one of the row's seeds has no mean over them.
     own = section.seed_indices(row)
+    by_seed = []
+    for own_index, s in enumerate(own):
+        by_seed.append(_terms_of_pairs(definition, prediction[own_index], section.label, available[:, s], pairs))
+    # All seeds share one matrix product.
+    terms = [np.stack(of_seeds) for of_seeds in zip(*by_seed, strict=True)]  # (S, X, 2, N) each
+    values[own] = _larger_minus_smaller(definition.of(terms))
+    of_row = resampled_sums([term for i, term in enumerate(terms) if i not in of_labels], section.resampling)
+    left = iter(of_row)
+    sums = [of_labels[i][own] if i in of_labels else next(left) for i in range(len(terms))]
+    metrics = np.moveaxis(np.asarray(definition.value(*sums)), -1, 0)  # (R, S, X, 2)
+    resampled[:, own] = _larger_minus_smaller(metrics)
+    # A pair that is undefined under one of the row's seeds has no mean over them.
     values[:, ~np.isfinite(values[own]).all(0)] = np.nan
     return values, resampled
 

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qamoe_bench.analysis.comparisons import PairDifferences
 from qamoe_bench.analysis.section import MEAN, Section
 from qamoe_bench.metrics.catalogue import Metric
-from qamoe_bench.shapes import Float
+from qamoe_bench.shapes import Bool, Float
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.multiple_testing import rank_intervals
 
@@ -51,10 +52,7 @@ def standing(
     """
     tested = {i for pair in differences for i in pair}
     contestants = [i for i in rows if i in tested]
-    better = np.zeros((len(contestants), len(contestants)), bool)
-    for a, i in enumerate(contestants):
-        for b, j in enumerate(contestants):
-            better[a, b] = i != j and _is_better(metric, differences, i, j)
+    better = _significantly_better(metric, differences, contestants)
     best, worst = rank_intervals(better)
     ranks = {row: (int(best[a]), int(worst[a])) for a, row in enumerate(contestants)}
     # The model that ignores its inputs is a yardstick: that others beat it says nothing about their order.
@@ -70,7 +68,14 @@ def standing(
     )
 
 
-def _is_better(metric: Metric, differences: PairDifferences, i: int, j: int) -> bool:
-    """Whether row i is significantly better than row j."""
-    difference = differences[i, j] if (i, j) in differences else differences[j, i].reversed()
-    return difference.is_significant and metric.sign * difference.value > 0
+def _significantly_better(
+    metric: Metric, differences: PairDifferences, contestants: Sequence[int]
+) -> Bool[NDArray[np.bool_], "M M"]:
+    """Whether the first contestant is significantly better than the second, M contestants in order."""
+    places = {row: place for place, row in enumerate(contestants)}
+    better = np.zeros((len(places), len(places)), bool)
+    for (i, j), difference in differences.items():
+        if i in places and j in places and difference.is_significant:
+            winner, loser = (i, j) if metric.sign * difference.value > 0 else (j, i)
+            better[places[winner], places[loser]] = True
+    return better

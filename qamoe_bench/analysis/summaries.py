@@ -3,8 +3,9 @@
 Dimension legend: M rows, S seeds, C conditions, L levels, R resamples.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property, partial
 from itertools import pairwise
 
 import numpy as np
@@ -24,21 +25,25 @@ class SweepSummary:
 
     Attributes:
         title: A description in words.
-        values: (M, S); NaN for all seeds of a row if one of them is undefined.
-        resampled: The same for every resample of the test samples, (R, M, S).
+        by_seed: Computes it by row and seed (M, S), with NaN for all seeds of a row if one of them is undefined, and
+            the same for every resample of the test samples, (R, M, S). Not all are shown, and the resamples are large.
         sample_freedom: Degrees of freedom of a variance over resamples.
         is_share: Whether it is a share, printed in percent, instead of a value in the metric's unit.
     """
 
     title: str
-    values: Float[Values, "M S"]
-    resampled: Float[Values, "R M S"]
+    by_seed: Callable[[], tuple[Float[Values, "M S"], Float[Values, "R M S"]]]
     sample_freedom: float
     is_share: bool = False
 
     def estimate(self) -> Estimate:
-        """Mean over seeds of each row, with its variances."""
-        return estimate(self.values.T, np.moveaxis(self.resampled, 1, 2), self.sample_freedom)
+        """Mean over seeds of each row, with its variances; computed once."""
+        return self._estimate
+
+    @cached_property
+    def _estimate(self) -> Estimate:
+        values, resampled = self.by_seed()
+        return estimate(values.T, np.moveaxis(resampled, 1, 2), self.sample_freedom)
 
     def show(self, metric: Metric, value: float) -> str:
         """A value as tables print it."""
@@ -75,7 +80,7 @@ def summaries(section: Section, scores: Scores) -> Mapping[str, SweepSummary]:
 
 
 def _summary(scores: Scores, title: str, reduce: Reduction, *, is_share: bool = False) -> SweepSummary:
-    return SweepSummary(title, *scores.reduced(reduce), scores.sample_freedom, is_share)
+    return SweepSummary(title, partial(scores.reduced, reduce), scores.sample_freedom, is_share)
 
 
 def _area(levels: Levels, values: Float[Values, "*more L"]) -> Float[Values, "*more"]:
@@ -107,8 +112,11 @@ def _reached(mean: SweepSummary, floor: int, oracle: int) -> SweepSummary:
         end = values[..., oracle : oracle + 1, :]  # (*more, 1, S)
         return (values - start) / _nonzero(end - start)
 
-    title = "share of the way from mean to oracle"
-    return SweepSummary(title, share(mean.values), share(mean.resampled), mean.sample_freedom, is_share=True)
+    def by_seed() -> tuple[Float[Values, "M S"], Float[Values, "R M S"]]:
+        values, resampled = mean.by_seed()
+        return share(values), share(resampled)
+
+    return SweepSummary("share of the way from mean to oracle", by_seed, mean.sample_freedom, is_share=True)
 
 
 def _nonzero(x: Values) -> Values:

@@ -106,8 +106,8 @@ def _named_differences(analysis: Analysis, metric: Metric) -> NamedDifferences:
     """Finite differences by row; without `mean`, which is so much worse that it would compress the others."""
     rows = analysis.section.rows
     named = {}
-    for (name, i), difference in analysis.differences.items():
-        if name == metric.name and np.isfinite(difference.value) and rows[i].model != MEAN:
+    for i, difference in analysis.differences[metric.name].items():
+        if np.isfinite(difference.value) and rows[i].model != MEAN:
             named[rows[i].name] = difference
     return named
 

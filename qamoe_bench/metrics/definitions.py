@@ -117,11 +117,12 @@ def weighted_f1(
         kept = keep(y)
         true = positive(y) & kept
         false = ~positive(y) & kept
-        return predicted & true, predicted & false, ~predicted & true, ~predicted & false
+        # The other two cells of the table follow from the labels, whose sums are the same for all predictions.
+        return predicted & true, predicted & false, true, false
 
-    def value(
-        true_positives: Numbers, false_positives: Numbers, false_negatives: Numbers, true_negatives: Numbers
-    ) -> Numbers:
+    def value(true_positives: Numbers, false_positives: Numbers, true: Numbers, false: Numbers) -> Numbers:
+        false_negatives = true - true_positives
+        true_negatives = false - false_positives
         if sizes == "prediction":
             false_positives, false_negatives = false_negatives, false_positives
         positives = true_positives + false_negatives

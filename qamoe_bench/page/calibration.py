@@ -11,7 +11,7 @@ from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.analysis.audits import COVERAGE
 from qamoe_bench.figures.palette import ORACLE_COLOUR
 from qamoe_bench.page.figure import ChartColumns, Figure, comma_list, json_numbers
-from qamoe_bench.page.marks import Look, row_data, specification, tips
+from qamoe_bench.page.marks import row_colour, row_dash, row_data, row_marker, specification, tips
 from qamoe_bench.page.sentences import by_regime
 from qamoe_bench.statistics.intervals import mean_of_defined
 
@@ -34,17 +34,16 @@ AXES_OF_PROBABILITIES = ("probability of the decision, %", "right decisions, %")
 Coverage = Mapping[str, NDArray[np.float64]]
 
 
-def calibration_figure(analysis: Analysis, look: Look) -> Figure:
+def calibration_figure(analysis: Analysis) -> Figure:
     """Coverage against the nominal level, averaged over all conditions."""
     coverage = {name: mean_of_defined(audit.covered) for name, audit in analysis.uncertainty.items()}  # (C, K) -> (K,)
-    names = tuple(coverage)  # a tuple, because specifications are cached by it
     is_regression = analysis.section.task.is_regression
     return Figure(
         kind="calibration",
         title=f"Calibration of the predicted {'variances' if is_regression else 'probabilities'}",
         sentences=by_regime(analysis.section, lambda rows: _sentence(analysis, coverage, rows)),
         about=OF_VARIANCES if is_regression else OF_PROBABILITIES,
-        spec=_spec(names, look, AXES_OF_VARIANCES if is_regression else AXES_OF_PROBABILITIES),
+        spec=_spec(AXES_OF_VARIANCES if is_regression else AXES_OF_PROBABILITIES),
         columns=_columns(coverage),
     )
 
@@ -59,17 +58,17 @@ def _columns(coverage: Coverage) -> ChartColumns:
 
 
 @lru_cache(maxsize=256)
-def _spec(names: tuple[str, ...], look: Look, titles: tuple[str, str]) -> dict[str, object]:
+def _spec(titles: tuple[str, str]) -> dict[str, object]:
     # The same scale on both axes, so that the diagonal means equality.
     domain = alt.Scale(domain=[0, 100])
     x = alt.X("x:Q", title=titles[0], scale=domain)
     y = alt.Y("value:Q", title=titles[1], scale=domain)
-    base = alt.Chart(row_data()).encode(x=x, y=y, color=look.colour(names))
+    base = alt.Chart(row_data()).encode(x=x, y=y, color=row_colour())
     tip = tips(("row:N", "model", ""), ("x:Q", titles[0], ".0f"), ("value:Q", titles[1], ".1f"))
     ends = alt.InlineData(values=[{"x": 0, "value": 0}, {"x": 100, "value": 100}])
     diagonal = alt.Chart(ends).mark_line(strokeDash=[2, 3], color=ORACLE_COLOUR, strokeWidth=1.5).encode(x=x, y=y)
-    line = base.mark_line(strokeWidth=1.8).encode(strokeDash=look.dash(names))
-    point = base.mark_point(filled=True, opacity=1, size=42).encode(shape=look.marker(names))
+    line = base.mark_line(strokeWidth=1.8).encode(strokeDash=row_dash())
+    point = base.mark_point(filled=True, opacity=1, size=42).encode(shape=row_marker())
     # Invisible, and easier to hit with the pointer than the visible marker.
     target = base.mark_point(size=320, opacity=0, filled=True).encode(tooltip=tip)
     return specification(alt.layer(diagonal, line, point, target))

@@ -1,18 +1,20 @@
 """A chapter of the page: one protocol on one data set, with its figures and tables in every dialect that fits."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from itertools import chain
+from typing import Any, TypeVar
 
 from qamoe_bench.analysis.analyse import Analysis, analyse_section
 from qamoe_bench.analysis.comparisons import ranking
 from qamoe_bench.analysis.quality_curves import quality_curves
 from qamoe_bench.analysis.scores import Scores, score
 from qamoe_bench.analysis.section import Section
-from qamoe_bench.analysis.sensitivity import Sensitivity, sensitivity
+from qamoe_bench.analysis.sensitivity import sensitivity
+from qamoe_bench.analysis.shared_results import SharedResults
 from qamoe_bench.analysis.stability import fitting_dialects
-from qamoe_bench.metrics.choice import MetricChoice
-from qamoe_bench.metrics.definitions import Definition
+from qamoe_bench.metrics.choice import MetricChoice, headline
 from qamoe_bench.metrics.dialects import Dialect
 from qamoe_bench.page.board import board
 from qamoe_bench.page.calibration import calibration_figure
@@ -22,11 +24,11 @@ from qamoe_bench.page.curves import curve_figure
 from qamoe_bench.page.figure import Figure
 from qamoe_bench.page.landscape import difference_figure, landscape_figure
 from qamoe_bench.page.left_out import reasons_left_out
-from qamoe_bench.page.marks import Look
 from qamoe_bench.page.modalities import modality_figure
 from qamoe_bench.page.quality import quality_charts
 from qamoe_bench.page.samples import hard_samples
 from qamoe_bench.page.significance import significance_figure
+from qamoe_bench.page.value import ValueOfQuality, value_of_quality
 from qamoe_bench.report.audit_tables import corruption_table, model_table, uncertainty_table
 from qamoe_bench.report.class_tables import class_tables
 from qamoe_bench.report.metric_tables import how_to_read, level_table, summary_table
@@ -34,6 +36,7 @@ from qamoe_bench.report.quality_tables import intervention_table, permutation_ta
 from qamoe_bench.report.table import Table
 from qamoe_bench.report.tables import clustering
 
+Result = TypeVar("Result")
 # Predictions of a section above which only the requested dialect is computed, to bound the time
 MOST_PREDICTIONS = 30_000_000
 
@@ -72,6 +75,7 @@ class PageChapter:
         dialects: The parts that depend on the dialect, the requested one first.
         figures: Figures that are the same in all dialects.
         tables: Tables that are the same in all dialects.
+        value: What knowing quality is worth; None without predictors that know the law of the data.
         samples: Data about individual samples; None if there is nothing to compare.
         origins: Where differences between models come from; None if that cannot be said.
         absent: Reasons why some parts are left out.
@@ -84,10 +88,26 @@ class PageChapter:
     dialects: tuple[ChapterInDialect, ...]
     figures: tuple[Figure, ...]
     tables: tuple[Table, ...]
+    value: ValueOfQuality | None
     samples: Mapping[str, Any] | None
     origins: Mapping[str, Any] | None
     absent: tuple[str, ...]
     clustering: tuple[str, ...]
+
+    def shown(self, group: str) -> list[tuple[Figure, list[str]]]:
+        """The figures of a section of the page, each once, with the names of the dialects that show it."""
+        return self._once(lambda part: [figure for figure in part.figures if figure.group == group])
+
+    def folded(self) -> list[tuple[Figure, list[str]]]:
+        """The curves that are folded at first, in the same way."""
+        return self._once(lambda part: part.more)
+
+    def _once(self, select: Callable[[ChapterInDialect], Iterable[Figure]]) -> list[tuple[Figure, list[str]]]:
+        users: dict[int, tuple[Figure, list[str]]] = {}  # by id(), since figures are not hashable
+        for part in self.dialects:
+            for figure in select(part):
+                users.setdefault(id(figure), (figure, []))[1].append(part.dialect.name)
+        return list(users.values())
 
 
 def applicable_dialects(section: Section, choice: MetricChoice) -> list[Dialect]:
@@ -107,8 +127,14 @@ def applicable_dialects(section: Section, choice: MetricChoice) -> list[Dialect]
 
 
 def page_chapter(
-    name: str, section: Section, about: Mapping[str, Any], choice: MetricChoice, look: Look, texts: Mapping[str, str]
-) -> PageChapter:  # fmt: skip
+    name: str,
+    section: Section,
+    about: Mapping[str, Any],
+    choice: MetricChoice,
+    texts: Mapping[str, str],
+    *,
+    is_brief: bool = False,
+) -> PageChapter:
     """Compute and draw everything about a section.
 
     Args:
@@ -116,19 +142,19 @@ def page_chapter(
         section: Rows and levels; its cache is cleared at the end.
         about: Description of the protocol in the manifest; may be empty.
         choice: The dialect that comes first, and the metrics to show.
-        look: Styles of the rows.
         texts: Transcripts by sample id; may be empty.
+        is_brief: Whether to show only what compares the models, in one dialect and one metric unless some are chosen.
     """
-    cache = _MetricCache(section)
-    dialects: list[ChapterInDialect] = []
-    first: Analysis | None = None
-    for analysis in _analyses(section, choice):
-        first = first or analysis
-        dialects.append(_in_dialect(analysis, look, cache, has_more=not choice.metrics))
-    assert first is not None
+    if is_brief:
+        return _brief_chapter(name, section, about, choice)
+    shared = SharedResults(section)
+    analysed = list(_analyses(section, choice, shared))
+    first = analysed[0]
+    # After all analyses, since most of the other metrics of a dialect are analysed in another one.
+    dialects = [_in_dialect(analysis, shared, has_more=not choice.metrics) for analysis in analysed]
     samples = hard_samples(section, texts)
     origins = error_origins(section)
-    figures = tuple(_common_figures(first, look))
+    figures = tuple(_common_figures(first))
     tables = _common_tables(first)
     section.clear_cache()  # figures and tables hold no reference to the predictions
     return PageChapter(
@@ -138,6 +164,7 @@ def page_chapter(
         dialects=tuple(dialects),
         figures=figures,
         tables=tables,
+        value=value_of_quality(first),
         samples=samples,
         origins=origins,
         absent=reasons_left_out((*dialects[0].figures, *figures), samples is not None),
@@ -145,119 +172,135 @@ def page_chapter(
     )
 
 
-def _analyses(section: Section, choice: MetricChoice) -> Iterator[Analysis]:
-    """The section in every applicable dialect, one at a time because each holds many resamples.
+def _brief_chapter(name: str, section: Section, about: Mapping[str, Any], choice: MetricChoice) -> PageChapter:
+    """The chapter of a page of many cells: curves, ranking, pairs and cost."""
+    dialect = choice.dialect_for(section.task)
+    metrics = choice.metrics_for(dialect) if choice.metrics else (headline(dialect.shown),)
+    shared = SharedResults(section)
+    analysis = analyse_section(section, dialect, metrics, shared=shared, audits=False)
+    part = _in_dialect(analysis, shared, has_more=False, kinds=BRIEF)
+    value = value_of_quality(analysis)
+    section.clear_cache()
+    return PageChapter(
+        name=name,
+        section=section,
+        about=about,
+        dialects=(part,),
+        figures=(),
+        tables=(corruption_table(analysis), model_table(analysis)),
+        value=value,
+        samples=None,
+        origins=None,
+        absent=(),
+        clustering=clustering(analysis),
+    )
 
-    What dialects share is computed for the first one only.
-    """
+
+def _analyses(section: Section, choice: MetricChoice, shared: SharedResults) -> Iterator[Analysis]:
+    """The section in every applicable dialect; what dialects share is computed once."""
     first: Analysis | None = None
     for dialect in applicable_dialects(section, choice):
-        analysis = analyse_section(section, dialect, choice.metrics_for(dialect), first)
+        analysis = analyse_section(section, dialect, choice.metrics_for(dialect), first, shared)
         first = first or analysis
         yield analysis
 
 
-class _MetricCache:
-    """Results by metric and definition, because dialects share many definitions."""
-
-    def __init__(self, section: Section) -> None:
-        self._section = section
-        self._scores: dict[tuple[str, Definition], Scores] = {}
-        self._sensitivities: dict[tuple[str, Definition], Sensitivity | None] = {}
-        self._boards: dict[tuple[str, Definition], Mapping[str, Any]] = {}
-        self._differences: dict[tuple[str, Definition], Mapping[str, Any]] = {}
-
-    def score(self, dialect: Dialect, metric: str) -> Scores:
-        # Definitions are values: dialects that define a metric alike share one entry.
-        key = (metric, dialect.definitions[metric])
-        if key not in self._scores:
-            self._scores[key] = score(self._section, dialect, metric)
-        return self._scores[key]
-
-    def sensitivity(self, dialect: Dialect, metric: str) -> Sensitivity | None:
-        key = (metric, dialect.definitions[metric])
-        if key not in self._sensitivities:
-            self._sensitivities[key] = sensitivity(self._section, dialect, metric)
-        return self._sensitivities[key]
-
-    def board(self, analysis: Analysis, scores: Scores) -> Mapping[str, Any]:
-        metric = scores.metric
-        key = (metric.name, analysis.dialect.definitions[metric.name])
-        if key not in self._boards:
-            mean = analysis.summaries[metric.name]["mean"].estimate()
-            self._boards[key] = board(self._section, metric, mean, analysis.pairs[metric.name])
-        return self._boards[key]
-
-    def differences(self, analysis: Analysis, scores: Scores) -> Mapping[str, Any]:
-        name = scores.metric.name
-        key = (name, analysis.dialect.definitions[name])
-        if key not in self._differences:
-            self._differences[key] = level_differences(self._section, scores, analysis.pairs[name])
-        return self._differences[key]
-
-
-def _in_dialect(analysis: Analysis, look: Look, cache: _MetricCache, *, has_more: bool) -> ChapterInDialect:
-    figures = tuple(figure for figure in _figures(analysis, look, cache) if figure is not None)
+def _in_dialect(
+    analysis: Analysis, shared: SharedResults, *, has_more: bool, kinds: Sequence[str] = ()
+) -> ChapterInDialect:
+    """The parts in the dialect of an analysis; figures of some kinds, or of all."""
     tables = [summary_table(analysis, scores) for scores in analysis.scores]
     permutations = permutation_table(analysis)
     if permutations.rows:
         tables.append(permutations)
     if analysis.intervention_effects:
         tables.append(intervention_table(analysis))
+
+    def by_metric(kind: str, compute: Callable[[Analysis, Scores], Result]) -> dict[str, Result]:
+        made = {}
+        for s in analysis.scores:
+            made[s.metric.name] = shared.once(kind, analysis.dialect, s.metric.name, partial(compute, analysis, s))
+        return made
+
+    figures: list[Figure] = []
+    for kind in kinds or FIGURES:
+        figures += chain.from_iterable(by_metric(kind, FIGURES[kind]).values())
     return ChapterInDialect(
         dialect=analysis.dialect,
-        boards={s.metric.name: cache.board(analysis, s) for s in analysis.scores},
-        differences=_level_differences(analysis, cache),
+        boards=by_metric("board", _board),
+        differences=by_metric("differences by level", _differences) if len(analysis.section.rows) > 1 else {},
         how_to_read=how_to_read(analysis),
-        figures=figures,
-        more=_more_curves(analysis, look, cache) if has_more else (),
+        figures=tuple(figures),
+        more=_more_curves(analysis, shared) if has_more else (),
         tables=tuple(tables),
     )
 
 
-def _level_differences(analysis: Analysis, cache: _MetricCache) -> Mapping[str, Mapping[str, Any]]:
-    if len(analysis.section.rows) < 2:
-        return {}
-    return {s.metric.name: cache.differences(analysis, s) for s in analysis.scores}
+def _board(analysis: Analysis, scores: Scores) -> Mapping[str, Any]:
+    metric = scores.metric
+    mean = analysis.summaries[metric.name]["mean"].estimate()
+    return board(analysis.section, metric, mean, analysis.pairs[metric.name])
 
 
-def _more_curves(analysis: Analysis, look: Look, cache: _MetricCache) -> tuple[Figure, ...]:
+def _differences(analysis: Analysis, scores: Scores) -> Mapping[str, Any]:
+    return level_differences(analysis.section, scores, analysis.pairs[scores.metric.name])
+
+
+def _more_curves(analysis: Analysis, shared: SharedResults) -> tuple[Figure, ...]:
     """Curves of the metrics of the dialect that the analysis leaves out."""
-    section = analysis.section
     dialect = analysis.dialect
     analysed = {scores.metric.name for scores in analysis.scores}
-    figures = []
-    for metric in dialect.definitions:
-        if metric not in analysed:
-            scores = cache.score(dialect, metric)
-            figures.append(curve_figure(section, scores, ranking(section, scores), look, dialect.name))
-    return tuple(figures)
+
+    def draw(metric: str) -> Figure:
+        # Not kept, unlike those of an analysis: resamples of many metrics are large.
+        section = analysis.section
+        scores = shared.known("scores", dialect, metric) or score(section, dialect, metric)
+        ranks = shared.once("rankings", dialect, metric, partial(ranking, section, scores))
+        return curve_figure(section, scores, ranks)
+
+    others = [metric for metric in dialect.definitions if metric not in analysed]
+    return tuple(shared.once("folded curve", dialect, metric, partial(draw, metric)) for metric in others)
 
 
-def _figures(analysis: Analysis, look: Look, cache: _MetricCache) -> Iterator[Figure | None]:
-    """The figures of the dialect by kind, and by metric within a kind."""
+def _curves(analysis: Analysis, scores: Scores) -> list[Figure]:
+    table = level_table(analysis, scores)
+    return [curve_figure(analysis.section, scores, analysis.rankings[scores.metric.name], table)]
+
+
+def _landscapes(analysis: Analysis, scores: Scores) -> list[Figure]:
+    figures = (landscape_figure(analysis.section, scores), difference_figure(analysis.section, scores))
+    return [figure for figure in figures if figure is not None]
+
+
+def _modalities(analysis: Analysis, scores: Scores) -> list[Figure]:
+    losses = sensitivity(analysis.section, analysis.dialect, scores.metric.name)
+    # None where the protocol never removes whole modalities.
+    return [] if losses is None else [modality_figure(analysis.section, losses)]
+
+
+def _pairs_and_cost(analysis: Analysis, scores: Scores) -> list[Figure]:
     section = analysis.section
-    dialect = analysis.dialect.name
-    for scores in analysis.scores:
-        ranks = analysis.rankings[scores.metric.name]
-        yield curve_figure(section, scores, ranks, look, dialect, level_table(analysis, scores))
-    for scores in analysis.scores:
-        yield landscape_figure(section, scores, dialect)
-        yield difference_figure(section, scores, dialect)
-    for scores in analysis.scores:
-        losses = cache.sensitivity(analysis.dialect, scores.metric.name)
-        # None where the protocol never removes whole modalities.
-        yield modality_figure(section, losses, look, dialect) if losses else None
-    for scores in analysis.scores:
-        mean = analysis.summaries[scores.metric.name]["mean"]
-        yield significance_figure(section, scores.metric, analysis.pairs[scores.metric.name], dialect)
-        yield from cost_figures(section, scores.metric, mean, look, dialect)
+    metric = scores.metric
+    pairs = significance_figure(section, metric, analysis.pairs[metric.name])
+    costs = cost_figures(section, metric, analysis.summaries[metric.name]["mean"])
+    return costs if pairs is None else [pairs, *costs]
 
 
-def _common_figures(analysis: Analysis, look: Look) -> Iterator[Figure]:
-    yield from quality_charts(analysis, quality_curves(analysis.section), look)
+FIGURES: Mapping[str, Callable[[Analysis, Scores], list[Figure]]] = {
+    "curves": _curves,
+    "landscapes": _landscapes,
+    "modalities": _modalities,
+    "pairs and cost": _pairs_and_cost,
+}
+"""The figures of one metric, by the part of the page that they are drawn for."""
+BRIEF = ("curves", "pairs and cost")
+"""Those of a page of many cells."""
+
+
+def _common_figures(analysis: Analysis) -> Iterator[Figure]:
+    yield from quality_charts(analysis, quality_curves(analysis.section))
     if analysis.uncertainty:
-        yield calibration_figure(analysis, look)
+        yield calibration_figure(analysis)
 
 
 def _common_tables(analysis: Analysis) -> tuple[Table, ...]:

@@ -16,7 +16,7 @@ from qamoe_bench.analysis.section import Section
 from qamoe_bench.analysis.strata import cluster_errors, error_profile
 from qamoe_bench.metrics.catalogue import METRICS, Metric
 from qamoe_bench.page.figure import difference_unit, json_numbers
-from qamoe_bench.page.marks import axis_title, number_format, row_data, specification, tips
+from qamoe_bench.page.marks import DIGITS, UNIT, axis_title, filled, number_format, row_data, specification, tips
 from qamoe_bench.page.packing import packed
 from qamoe_bench.statistics.intervals import Estimate
 
@@ -41,9 +41,7 @@ def level_differences(
     metric = scores.metric
     levels = section.levels
     return {
-        "spec": _line_spec(levels.axis, metric)
-        if levels.numbers
-        else _dot_spec(metric, len(levels.labels), "condition"),
+        "spec": _spec(section, metric),
         "x": list(levels.numbers or levels.labels),
         "sign": metric.sign,
         "digits": number_format(metric),
@@ -51,6 +49,13 @@ def level_differences(
         "significant": _flags(section, corrected),
         **_packed_estimate(gaps, metric.scale),
     }
+
+
+def _spec(section: Section, metric: Metric) -> dict[str, Any]:
+    levels = section.levels
+    if levels.numbers:
+        return filled(_line_template(levels.axis), _words(metric))
+    return filled(_dot_template("condition"), _words(metric), len(levels.labels) * ROW_HEIGHT)
 
 
 def _flags(section: Section, corrected: PairDifferences) -> str:
@@ -66,7 +71,7 @@ def error_origins(section: Section) -> dict[str, Any] | None:
         return None
     error = METRICS["mae"] if section.task.is_regression else ERROR_OF_CLASSES
     origins: dict[str, Any] = {
-        "spec": _dot_spec(error, len(profile.strata), "", is_faceted=True),
+        "spec": filled(_dot_template("", is_faceted=True), _words(error), len(profile.strata) * ROW_HEIGHT),
         "parts": [[s.kind, s.name, *json_numbers(100 * s.share)] for s in profile.strata],
         **_packed_estimate(profile.differences, 1),
     }
@@ -90,13 +95,15 @@ def _colour() -> alt.Color:
     return alt.Color("verdict:N", scale=scale, legend=None)
 
 
-@lru_cache(maxsize=256)
-def _line_spec(axis: str, metric: Metric) -> dict[str, Any]:
-    digits = "+" + number_format(metric)
-    title = difference_unit(metric, "difference in")
+def _words(metric: Metric) -> dict[str, str]:
+    return {UNIT: difference_unit(metric, "difference in"), DIGITS: "+" + number_format(metric)}
+
+
+@lru_cache
+def _line_template(axis: str) -> dict[str, Any]:
     tip = tips(
-        ("x:Q", axis_title(axis).partition(",")[0], "~g"), ("value:Q", title, digits), ("low:Q", "95 % from", digits),
-        ("high:Q", "to", digits), ("verdict:N", "first model", ""),
+        ("x:Q", axis_title(axis).partition(",")[0], "~g"), ("value:Q", UNIT, DIGITS), ("low:Q", "95 % from", DIGITS),
+        ("high:Q", "to", DIGITS), ("verdict:N", "first model", ""),
     )  # fmt: skip
     base = alt.Chart(row_data()).encode(
         x=alt.X(
@@ -106,29 +113,27 @@ def _line_spec(axis: str, metric: Metric) -> dict[str, Any]:
             axis=alt.Axis(format="~g", tickCount=8),
         )
     )
-    y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=6))
-    band = base.mark_area(opacity=0.14, color=VERDICTS["better"]).encode(y=alt.Y("low:Q", title=title), y2="high:Q")
+    y = alt.Y("value:Q", title=UNIT, scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=6))
+    band = base.mark_area(opacity=0.14, color=VERDICTS["better"]).encode(y=alt.Y("low:Q", title=UNIT), y2="high:Q")
     line = base.mark_line(strokeWidth=1.6, color=VERDICTS["not significant"]).encode(y=y)
     point = base.mark_point(filled=True, opacity=1, size=64).encode(y=y, color=_colour(), tooltip=tip)
     return specification(alt.layer(_zero("y"), band, line, point), LEVEL_HEIGHT)
 
 
-@lru_cache(maxsize=256)
-def _dot_spec(metric: Metric, items: int, item_title: str, *, is_faceted: bool = False) -> dict[str, Any]:
-    digits = "+" + number_format(metric)
-    title = difference_unit(metric, "difference in")
+@lru_cache
+def _dot_template(item_title: str, *, is_faceted: bool = False) -> dict[str, Any]:
     tip = tips(
-        ("x:N", item_title or "part", ""), ("value:Q", title, digits), ("low:Q", "95 % from", digits),
-        ("high:Q", "to", digits), ("verdict:N", "first model", ""),
+        ("x:N", item_title or "part", ""), ("value:Q", UNIT, DIGITS), ("low:Q", "95 % from", DIGITS),
+        ("high:Q", "to", DIGITS), ("verdict:N", "first model", ""),
     )  # fmt: skip
     if is_faceted:
         tip.append(alt.Tooltip("share:Q", title="share of predictions, %", format=".0f"))
     axis = alt.Axis(labelLimit=230, domain=False, ticks=False, labelPadding=8)
     base = alt.Chart(row_data()).encode(y=alt.Y("x:N", title=item_title or None, sort=None, axis=axis))
-    x = alt.X("low:Q", title=title, axis=alt.Axis(tickCount=6))
+    x = alt.X("low:Q", title=UNIT, axis=alt.Axis(tickCount=6))
     rule = base.mark_rule(strokeWidth=2).encode(x=x, x2="high:Q", color=_colour())
     point = base.mark_point(filled=True, opacity=1, size=64).encode(x="value:Q", color=_colour(), tooltip=tip)
-    return specification(alt.layer(_zero("x"), rule, point), items * ROW_HEIGHT)
+    return specification(alt.layer(_zero("x"), rule, point))
 
 
 def _zero(channel: str) -> alt.Chart:

@@ -15,7 +15,19 @@ from qamoe_bench.analysis.summaries import SweepSummary
 from qamoe_bench.figures.palette import ORACLE_COLOUR
 from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.page.figure import ChartColumns, Figure, comma_list, json_numbers, unit_of
-from qamoe_bench.page.marks import Chart, Look, number_format, row_data, specification, tips
+from qamoe_bench.page.marks import (
+    DIGITS,
+    TICKS,
+    UNIT,
+    Chart,
+    filled,
+    number_format,
+    row_colour,
+    row_data,
+    row_marker,
+    specification,
+    tips,
+)
 from qamoe_bench.page.sentences import by_regime
 from qamoe_bench.vocabulary import metric_label
 
@@ -53,15 +65,13 @@ class _Trade:
     front: Sequence[int]
 
 
-def cost_figures(section: Section, metric: Metric, mean: SweepSummary, look: Look, dialect: str) -> list[Figure]:
+def cost_figures(section: Section, metric: Metric, mean: SweepSummary) -> list[Figure]:
     """A figure for time and one for parameters, unless fewer than two rows have such a cost.
 
     Args:
         section: Gives the rows and their costs.
         metric: The metric.
         mean: Its mean over the sweep.
-        look: Styles of the rows.
-        dialect: Name of the dialect in which the metric was computed.
     """
     times = [row.microseconds_per_sample for row in section.rows]
     sizes = [parameter_count(row) for row in section.rows]
@@ -71,7 +81,7 @@ def cost_figures(section: Section, metric: Metric, mean: SweepSummary, look: Loo
         write = partial(_sentence_about, section, metric, mean, kind, cost)
         trade = _trade(section, metric, mean, kind, cost, range(len(section.rows)))
         if len(trade.kept) > 1:
-            figures.append(_figure(section, trade, mean, look, dialect, by_regime(section, write)))
+            figures.append(_figure(section, trade, mean, by_regime(section, write)))
     return figures
 
 
@@ -97,11 +107,10 @@ def _trade(
 
 
 def _figure(
-    section: Section, trade: _Trade, mean: SweepSummary, look: Look, dialect: str, sentences: Mapping[str, str]
+    section: Section, trade: _Trade, mean: SweepSummary, sentences: Mapping[str, str]
 ) -> Figure:  # fmt: skip
     metric = trade.metric
     kind = trade.kind
-    names = tuple(trade.names[i] for i in trade.kept)
     quantity = AXIS_TITLES[kind].removesuffix(" (log scale)")
     return Figure(
         kind="cost",
@@ -109,9 +118,8 @@ def _figure(
         sentences=sentences,
         about=f"Mean {metric_label(metric.name)} over the sweep with its 95 % interval, against {quantity}. "
         "The line is the Pareto front: no model beats those on it in both.",
-        spec=_spec(metric, kind, names, _ticks([trade.cost[i] for i in trade.kept]), look),
+        spec=_spec(metric, kind, _ticks([trade.cost[i] for i in trade.kept])),
         columns=_columns(trade, mean),
-        dialect=dialect,
         metric=metric.name,
         part=kind,
         note=_note(section, trade),
@@ -150,24 +158,25 @@ def _ticks(cost: Sequence[float]) -> tuple[float, ...]:
     return tuple(float(f"{step}e{decade}") for decade in range(lowest, highest + 1) for step in (1, 2, 5))
 
 
-@lru_cache(maxsize=256)
-def _spec(
-    metric: Metric, kind: Kind, names: tuple[str, ...], ticks: tuple[float, ...], look: Look
-) -> dict[str, object]:  # fmt: skip
-    digits = number_format(metric)
+def _spec(metric: Metric, kind: Kind, ticks: Sequence[float]) -> dict[str, object]:
+    words = {UNIT: f"mean {unit_of(metric)}", DIGITS: number_format(metric), TICKS: list(ticks)}
+    return filled(_template(kind), words)
+
+
+@lru_cache
+def _template(kind: Kind) -> dict[str, object]:
     cost_title, cost_digits = TOOLTIP_FORMATS[kind]
-    title = f"mean {unit_of(metric)}"
     # Vega labels too few or too many ticks of a log scale by itself.
-    axis = alt.Axis(values=list(ticks), format="~s" if kind == "parameters" else "~g", labelOverlap=True)
+    axis = alt.Axis(values=[TICKS], format="~s" if kind == "parameters" else "~g", labelOverlap=True)
     x = alt.X("x:Q", title=AXIS_TITLES[kind], scale=alt.Scale(type="log", nice=False, padding=16), axis=axis)
-    y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=False))
+    y = alt.Y("value:Q", title=UNIT, scale=alt.Scale(zero=False))
     tip = tips(
-        ("row:N", "model", ""), ("x:Q", cost_title, cost_digits), ("value:Q", title, digits),
-        ("low:Q", "95 % from", digits), ("high:Q", "to", digits), ("front:N", "on the Pareto front", ""),
+        ("row:N", "model", ""), ("x:Q", cost_title, cost_digits), ("value:Q", UNIT, DIGITS),
+        ("low:Q", "95 % from", DIGITS), ("high:Q", "to", DIGITS), ("front:N", "on the Pareto front", ""),
     )  # fmt: skip
-    base = alt.Chart(row_data()).encode(x=x, color=look.colour(names))
-    rule = base.mark_rule(strokeWidth=1.4).encode(y=alt.Y("low:Q", title=title), y2="high:Q")
-    point = base.mark_point(filled=True, opacity=1, size=80).encode(y=y, shape=look.marker(names))
+    base = alt.Chart(row_data()).encode(x=x, color=row_colour())
+    rule = base.mark_rule(strokeWidth=1.4).encode(y=alt.Y("low:Q", title=UNIT), y2="high:Q")
+    point = base.mark_point(filled=True, opacity=1, size=80).encode(y=y, shape=row_marker())
     # Invisible, and easier to hit with the pointer than the visible marker.
     target = base.mark_point(size=400, opacity=0, filled=True).encode(y=y, tooltip=tip)
     # Only of models on the front: all names together would cover each other. The page's script chooses the side.

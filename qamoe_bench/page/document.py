@@ -35,6 +35,8 @@ from qamoe_bench.vocabulary import metric_label
 
 # Templates of the page's own script, in the order in which they are concatenated: later ones use earlier ones
 SCRIPTS = ("state", "address", "charts", "maps", "tables", "samples", "ranking", "compare", "controls")
+# Runs whose provenance is shown; more are counted
+MOST_RUNS = 100
 # Characters that could end a script element or a line of it, with their escapes in JSON
 UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
@@ -86,7 +88,11 @@ class Pool:
 
 
 def document(
-    chapters: Sequence[PageChapter], manifests: Sequence[Manifest], styles: dict[str, Style], version: str
+    chapters: Sequence[PageChapter],
+    manifests: Sequence[Manifest],
+    styles: dict[str, Style],
+    version: str,
+    brevity: str = "",
 ) -> str:
     """The HTML of the page.
 
@@ -95,13 +101,15 @@ def document(
         manifests: Manifests of the runs, for the provenance.
         styles: Colour, marker and dash by row name.
         version: Version of qamoe-bench.
+        brevity: What is left out of a page of many cells; empty if nothing is. Such a page has no table of cells.
     """
     # Figures get their identifiers in the order of the page.
     pool = Pool()
     identifiers: dict[int, str] = {}  # by id() of a figure, since figures are not hashable
     for chapter in chapters:
         for figure in _figures(chapter):
-            identifiers[id(figure)] = pool.add(figure, chapter.name)
+            if id(figure) not in identifiers:  # dialects share figures
+                identifiers[id(figure)] = pool.add(figure, chapter.name)
     # The policy hashes the scripts exactly as the page embeds them.
     scripts = [_script(vega()), _script(_own_code())]
     environment = _environment(lambda figure: identifiers[id(figure)], pool.table, styles)
@@ -112,8 +120,10 @@ def document(
         chapters=chapters,
         labels=labels,
         choices=_choices(chapters),
-        manifests=manifests,
-        cells=cell_table([cell for chapter in chapters for cell in chapter.section.cells]),
+        manifests=manifests[:MOST_RUNS],
+        further_runs=max(len(manifests) - MOST_RUNS, 0),
+        cells=None if brevity else cell_table([cell for chapter in chapters for cell in chapter.section.cells]),
+        brevity=brevity,
         version=version,
     )
     return environment.get_template("page.html").render(
@@ -178,7 +188,7 @@ def _data(
 ) -> dict[str, Any]:  # fmt: skip
     """The data that the page's scripts read."""
     looks = {name: _look(style) for name, style in styles.items()}
-    looks[""] = {"colour": "var(--ink)", "dash": (2, 3)}  # of the label, which is drawn next to predictions
+    looks[""] = {"colour": "var(--ink)", "dash": [2, 3]}  # of the label, which is drawn next to predictions
     return {
         "pool": pool.content,
         "figures": pool.figures,
@@ -215,7 +225,8 @@ def _stored(pool: Pool, content: Mapping[str, Any]) -> str:
 
 def _look(style: Style) -> dict[str, Any]:
     # Vega needs a pattern for a solid line too: a dash without a gap.
-    return {"colour": style.colour, "dash": list(style.dash) or [1, 0], "symbol": symbol(style.marker)}
+    dash = list(style.dash) or [1, 0]
+    return {"colour": style.colour, "dash": dash, "marker": style.marker, "symbol": symbol(style.marker)}
 
 
 def _figures(chapter: PageChapter) -> list[Figure]:

@@ -10,8 +10,9 @@ from qamoe_bench.metrics.catalogue import Metric
 from qamoe_bench.report.table import Table
 from qamoe_bench.vocabulary import metric_label
 
-# Rows of a chart, stored by column. The column `row` names a row of the report, so that the page can filter by it.
-ChartColumns = Mapping[str, Sequence[Any]]
+# Rows of a chart, stored by column. The column `row` names a row of the report, so that the page can filter by it. What
+# is no list is for the page's script, such as packed numbers.
+ChartColumns = Mapping[str, Any]
 # Of numbers in charts; tables format their own
 SIGNIFICANT_DIGITS = 4
 # Sections of the page that show kinds of another name
@@ -29,7 +30,6 @@ class Figure:
         about: What is drawn, along which axes, and how to read it.
         spec: Vega-Lite specification, which reads the named data `rows`.
         columns: Those rows.
-        dialect: Metric dialect; empty if the figure is the same in all of them.
         metric: Metric, if there is one figure for each metric and the page shows one at a time; otherwise empty.
         table: The same numbers as a table; without it, the page builds one from the rows.
         note: Caveats, printed after `about`.
@@ -44,7 +44,6 @@ class Figure:
     about: str
     spec: Mapping[str, Any]
     columns: ChartColumns
-    dialect: str = ""
     metric: str = ""
     table: Table | None = None
     note: str = ""
@@ -98,7 +97,7 @@ def json_numbers(values: Any, scale: float = 1.0) -> list[float | None]:
 
 def encoded(columns: ChartColumns) -> dict[str, Any]:
     """Columns for JSON, with repeated words dictionary-encoded."""
-    return {name: _encoded_column(list(values)) for name, values in columns.items()}
+    return {name: _encoded_column(values) if isinstance(values, list) else values for name, values in columns.items()}
 
 
 def _encoded_column(values: list[Any]) -> Any:

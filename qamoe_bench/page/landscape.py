@@ -38,7 +38,7 @@ def two_axes(section: Section) -> Axes | None:
     return (names[0], names[1]) if len(names) == 2 else None
 
 
-def landscape_figure(section: Section, scores: Scores, dialect: str) -> Figure | None:
+def landscape_figure(section: Section, scores: Scores) -> Figure | None:
     """One heat map per row, all on one colour scale; None unless the protocol has two axes."""
     axes = two_axes(section)
     if axes is None:
@@ -53,13 +53,12 @@ def landscape_figure(section: Section, scores: Scores, dialect: str) -> Figure |
         "Lighter is better.",
         spec=specification(_map(metric, axes, values, len(section.levels.numbers)), MAP_HEIGHT),
         columns=_columns(section, axes, metric, values),
-        dialect=dialect,
         metric=metric.name,
         is_wide=True,
     )
 
 
-def difference_figure(section: Section, scores: Scores, dialect: str) -> Figure | None:
+def difference_figure(section: Section, scores: Scores) -> Figure | None:
     """The difference of two rows, which the reader chooses; cells with a significant difference have a dot.
 
     None unless the protocol has two axes and there are two rows.
@@ -81,7 +80,6 @@ def difference_figure(section: Section, scores: Scores, dialect: str) -> Figure 
         spec=specification(_difference_map(metric, axes), MAP_HEIGHT),
         columns=_columns(section, axes, metric, scores.means()),
         extra=extra,
-        dialect=dialect,
         metric=metric.name,
     )
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from qamoe_bench.analysis.section import Section
 from qamoe_bench.analysis.sensitivity import Sensitivity
 from qamoe_bench.page.figure import Figure, comma_list, difference_unit, interval_columns
-from qamoe_bench.page.marks import Look, dot_spec
+from qamoe_bench.page.marks import dot_spec
 from qamoe_bench.page.sentences import by_regime
 from qamoe_bench.shapes import Float
 from qamoe_bench.vocabulary import metric_label
@@ -16,7 +16,7 @@ from qamoe_bench.vocabulary import metric_label
 Values = NDArray[np.float64]
 
 
-def modality_figure(section: Section, sensitivity: Sensitivity, look: Look, dialect: str) -> Figure:
+def modality_figure(section: Section, sensitivity: Sensitivity) -> Figure:
     """Loss of one metric without each modality, and with only some of them."""
     metric = sensitivity.metric
     names = tuple(row.name for row in section.rows)
@@ -30,9 +30,8 @@ def modality_figure(section: Section, sensitivity: Sensitivity, look: Look, dial
         sentences=by_regime(section, lambda rows: _sentence(section, sensitivity, rows)),
         about=f"Loss of {metric.title}, positive where it gets worse, with 95 % intervals. without: mean over all "
         "pairs of sets of modalities that differ in this one only; only: this set instead of all modalities.",
-        spec=dot_spec(metric, look, names, len(items), "modalities", difference_unit(metric, "loss of")),
+        spec=dot_spec(metric, len(items), "modalities", difference_unit(metric, "loss of")),
         columns=interval_columns(names, items, value, low, high, metric.scale),
-        dialect=dialect,
         metric=metric.name,
         note="Compared on the same samples and seed, where nothing else is corrupted.",
         is_wide=True,

@@ -10,10 +10,12 @@ from qamoe_bench.figures.palette import styles
 from qamoe_bench.metrics.choice import MetricChoice
 from qamoe_bench.page.chapter import page_chapter
 from qamoe_bench.page.document import document
-from qamoe_bench.page.marks import Look
 from qamoe_bench.page.provenance import Manifest
 from qamoe_bench.page.texts import raw_texts
 from qamoe_bench.store.store import StoredCell
+
+# Cells above which a page shows only what compares the models: a reader of forty protocols chooses among them
+MOST_CELLS = 4_000
 
 
 def page(
@@ -40,17 +42,27 @@ def page(
     choice.check(section.task for section in parts)  # raises now, before minutes of computation
     # Styles are assigned over all chapters, so that a model looks the same in each.
     looks = styles(sorted({row.name for section in parts for row in section.rows}))
-    look = Look(looks)  # one for all, since specifications of charts are cached by it
     descriptions = _descriptions(manifests)
     transcripts = _transcripts(parts, texts)
+    is_brief = len(cells) > MOST_CELLS
     chapters = []
     # Names given by users stay out of identifiers: chapters are c0, c1 and so on.
     for i, section in enumerate(parts):
         about = descriptions.get((section.cells[0].cell.protocol_digest, section.protocol), {})
-        chapters.append(page_chapter(f"c{i}", section, about, choice, look, transcripts))
+        chapters.append(page_chapter(f"c{i}", section, about, choice, transcripts, is_brief=is_brief))
     # A cell lies in runs/RUN/predictions/.
     runs = {cell.path.parent.parent.name for cell in cells}
-    return document(chapters, [run for run in manifests if run["run"] in runs], looks, __version__)
+    used = [run for run in manifests if run["run"] in runs]
+    return document(chapters, used, looks, __version__, brevity(len(cells)) if is_brief else "")
+
+
+def brevity(cells: int) -> str:
+    """What a page of many cells leaves out, and how to see it."""
+    return (
+        f"This page is of {cells:,} cells. Of more than {MOST_CELLS:,}, a page shows what compares the models, in the "
+        "first metric unless --metric names others. The page of a part, as by report --protocol NAME, has the rest: "
+        "all metrics and dialects, the landscape, modalities, quality scores, calibration, single samples, keys."
+    )
 
 
 def _descriptions(manifests: Sequence[Manifest]) -> Mapping[tuple[str, str], Manifest]:

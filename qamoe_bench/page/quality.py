@@ -10,7 +10,7 @@ import numpy as np
 from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.analysis.quality_curves import QualityCurve
 from qamoe_bench.page.figure import ChartColumns, Figure, comma_list, json_numbers
-from qamoe_bench.page.marks import Look, row_data, specification, tips
+from qamoe_bench.page.marks import row_colour, row_dash, row_data, row_marker, specification, tips
 from qamoe_bench.page.sentences import by_regime
 
 # Spearman's ρ with the corruption, at or below which a score is said to follow it
@@ -18,24 +18,22 @@ FOLLOWS = -0.3
 
 
 def quality_charts(
-    analysis: Analysis, curves: Mapping[tuple[str, str], QualityCurve], look: Look
+    analysis: Analysis, curves: Mapping[tuple[str, str], QualityCurve]
 ) -> list[Figure]:  # fmt: skip
     """One figure per modality.
 
     Args:
         analysis: Gives the correlations that the sentences quote.
         curves: By row name and modality.
-        look: Styles of the rows.
     """
     # Rows without a score of a modality are missing from its figure.
     by_modality: dict[str, dict[str, QualityCurve]] = {}
     for (name, modality), curve in curves.items():
         by_modality.setdefault(modality, {})[name] = curve
-    return [_figure(analysis, modality, by_row, look) for modality, by_row in by_modality.items()]
+    return [_figure(analysis, modality, by_row) for modality, by_row in by_modality.items()]
 
 
-def _figure(analysis: Analysis, modality: str, curves: Mapping[str, QualityCurve], look: Look) -> Figure:
-    names = tuple(curves)
+def _figure(analysis: Analysis, modality: str, curves: Mapping[str, QualityCurve]) -> Figure:
     rows = analysis.section.rows
 
     def write(chosen: Collection[int]) -> str:
@@ -47,7 +45,7 @@ def _figure(analysis: Analysis, modality: str, curves: Mapping[str, QualityCurve
         sentences=by_regime(analysis.section, write),
         about=f"Mean r of {modality} against the share of its signal that is lost; the band holds the middle half of "
         "the predictions. An informative score falls from left to right.",
-        spec=_spec(modality, names, look),
+        spec=_spec(modality),
         columns=_columns(curves),
         part=modality,
     )
@@ -66,10 +64,10 @@ def _columns(curves: Mapping[str, QualityCurve]) -> ChartColumns:
 
 
 @lru_cache(maxsize=256)
-def _spec(modality: str, names: tuple[str, ...], look: Look) -> dict[str, object]:
+def _spec(modality: str) -> dict[str, object]:
     x = alt.X("x:Q", title=f"corruption of {modality}, share of signal lost", scale=alt.Scale(domain=[0, 1]))
     title = f"r of {modality}, 0 to 1"
-    base = alt.Chart(row_data()).encode(x=x, color=look.colour(names))
+    base = alt.Chart(row_data()).encode(x=x, color=row_colour())
     tip = tips(
         ("row:N", "model", ""), ("x:Q", "share lost", ".2f"), ("value:Q", f"mean r of {modality}", ".3f"),
         ("low:Q", "middle half from", ".3f"), ("high:Q", "to", ".3f"), ("count:Q", "predictions", ","),
@@ -77,8 +75,8 @@ def _spec(modality: str, names: tuple[str, ...], look: Look) -> dict[str, object
     band = base.mark_area(opacity=0.14).encode(y=alt.Y("low:Q", title=title), y2="high:Q")
     # Scores lie in [0, 1]; the scale starts at 0 so that flat curves look flat.
     y = alt.Y("value:Q", title=title, scale=alt.Scale(domainMin=0))
-    line = base.mark_line(strokeWidth=1.8).encode(y=y, strokeDash=look.dash(names))
-    point = base.mark_point(filled=True, opacity=1, size=42).encode(y=y, shape=look.marker(names))
+    line = base.mark_line(strokeWidth=1.8).encode(y=y, strokeDash=row_dash())
+    point = base.mark_point(filled=True, opacity=1, size=42).encode(y=y, shape=row_marker())
     # Invisible, and easier to hit with the pointer than the visible marker.
     target = base.mark_point(size=320, opacity=0, filled=True).encode(y=y, tooltip=tip)
     return specification(alt.layer(band, line, point, target), 220)

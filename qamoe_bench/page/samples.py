@@ -10,7 +10,7 @@ from qamoe_bench.analysis.hard_samples import Fall, worst
 from qamoe_bench.analysis.section import Row, Section
 from qamoe_bench.metrics.dialects import judged_columns
 from qamoe_bench.metrics.probabilities import probability_errors
-from qamoe_bench.page.figure import comma_list, json_numbers
+from qamoe_bench.page.figure import comma_list, encoded, json_numbers
 from qamoe_bench.page.marks import axis_title, row_data, specification, tips
 from qamoe_bench.vocabulary import Task, axis_symbol
 
@@ -18,6 +18,8 @@ from qamoe_bench.vocabulary import Task, axis_symbol
 SAMPLES_SHOWN = 8
 # Conditions along which a sample is followed, at most; the condition of the largest error may be one more
 PATH_LENGTH = 16
+# Decimals that the tables and tooltips of a sample show
+SHOWN_DECIMALS = 2
 
 
 def hard_samples(section: Section, texts: Mapping[str, str]) -> dict[str, Any] | None:
@@ -34,12 +36,35 @@ def hard_samples(section: Section, texts: Mapping[str, str]) -> dict[str, Any] |
     if not falls:
         return None
     is_regression = section.task.is_regression
+    lists = _Lists()
+    made = [_fall(section, fall, texts, lists) for fall in falls]
     return {
         "modalities": section.realised_by_seed[0].modalities,
         "value": "sentiment, label units" if is_regression else "probability of the truth",
         "unit": " label units" if is_regression else "",
-        "falls": [_fall(section, fall, texts) for fall in falls],
+        "falls": encoded({name: [fall[name] for fall in made] for name in made[0]}),
+        "lists": lists.content,
     }
+
+
+class _Lists:
+    """Lists along the sweep, each stored once: many rows have the same hardest samples."""
+
+    def __init__(self) -> None:
+        self.content: list[tuple[Any, ...]] = []
+        self._places: dict[tuple[Any, ...], int] = {}
+
+    def place(self, values: Sequence[Any]) -> int:
+        """The index of a list; numbers have the digits that the page shows."""
+        content = tuple(_shown(value) for value in values)
+        if content not in self._places:
+            self._places[content] = len(self.content)
+            self.content.append(content)
+        return self._places[content]
+
+
+def _shown(value: Any) -> Any:
+    return round(value, SHOWN_DECIMALS) + 0.0 if isinstance(value, float) else value  # + 0.0: no −0
 
 
 def path_spec() -> dict[str, Any]:
@@ -57,7 +82,7 @@ def path_spec() -> dict[str, Any]:
     return specification(base.mark_line(strokeWidth=1.8, point=alt.OverlayMarkDef(size=40)), 220)
 
 
-def _fall(section: Section, fall: Fall, texts: Mapping[str, str]) -> dict[str, Any]:
+def _fall(section: Section, fall: Fall, texts: Mapping[str, str], lists: _Lists) -> dict[str, Any]:
     row = section.rows[fall.row]
     sample_id = section.cells[0].samples[fall.sample]
     path = _path(section, fall.condition)
@@ -76,20 +101,21 @@ def _fall(section: Section, fall: Fall, texts: Mapping[str, str]) -> dict[str, A
         "axis": _axis_label(section, fall.condition),
         "error": error,
         "before": before,
-        "x": [_level_label(section, condition) for condition in path],
-        "series": _all_predictions(section, fall, path),
-        **_events(section, fall, path),
+        # Of lists, their places.
+        "x": lists.place([_level_label(section, condition) for condition in path]),
+        "series": [[i, lists.place(values)] for i, values in _all_predictions(section, fall, path).items()],
+        **{kind: [lists.place(values) for values in lines] for kind, lines in _events(section, fall, path).items()},
     }
 
 
-def _all_predictions(section: Section, fall: Fall, path: Sequence[int]) -> dict[str, list[float | None]]:
-    """Predictions along the path by row name: of the row itself, its control and the oracle."""
+def _all_predictions(section: Section, fall: Fall, path: Sequence[int]) -> dict[int, list[float | None]]:
+    """Predictions along the path by index of the row: of the row itself, its control and the oracle."""
     oracle = next((i for i, row in enumerate(section.rows) if row.is_oracle), None)
     # A row that is its own control, or the oracle, occurs once; a row without this seed does not occur.
     predictions = {}
     for i in (fall.row, section.control_of(fall.row), oracle):
         if i is not None and fall.seed in section.rows[i].seeds:
-            predictions[section.rows[i].name] = _predictions(section, section.rows[i], fall, path)
+            predictions[i] = _predictions(section, section.rows[i], fall, path)
     return predictions
 
 
@@ -128,18 +154,19 @@ def _names(task: Task, code: float) -> str:
     return comma_list([name for k, name in enumerate(task.names) if int(code) >> k & 1]) or "none"
 
 
-def _events(section: Section, fall: Fall, path: Sequence[int]) -> dict[str, dict[str, list[float | None]]]:
-    """Corruption of the sample and quality scores of the row along the path, by modality."""
+def _events(section: Section, fall: Fall, path: Sequence[int]) -> dict[str, list[list[float | None]]]:
+    """Corruption of the sample and quality scores of the row along the path: a list per modality, empty without."""
     row = section.rows[fall.row]
     seed = row.seeds.index(fall.seed)
     events = section.realised_by_seed[section.seeds.index(fall.seed)]  # one seed, so its first axis has length 1
-    # For each kind, a series along the path by modality.
-    series: dict[str, dict[str, list[float | None]]] = {"missing": {}, "noise": {}, "quality": {}}
+    series: dict[str, list[list[float | None]]] = {"missing": [], "noise": [], "quality": []}
     for m in events.modalities:
         for kind in ("missing", "noise"):
-            series[kind][m] = json_numbers(events.column(f"{kind}_{m}")[0, 0, path, fall.sample])
+            series[kind].append(json_numbers(events.column(f"{kind}_{m}")[0, 0, path, fall.sample]))
         if row.has(f"quality_{m}"):
-            series["quality"][m] = json_numbers(row.column(f"quality_{m}")[seed, 0, path, fall.sample])
+            series["quality"].append(json_numbers(row.column(f"quality_{m}")[seed, 0, path, fall.sample]))
+        else:
+            series["quality"].append([])
     return series
 
 

@@ -83,7 +83,7 @@ def value_with_interval(metric: Metric, estimate: Estimate, row: int) -> str:
 
 def _difference(analysis: Analysis, metric: Metric, row: int) -> tuple[str, str]:
     """The difference from the control and its interval."""
-    difference = analysis.differences.get((metric.name, row))
+    difference = analysis.differences[metric.name].get(row)
     if difference is None or not np.isfinite(difference.value):
         return "–", "–"
     value = short_change(metric.show_change(difference.value))
@@ -114,7 +114,7 @@ def how_to_read(analysis: Analysis) -> str:
         parts.append("retention: worst level relative to clean")
     if "reached" in names:
         parts.append(f"gap: share of the distance from {MEAN} to oracle that is closed")
-    if analysis.differences:
+    if any(analysis.differences.values()):
         parts.append(
             f"Δ: difference from {CONTROL} trained in the same regime, on the same samples; interval: simultaneous "
             "95 % interval of Δ, Holm-corrected over all pairs of rows; ≈: not significant, the interval includes 0"
@@ -125,8 +125,8 @@ def how_to_read(analysis: Analysis) -> str:
 
 def _power(analysis: Analysis, metric: Metric) -> tuple[str, ...]:
     """The minimum difference from the control that this many seeds and samples detect."""
-    differences = analysis.differences.items()
-    detectable = np.array([d.detectable for (name, _), d in differences if name == metric.name])  # (M,) at most
+    differences = analysis.differences[metric.name].values()
+    detectable = np.array([d.detectable for d in differences])  # (M,) at most
     if not np.isfinite(detectable).any():
         return ()
     smallest = metric.show(float(np.nanmedian(detectable)))

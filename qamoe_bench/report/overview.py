@@ -124,7 +124,7 @@ def whole_sections(summaries: Iterable[SectionSummary]) -> list[SectionSummary]:
 def section_summary(analysis: Analysis, metric: str) -> SectionSummary:
     """The part of an analysis that an overview shows."""
     (scores,) = (scores for scores in analysis.scores if scores.metric.name == metric)
-    differences = {row: d for (name, row), d in analysis.differences.items() if name == metric}
+    differences = analysis.differences[metric]
     means = scores.means(over_conditions)
     point = learning_point(analysis.section, scores, analysis.summaries[metric])
     return SectionSummary(analysis.section, means, analysis.rankings[metric], differences, scores.metric.sign, point)
@@ -148,8 +148,7 @@ def overview_of(summaries: Sequence[SectionSummary], dialect: str, metric: str) 
 
 def _summary(section: Section, dialect: Dialect, metric: str, *, with_point: bool) -> SectionSummary:
     scores = score(section, dialect, metric)
-    pairs = {metric: pairwise_differences(section, scores)}
-    differences = {row: d for (_, row), d in differences_from_control(section, [scores], pairs).items()}
+    differences = differences_from_control(section, scores, pairwise_differences(section, scores))
     means = scores.means(over_conditions)
     point = learning_point(section, scores, sweep_summaries(section, scores)) if with_point else None
     summary = SectionSummary(section, means, ranking(section, scores), differences, scores.metric.sign, point)

@@ -113,10 +113,10 @@ def _summaries(analysis: Analysis, scores: Scores) -> Iterator[Record]:
 
 
 def _differences(analysis: Analysis, scores: Scores) -> Iterator[Record]:
-    for (metric, i), d in analysis.differences.items():
-        if metric == scores.metric.name:
-            row = analysis.section.rows[i]
-            yield _record(analysis, row, "difference", metric, d.value, low=d.low, high=d.high, p=d.p, against=CONTROL)
+    metric = scores.metric.name
+    for i, d in analysis.differences[metric].items():
+        row = analysis.section.rows[i]
+        yield _record(analysis, row, "difference", metric, d.value, low=d.low, high=d.high, p=d.p, against=CONTROL)
 
 
 def _ranks(analysis: Analysis, scores: Scores) -> Iterator[Record]:

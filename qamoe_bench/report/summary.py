@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from qamoe_bench.analysis.analyse import Analysis
+from qamoe_bench.analysis.comparisons import ranking
 from qamoe_bench.analysis.scores import Scores, over_conditions
 from qamoe_bench.analysis.section import MEAN, Row
 from qamoe_bench.analysis.standing import Standing, standing
@@ -100,7 +101,7 @@ def _other_metrics(analysis: Analysis) -> Table | None:
     notes: list[str] = []
     for scores in others:
         metric = scores.metric
-        ranks = analysis.rankings[metric.name]
+        ranks = ranking(section, scores, by_level=False)
         if not np.isfinite(scores.values).any():  # its column is left out below
             notes += undefined_notes(analysis, scores)
         means = analysis.summaries[metric.name]["mean"].estimate()

@@ -25,6 +25,7 @@ Dimension legend: R resamples, S seeds, M contestants, P pairs; all functions ke
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +69,16 @@ class Estimate:
 
     def interval(self, alpha: float | Values = 1 - LEVEL) -> tuple[Values, Values]:
         """Ends of the two-sided confidence interval at level 1 − alpha."""
+        if isinstance(alpha, float) and alpha == 1 - LEVEL:
+            return self._usual_interval
+        return self._interval(alpha)
+
+    @cached_property
+    def _usual_interval(self) -> tuple[Values, Values]:
+        """The interval at the usual level, which many tables and charts show."""
+        return self._interval(1 - LEVEL)
+
+    def _interval(self, alpha: float | Values) -> tuple[Values, Values]:
         half_width = self._half_width(alpha / 2)
         return np.asarray(self.value - half_width), np.asarray(self.value + half_width)
 

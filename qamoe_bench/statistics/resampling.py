@@ -81,9 +81,17 @@ def resampled(definition: Definition, prediction: Array, label: Labels, resample
 def resampled_terms(definition: Definition, terms: Sequence[NDArray[Any]], resamples: Resampling) -> Array:
     """A metric of every resample, (R, ...), from the terms of its definition.
 
+    The resamples of one value are contiguous in memory, since most reductions are over resamples.
+    """
+    values = np.asarray(definition.value(*resampled_sums(terms, resamples)))  # (..., R)
+    return np.moveaxis(values, -1, 0)  # (R, ...), a view
+
+
+def resampled_sums(terms: Sequence[NDArray[Any]], resamples: Resampling) -> list[Array]:
+    """Sums of each term (..., N) over the samples of every resample, (..., R) each.
+
     Measured values are summed in double precision: the order of summation differs between machines and numbers of
-    threads, and in single precision the difference would be seen in figures. Counts are exact in both. The resamples of
-    one value are contiguous in memory, since most reductions are over resamples.
+    threads, and in single precision the difference would be seen in figures. Counts are exact in both.
     """
     is_exact = resamples.weights.shape[1] < _MAX_EXACT
     is_count = [is_exact and term.dtype == np.bool_ for term in terms]
@@ -92,8 +100,7 @@ def resampled_terms(definition: Definition, terms: Sequence[NDArray[Any]], resam
         chosen = [i for i, is_one in enumerate(is_count) if is_one == counts]
         for i, summed in zip(chosen, _sums([terms[i] for i in chosen], weights), strict=True):
             sums[i] = summed
-    values = np.asarray(definition.value(*sums))  # (..., R)
-    return np.moveaxis(values, -1, 0)  # (R, ...), a view
+    return sums
 
 
 def _sums(terms: Sequence[NDArray[Any]], weights: Float[NDArray[Any], "R N"]) -> list[Array]:

@@ -90,10 +90,10 @@ def test_a_row_that_is_undefined_under_one_seed_is_neither_averaged_ranked_nor_t
     assert np.isfinite(corr.estimate().value[row, :2]).all()
     assert np.isnan(analysis.summaries["corr"]["mean"].estimate().value[row])
     assert analysis.rankings["corr"].show(row) == ""
-    assert ("corr", row) not in analysis.differences
+    assert row not in analysis.differences["corr"]
     assert not any(row in pair for pair in pairwise_differences(analysis.section, corr))
     assert analysis.rankings["mae"].show(row)
-    assert ("mae", row) in analysis.differences
+    assert row in analysis.differences["mae"]
     assert np.isfinite(mae.estimate().value[row]).all()
 
 
@@ -124,8 +124,8 @@ def test_a_difference_is_significant_where_the_ranks_differ(store: Store) -> Non
         ranks = analysis.rankings[name]
         control = analysis.section.find("late-fusion")
         for row in range(len(analysis.section.rows)):
-            if (name, row) in analysis.differences:
+            if row in analysis.differences[name]:
                 separate = (
                     ranks.worst[row, -1] < ranks.best[control, -1] or ranks.best[row, -1] > ranks.worst[control, -1]
                 )
-                assert analysis.differences[name, row].is_significant or not separate
+                assert analysis.differences[name][row].is_significant or not separate

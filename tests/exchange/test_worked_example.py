@@ -65,7 +65,7 @@ def test_all_models_are_in_one_table(place: Path) -> None:
     section = analysis.section
     assert [row.name for row in section.rows] == ["late-fusion", QA_MOE, "ridge (imported)"]
     assert [section.control_of(row) for row in range(3)] == [None, 0, 0]
-    assert np.isfinite(analysis.differences["mae", 2].low)  # of the ridge regression
+    assert np.isfinite(analysis.differences["mae"][2].low)  # of the ridge regression
 
 
 class RidgeModule(nn.Module):

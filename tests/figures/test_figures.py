@@ -231,8 +231,8 @@ def test_significant_differences_are_filled_and_others_hollow(by_kind: dict[str,
         figure = next(forest_figures(by_kind["differences"], 3.3)).figure
     fills = {line.get_markerfacecolor() for line in figure.axes[0].get_lines() if line.get_marker() not in ("None", "")}
     assert "white" in fills or len(fills) > 0
-    sure = [d.is_significant for (m, i), d in by_kind["differences"].differences.items()
-            if m == "mae" and by_kind["differences"].section.rows[i].model != "mean"]  # fmt: skip
+    sure = [d.is_significant for i, d in by_kind["differences"].differences["mae"].items()
+            if by_kind["differences"].section.rows[i].model != "mean"]  # fmt: skip
     hollow = [line for line in figure.axes[0].get_lines() if line.get_markerfacecolor() == "white"]
     assert len(hollow) == sure.count(False)
 

@@ -57,19 +57,37 @@ def _crowd(folder: Path) -> Store:
                        run="three", regime="clean")  # fmt: skip
 
 
+def _limits(folder: Path) -> Store:
+    models = {
+        "late-fusion": noisy(1.0), "oracle": noisy(0.1), "oracle-inferring": noisy(0.3), "oracle-blind": noisy(0.6),
+    }  # fmt: skip
+    return write_store(folder, models, samples=200)
+
+
+def _many(folder: Path) -> Store:
+    models = {"late-fusion": noisy(1.0), "good": noisy(0.3), "bad": noisy(2.0), "oracle": noisy(0.1)}
+    for protocol in ("first", "second"):
+        write_store(folder, models, protocol=protocol, protocol_digest=protocol, run=protocol)
+    return Store(folder)
+
+
 def _quick(_: Path) -> Store:
     return Store(REFERENCE)
 
 
 STORES: Mapping[str, Callable[[Path], Store]] = {
-    "hostile": _hostile, "large": _large, "quick": _quick, "crowd": _crowd,
+    "hostile": _hostile, "large": _large, "quick": _quick, "crowd": _crowd, "limits": _limits, "many": _many,
 }  # fmt: skip
 
 
-METRICS: Mapping[str, Sequence[str]] = {"crowd": ("mae", "corr")}
+METRICS: Mapping[str, Sequence[str]] = {"crowd": ("mae", "corr"), "limits": ("mae",)}
 """Metrics of a page by its name; all main metrics if it is not here."""
 
 
 def cells_of(name: str, store: Store) -> list[StoredCell]:
     """The cells on the page of this name; of the reference, only those of `make bench`."""
     return [c for c in store.cells() if name != "quick" or (c.cell.protocol == PROTOCOL and c.cell.model in QUICK)]
+
+
+MOST_CELLS: Mapping[str, int] = {"many": 20}
+"""Cells of a page by its name, above which it is brief; the usual number if it is not here."""

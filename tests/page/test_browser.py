@@ -257,6 +257,31 @@ def test_numbers_of_a_chart_open_as_a_table(opened: Opened) -> None:
     assert chart.locator("tbody tr").first.locator("th").inner_text() == "qa-moe"
 
 
+def test_the_value_of_knowing_quality_is_a_table_that_links_lead_to(opened: Opened) -> None:
+    tab = opened("limits")
+    tab.locator("nav a", has_text="Value").click()
+    table = tab.locator(".tables table")
+    expect(table).to_be_in_viewport()
+    assert table.locator("thead").inner_text().split()[:4] == ["level", "known", "inferred", "blind"]
+    assert table.locator("tbody th").all_inner_texts() == ["η=0", "0.3", "0.6", "mean"]
+    expect(opened("quick").locator("nav a", has_text="Value")).to_be_hidden()
+
+
+def test_every_pair_is_in_the_table_both_ways(opened: Opened) -> None:
+    tab = opened("crowd")
+    chart = figure(tab, "significance", "Every pair in MAE")
+    chart.locator("summary").press("Enter")
+    lines = [line.split() for line in chart.locator("tbody tr").all_inner_texts()]
+    cells = {(model, other): (float(value), float(low), float(high), float(p), " ".join(verdict))
+             for model, other, value, low, high, p, *verdict in lines}  # fmt: skip
+    assert len(cells) == len(lines) == 17 * 16  # all but the oracle
+    for (model, other), (value, low, high, p, verdict) in cells.items():
+        opposite = {"better": "worse", "worse": "better"}.get(verdict, verdict)
+        assert cells[other, model] == (-value, -high, -low, p, opposite)
+        assert (verdict == "not significant") == (low <= 0 <= high)
+    assert cells["m0", "m12"][-1] == "better"
+
+
 def test_a_sample_opens_to_its_predictions(opened: Opened) -> None:
     tab = opened("hostile")
     drill = tab.locator(".drill")
@@ -269,6 +294,17 @@ def test_a_sample_opens_to_its_predictions(opened: Opened) -> None:
     rows = fall.locator("tbody th").all_inner_texts()
     assert rows[:3] == [f"prediction of {HOSTILE}", "prediction of late-fusion", "prediction of oracle"]
     assert "text: missing, share" in rows
+
+
+def test_a_page_of_many_cells_says_what_it_leaves_out(opened: Opened) -> None:
+    tab = opened("many")
+    look_through(tab)
+    expect(tab.locator(".intro .note")).to_contain_text("report --protocol NAME, has the rest")
+    assert tab.locator("select[name=metric] option").all_inner_texts() == ["MAE"]
+    tab.locator("#compare").scroll_into_view_if_needed()
+    expect(tab.locator("#by-level svg")).to_be_visible()
+    expect(tab.locator("#by-part")).to_be_hidden()
+    assert tab.locator("#protocols-board tbody tr").count() == 4
 
 
 def test_light_and_dark_follow_the_system_until_the_button_is_pressed(opened: Opened) -> None:

@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 from fakestore import noisy, write_store
-from pages import HOSTILE, HOSTILE_DATA, HOSTILE_PROTOCOL, MODELS, REFERENCE, cells_of
+from pages import HOSTILE, HOSTILE_DATA, HOSTILE_PROTOCOL, MODELS, REFERENCE, STORES, cells_of
 
 from qamoe_bench.analysis.pareto import pareto_front
 from qamoe_bench.analysis.section import sections
 from qamoe_bench.figures.palette import MARKERS
 from qamoe_bench.metrics.choice import chosen
 from qamoe_bench.metrics.dialects import DIALECTS
-from qamoe_bench.page import curves
 from qamoe_bench.page.chapter import applicable_dialects
 from qamoe_bench.page.figure import comma_list, json_numbers
 from qamoe_bench.page.page import page
@@ -60,20 +59,93 @@ def read(path: Path) -> tuple[Reader, dict[str, Any]]:
     return reader, json.loads(reader.scripts[0])
 
 
-def test_charts_of_further_protocols_with_the_same_rows_need_no_further_specifications(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_charts_of_further_protocols_and_other_rows_need_no_further_specifications(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    models = {"late-fusion": noisy(1.0), "good": noisy(0.5)}
-    made: list[object] = []
-    monkeypatch.setattr(curves, "specification", made.append)
-    counts = []
-    for protocol in ("p", "q", "r"):
+    for count, protocol in enumerate(("p", "q", "r"), start=2):
+        models = {"late-fusion": noisy(1.0), **{f"good-{i}": noisy(0.5) for i in range(count)}}
         write_store(tmp_path, models, run=protocol, protocol=protocol)
-        page(store.cells(), store.manifests(), chosen("mmsa", ["mae", "corr"]))
-        counts.append(len(made))
-        made.clear()
-    assert counts == [2, 2, 2]
+    data = json.loads(Reader(page(store.cells(), store.manifests(), chosen("mmsa", ["mae", "corr"]))).scripts[0])
+    curves = [f for f in data["figures"].values() if f["kind"] == "curve"]
+    assert len(curves) >= 6
+    assert len({f["spec"] for f in curves}) == 2
+    assert "good-" not in json.dumps([data["pool"][f["spec"]] for f in data["figures"].values()])
+    assert all({"colour", "marker", "dash"} <= look.keys() for name, look in data["styles"].items() if name)
+
+
+def test_a_chart_that_dialects_define_alike_is_there_once(pages: Pages) -> None:
+    reader, data = read(pages("quick"))
+    shown = [a for a in reader.named("figure") if "curve" in (a.get("class") or "").split()]
+    contents = [(data["figures"][a["id"] or ""]["key"], data["figures"][a["id"] or ""]["rows"]) for a in shown]
+    assert len(contents) < sum(len(DIALECTS[dialect].definitions) for dialect in data["chapters"]["c0"]["boards"])
+    mae = [a for a, (key, _) in zip(shown, contents, strict=True) if key == "curve-mae"]
+    # One dialect has another MAE.
+    assert sorted(a["data-dialect"] or "" for a in mae) == ["mai", "mmsa mult sdk-mosei polarity"]
+    # In every dialect, each of its metrics has one curve.
+    for dialect in data["chapters"]["c0"]["boards"]:
+        own = [key for a, (key, _) in zip(shown, contents, strict=True) if dialect in (a["data-dialect"] or "").split()]
+        assert len(set(own)) == len(own)
+        assert set(own) == {f"curve-{metric}" for metric in DIALECTS[dialect].definitions}
+
+
+def test_what_knowing_quality_is_worth_is_shown_with_its_rows_only(pages: Pages) -> None:
+    reader, data = read(pages("limits"))
+    (place,) = [a for a in reader.named("div") if a.get("class") == "tables"]
+    table = data["pool"][place["data-tables"]]
+    assert table["title"] == "What knowing quality is worth, in mae"
+    assert table["head"] == ["level", "known", "inferred", "blind", "told", "95 %", "aware", "95 %"]
+    told, aware = table["rows"][-1][4], table["rows"][-1][6]
+    says = f"worth, in mean MAE, {told.replace('.', '0.', 1)} against inferring it from the frames, "
+    says += f"{aware.replace('.', '0.', 1)} against seeing no sign of quality; above 0 it helps."
+    assert says in "".join(reader.text)
+    assert {a.get("data-section") for a in reader.named("h2")} >= {"value", "samples"}
+    reader, _ = read(pages("quick"))
+    assert "value" not in {a.get("data-section") for a in reader.named("h2")}
+
+
+def test_a_page_of_many_cells_has_what_compares_the_models(pages: Pages, tmp_path: Path) -> None:
+    reader, data = read(pages("many"))
+    assert "This page is of 24 cells. Of more than 20, a page shows what compares the models" in "".join(reader.text)
+    assert {f["kind"] for f in data["figures"].values()} == {"curve", "significance", "cost"}
+    assert [list(c["boards"]) for c in data["chapters"].values()] == [["mmsa"]] * 2
+    assert all(list(c["boards"]["mmsa"]) == ["mae"] for c in data["chapters"].values())
+    assert not data["samples"]
+    assert not any("Cells, with" in str(content.get("title", "")) for content in data["pool"].values())
+    # Its numbers are those of the whole page.
+    store = STORES["many"](tmp_path)
+    whole = json.loads(Reader(page(store.cells(), store.manifests(), chosen("mmsa"))).scripts[0])
+    for name, chapter in data["chapters"].items():
+        own = data["pool"][chapter["boards"]["mmsa"]["mae"]]
+        assert own == whole["pool"][whole["chapters"][name]["boards"]["mmsa"]["mae"]]
+
+
+def test_runs_above_a_number_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = STORES["many"](tmp_path)
+    monkeypatch.setattr("qamoe_bench.page.document.MOST_RUNS", 1)
+    text = page(store.cells(), store.manifests(), chosen("mmsa", ["mae"]))
+    assert "And 1 more, which" in text
+    assert "<h3>second</h3>" not in text
+
+
+def test_each_pair_is_stored_once(pages: Pages) -> None:
+    _, data = read(pages("quick"))
+    for figure in (f for f in data["figures"].values() if f["kind"] == "significance"):
+        rows = data["pool"][figure["rows"]]
+        pairs = len(rows["row"]["words"]) * (len(rows["row"]["words"]) - 1) // 2
+        assert len(rows["p"]) == len(rows["significant"]) == pairs
+        assert (
+            len(base64.b64decode(rows["value"]["codes"])) == len(base64.b64decode(rows["half"]["codes"])) == 2 * pairs
+        )
+
+
+def test_lists_of_samples_are_stored_once_with_the_digits_that_are_shown(pages: Pages) -> None:
+    _, data = read(pages("hostile"))
+    about = data["samples"]["c0"]
+    assert len({json.dumps(x) for x in about["lists"]}) == len(about["lists"])
+    numbers = [x for values in about["lists"] for x in values if isinstance(x, float)]
+    assert numbers
+    assert all(x == round(x, 2) for x in numbers)
+    places = [at for fall in about["falls"]["missing"] for at in fall]
+    assert len(places) > len(set(places))  # many rows have the same hardest samples
 
 
 def test_a_hostile_name_stays_text_everywhere(pages: Pages) -> None:
@@ -131,7 +203,7 @@ def test_missing_sections_are_explained(pages: Pages) -> None:
     assert "The landscape is omitted" in pages("quick").read_text(encoding="utf-8")
     _, data = read(pages("hostile"))
     assert {f["kind"] for f in data["figures"].values()} == kinds | {"landscape", "difference"}
-    assert {f["against"] for f in data["samples"]["c0"]["falls"]} == {"clean", "control"}
+    assert set(data["samples"]["c0"]["falls"]["against"]["words"]) == {"clean", "control"}
 
 
 def test_one_row_without_anything_to_compare_leaves_sections_out(tmp_path: Path) -> None:

@@ -49,6 +49,18 @@ def test_what_a_modality_is_worth_is_a_difference_on_the_same_samples(tmp_path: 
     assert np.abs(worth.of_modality.value[idle]).max() == 0  # the same prediction whatever is missing
 
 
+@pytest.mark.parametrize("metric", ["mae", "corr", "acc7", "f1_has0"])
+def test_sums_over_labels_are_shared_by_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str) -> None:
+    section = made(tmp_path, levels=(0.0, 0.5))
+    shared = sensitivity(section, DIALECTS["mmsa"], metric)
+    monkeypatch.setattr("qamoe_bench.analysis.sensitivity._label_sums", lambda *_: {})
+    alone = sensitivity(section, DIALECTS["mmsa"], metric)
+    assert shared is not None
+    assert alone is not None
+    np.testing.assert_array_equal(shared.of_set.value, alone.of_set.value)
+    np.testing.assert_allclose(shared.of_set.interval(), alone.of_set.interval(), rtol=1e-9, atol=1e-12)
+
+
 def test_nothing_is_worth_saying_where_no_whole_modality_goes(tmp_path: Path) -> None:
     assert sensitivity(made(tmp_path, levels=(0.0,), noise=(0.0, 0.5)), DIALECTS["mmsa"], "mae") is None
 

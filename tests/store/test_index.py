@@ -169,3 +169,15 @@ def test_readers_meet_only_whole_cells_while_others_write_into_the_same_runs(tmp
     assert [writer.returncode for writer in writers] == [0, 0, 0, 0]
     assert seeds(filled.cells()) == list(range(30))
     assert all((c.column("prediction") == c.cell.seed).all() for c in filled.cells())
+
+
+def test_what_cells_have_in_common_is_in_memory_once(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.prepare("run")
+    for seed in (1, 2):
+        store.write_cell("run", replace(CELL, seed=seed), FACTS, COLUMNS)
+    first, second = store.cells()
+    assert first.facts.conditions is second.facts.conditions
+    assert first.facts.conditions == [*FACTS.conditions]
+    assert first.names is second.names
+    assert first.cell.recipe is second.cell.recipe

@@ -12,11 +12,25 @@ const options = { mode: "vega-lite", ast: true, actions: false, renderer: "svg",
 const form = document.querySelector(".filters");
 const figures = [...document.querySelectorAll(".chapter figure[id]")];
 
+// Specifications hold no names, so that charts of other rows share them: the style of each row is set here.
+const LOOKS = { color: "colour", shape: "marker", strokeDash: "dash" };
+function styled(spec, names) {
+  if (spec.layer) return { ...spec, layer: spec.layer.map((layer) => styled(layer, names)) };
+  const encoding = { ...spec.encoding };
+  for (const [channel, look] of Object.entries(LOOKS)) {
+    const { field, scale } = encoding[channel] || {};
+    if (field === "row" && !scale)
+      encoding[channel] = { ...encoding[channel], scale: { domain: names, range: names.map((name) => data.styles[name][look]) } };
+  }
+  return { ...spec, encoding };
+}
+
 async function embed(place, spec, rows) {
   if (place.view) place.view.finalize();
   place.view = null;
   const name = place.getAttribute("aria-label");
-  const full = { ...spec, datasets: { ...spec.datasets, rows } };
+  const names = [...new Set(rows.map((row) => row.row))].filter((row) => data.styles[row]);
+  const full = { ...styled(spec, names), datasets: { ...spec.datasets, rows } };
   place.view = (await vegaEmbed(place, full, options)).view;
   // The element around the chart carries its description, and a table its numbers, so the SVG is hidden from readers.
   place.querySelector("svg").setAttribute("aria-hidden", "true");

@@ -1,8 +1,4 @@
 // Two models compared: their difference by level, and on parts of the predictions. All numbers come with the page.
-function pairIndex(count, i, j) {
-  return (i * (2 * count - i - 1)) / 2 + (j - i - 1); // the place of (i, j), i < j, among all pairs in order
-}
-
 // The differences of the chosen pair, first minus second: pairs are stored one way.
 function pairOf(about, columns) {
   const rows = chapterOf().rows;

@@ -40,7 +40,7 @@ function bringIntoView(tab) {
 function apply() {
   settle();
   arrange();
-  for (const el of gated) el.hidden = FILTERS.some((k) => el.dataset[k] && el.dataset[k] !== state[k]);
+  for (const el of gated) el.hidden = FILTERS.some((k) => el.dataset[k] && !el.dataset[k].split(" ").includes(state[k]));
   for (const link of document.querySelectorAll("nav [data-at]")) link.parentElement.hidden = !sectionOf(link.dataset.at);
   state.version += 1;
   figures.filter((figure) => data.figures[figure.id].chapter === state.chapter).forEach(say);

@@ -19,7 +19,7 @@ function renderAnswers() {
 const byKey = new Map();
 for (const figure of figures) {
   const about = data.figures[figure.id];
-  byKey.set([about.chapter, figure.dataset.dialect || "", about.key].join("|"), figure);
+  for (const dialect of (figure.dataset.dialect || "").split(" ")) byKey.set([about.chapter, dialect, about.key].join("|"), figure);
 }
 const figureOf = (key) => byKey.get([state.chapter, state.dialect, key].join("|")) || byKey.get([state.chapter, "", key].join("|"));
 

@@ -2,6 +2,21 @@
 const AGAINST = { clean: "its prediction for the clean sample", control: `${data.control}'s prediction for it` };
 const signed = (x) => `${x > 0 ? "+" : ""}${x.toFixed(2)}`;
 
+// The samples of a chapter as objects: their lists are stored once, and named by their place.
+const unfolded = new Map();
+function fallsOf(chapter) {
+  if (!unfolded.has(chapter)) {
+    const { falls, lists, modalities } = data.samples[chapter];
+    const { rows } = data.chapters[chapter];
+    const byModality = (places) => Object.fromEntries(places.map((at, m) => [modalities[m], lists[at]]).filter(([, list]) => list.length));
+    unfolded.set(chapter, objectsOf(falls).map((fall) => ({
+      ...fall, x: lists[fall.x], series: Object.fromEntries(fall.series.map(([row, at]) => [rows[row].name, lists[at]])),
+      missing: byModality(fall.missing), noise: byModality(fall.noise), quality: byModality(fall.quality),
+    })));
+  }
+  return unfolded.get(chapter);
+}
+
 function fallTable(fall, modalities) {
   const parts = [["missing, share", "missing"], ["noise, σ/σ_ref", "noise"], ["quality score r", "quality"]];
   const lines = parts.flatMap(([title, key]) =>
@@ -52,10 +67,11 @@ function item(fall, about) {
 function drill(place) {
   const chapter = place.dataset.chapter;
   const about = data.samples[chapter];
+  const all = fallsOf(chapter);
   const chosen = [...place.querySelectorAll("select")].map((s) => s.value);
-  const shown = about.falls.filter((f) => data.chapters[chapter].rows.some((r) => r.name === f.row && fitsRegime(r)));
+  const shown = all.filter((f) => data.chapters[chapter].rows.some((r) => r.name === f.row && fitsRegime(r)));
   const [rowLabel, row] = choice("model", [...new Set(shown.map((f) => f.row))], chosen[0] || state.first, shortOf);
-  const kinds = [...new Set(about.falls.map((f) => f.against))];
+  const kinds = [...new Set(all.map((f) => f.against))];
   const words = kinds.map((k) => AGAINST[k]);
   const [againstLabel, against] = choice("worse than", words, chosen[1]);
   const list = element("div");
@@ -70,7 +86,7 @@ function drill(place) {
   row.addEventListener("change", show);
   against.addEventListener("change", show);
   place.replaceChildren(element("div", { class: "pair" }, rowLabel, againstLabel), list);
-  if (!about.falls.some((f) => f.text)) place.append(element("p", { class: "note" }, "The store holds no texts; report --texts FILE adds them from a data file."));
+  if (!all.some((f) => f.text)) place.append(element("p", { class: "note" }, "The store holds no texts; report --texts FILE adds them from a data file."));
   show();
 }
 const drillAll = () => document.querySelectorAll(".drill").forEach((place) => place.dataset.chapter === state.chapter && drill(place));

@@ -16,16 +16,36 @@ const rowOf = (name) => chapterOf().rows.find((row) => row.name === name);
 const shortOf = (name) => (state.regime ? (rowOf(name) || { short: name }).short : name);
 
 // Rows as objects, from columns in which words are dictionary-encoded.
+function objectsOf(encoded) {
+  const columns = Object.entries(encoded).filter(([, c]) => Array.isArray(c) || (c && Array.isArray(c.at)));
+  const full = columns.map(([key, c]) => [key, Array.isArray(c) ? c : c.at.map((i) => c.words[i])]);
+  const count = Math.max(0, ...full.map(([, c]) => c.length));
+  return Array.from({ length: count }, (_, i) => Object.fromEntries(full.map(([key, c]) => [key, c[i]])));
+}
+
 const unpacked = new Map();
 function rowsOf(name) {
-  if (!unpacked.has(name)) {
-    const columns = Object.entries(data.pool[name]).filter(([, c]) => Array.isArray(c) || (c && Array.isArray(c.at)));
-    const full = columns.map(([key, c]) => [key, Array.isArray(c) ? c : c.at.map((i) => c.words[i])]);
-    const count = Math.max(0, ...full.map(([, c]) => c.length));
-    unpacked.set(name, Array.from({ length: count }, (_, i) => Object.fromEntries(full.map(([key, c]) => [key, c[i]]))));
-  }
+  const content = data.pool[name];
+  if (!unpacked.has(name)) unpacked.set(name, content.verdicts ? pairsOf(content) : objectsOf(content));
   return unpacked.get(name);
 }
+
+// Every pair both ways: they are stored one way, in the order of the names.
+function pairsOf({ row, value, half, p, significant, verdicts, sign }) {
+  const [values, halves] = [numbersOf(value), numbersOf(half)];
+  const [better, equal, worse] = verdicts;
+  return row.words.flatMap((name, i) => row.words.flatMap((other, j) => {
+    if (i === j) return [];
+    const at = pairIndex(row.words.length, Math.min(i, j), Math.max(i, j));
+    const own = values[at] === null ? null : (i < j ? 1 : -1) * values[at];
+    const [verdict, mark] = significant[at] === "0" ? equal : own * sign > 0 ? better : worse;
+    const [low, high] = own === null || halves[at] === null ? [null, null] : [own - halves[at], own + halves[at]];
+    return [{ row: name, other, value: own, low, high, p: p[at], verdict, sign: mark }];
+  }));
+}
+
+// The place of a pair (i, j), i < j, among all pairs in order.
+const pairIndex = (count, i, j) => (i * (2 * count - i - 1)) / 2 + (j - i - 1);
 
 // Numbers in 16 bits each, see qamoe_bench/page/packing.py.
 const decoded = new Map();

@@ -73,10 +73,13 @@ function reportTable(about) {
   return [element("p", { class: "caption" }, about.title), scroll, ...about.notes.map((note) => element("p", { class: "note" }, ...marked(note)))];
 }
 
+const tablesOf = (place) => place.dataset.tables.split(" ").filter((name) => name).flatMap((name) => reportTable(data.pool[name]));
+for (const place of document.querySelectorAll("div.tables")) place.append(...tablesOf(place));
+
 for (const details of document.querySelectorAll("details.numbers, details[data-tables]")) {
   details.addEventListener("toggle", () => {
     if (!details.open || details.querySelector("table")) return;
     if (details.classList.contains("numbers")) return details.append(numbers(details.closest("figure")));
-    for (const name of details.dataset.tables.split(" ").filter((n) => n)) details.append(...reportTable(data.pool[name]));
+    details.append(...tablesOf(details));
   });
 }
