@@ -46,8 +46,8 @@ from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.protocol.spec import Condition, Protocol
 from qamoe_bench.run.arithmetic import one_thread
 from qamoe_bench.run.planner import check_tokens
+from qamoe_bench.store.folder import json_bytes
 from qamoe_bench.store.new_folder import check_place, new_folder
-from qamoe_bench.store.store import json_bytes
 
 LOADER_FILE = "load.py"
 SHOWN_DIGITS = 12

@@ -14,7 +14,7 @@ from qamoe_bench.store.agreement import Distinct, conflict_error
 from qamoe_bench.store.atomic import write_atomic
 from qamoe_bench.store.cell import key_in
 from qamoe_bench.store.contents import with_common_samples
-from qamoe_bench.store.index import file_names
+from qamoe_bench.store.folder import file_names
 from qamoe_bench.store.selection import FOLDER as SELECTION
 from qamoe_bench.store.store import Store, no_cells
 from qamoe_bench.store.stored_cell import DamagedCell, StoredCell, check_whole
