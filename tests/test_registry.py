@@ -20,8 +20,8 @@ from qamoe_bench.registry import (
     find_model,
     group_names,
     model_refs,
-    model_with_role,
     models_in_print,
+    models_with_roles,
     palette_places,
 )
 from qamoe_bench.registry.card import STYLES
@@ -173,16 +173,15 @@ def test_a_malformed_card_is_refused_with_its_reason(text: str, words: str, gues
 
 
 def test_a_role_belongs_to_one_model(guest: Path) -> None:
-    assert model_with_role("control") == "late-fusion"
-    assert model_with_role("floor") == "mean"
+    assert models_with_roles("control", "floor") == ("late-fusion", "mean")
     guest.write_text('CARD = {"role": "control"}\n', encoding="utf-8")
     with pytest.raises(BenchError, match=r"declare the role 'control' \(guest and late-fusion\)"):
-        model_with_role("control")
+        models_with_roles("control")
 
 
 def test_no_role_without_models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qamoe_bench.registry.models._installed_points", lambda: ())
-    assert model_with_role("control") == ""
+    assert models_with_roles("control", "floor") == ("", "")
     assert models_in_print() == {}
     assert len(set(styles(["qa-moe", "mean", "other"]).values())) == 3
 
