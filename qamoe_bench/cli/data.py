@@ -1,7 +1,7 @@
 """`qamoe-bench data`: inspect, convert, encode and fetch data files."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,9 @@ from qamoe_bench.cli.options import (
     reading_options,
 )
 from qamoe_bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from qamoe_bench.data.dataset import Dataset
 
 app = typer.Typer(help="Inspect, convert, encode and fetch data files.", no_args_is_help=True)
 
@@ -72,6 +75,11 @@ def convert_data(
     source = {"format": format_of(content), "file": Path(file).name}
     with progress_display(stderr, "blocks")(blocks_in(data)) as tick:
         write(data, folder, source, tick)
+    _log_written(folder, data)
+
+
+def _log_written(folder: Path, data: "Dataset") -> None:
+    """Log what was decided about the data, and the size of the folder that now holds them."""
     for note in data.notes:
         log(f"reading: {note}")
     samples = sum(len(split) for split in data.splits.values())

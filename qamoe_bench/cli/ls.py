@@ -39,12 +39,17 @@ def list_names(
     entries = listings[kind]()
     if as_json:
         print_json(entries)
-    elif entries:
-        from qamoe_bench.report.formats.terminal import print_rows
-
-        print_rows(entries)
     else:
+        _print_entries(kind, entries)
+
+
+def _print_entries(kind: str, entries: Sequence[Entry]) -> None:
+    if not entries:
         log(f"no {kind} yet")
+        return
+    from qamoe_bench.report.formats.terminal import print_rows
+
+    print_rows(entries)
 
 
 def _models() -> list[Entry]:

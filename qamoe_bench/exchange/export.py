@@ -99,6 +99,11 @@ def export_samples(
     _check(dataset, sweep, split, seeds)
     export = _Export(dataset, sweep, tuple(dict.fromkeys(seeds)), split, layout, chosen)
     _check_space(export, folder)
+    return _written(export, folder, tick)
+
+
+def _written(export: "_Export", folder: Path, tick: Callable[[int], None]) -> dict[str, Any]:
+    """Write an export with all its files, or nothing; returns its manifest."""
     # Several threads would compete with the one that hashes and flushes files.
     with one_thread(), new_folder(folder) as temporary, _Files(temporary) as files:
         cases = export.write(files, tick)

@@ -95,10 +95,7 @@ def chapters(
         against_published: Whether to add published numbers.
         with_stability: Whether to add which comparisons depend on dialect, draws, seeds, levels and clusters.
     """
-    protocols = {}
-    for run in manifests:
-        for name, protocol in run["protocols"].items():
-            protocols[protocol["digest"], name] = protocol
+    protocols = _protocol_facts(manifests)
     curves = CurveFiles()
     made = []
     summaries: dict[tuple[str, str], list[SectionSummary]] = {}
@@ -112,6 +109,19 @@ def chapters(
         metric = analysis.headline.metric.name
         # Results of one task have one dialect and one first metric, and only these are compared.
         summaries.setdefault((analysis.dialect.name, metric), []).append(section_summary(analysis, metric))
+    return [*_comparing_chapters(summaries), *made]
+
+
+def _protocol_facts(manifests: Iterable[Mapping[str, Any]]) -> ProtocolFacts:
+    protocols = {}
+    for run in manifests:
+        for name, protocol in run["protocols"].items():
+            protocols[protocol["digest"], name] = protocol
+    return protocols
+
+
+def _comparing_chapters(summaries: Mapping[tuple[str, str], Sequence[SectionSummary]]) -> list[Chapter]:
+    """Overviews and learning curves of sections by dialect and metric; none of a single section."""
     learning = learning_chapters(point for of_task in summaries.values() for point in learning_points(of_task))
     overviews = []
     for (dialect, metric), of_task in summaries.items():
@@ -119,7 +129,7 @@ def chapters(
         compared = whole_sections(of_task) if learning else of_task
         if len(compared) > 1:
             overviews.append(overview_of(compared, dialect, metric))
-    return [*overviews, *learning, *made]
+    return [*overviews, *learning]
 
 
 def _summary_chapter(analysis: Analysis, protocols: ProtocolFacts, curves: CurveFiles) -> Chapter:
