@@ -278,7 +278,7 @@ def test_intact_cells_are_listed_without_arrow(store: Store) -> None:
         "import sys; sys.modules['pyarrow'] = None; sys.modules['numpy'] = None; "
         "from qamoe_bench.cli.main import main; main()"
     )
-    command = [sys.executable, "-c", code, "ls", "runs", "--json", "--results", store.root]
+    command = [sys.executable, "-c", code, "ls", "runs", "--json", "--results", str(store.root)]
     (run,) = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     assert (run["cells"], run["damaged"]) == ("4/4", 0)
 
