@@ -20,13 +20,13 @@ from qamoe_bench.registry import (
     find_model,
     group_names,
     model_refs,
-    model_with_role,
     models_in_print,
+    models_with_roles,
     palette_places,
 )
 from qamoe_bench.registry.card import STYLES
 from qamoe_bench.registry.declarations import declarations_of
-from qamoe_bench.registry.models import LIBRARIES
+from qamoe_bench.registry.models import ENTRY_POINTS, LIBRARIES, _installed_points
 from qamoe_bench.run.grid import Grid
 from qamoe_bench.run.presets import PRESETS
 
@@ -173,16 +173,15 @@ def test_a_malformed_card_is_refused_with_its_reason(text: str, words: str, gues
 
 
 def test_a_role_belongs_to_one_model(guest: Path) -> None:
-    assert model_with_role("control") == "late-fusion"
-    assert model_with_role("floor") == "mean"
+    assert models_with_roles("control", "floor") == ("late-fusion", "mean")
     guest.write_text('CARD = {"role": "control"}\n', encoding="utf-8")
     with pytest.raises(BenchError, match=r"declare the role 'control' \(guest and late-fusion\)"):
-        model_with_role("control")
+        models_with_roles("control")
 
 
 def test_no_role_without_models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qamoe_bench.registry.models._installed_points", lambda: ())
-    assert model_with_role("control") == ""
+    assert models_with_roles("control", "floor") == ("", "")
     assert models_in_print() == {}
     assert len(set(styles(["qa-moe", "mean", "other"]).values())) == 3
 
@@ -219,6 +218,23 @@ def test_cards_of_the_built_in_models_fit_their_variants_and_the_presets() -> No
     # There are fewer styles than models; those that declare none get one by their place among the rows.
     assert sorted(palette_places().values()) == list(range(STYLES))
     assert len(COLOURS) > STYLES
+
+
+def test_of_two_versions_of_a_package_the_first_on_the_path_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version, builder in (("1", "guests.old:build"), ("2", "guests.new:build")):
+        about = tmp_path / version / f"guests-{version}.dist-info"
+        about.mkdir(parents=True)
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: guests\nVersion: {version}\n")
+        (about / "entry_points.txt").write_text(f"[{ENTRY_POINTS}]\nguest = {builder}\n")
+        monkeypatch.syspath_prepend(tmp_path / version)
+    _installed_points.cache_clear()
+    try:
+        assert model_refs()["guest"].target == "guests.new:build"
+        assert {"qa-moe", "late-fusion"} <= model_refs().keys()
+    finally:
+        _installed_points.cache_clear()
 
 
 def texts(path: Path) -> list[str]:

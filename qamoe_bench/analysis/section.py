@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from qamoe_bench.analysis.clusters import BY_IDS, ClusterRule, Clusters
 from qamoe_bench.metrics.dialects import judged_columns
-from qamoe_bench.registry import model_with_role
+from qamoe_bench.registry import models_with_roles
 from qamoe_bench.registry.limits import LIMITS
 from qamoe_bench.shapes import Float
 from qamoe_bench.statistics.arrays import Values
@@ -29,9 +29,11 @@ EVENTS = ("missing_", "noise_", "scatter_", "length_", "energy_")
 """Prefixes of the columns that describe the samples and their corruption instead of a model's output."""
 SHARED = frozenset({"id", "draw", "condition", "target"})
 """Columns that are the same for all cells of a section."""
-CONTROL = model_with_role("control")
+# Together, because every installed model is asked for its role.
+_ROLES = models_with_roles("control", "floor")
+CONTROL = _ROLES[0]
 """The model that all others are compared with; empty if no installed model has this role."""
-MEAN = model_with_role("floor")
+MEAN = _ROLES[1]
 """The model that ignores its inputs; empty if no installed model has this role."""
 _Identity = tuple[str, str, str]  # model, regime, recipe
 

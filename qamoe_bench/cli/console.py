@@ -15,6 +15,7 @@ from qamoe_bench.report.escaping import escaped
 
 if TYPE_CHECKING:
     from qamoe_bench.report.table import Chapter
+    from qamoe_bench.store.folder import ResultsFolder
     from qamoe_bench.store.store import Store
     from qamoe_bench.store.stored_cell import DamagedCell, StoredCell
 
@@ -31,7 +32,7 @@ def log(message: str) -> None:
     stderr.print(escaped(message), highlight=False, markup=False, soft_wrap=True)
 
 
-def name_ignored(store: "Store") -> None:
+def name_ignored(store: "ResultsFolder") -> None:
     """Log the files of a store that look like cells and do not count, such as copies that a cloud made."""
     ignored = store.ignored()
     if ignored:

@@ -16,7 +16,7 @@ from qamoe_bench.cli.options import (
     LabelRange,
     PrecisionName,
     TaskKind,
-    parse_classes,
+    reading_options,
 )
 from qamoe_bench.data.embedded import DATA_CHOICES
 from qamoe_bench.errors import BenchError
@@ -73,16 +73,13 @@ def print_costs(
     from qamoe_bench.cost.cost import measure_costs
     from qamoe_bench.cost.setting import make_setting, sizes
     from qamoe_bench.cost.tables import cost_tables
-    from qamoe_bench.data.options import ReadingOptions
     from qamoe_bench.evaluation.precision import find_precision
     from qamoe_bench.report.formats.terminal import print_table, stdout
     from qamoe_bench.run.planner import find_device
 
     torch_device = torch.device(find_device(device))
     arithmetic = find_precision(precision)
-    setting = make_setting(
-        preset, data, ReadingOptions(label_range, drop_bad_labels, task=task, classes=parse_classes(classes))
-    )
+    setting = make_setting(preset, data, reading_options(label_range, drop_bad_labels, task, classes))
     batches = sizes(batch, preset)
     # Logs every step: measuring takes minutes, and standard output is for the results.
     measured = measure_costs(_build_models(setting, model or ()), setting, batches, arithmetic, torch_device, log)

@@ -1,7 +1,7 @@
 """`qamoe-bench data`: inspect, convert, encode and fetch data files."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,9 +13,12 @@ from qamoe_bench.cli.options import (
     LabelRange,
     PrecisionName,
     TaskKind,
-    parse_classes,
+    reading_options,
 )
 from qamoe_bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from qamoe_bench.data.dataset import Dataset
 
 app = typer.Typer(help="Inspect, convert, encode and fetch data files.", no_args_is_help=True)
 
@@ -38,9 +41,8 @@ def inspect_data(
     log(f"reading {file} ...")
     from qamoe_bench.curation.audit import audit
     from qamoe_bench.curation.audit_tables import audit_chapter
-    from qamoe_bench.data.options import ReadingOptions
 
-    findings = audit(file, ReadingOptions(label_range, drop_bad_labels, task=task, classes=parse_classes(classes)))
+    findings = audit(file, reading_options(label_range, drop_bad_labels, task, classes))
     if as_json:
         print_json(findings.record())
     else:
@@ -62,18 +64,22 @@ def convert_data(
     log(f"reading {file} ...")
     from qamoe_bench.curation.convert import blocks_in, write
     from qamoe_bench.data.open import as_dataset, format_of, read
-    from qamoe_bench.data.options import ReadingOptions
     from qamoe_bench.progress import progress_display
     from qamoe_bench.store.new_folder import check_place
 
     check_place(folder)  # before the data are read, which may take minutes
-    options = ReadingOptions(label_range, drop_bad_labels, task=task, classes=parse_classes(classes))
+    options = reading_options(label_range, drop_bad_labels, task, classes)
     content = read(file)
     data = as_dataset(content, options)
     # Recorded in the folder's manifest; the path itself is left out because it differs between machines.
     source = {"format": format_of(content), "file": Path(file).name}
     with progress_display(stderr, "blocks")(blocks_in(data)) as tick:
         write(data, folder, source, tick)
+    _log_written(folder, data)
+
+
+def _log_written(folder: Path, data: "Dataset") -> None:
+    """Log what was decided about the data, and the size of the folder that now holds them."""
     for note in data.notes:
         log(f"reading: {note}")
     samples = sum(len(split) for split in data.splits.values())
@@ -121,7 +127,6 @@ def encode_data(
     from qamoe_bench.curation.convert import write
     from qamoe_bench.curation.encode import chunks_in, default_cache, encode_text
     from qamoe_bench.data.open import as_dataset, read
-    from qamoe_bench.data.options import ReadingOptions
     from qamoe_bench.data.text.language_model import find_language_model
     from qamoe_bench.evaluation.precision import find_precision
     from qamoe_bench.progress import progress_display
@@ -129,9 +134,7 @@ def encode_data(
 
     language = find_language_model(encoder)
     arithmetic = find_precision(precision)
-    data = as_dataset(
-        read(file), ReadingOptions(label_range, drop_bad_labels, task=task, classes=parse_classes(classes))
-    )
+    data = as_dataset(read(file), reading_options(label_range, drop_bad_labels, task, classes))
     folder = output or Path(f"{data.name}-{language.name}")
     check_place(folder)  # before hours of encoding
     with progress_display(stderr, "chunks of texts")(chunks_in(data)) as tick:

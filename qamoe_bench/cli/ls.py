@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,9 @@ from qamoe_bench.cli.console import log, name_damaged, name_ignored, print_json
 from qamoe_bench.cli.options import Results
 from qamoe_bench.errors import unknown_name
 from qamoe_bench.vocabulary import TASK_KINDS
+
+if TYPE_CHECKING:
+    from qamoe_bench.store.folder import ResultsFolder
 
 Entry = dict[str, Any]
 """One line of a list: its columns by name, the first of them `name`."""
@@ -36,12 +39,17 @@ def list_names(
     entries = listings[kind]()
     if as_json:
         print_json(entries)
-    elif entries:
-        from qamoe_bench.report.formats.terminal import print_rows
-
-        print_rows(entries)
     else:
+        _print_entries(kind, entries)
+
+
+def _print_entries(kind: str, entries: Sequence[Entry]) -> None:
+    if not entries:
         log(f"no {kind} yet")
+        return
+    from qamoe_bench.report.formats.terminal import print_rows
+
+    print_rows(entries)
 
 
 def _models() -> list[Entry]:
@@ -112,20 +120,17 @@ def _metrics() -> list[Entry]:
 
 def _runs(results: Path) -> list[Entry]:
     from qamoe_bench.store.failures import failed_keys
-    from qamoe_bench.store.store import Store
+    from qamoe_bench.store.folder import ResultsFolder
 
-    store = Store(results)
-    name_ignored(store)
-    contents = store.contents()
-    name_damaged(contents.damaged)
-    finished = {stored.cell.key for stored in contents.cells}
-    damaged = Counter(damage.path.parent.parent.name for damage in contents.damaged)
+    folder = ResultsFolder(results)
+    name_ignored(folder)
+    finished, damaged = _finished_and_damaged(folder)
     entries = []
-    for run in store.manifests():
+    for run in folder.manifests():
         cells = run["cells"]
         done = finished.intersection(cells)
         # Another run may have finished a cell that failed here.
-        failed = failed_keys(store, run["run"]) - finished
+        failed = failed_keys(folder, run["run"]) - finished
         entries.append(
             {
                 "name": run["run"],
@@ -137,3 +142,18 @@ def _runs(results: Path) -> list[Entry]:
             }
         )
     return entries
+
+
+def _finished_and_damaged(folder: "ResultsFolder") -> tuple[set[str], Counter[str]]:
+    """The keys of the finished cells, and the number of damaged files by run; these are logged."""
+    from qamoe_bench.store.intact import intact_keys
+
+    keys = intact_keys(folder)
+    if keys is not None:
+        return keys, Counter()
+    from qamoe_bench.store.store import Store
+
+    contents = Store(folder.root).contents()
+    name_damaged(contents.damaged)
+    finished = {stored.cell.key for stored in contents.cells}
+    return finished, Counter(damage.path.parent.parent.name for damage in contents.damaged)

@@ -41,10 +41,7 @@ def main() -> None:
     if sys.stdout is None:  # its descriptor would be given to the next file that is opened
         _exit_with(2, "error: standard output: expected an open file, got a closed one; redirect it, as in > /dev/null")
     prepare_streams()
-    if os.environ.get("COLUMNS", "").isdigit() and not int(os.environ["COLUMNS"]):
-        del os.environ["COLUMNS"]  # some build machines report no columns; then the terminal itself is asked
-    if shutil.get_terminal_size().columns < NARROW:
-        app.rich_markup_mode = None  # plain help wraps its lines, and boxes shorten the names of options
+    _prepare_width()
     put_current_folder_last()
     try:
         try:
@@ -63,6 +60,13 @@ def main() -> None:
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in its buffer
         _exit_with(2, line)
+
+
+def _prepare_width() -> None:
+    if os.environ.get("COLUMNS", "").isdigit() and not int(os.environ["COLUMNS"]):
+        del os.environ["COLUMNS"]  # some build machines report no columns; then the terminal itself is asked
+    if shutil.get_terminal_size().columns < NARROW:
+        app.rich_markup_mode = None  # plain help wraps its lines, and boxes shorten the names of options
 
 
 @contextmanager

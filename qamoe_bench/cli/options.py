@@ -7,12 +7,15 @@ calls of the function. Defaults are shown by typer, except for None and "", whic
 import re
 from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qamoe_bench.errors import BenchError
 from qamoe_bench.metrics.catalogue import DIALECT_NAMES
+
+if TYPE_CHECKING:
+    from qamoe_bench.data.options import ReadingOptions
 
 # Where results are read from or written to. Commands that only read do not create the folder.
 Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Results folder; runs are stored in DIR/runs.")]
@@ -112,6 +115,19 @@ PrecisionName = Annotated[
 def parse_classes(text: str) -> tuple[str, ...]:
     """Comma-separated names, as `--classes` takes them; `ReadingOptions` checks them."""
     return tuple(name.strip() for name in text.split(",")) if text else ()
+
+
+def reading_options(
+    label_range: tuple[float, float] | None, drop_bad_labels: bool, task: str, classes: str
+) -> "ReadingOptions":
+    """How a data file is read, from the options of a command.
+
+    Raises:
+        BenchError: If they exclude each other, or one of them is not valid.
+    """
+    from qamoe_bench.data.options import ReadingOptions
+
+    return ReadingOptions(label_range, drop_bad_labels, task=task, classes=parse_classes(classes))
 
 
 def parse_train_sizes(text: str | None) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ import typer
 
 from qamoe_bench import __version__
 from qamoe_bench.cli.console import log, print_chapters_as
-from qamoe_bench.cli.options import ClassNames, DropBadLabels, LabelRange, TaskKind, parse_classes
+from qamoe_bench.cli.options import ClassNames, DropBadLabels, LabelRange, TaskKind, reading_options
 from qamoe_bench.data.embedded import DATA_CHOICES
 from qamoe_bench.errors import BenchError
 
@@ -47,15 +47,12 @@ def show_protocol(
     from qamoe_bench.curation.protocol_picture import picture
     from qamoe_bench.curation.protocol_tables import protocol_chapter
     from qamoe_bench.data.open import open_dataset
-    from qamoe_bench.data.options import ReadingOptions
     from qamoe_bench.evaluation.test_set import TestSet
     from qamoe_bench.figures.protocol_plot import draw_picture
     from qamoe_bench.store.atomic import write_atomic
 
     # The CPU, because the same seed gives the same samples on any device and this set is small.
-    dataset = open_dataset(
-        data, options=ReadingOptions(label_range, drop_bad_labels, task=task, classes=parse_classes(classes))
-    )
+    dataset = open_dataset(data, options=reading_options(label_range, drop_bad_labels, task, classes))
     test = TestSet(dataset, seed, torch.device("cpu"))
     effect = protocol_chapter(test, protocol)
     if plot is not None:

@@ -149,12 +149,9 @@ def audit(path: str | Path, options: ReadingOptions = DEFAULT_READING) -> Audit:
     if defect:
         scale = _range_of(numbers)
         labels = _label_facts(numbers, scale)
-    elif data.task.is_regression:
-        scale = data.label_range
-        labels = _label_facts([split.target.double().numpy() for split in data.splits.values()], scale)
     else:
-        scale = None
-        labels = _class_facts(data)
+        scale = data.label_range if data.task.is_regression else None
+        labels = _facts_of_labels(data)
     return Audit(
         path=str(path),
         format=file_format,
@@ -373,6 +370,12 @@ def _label_facts(
         mean = float(finite.mean()) if len(finite) else 0.0
         facts.append(LabelFacts(name, len(numbers), mean, int((finite == 0).sum()), histogram))
     return tuple(facts)
+
+
+def _facts_of_labels(data: Dataset) -> tuple[LabelFacts, ...]:
+    if not data.task.is_regression:
+        return _class_facts(data)
+    return _label_facts([split.target.double().numpy() for split in data.splits.values()], data.label_range)
 
 
 def _class_facts(data: Dataset) -> tuple[LabelFacts, ...]:

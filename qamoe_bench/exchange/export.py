@@ -46,8 +46,8 @@ from qamoe_bench.protocol.parse import load_protocol
 from qamoe_bench.protocol.spec import Condition, Protocol
 from qamoe_bench.run.arithmetic import one_thread
 from qamoe_bench.run.planner import check_tokens
+from qamoe_bench.store.folder import json_bytes
 from qamoe_bench.store.new_folder import check_place, new_folder
-from qamoe_bench.store.store import json_bytes
 
 LOADER_FILE = "load.py"
 SHOWN_DIGITS = 12
@@ -99,6 +99,11 @@ def export_samples(
     _check(dataset, sweep, split, seeds)
     export = _Export(dataset, sweep, tuple(dict.fromkeys(seeds)), split, layout, chosen)
     _check_space(export, folder)
+    return _written(export, folder, tick)
+
+
+def _written(export: "_Export", folder: Path, tick: Callable[[int], None]) -> dict[str, Any]:
+    """Write an export with all its files, or nothing; returns its manifest."""
     # Several threads would compete with the one that hashes and flushes files.
     with one_thread(), new_folder(folder) as temporary, _Files(temporary) as files:
         cases = export.write(files, tick)

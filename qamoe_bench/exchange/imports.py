@@ -85,12 +85,7 @@ def import_predictions(
     origin = {"tool": _plain("--tool", tool), "commit": _plain("--commit", commit)}
     if parameters < 0:
         raise BenchError(f"--parameters {parameters}: expected a number from 1, got a negative one; leave it out")
-    export = read_export(manifest)
-    if export.content["split"] != TEST:
-        raise BenchError(
-            f"{export.folder}: expected an export of the test split, got {export.content['split']!r}; results are of "
-            "test samples, so export these with --split test"
-        )
+    export = _export_of_test_split(manifest)
     samples = export.arrays(SAMPLES_FILE)
     facts = export.arrays(FACTS_FILE)
     places = Places(export.seeds, export.draws, export.conditions, samples["id"].tolist())
@@ -101,6 +96,16 @@ def import_predictions(
     store = Store(results)
     imported.store_in(store)
     return store
+
+
+def _export_of_test_split(manifest: Path | str) -> ExportManifest:
+    export = read_export(manifest)
+    if export.content["split"] != TEST:
+        raise BenchError(
+            f"{export.folder}: expected an export of the test split, got {export.content['split']!r}; results are of "
+            "test samples, so export these with --split test"
+        )
+    return export
 
 
 def incomparable_models(store: Store, manifest: Path | str) -> list[str]:

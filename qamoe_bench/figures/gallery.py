@@ -73,10 +73,7 @@ def write_figures(analyses: Iterable[Analysis], choice: Choice, folder: Path) ->
     Raises:
         BenchError: if the folder cannot be written to.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BenchError(f"--output {folder}: cannot be created ({error.strerror}); name a folder") from error
+    _make_folder(folder)
     taken: set[str] = set()  # stems of files
     points = []
     kinds = choice.kinds or (*FIGURE_KINDS, LEARNING)
@@ -97,6 +94,13 @@ def write_figures(analyses: Iterable[Analysis], choice: Choice, folder: Path) ->
                 drawings = learning_figures(curve, COLUMN_WIDTHS[width])
                 place = (curve.dataset, curve.protocol, LEARNING)
                 yield from _write(drawings, place, width, choice, folder, taken)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BenchError(f"--output {folder}: cannot be created ({error.strerror}); name a folder") from error
 
 
 def _make(kind: str, choice: Choice) -> FigureKind:

@@ -15,6 +15,7 @@ from qamoe_bench.figures.drawing import Drawing
 from qamoe_bench.figures.labels import metric_axis_label, metric_name
 from qamoe_bench.figures.palette import styles
 from qamoe_bench.figures.style import BROAD, blank, legend, legend_height, line
+from qamoe_bench.report.learning_table import counted_seeds
 
 LEARNING_PANEL_HEIGHT = 2.1  # inches
 LEAST_DISTANCE = 0.14  # between labels of sizes, as a share of the axis
@@ -77,10 +78,9 @@ def _drawn(curve: LearningCurve, curves: Curves) -> list[str]:
 
 
 def _caption(curve: LearningCurve, what: str) -> str:
-    seeds = " or ".join(map(str, curve.seeds))
     scope = "test samples only" if curve.seeds == (1,) else "seeds and test samples"
     return (
         f"{what} by number of training samples, mean over all levels of {curve.protocol} on {curve.dataset}. Larger "
         "sets contain the smaller ones, and the corrupted test samples are the same for all. Points are means over "
-        f"{seeds} seed{'' if curve.seeds == (1,) else 's'}; bars are 95 % intervals over {scope}."
+        f"{counted_seeds(curve)}; bars are 95 % intervals over {scope}."
     )

@@ -77,6 +77,29 @@ def end_if_forked(process: int) -> None:
         end_process(1)
 
 
+def _ways_to_end(process: int) -> list[tuple[Any, str, Callable[..., bool]]]:
+    """The functions that can end this process: module, name, and whether a call with these arguments does."""
+
+    def always(*_: Any, **__: Any) -> bool:
+        return True
+
+    def to_this_process(pid: int, number: int) -> bool:
+        return bool(number) and pid in (process, 0, -1, -os.getpgrp())
+
+    def to_this_group(group: int, number: int) -> bool:
+        return bool(number) and group in (0, os.getpgrp())
+
+    return [
+        (os, "_exit", always),
+        (os, "abort", always),
+        (os, "kill", to_this_process),
+        (os, "killpg", to_this_group),
+        (signal, "raise_signal", always),
+        (os, "execv", always),  # all other functions of this kind call these two
+        (os, "execve", always),
+    ]
+
+
 @contextmanager
 def _exits_refused(process: int) -> Iterator[None]:
     """Replace the functions by which Python code ends its own process; child processes still end by them."""
@@ -91,24 +114,7 @@ def _exits_refused(process: int) -> Iterator[None]:
 
         return call
 
-    def always(*_: Any, **__: Any) -> bool:
-        return True
-
-    def to_this_process(pid: int, number: int) -> bool:
-        return bool(number) and pid in (process, 0, -1, -os.getpgrp())
-
-    def to_this_group(group: int, number: int) -> bool:
-        return bool(number) and group in (0, os.getpgrp())
-
-    refused = [
-        (os, "_exit", always),
-        (os, "abort", always),
-        (os, "kill", to_this_process),
-        (os, "killpg", to_this_group),
-        (signal, "raise_signal", always),
-        (os, "execv", always),  # all other functions of this kind call these two
-        (os, "execve", always),
-    ]
+    refused = _ways_to_end(process)
     present = [(module, name, aims_here) for module, name, aims_here in refused if hasattr(module, name)]
     originals = [(module, name, getattr(module, name)) for module, name, _ in present]
     for module, name, aims_here in present:

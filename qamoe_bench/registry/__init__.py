@@ -12,7 +12,7 @@ A model without an entry point is named `package.module:build`. Either name take
 
 from qamoe_bench.registry.card import ModelCard
 from qamoe_bench.registry.groups import DEFAULT_GROUP, expand_groups, group_names, is_group
-from qamoe_bench.registry.installed import model_with_role, models_for_task, models_in_print, palette_places
+from qamoe_bench.registry.installed import models_for_task, models_in_print, models_with_roles, palette_places
 from qamoe_bench.registry.models import ModelRef, find_model, model_refs
 from qamoe_bench.registry.settings import without_evaluation
 
@@ -25,9 +25,9 @@ __all__ = [
     "group_names",
     "is_group",
     "model_refs",
-    "model_with_role",
     "models_for_task",
     "models_in_print",
+    "models_with_roles",
     "palette_places",
     "without_evaluation",
 ]

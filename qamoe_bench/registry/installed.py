@@ -31,13 +31,18 @@ def _cards_with(key: str) -> dict[str, ModelCard]:
     return {name: ref.card() for name, ref in _usable().items() if key in declarations_of(ref.source()).source}
 
 
-def model_with_role(role: str) -> str:
-    """Name of the installed model that has a role; empty, like no model's name, if there is none.
+def models_with_roles(*roles: str) -> tuple[str, ...]:
+    """Name of the installed model that has each of the roles; empty, like no model's name, where there is none.
 
     Raises:
-        BenchError: If two installed models have the role.
+        BenchError: If two installed models have one of the roles.
     """
-    names = [name for name, card in _cards_with("role").items() if card.role == role]
+    cards = _cards_with("role")
+    return tuple(_only_model_with(role, cards) for role in roles)
+
+
+def _only_model_with(role: str, cards: Mapping[str, ModelCard]) -> str:
+    names = [name for name, card in cards.items() if card.role == role]
     if len(names) > 1:
         raise BenchError(
             f"two installed models declare the role {role!r} ({names[0]} and {names[1]}): expected one; remove the "

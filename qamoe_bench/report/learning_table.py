@@ -24,10 +24,9 @@ def _chapter(curve: LearningCurve) -> Chapter:
     if curve.reached is not None:
         gap = f"Share of the way from {MEAN} to oracle by number of training samples, %"
         tables.append(_table(curve, gap, curve.reached, _percent, ()))
-    seeds = " or ".join(map(str, curve.seeds))
     line = (
         "Trained on n samples, of which larger sets contain the smaller ones; tested on the same corrupted samples. "
-        f"Mean over all levels of the protocol and over {seeds} seed{'' if curve.seeds == (1,) else 's'} ± half of the "
+        f"Mean over all levels of the protocol and over {counted_seeds(curve)} ± half of the "
         "95 % interval. Models of different n are neither ranked nor tested against each other."
     )
     return Chapter(f"Learning curves: {curve.protocol} on {curve.dataset}", (line,), tuple(tables))
@@ -75,3 +74,9 @@ def _left_out(curve: LearningCurve) -> tuple[str, ...]:
     few = ", ".join(curve.left_out[:3])
     more = f" and {len(curve.left_out) - 3} more" if len(curve.left_out) > 3 else ""
     return (f"left out, with one number of training samples: {few}{more}",)
+
+
+def counted_seeds(curve: LearningCurve) -> str:
+    """The numbers of seeds of a curve's points, as in `2 or 3 seeds`."""
+    seeds = " or ".join(map(str, curve.seeds))
+    return f"{seeds} seed{'' if curve.seeds == (1,) else 's'}"

@@ -12,6 +12,7 @@ from qamoe_bench.analysis.parallel import map_in_order
 from qamoe_bench.analysis.section import Section, sections
 from qamoe_bench.metrics.choice import MetricChoice
 from qamoe_bench.metrics.dialects import Dialect
+from qamoe_bench.registry.limits import LIMITS
 from qamoe_bench.report.audit_tables import (
     corruption_table,
     evaluation_table,
@@ -31,11 +32,8 @@ from qamoe_bench.report.metric_tables import (
     summary_table,
 )
 from qamoe_bench.report.overview import SectionSummary, learning_points, overview_of, section_summary, whole_sections
-from qamoe_bench.report.published import published_table
 from qamoe_bench.report.quality_tables import quality_tables
-from qamoe_bench.report.quality_value_table import quality_value_table
 from qamoe_bench.report.selection_table import selection_table
-from qamoe_bench.report.stability_table import stability_tables
 from qamoe_bench.report.summary import names_by_rank, ranking_table, summary_tables, verdict
 from qamoe_bench.report.table import Chapter, Table, counted, sorted_by
 from qamoe_bench.report.tuning_table import tuning_table
@@ -97,10 +95,7 @@ def chapters(
         against_published: Whether to add published numbers.
         with_stability: Whether to add which comparisons depend on dialect, draws, seeds, levels and clusters.
     """
-    protocols = {}
-    for run in manifests:
-        for name, protocol in run["protocols"].items():
-            protocols[protocol["digest"], name] = protocol
+    protocols = _protocol_facts(manifests)
     curves = CurveFiles()
     made = []
     summaries: dict[tuple[str, str], list[SectionSummary]] = {}
@@ -109,11 +104,24 @@ def chapters(
         if against_published:
             chapter = _with_published(chapter, analysis)
         if with_stability:
-            chapter = replace(chapter, tables=(*chapter.tables, *stability_tables(analysis)))
+            chapter = _with_stability(chapter, analysis)
         made.append(chapter)
         metric = analysis.headline.metric.name
         # Results of one task have one dialect and one first metric, and only these are compared.
         summaries.setdefault((analysis.dialect.name, metric), []).append(section_summary(analysis, metric))
+    return [*_comparing_chapters(summaries), *made]
+
+
+def _protocol_facts(manifests: Iterable[Mapping[str, Any]]) -> ProtocolFacts:
+    protocols = {}
+    for run in manifests:
+        for name, protocol in run["protocols"].items():
+            protocols[protocol["digest"], name] = protocol
+    return protocols
+
+
+def _comparing_chapters(summaries: Mapping[tuple[str, str], Sequence[SectionSummary]]) -> list[Chapter]:
+    """Overviews and learning curves of sections by dialect and metric; none of a single section."""
     learning = learning_chapters(point for of_task in summaries.values() for point in learning_points(of_task))
     overviews = []
     for (dialect, metric), of_task in summaries.items():
@@ -121,7 +129,7 @@ def chapters(
         compared = whole_sections(of_task) if learning else of_task
         if len(compared) > 1:
             overviews.append(overview_of(compared, dialect, metric))
-    return [*overviews, *learning, *made]
+    return [*overviews, *learning]
 
 
 def _summary_chapter(analysis: Analysis, protocols: ProtocolFacts, curves: CurveFiles) -> Chapter:
@@ -129,7 +137,7 @@ def _summary_chapter(analysis: Analysis, protocols: ProtocolFacts, curves: Curve
     title = _about(analysis, protocols).get("title", "")
     lines = (f"{title + ': ' if title else ''}{_setting(analysis)} {_realised(analysis)}", *clustering(analysis))
     tables = summary_tables(analysis)
-    for asked_for in (quality_value_table(analysis), tuning_table(analysis), selection_table(analysis, curves)):
+    for asked_for in (_value_of_quality(analysis), tuning_table(analysis), selection_table(analysis, curves)):
         if asked_for is not None:
             tables = (*tables, asked_for)
     return Chapter(heading, lines, tables, verdict(analysis))
@@ -165,12 +173,29 @@ def _complete_chapter(analysis: Analysis, protocols: ProtocolFacts, curves: Curv
 
 def _with_published(chapter: Chapter, analysis: Analysis) -> Chapter:
     """The chapter with published numbers, or with a line that there are none."""
+    from qamoe_bench.report.published import published_table
+
     table = published_table(analysis)
     if table is not None:
         return replace(chapter, tables=(*chapter.tables, table))
     section = analysis.section
     none = f"There are no published numbers for {section.dataset} under {section.protocol}."
     return replace(chapter, lines=(*chapter.lines, none))
+
+
+def _with_stability(chapter: Chapter, analysis: Analysis) -> Chapter:
+    from qamoe_bench.report.stability_table import stability_tables
+
+    return replace(chapter, tables=(*chapter.tables, *stability_tables(analysis)))
+
+
+def _value_of_quality(analysis: Analysis) -> Table | None:
+    """What knowing quality is worth; None without rows of predictors that know the law of the data."""
+    if not any(analysis.section.find(name) is not None for name in LIMITS):
+        return None
+    from qamoe_bench.report.quality_value_table import quality_value_table
+
+    return quality_value_table(analysis)
 
 
 def _setting(analysis: Analysis) -> str:
@@ -221,7 +246,7 @@ def _tables(analysis: Analysis, curves: CurveFiles) -> Iterator[Table]:
         for regime in SINGLE_CHECKPOINT:
             if (gap := specialist_table(analysis, scores, regime)) is not None:  # only with models of both regimes
                 yield gap
-    if (value := quality_value_table(analysis)) is not None:  # only with rows of `qamoe_bench.registry.limits`
+    if (value := _value_of_quality(analysis)) is not None:
         yield value
     if (tuning := tuning_table(analysis)) is not None:  # only with rows that `tune` chose the settings of
         yield tuning

@@ -80,8 +80,31 @@ def run_plans(
     start = time.perf_counter()
     # Before the display starts, because a store that cannot be written to ends the command here.
     _prepare(plans, store)
-    jobs = pending_jobs(plans, store)
+    outcomes = _compute(plans, store, execution, display, note)
     cells = sum(len(plan.cells) for plan in plans)
+    failures = [failure for outcome in outcomes for failure in outcome.failures]
+    refused = {name: reason for plan in plans for name, reason in plan.refused.items()}
+    if failures or refused:
+        raise RunFailed(_failure_message(failures, refused, cells, store))
+    evaluated = sum(outcome.evaluated for outcome in outcomes)
+    return RunSummary(
+        trained=sum(outcome.trained for outcome in outcomes),
+        evaluated=evaluated,
+        reused=cells - evaluated,  # without failures, every cell was either computed or stored
+        seconds=time.perf_counter() - start,
+        curves=sum(outcome.curves for outcome in outcomes),
+    )
+
+
+def _compute(
+    plans: Sequence[Plan],
+    store: Store,
+    execution: Execution,
+    display: ProgressDisplay,
+    note: Callable[[str], None],
+) -> list[Outcome]:
+    """The outcomes of all jobs that have something to compute, with progress and each note once."""
+    jobs = pending_jobs(plans, store)
     units = sum(pending.units for pending in jobs)
     device = jobs[0].job.device if jobs else ""  # the same for all jobs of a command
     has_own_models = any(pending.job.has_own_model for pending in jobs)
@@ -98,18 +121,7 @@ def run_plans(
                 if line not in noted:
                     noted.add(line)
                     note(line)
-    failures = [failure for outcome in outcomes for failure in outcome.failures]
-    refused = {name: reason for plan in plans for name, reason in plan.refused.items()}
-    if failures or refused:
-        raise RunFailed(_failure_message(failures, refused, cells, store))
-    evaluated = sum(outcome.evaluated for outcome in outcomes)
-    return RunSummary(
-        trained=sum(outcome.trained for outcome in outcomes),
-        evaluated=evaluated,
-        reused=cells - evaluated,  # without failures, every cell was either computed or stored
-        seconds=time.perf_counter() - start,
-        curves=sum(outcome.curves for outcome in outcomes),
-    )
+    return outcomes
 
 
 def _prepare(plans: Sequence[Plan], store: Store) -> None:

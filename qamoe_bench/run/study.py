@@ -92,11 +92,7 @@ def _load_table(path: Path) -> dict[str, object]:
 
 def _read_grid(location: str, table: Mapping[str, object]) -> Grid:
     """A table of a study file as a grid; keys that the table lacks are not given."""
-    known = [field.name for field in fields(Grid)]
-    for key in table:
-        if key not in known:
-            with error_location(location):
-                raise unknown_name("key", key, known)
+    _check_keys(location, table)
     reader = _TableReader(location, table)
     # Names are checked here, so that an error can name the key; paths, configs and seeds are checked by the planner.
     return Grid(
@@ -117,6 +113,14 @@ def _read_grid(location: str, table: Mapping[str, object]) -> Grid:
         classes=reader.strings("classes", "a list of names"),
         train_sizes=reader.integers("train_sizes", "a list of whole numbers"),
     )
+
+
+def _check_keys(location: str, table: Mapping[str, object]) -> None:
+    known = [field.name for field in fields(Grid)]
+    for key in table:
+        if key not in known:
+            with error_location(location):
+                raise unknown_name("key", key, known)
 
 
 class _TableReader:

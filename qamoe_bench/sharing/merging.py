@@ -5,7 +5,7 @@ continues when it is repeated, and repeating a finished one changes nothing. Cel
 written, see `qamoe_bench.store.agreement`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from qamoe_bench.store.access import cannot_read
 from qamoe_bench.store.agreement import Distinct, conflict_error
 from qamoe_bench.store.atomic import write_atomic
 from qamoe_bench.store.cell import key_in
-from qamoe_bench.store.contents import with_common_samples
-from qamoe_bench.store.index import file_names
+from qamoe_bench.store.contents import StoreContents, with_common_samples
+from qamoe_bench.store.folder import file_names
 from qamoe_bench.store.selection import FOLDER as SELECTION
 from qamoe_bench.store.store import Store, no_cells
 from qamoe_bench.store.stored_cell import DamagedCell, StoredCell, check_whole
@@ -47,10 +47,7 @@ def merge_stores(sources: Sequence[Store], into: Store, *, dry_run: bool = False
         BenchError: If a source has no cells or a cell cannot be read, if two cells of one key hold different results,
             or if the target cannot be written to. Nothing was written unless it is the last.
     """
-    parts = [source.files() for source in sources]
-    for source, part in zip(sources, parts, strict=True):
-        if not part.cells:
-            raise no_cells(source)
+    parts = _contents_of_each(sources)
     unique = Distinct()
     for stored in into.files().cells:
         unique.add(stored)
@@ -66,20 +63,35 @@ def merge_stores(sources: Sequence[Store], into: Store, *, dry_run: bool = False
         raise conflict_error(unique.conflicts, "nothing was merged; ")
     together = with_common_samples(unique.cells)
     damaged += together.damaged
-    added = []
-    for stored in together.cells:
-        if stored.cell.key not in before:
-            try:
-                check_whole(stored)
-                added.append(stored)
-            except DamagedCell as error:
-                damaged.append(error)
+    added, not_whole = _split_by_rows(stored for stored in together.cells if stored.cell.key not in before)
+    damaged += not_whole
     if not dry_run:
         for source in sources:
             _copy_runs(source, into)
         for stored in added:
             _copy(stored.path, into.runs / _run_of(stored) / "predictions" / stored.path.name)
     return Merged(len(added), len(offered & before), tuple(damaged))
+
+
+def _contents_of_each(sources: Sequence[Store]) -> list[StoreContents]:
+    parts = [source.files() for source in sources]
+    for source, part in zip(sources, parts, strict=True):
+        if not part.cells:
+            raise no_cells(source)
+    return parts
+
+
+def _split_by_rows(cells: Iterable[StoredCell]) -> tuple[list[StoredCell], list[DamagedCell]]:
+    """The cells whose rows are whole, even if their checksum was computed by others, and why the rest is not."""
+    whole = []
+    damaged = []
+    for stored in cells:
+        try:
+            check_whole(stored)
+            whole.append(stored)
+        except DamagedCell as error:
+            damaged.append(error)
+    return whole, damaged
 
 
 def _run_of(stored: StoredCell) -> str:

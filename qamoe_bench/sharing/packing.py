@@ -15,9 +15,9 @@ from qamoe_bench.report.records import as_json
 from qamoe_bench.report.tables import analyses
 from qamoe_bench.sharing.layout import FORMAT, MANIFEST, PAGE, REPORT, colliding, is_member
 from qamoe_bench.store.atomic import write_atomic
+from qamoe_bench.store.folder import json_bytes
 from qamoe_bench.store.selection import FOLDER as SELECTION
 from qamoe_bench.store.selection import CurveFiles
-from qamoe_bench.store.store import json_bytes
 from qamoe_bench.store.stored_cell import StoredCell, check_whole
 
 EARLIEST = (1980, 1, 1, 0, 0, 0)

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from qamoe_bench.store.atomic import write_atomic
 from qamoe_bench.store.cell import SCHEMA, Cell, key_in
-from qamoe_bench.store.index import file_names
-from qamoe_bench.store.store import Store, json_bytes
+from qamoe_bench.store.folder import ResultsFolder, file_names, json_bytes
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Failure:
     traceback: str = ""
 
 
-def write_failures(store: Store, run_id: str, failures: list[Failure]) -> None:
+def write_failures(store: ResultsFolder, run_id: str, failures: list[Failure]) -> None:
     """Record the failures of a run.
 
     Raises:
@@ -44,7 +43,7 @@ def write_failures(store: Store, run_id: str, failures: list[Failure]) -> None:
         write_atomic(path, json_bytes(content))
 
 
-def forget_failures(store: Store, run_id: str) -> None:
+def forget_failures(store: ResultsFolder, run_id: str) -> None:
     """Remove the records of a run before it is repeated."""
     folder = failures_folder(store, run_id)
     for name in file_names(folder, key_in):
@@ -52,11 +51,11 @@ def forget_failures(store: Store, run_id: str) -> None:
             (folder / name).unlink()
 
 
-def failed_keys(store: Store, run_id: str) -> set[str]:
+def failed_keys(store: ResultsFolder, run_id: str) -> set[str]:
     """Keys of the cells of a run that have a failure record, taken from the names of the files."""
     return {key_in(name) for name in file_names(failures_folder(store, run_id), key_in)}
 
 
-def failures_folder(store: Store, run_id: str) -> Path:
+def failures_folder(store: ResultsFolder, run_id: str) -> Path:
     """The folder that holds the failure records of a run."""
     return store.runs / run_id / "failures"

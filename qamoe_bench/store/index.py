@@ -6,7 +6,6 @@ after many cache misses if the folder is writable; the last writer wins. Writers
 nothing is locked.
 """
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from qamoe_bench.store.access import cannot_list, no_permission
+from qamoe_bench.store.access import no_permission
+from qamoe_bench.store.folder import file_names
 
 REWRITE_AFTER = 64
 """Number of cache misses (files that had to be opened) from which on the index is rewritten."""
@@ -77,21 +77,6 @@ def read_headers(
     if misses >= (REWRITE_AFTER if folders < MANY_FOLDERS else REWRITE_SMALL_AFTER):
         write(index, _packed((name, stamps[name], header) for name, header in headers.items()))
     return headers
-
-
-def file_names(folder: Path, is_wanted: Callable[[str], object]) -> list[str]:
-    """Sorted names of the wanted files; empty if the folder does not exist.
-
-    Raises:
-        BenchError: If the folder cannot be read, as where another user does not let this one.
-    """
-    try:
-        with os.scandir(folder) as entries:  # several times faster than Path.glob in large folders
-            return sorted(entry.name for entry in entries if is_wanted(entry.name))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise cannot_list(folder, error) from error
 
 
 def _stamps(folder: Path, is_wanted: Callable[[str], object]) -> dict[str, Stamp]:

@@ -24,7 +24,7 @@ from qamoe_bench.shapes import Float
 from qamoe_bench.store.access import cannot_read
 from qamoe_bench.store.atomic import write_atomic
 from qamoe_bench.store.cell import Cell, key_in
-from qamoe_bench.store.index import file_names
+from qamoe_bench.store.folder import file_names
 from qamoe_bench.store.store import Store, StoredCell
 
 FOLDER = "selection"

@@ -31,22 +31,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qamoe_bench.errors import BenchError, RunFailed
-from qamoe_bench.store.access import cannot_list, cannot_read, cannot_write, no_permission
+from qamoe_bench.store.access import cannot_write
 from qamoe_bench.store.agreement import distinct
 from qamoe_bench.store.atomic import remove_abandoned, write_atomic
-from qamoe_bench.store.cell import SCHEMA, Cell, CellFacts, key_in
+from qamoe_bench.store.cell import SCHEMA, Cell, CellFacts
 from qamoe_bench.store.checksum import UNSEALED, seal
 from qamoe_bench.store.contents import StoreContents, joined
-from qamoe_bench.store.index import FileHeader, Stamp, file_names, read_headers, stamp_of
-from qamoe_bench.store.stored_cell import METADATA_KEY, DamagedCell, as_cell, check_schema, read_header
+from qamoe_bench.store.folder import ResultsFolder, file_names, is_cell_file, json_bytes
+from qamoe_bench.store.identity import Damage
+from qamoe_bench.store.index import FileHeader, Stamp, read_headers, stamp_of
+from qamoe_bench.store.stored_cell import METADATA_KEY, DamagedCell, as_cell, read_header
 from qamoe_bench.store.stored_cell import StoredCell as StoredCell
-from qamoe_bench.store.verification import Damage, check_rows
+from qamoe_bench.store.verification import check_rows
 
 COMPRESSION_LEVEL = 12
 """Of zstd: finds the repetitions between conditions; higher levels are slower and save nothing more."""
 
 
-class Store:
+class Store(ResultsFolder):
     """A results folder.
 
     Args:
@@ -60,10 +62,8 @@ class Store:
     """
 
     def __init__(self, root: Path | str, *, keeps_index: bool = True) -> None:
-        self.root = Path(root)
-        self.runs = self.root / "runs"
+        super().__init__(root)
         self._keeps_index = keeps_index
-        self._prepared: set[str] = set()  # runs that this process writes to
         self._listed: dict[str, dict[str, list[str]]] | None = None  # see `listed`: part, name of a file, runs
 
     def listed(self) -> "Store":
@@ -177,20 +177,6 @@ class Store:
         """The path at which a run stores trained weights."""
         return self.runs / run_id / "checkpoints" / f"{key}.safetensors"
 
-    def manifests(self, run_ids: Iterable[str] | None = None) -> list[dict[str, Any]]:
-        """The manifest of every run, in order of run ids, or of these runs; empty if the store does not exist.
-
-        Raises:
-            BenchError: If a manifest cannot be read or is of a newer schema.
-        """
-        manifests: dict[str, dict[str, Any]] = {}
-        for run_id in self.run_ids() if run_ids is None else run_ids:
-            path = self.runs / run_id / "run.json"
-            if _exists(path):
-                manifest = _read_manifest(path)
-                manifests.setdefault(manifest.get("run", run_id), manifest)  # once, if a folder was copied
-        return list(manifests.values())
-
     def files(self) -> StoreContents:
         """As `contents`, with every copy of a cell, and whether or not these agree with each other."""
         save = _write_if_possible if self._keeps_index else _do_not_write
@@ -206,10 +192,10 @@ class Store:
                 damaged.append(error)
                 return None
 
-        folders = self._prediction_folders()
+        folders = self.prediction_folders()
         for folder in folders:
             index = folder.parent / "index.parquet"
-            for name, header in read_headers(folder, _is_cell, index, read, save, len(folders)).items():
+            for name, header in read_headers(folder, is_cell_file, index, read, save, len(folders)).items():
                 try:
                     cells.append(as_cell(folder / name, header))
                 except DamagedCell as error:
@@ -241,39 +227,6 @@ class Store:
         if not cells:
             raise no_cells(self)
         return cells
-
-    def finished(self) -> set[str]:
-        """The keys of the finished cells, taken from file names without opening any file."""
-        keys = set()
-        for folder in self._prediction_folders():
-            keys |= {key_in(name) for name in file_names(folder, _is_cell)}
-        return keys
-
-    def ignored(self) -> list[Path]:
-        """Parquet files among the predictions that have no name of a cell, such as copies that a cloud made."""
-        paths = []
-        for folder in self._prediction_folders():
-            paths += [folder / name for name in file_names(folder, _is_misnamed)]
-        return paths
-
-    def run_ids(self) -> list[str]:
-        """Names of the folders of all runs, sorted.
-
-        Raises:
-            BenchError: If the folder cannot be read, as where another user does not let this one.
-        """
-        try:
-            with os.scandir(self.runs) as entries:
-                names = {entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()}
-        except (FileNotFoundError, NotADirectoryError):
-            names = set()
-        except OSError as error:  # a circle of links, a name that is too long, a network that is gone
-            raise cannot_list(self.runs, error) from error
-        # A listing on a network file system may not show a new folder yet.
-        return sorted(names | {run_id for run_id in self._prepared if _exists(self.runs / run_id)})
-
-    def _prediction_folders(self) -> list[Path]:
-        return [self.runs / run_id / "predictions" for run_id in self.run_ids()]
 
     def _all(self, part: str, name: str) -> Iterator[Path]:
         """The files of this name in a part of any run; what another user does not let this one see is not there."""
@@ -326,11 +279,6 @@ def no_cells(store: Store) -> BenchError:
     return BenchError(f"no finished cells in {store.runs}: expected a store; run 'qamoe-bench run' first")
 
 
-def json_bytes(content: object) -> bytes:
-    """Readable JSON in UTF-8; parts of names that are no valid text become escapes, which JSON reads back."""
-    return json.dumps(content, indent=2, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"
-
-
 @lru_cache(maxsize=2**18)  # of the same stamp, a file is verified once in a process
 def _is_intact(path: Path, stamp: Stamp) -> bool:
     try:
@@ -340,45 +288,8 @@ def _is_intact(path: Path, stamp: Stamp) -> bool:
     return True
 
 
-def _is_cell(name: str) -> bool:
-    return name.endswith(".parquet") and bool(key_in(name))
-
-
 def _is_stored(name: str) -> bool:
     return not name.startswith(".")
-
-
-def _is_misnamed(name: str) -> bool:
-    return name.endswith(".parquet") and not name.startswith(".") and not key_in(name)
-
-
-def _exists(path: Path) -> bool:
-    """Whether a path exists.
-
-    Raises:
-        BenchError: If another user does not let this one look.
-    """
-    try:
-        return path.exists()
-    except PermissionError as error:
-        raise no_permission("results folder", path.parent) from error
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    try:
-        # From bytes, so that a byte-order mark and line ends of Windows are read as well.
-        manifest: dict[str, Any] = json.loads(path.read_bytes())
-        schema = manifest.get("schema")
-        run = manifest.get("run", "")
-    except (OSError, ValueError, AttributeError, RecursionError) as error:  # AttributeError if it is no object
-        raise cannot_read("run manifest", path, error, "cannot be read ({reason}); remove that run's folder") from error
-    try:
-        check_schema(path, schema)
-        if not isinstance(run, str):
-            raise Damage("the name of its run is no text")
-    except Damage as error:
-        raise BenchError(f"run manifest {path}: cannot be read ({error}); remove that run's folder") from error
-    return manifest
 
 
 def _write_if_possible(path: Path, content: bytes) -> None:

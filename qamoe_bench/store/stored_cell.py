@@ -20,17 +20,11 @@ from numpy.typing import NDArray
 
 from qamoe_bench.errors import BenchError
 from qamoe_bench.store.access import cannot_read, is_lfs_pointer, no_permission
-from qamoe_bench.store.cell import SCHEMA, Cell, CellFacts, key_in
+from qamoe_bench.store.cell import Cell, CellFacts
 from qamoe_bench.store.checksum import MARK, is_sealed, is_unchanged
+from qamoe_bench.store.identity import Damage, check_metadata
 from qamoe_bench.store.index import FileHeader
-from qamoe_bench.store.verification import (
-    MOST_ROWS_PER_BYTE,
-    Damage,
-    check_facts,
-    check_identity,
-    check_rows,
-    needed,
-)
+from qamoe_bench.store.verification import MOST_ROWS_PER_BYTE, check_rows, needed
 from qamoe_bench.vocabulary import Task
 
 if TYPE_CHECKING:
@@ -155,12 +149,7 @@ def as_cell(path: Path, header: FileHeader) -> StoredCell:
         BenchError: If it is of a newer schema.
     """
     try:
-        about = json.loads(header.metadata)
-        if not isinstance(about, dict):
-            raise Damage("its metadata describe no cell")
-        check_schema(path, about.get("schema"))
-        check_identity(about, key_in(path.name))
-        check_facts(about["facts"])
+        about = check_metadata(path, json.loads(header.metadata))
     except (ValueError, RecursionError, Damage) as error:
         raise DamagedCell(path, str(error)) from error
     # What many cells have in common is kept once: of a hundred thousand cells it would fill half a gigabyte.
@@ -180,21 +169,6 @@ def _unmarshalled(content: bytes) -> Any:
 @lru_cache(maxsize=256)
 def _frozen(names: tuple[str, ...]) -> frozenset[str]:
     return frozenset(names)
-
-
-def check_schema(path: Path, schema: object) -> None:
-    """Check that this version can read a file of this schema.
-
-    Raises:
-        BenchError: If it is newer.
-        Damage: If it is no version at all.
-    """
-    if type(schema) is not int or schema < 1:  # a bool is an int
-        raise Damage(f"its schema is {schema!r:.60}, which is no version")
-    if schema > SCHEMA:
-        raise BenchError(
-            f"{path}: expected schema {SCHEMA} or older, got {schema!r:.60}; update qamoe-bench to read it"
-        )
 
 
 def check_whole(stored: StoredCell) -> None:

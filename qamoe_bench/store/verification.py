@@ -1,4 +1,4 @@
-"""What must hold of a stored cell: its identity gives its key, and its rows are those of its conditions.
+"""What must hold of the rows of a stored cell: they are those of its conditions.
 
 Rows come draw by draw and condition by condition, and within each in the order of the same N distinct samples with the
 same targets; targets and predictions are finite. Nothing in a file can prove that a prediction is right, but a file
@@ -9,16 +9,14 @@ Dimension legend: V draws, C conditions, N samples.
 
 import hashlib
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from qamoe_bench.store.cell import Cell, digest_of
+from qamoe_bench.store.identity import Damage
 from qamoe_bench.vocabulary import LOG_PROBABILITY
 
 IDENTIFYING = ("draw", "condition", "id", "target")
@@ -27,42 +25,6 @@ PREDICTED = ("prediction", LOG_PROBABILITY)
 """Prefixes of the columns of predictions."""
 MOST_ROWS_PER_BYTE = 64
 """Rows of a file per byte. Predictions hardly compress, but a file that is made for it could fill the memory."""
-
-
-class Damage(Exception):
-    """Why a file is not a cell as a run has written it, in words."""
-
-
-def check_identity(about: Mapping[str, Any], file_key: str) -> None:
-    """Check that the identity of a cell gives the key that the file has in its name and its metadata.
-
-    Raises:
-        Damage: If it does not.
-    """
-    cell = about.get("cell")
-    if not isinstance(cell, dict) or not isinstance(about.get("facts"), dict):
-        raise Damage("its metadata describe no cell")
-    for name, kind in _TYPES.items():
-        if type(cell.get(name)) is not kind:  # not isinstance, because a bool is an int
-            raise Damage(f"its {name} is of another type")
-    # Of all fields in the file, which may be those of a later version.
-    key = digest_of({**cell, "schema": about["schema"]})[: len(file_key)]
-    if not key == file_key == about.get("key"):
-        raise Damage("its data, protocol, model, regime, recipe or seed were edited: they give another key")
-
-
-def check_facts(facts: Mapping[str, Any]) -> None:
-    """Check the types of what is recorded with a cell.
-
-    Raises:
-        Damage: If a fact is missing or of another type.
-    """
-    for name in ("conditions", "parameters", "config", "training"):
-        if name not in facts:
-            raise Damage(f"it does not record its {name}")
-    for name, is_valid in _VALID_FACTS.items():
-        if name in facts and not is_valid(facts[name]):
-            raise Damage(f"what it records as {name} is invalid")
 
 
 def check_rows(table: pa.Table, conditions: Sequence[Mapping[str, Any]]) -> str:
@@ -152,83 +114,3 @@ def _texts(table: pa.Table, name: str) -> tuple[NDArray[Any], list[str]]:
     if column.null_count or not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         raise Damage(f"its column {name} holds something else than text")
     return column.indices.to_numpy(zero_copy_only=False), column.dictionary.to_pylist()
-
-
-# Computed once: a store may hold many thousands of cells.
-_TYPES = {field.name: field.type for field in fields(Cell)}
-
-
-def _is_conditions(value: object) -> bool:
-    """Whether these are conditions: distinct names, each with a number for every axis of the first."""
-    if not isinstance(value, list | tuple) or not value:
-        return False
-    for condition in value:
-        if not isinstance(condition, dict) or not isinstance(condition.get("name"), str):
-            return False
-        levels = condition.get("levels")
-        if not isinstance(levels, dict) or not all(map(_is_number, levels.values())):
-            return False
-        if not value[0]["levels"].keys() <= levels.keys():
-            return False
-    return len({condition["name"] for condition in value}) == len(value)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_measurement(value: object) -> bool:
-    return _is_number(value) and value >= 0  # type: ignore[operator]
-
-
-def _is_mapping(value: object) -> bool:
-    return isinstance(value, Mapping)
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_permutations(value: object) -> bool:
-    if not isinstance(value, dict):
-        return False
-    return all(isinstance(part, list) and len(part) > 0 for part in value.values())
-
-
-def _is_train_size(value: object) -> bool:
-    """Nothing, or the numbers of training samples and the data set that has all of them."""
-    if not isinstance(value, dict) or not value:
-        return value == {}
-    sizes = [value.get("samples"), value.get("base_samples")]
-    return all(type(size) is int and size > 0 for size in sizes) and all(
-        _is_text(value.get(key)) for key in ("base", "base_digest")
-    )
-
-
-def _is_task(value: object) -> bool:
-    """Whether this is empty, or names the classes or labels of a kind of task."""
-    if not isinstance(value, Mapping):
-        return False
-    names = value.get("names")
-    is_named = isinstance(names, list | tuple) and len(names) > 1 and all(map(_is_text, names))
-    return not value or (is_named and value.get("kind") in ("classes", "multi-label"))
-
-
-_VALID_FACTS: Mapping[str, Callable[[object], bool]] = {
-    "conditions": _is_conditions,
-    "parameters": _is_measurement,
-    "config": _is_mapping,
-    "training": _is_mapping,
-    "experts": _is_mapping,
-    "seconds_per_sample": _is_measurement,
-    "encodings_asked": _is_measurement,
-    "encodings_computed": _is_measurement,
-    "permutations": _is_permutations,
-    "device": _is_text,
-    "seconds_per_condition": _is_measurement,
-    "peak_memory_mib": _is_measurement,
-    "finished": _is_text,
-    "trained_on": _is_mapping,
-    "task": _is_task,
-    "train_size": _is_train_size,
-}

@@ -36,7 +36,7 @@ from qamoe_bench.run.planner import plan
 from qamoe_bench.run.runner import run_plan
 from qamoe_bench.seeding import global_randomness_restored
 from qamoe_bench.store.cell import Cell, CellFacts
-from qamoe_bench.store.index import file_names
+from qamoe_bench.store.folder import file_names
 from qamoe_bench.store.selection import CurveFiles, SelectionCurve, curve_file, write_curve
 from qamoe_bench.store.store import Store, StoredCell
 from qamoe_bench.vocabulary import REGRESSION

@@ -1,6 +1,8 @@
 """A cell means its key: what was edited in its rows or metadata is named, is not used, and is computed again."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +18,8 @@ from storedcell import CELL, COLUMNS, FACTS, rewrite_cell
 
 from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.store.cell import digest_of
+from qamoe_bench.store.checksum import UNSEALED, seal
+from qamoe_bench.store.intact import MOST_FILES, intact_keys
 from qamoe_bench.store.store import Store
 from qamoe_bench.store.stored_cell import METADATA_KEY, DamagedCell, check_whole, has_checksum
 
@@ -31,6 +35,7 @@ def damage(store: Store) -> str:
     contents = store.contents()
     (damaged,) = contents.damaged
     assert len(contents.cells) == 3
+    assert intact_keys(store) is None
     return damaged.reason
 
 
@@ -264,6 +269,51 @@ def test_a_damaged_cell_is_named_by_every_command_and_computed_again(
     assert "evaluated 1 cells, reused 2" in again.err
     assert bench(numbers, capsys, monkeypatch).out == before.out  # tables also have the time, which is measured
     assert pq.read_table(path).equals(whole)
+
+
+def test_intact_cells_are_listed_without_arrow(store: Store) -> None:
+    assert intact_keys(store) == {stored.cell.key for stored in store.contents().cells}
+    assert intact_keys(Store(store.root / "empty")) == set()
+    code = (
+        "import sys; sys.modules['pyarrow'] = None; sys.modules['numpy'] = None; "
+        "from qamoe_bench.cli.main import main; main()"
+    )
+    command = [sys.executable, "-c", code, "ls", "runs", "--json", "--results", str(store.root)]
+    (run,) = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert (run["cells"], run["damaged"]) == ("4/4", 0)
+
+
+@pytest.mark.parametrize("edit", METADATA)
+def test_listing_without_arrow_sees_what_is_wrong_with_metadata_whose_checksum_holds(edit: str, store: Store) -> None:
+    path = first(store)
+    rewrite_cell(path, change=METADATA[edit])
+    table = pq.read_table(path)
+    samples = store.contents().cells[-1].samples_digest
+    about = {"checksum": UNSEALED, "samples": samples, **json.loads(table.schema.metadata[METADATA_KEY])}
+    pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(about)}), path)
+    path.write_bytes(seal(path.read_bytes()))
+    assert (intact_keys(store) is None) == bool(store.contents().damaged)
+
+
+def test_doubtful_stores_are_not_listed_without_arrow(store: Store, tmp_path: Path) -> None:
+    path = first(store)
+    copy = store.runs / "other" / "predictions" / path.name
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(path.read_bytes())
+    keys = intact_keys(store)
+    assert keys is not None  # two equal files of one cell
+    assert len(keys) == 4
+    content = path.read_bytes()
+    times = b'"seconds_per_sample": 0.0'
+    assert times in content
+    copy.write_bytes(seal(content.replace(times, b'"seconds_per_sample": 0.5')))
+    assert intact_keys(store) is None
+    assert len(store.contents().cells) == 4  # only what was measured differs
+    copy.unlink()
+    write_store(store.root, {"theirs": noisy(1.0)}, samples=61, run="third")
+    assert intact_keys(store) is None  # the samples differ
+    models = {f"m{i}": noisy(1.0) for i in range(MOST_FILES + 1)}
+    assert intact_keys(write_store(tmp_path / "large", models, seeds=(1,), levels=(0.0,), samples=3)) is None
 
 
 def test_a_tie_between_two_sets_of_samples_uses_neither(store: Store) -> None:
