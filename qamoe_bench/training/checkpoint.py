@@ -56,6 +56,7 @@ def load_weights(model: nn.Module, path: Path, *, named: bool = True) -> dict[st
         training: dict[str, Any] = json.loads(record)
         if not isinstance(training, dict):
             raise ValueError("its metadata is not a JSON object")
+        _check_kinds(tensors, model)
         model.load_state_dict(tensors)
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError, RecursionError) as error:
         if isinstance(error, PermissionError) or is_lfs_pointer(path):
@@ -68,6 +69,14 @@ def load_weights(model: nn.Module, path: Path, *, named: bool = True) -> dict[st
         ) from error
     model.eval()
     return training
+
+
+def _check_kinds(tensors: Mapping[str, Tensor], model: nn.Module) -> None:
+    """Refuse whole numbers in the place of weights, which would be converted without a word; and the reverse."""
+    for name, expected in model.state_dict().items():
+        given = tensors.get(name, expected)
+        if given.is_floating_point() != expected.is_floating_point():
+            raise ValueError(f"{name} is of type {given.dtype} instead of {expected.dtype}".replace("torch.", ""))
 
 
 def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
