@@ -158,11 +158,14 @@ def _hard_limits_kept(process: int) -> Iterator[None]:
             limits = (limits[0], resource.getrlimit(number)[1])
         set_limit(number, limits)
 
-    def soft_only_of(pid: int, number: int, *limits: tuple[int, int]) -> tuple[int, int]:
+    def soft_only_of(pid: int, number: int, limits: tuple[int, int] | None = None, /) -> tuple[int, int]:
         assert set_limit_of is not None
-        if limits and pid in (0, process):
-            limits = ((limits[0][0], set_limit_of(pid, number)[1]),)
-        return set_limit_of(pid, number, *limits)
+        before = set_limit_of(pid, number)
+        if limits is None:
+            return before
+        if pid in (0, process):
+            limits = (limits[0], before[1])
+        return set_limit_of(pid, number, limits)
 
     resource.setrlimit = soft_only
     if set_limit_of is not None:
