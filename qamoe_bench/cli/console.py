@@ -1,6 +1,8 @@
 """Output of commands: results on standard output or in files, everything else on standard error."""
 
+import errno
 import json
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -85,6 +87,8 @@ def plain_file(output: Path) -> Path:
     """
     try:
         target = output.resolve()  # writing renames a file, which would replace a link
+        if target.is_symlink():  # from Python 3.13 on, a circle of links is left as it is
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         is_plain = target.is_file() or not target.exists()
     except (OSError, ValueError, RuntimeError) as error:  # a circle of links, a null character
         raise BenchError(f"cannot write {output} ({error}); name another file") from error

@@ -69,6 +69,8 @@ CHANGES: dict[str, Callable[[], object]] = {
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_changed_setting_is_restored_and_named(name: str) -> None:
+    if name == "its cores" and len(os.sched_getaffinity(0)) == 1:
+        pytest.skip("a process with one core cannot give up another")
     named: list[str] = []
     with settings_restored(named.extend):
         CHANGES[name]()
