@@ -28,8 +28,13 @@ def blanked(x: Float[Tensor, "B T D"], observed: Bool[Tensor, "B T"]) -> Float[T
 
 def masked_mean(x: Float[Tensor, "B T D"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
     """Mean over the observed frames; zeros for a sample without any."""
-    weight = observed[:, None].to(x.dtype)  # (B, 1, T)
-    return torch.bmm(weight / weight.sum(2, keepdim=True).clamp(min=1), x)[:, 0]
+    return torch.bmm(_shares(observed, x.dtype), x)[:, 0]
+
+
+def _shares(observed: Bool[Tensor, "B T"], dtype: torch.dtype) -> Float[Tensor, "B 1 T"]:
+    """The weight of every frame in the mean over the observed ones."""
+    weight = observed[:, None].to(dtype)
+    return weight / weight.sum(2, keepdim=True).clamp(min=1)
 
 
 class StandardisedLinear(nn.Module):
@@ -59,8 +64,9 @@ class FrameStatistics(nn.Module):
         squared: Float[Tensor, "B T D"] | None = None,
     ) -> Float[Tensor, "B E"]:
         """The statistics, E = 2·D; from x² if given, which need not be computed again where only `observed` changes."""
-        mean = masked_mean(x, observed)  # (B, D)
-        mean_square = masked_mean(x * x if squared is None else squared, observed)  # (B, D)
+        shares = _shares(observed, x.dtype)
+        mean = torch.bmm(shares, x)[:, 0]  # (B, D)
+        mean_square = torch.bmm(shares, x * x if squared is None else squared)[:, 0]  # (B, D)
         variance = (mean_square - mean * mean).clamp(min=0)  # rounding can make it negative
         # The small constant keeps the gradient of the root finite for one frame; its root is subtracted again.
         std = (variance + 1e-6).sqrt() - 1e-3
