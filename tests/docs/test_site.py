@@ -70,7 +70,7 @@ def test_pages_are_accessible_request_nothing_and_are_searched_without_a_server(
         assert [(path.name, v["id"]) for v in violations if v["impact"] in ("serious", "critical")] == []
     tab.goto((site / "index.html").as_uri())
     tab.locator(".md-search__input").fill("retention")
-    tab.locator(".md-search-result__link").first.wait_for(timeout=20_000)
+    tab.locator(".md-search-result__link").first.wait_for(timeout=60_000)  # the index is built in the browser
     assert [url for url in requests if not url.startswith(("file:", "blob:", "data:"))] == []
     assert complaints == []
     context.close()
