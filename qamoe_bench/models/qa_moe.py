@@ -146,7 +146,7 @@ class QAMoE(FrameMappingModel, QualityAwareModel):
 
     def map_frames(self, batch: Batch, modality: str) -> tuple[Shaped[Tensor, "B T ..."], ...]:
         """The maps of every frame by the encoder and, if it has one, by the quality score."""
-        return *self.encoders.map_frames(batch, modality), *self._scorer(modality).map_frames(batch)
+        return self.encoders.map_frames(batch, modality), *self._scorer(modality).map_frames(batch)
 
     def encode_mapped(
         self,
@@ -156,9 +156,9 @@ class QAMoE(FrameMappingModel, QualityAwareModel):
         modality: str,
     ) -> Float[Tensor, "B V"]:
         """u_m, followed by the quality score's own encoding of the modality."""
-        of_encoder = self.encoders.mapped_tensors
-        u = self.encoders.encode_mapped(mapped[:of_encoder], observed, modality)
-        return torch.cat([u, self._scorer(modality).encode(mapped[of_encoder:], observed, lengths)], dim=1)
+        of_encoder, *of_score = mapped
+        u = self.encoders.encode_mapped(of_encoder, observed, modality)
+        return torch.cat([u, self._scorer(modality).encode(of_score, observed, lengths)], dim=1)
 
     def fuse(
         self, encoded: Mapping[str, Float[Tensor, "B V"]], quality: Mapping[str, Float[Tensor, " B"]] | None = None

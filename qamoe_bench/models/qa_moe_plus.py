@@ -168,7 +168,7 @@ class QAMoEPlus(FrameMappingModel, QualityAwareModel):
 
     def map_frames(self, batch: Batch, modality: str) -> tuple[Shaped[Tensor, "B T ..."], ...]:
         """The maps of every frame by the encoder and by the score."""
-        return *self.encoders.map_frames(batch, modality), self._scorer(modality).map_frames(batch)
+        return self.encoders.map_frames(batch, modality), self._scorer(modality).map_frames(batch)
 
     def encode_mapped(
         self,
@@ -178,7 +178,7 @@ class QAMoEPlus(FrameMappingModel, QualityAwareModel):
         modality: str,
     ) -> Float[Tensor, "B V"]:
         """u_m, the logit of r_m, and whether any frame is observed, concatenated; V = W + 2."""
-        *of_encoder, of_score = mapped
+        of_encoder, of_score = mapped
         u = self.encoders.encode_mapped(of_encoder, observed, modality)
         logit = self._scorer(modality)(of_score, observed, lengths)
         return torch.cat([u, logit[:, None], observed.any(1)[:, None]], dim=1)

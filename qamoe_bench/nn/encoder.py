@@ -14,7 +14,6 @@ perceptron's output for zeros.
 Dimension legend: B samples, T frames, W width.
 """
 
-from collections.abc import Sequence
 from typing import Literal, cast
 
 from jaxtyping import Bool, Float, Int, Shaped
@@ -79,11 +78,7 @@ def make_summary(kind: Summary, width: int, dropout: float) -> tuple[nn.Module, 
 
 
 class UtteranceEncoder(nn.Module):
-    """Encodes one modality of a batch as one vector per sample.
-
-    Attributes:
-        mapped_tensors: How many tensors `map_frames` returns.
-    """
+    """Encodes one modality of a batch as one vector per sample."""
 
     def __init__(
         self, modality: str, spec: DataSpec, width: int, dropout: float, summary: Summary = "statistics"
@@ -96,7 +91,6 @@ class UtteranceEncoder(nn.Module):
         else:
             self.frame = nn.Linear(self.language.width, width)
         self.pool, pooled = make_summary(summary, width, dropout)
-        self.mapped_tensors = 2 if summary == "statistics" else 1
         self.perceptron = nn.Sequential(
             nn.LayerNorm(pooled),
             Dropout(dropout),
@@ -110,45 +104,35 @@ class UtteranceEncoder(nn.Module):
         """The encoding, W = the encoder's width."""
         return self.encode_mapped(self.map_frames(batch), observed_frames(batch, self.modality))
 
-    def map_frames(self, batch: Batch) -> tuple[Float[Tensor, "B T W"], ...]:
-        """The linear map of every frame, or of a language model's state of every token; its square, if of use."""
+    def map_frames(self, batch: Batch) -> Float[Tensor, "B T W"]:
+        """The linear map of every frame, or of a language model's state of every token."""
         x = batch.features[self.modality] if self.language is None else self.language(batch, self.modality)  # (B, T, D)
         mapped: Tensor = self.frame(x)
-        return (mapped, mapped * mapped) if self.mapped_tensors == 2 else (mapped,)
+        return mapped
 
-    def encode_mapped(
-        self, mapped: Sequence[Float[Tensor, "B T W"]], observed: Bool[Tensor, "B T"]
-    ) -> Float[Tensor, "B W"]:
+    def encode_mapped(self, mapped: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B W"]:
         """The encoding of mapped frames; those that are not observed have no effect."""
-        linear, *squared = mapped
-        pooled = self.pool(linear, observed, *squared)  # (B, W) or (B, 2·W)
+        pooled = self.pool(mapped, observed)  # (B, W) or (B, 2·W)
         encoded: Tensor = self.perceptron(pooled)  # (B, W)
         return encoded
 
 
 class UtteranceEncoders(nn.ModuleDict):
-    """One encoder per modality of the data, by modality.
-
-    Attributes:
-        mapped_tensors: How many tensors `map_frames` returns.
-    """
+    """One encoder per modality of the data, by modality."""
 
     def __init__(self, spec: DataSpec, width: int, dropout: float, summary: Summary) -> None:
         super().__init__({m: UtteranceEncoder(m, spec, width, dropout, summary) for m in spec.modalities})
-        self.mapped_tensors = self._of(spec.modalities[0]).mapped_tensors
 
-    def _of(self, modality: str) -> UtteranceEncoder:
-        return cast(UtteranceEncoder, self[modality])
-
-    def map_frames(self, batch: Batch, modality: str) -> tuple[Float[Tensor, "B T W"], ...]:
+    def map_frames(self, batch: Batch, modality: str) -> Float[Tensor, "B T W"]:
         """See `UtteranceEncoder.map_frames`."""
-        return self._of(modality).map_frames(batch)
+        mapped: Tensor = cast(UtteranceEncoder, self[modality]).map_frames(batch)
+        return mapped
 
     def encode_mapped(
-        self, mapped: Sequence[Float[Tensor, "B T W"]], observed: Bool[Tensor, "B T"], modality: str
+        self, mapped: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"], modality: str
     ) -> Float[Tensor, "B W"]:
         """See `UtteranceEncoder.encode_mapped`."""
-        return self._of(modality).encode_mapped(mapped, observed)
+        return cast(UtteranceEncoder, self[modality]).encode_mapped(mapped, observed)
 
 
 class UtteranceModel(FrameMappingModel):
@@ -162,7 +146,7 @@ class UtteranceModel(FrameMappingModel):
 
     def map_frames(self, batch: Batch, modality: str) -> tuple[Shaped[Tensor, "B T ..."], ...]:
         """See `UtteranceEncoder.map_frames`."""
-        return self.encoders.map_frames(batch, modality)
+        return (self.encoders.map_frames(batch, modality),)
 
     def encode_mapped(
         self,
@@ -172,4 +156,4 @@ class UtteranceModel(FrameMappingModel):
         modality: str,
     ) -> Float[Tensor, "B W"]:
         """See `UtteranceEncoder.encode_mapped`."""
-        return self.encoders.encode_mapped(mapped, observed, modality)
+        return self.encoders.encode_mapped(mapped[0], observed, modality)

@@ -57,16 +57,11 @@ class StandardisedLinear(nn.Module):
 class FrameStatistics(nn.Module):
     """Mean and standard deviation over the observed frames, concatenated; zeros for a sample without any."""
 
-    def forward(
-        self,
-        x: Float[Tensor, "B T D"],
-        observed: Bool[Tensor, "B T"],
-        squared: Float[Tensor, "B T D"] | None = None,
-    ) -> Float[Tensor, "B E"]:
-        """The statistics, E = 2·D; from x² if given, which need not be computed again where only `observed` changes."""
+    def forward(self, x: Float[Tensor, "B T D"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B E"]:
+        """The statistics, E = 2·D."""
         shares = _shares(observed, x.dtype)
         mean = torch.bmm(shares, x)[:, 0]  # (B, D)
-        mean_square = torch.bmm(shares, x * x if squared is None else squared)[:, 0]  # (B, D)
+        mean_square = torch.bmm(shares, x * x)[:, 0]  # (B, D)
         variance = (mean_square - mean * mean).clamp(min=0)  # rounding can make it negative
         # The small constant keeps the gradient of the root finite for one frame; its root is subtracted again.
         std = (variance + 1e-6).sqrt() - 1e-3
