@@ -8,7 +8,7 @@ import numpy as np
 from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.analysis.quality_value import QualityValue, quality_value
 from qamoe_bench.registry.limits import ASSUMING_CLEAN, BLIND, INFERRING
-from qamoe_bench.report.quality_value_table import quality_value_table
+from qamoe_bench.report.quality_value_table import table_of_value
 from qamoe_bench.report.table import Table
 from qamoe_bench.vocabulary import metric_label
 
@@ -31,8 +31,9 @@ class ValueOfQuality:
 def value_of_quality(analysis: Analysis) -> ValueOfQuality | None:
     """The part about the first metric; None without the rows, see `qamoe_bench.analysis.quality_value`."""
     value = quality_value(analysis.section, analysis.headline)
-    table = quality_value_table(analysis)
-    return None if value is None or table is None else ValueOfQuality(_sentence(value), table)
+    if value is None:
+        return None
+    return ValueOfQuality(_sentence(value), table_of_value(value, analysis.section.levels))
 
 
 def _sentence(value: QualityValue) -> str:

@@ -4,6 +4,7 @@ import numpy as np
 
 from qamoe_bench.analysis.analyse import Analysis
 from qamoe_bench.analysis.quality_value import PREDICTORS, QualityValue, quality_value
+from qamoe_bench.analysis.section import Levels
 from qamoe_bench.registry.limits import ASSUMING_CLEAN, BLIND, INFERRING
 from qamoe_bench.report.metric_tables import percent_sign, short_change
 from qamoe_bench.report.table import Table, without_empty
@@ -18,23 +19,25 @@ VALUES = {INFERRING: "told", BLIND: "aware"}
 
 def quality_value_table(analysis: Analysis) -> Table | None:
     """The headline metric of each predictor, and both values with intervals, by level; None without the rows."""
-    section = analysis.section
-    value = quality_value(section, analysis.headline)
-    if value is None:
-        return None
+    value = quality_value(analysis.section, analysis.headline)
+    return None if value is None else table_of_value(value, analysis.section.levels)
+
+
+def table_of_value(value: QualityValue, levels: Levels) -> Table:
+    """The same of a value that was computed already, at the levels of its section."""
     metric = value.metric
     present = [name for name in PREDICTORS if name in value.scores]
-    head = ["level" if section.levels.axis else "condition", *(HEADS[name] for name in present)]
+    head = ["level" if levels.axis else "condition", *(HEADS[name] for name in present)]
     for name in VALUES:
         head += [VALUES[name], "95 %"] if name in value.losses else []
     rows = []
-    for k, level in enumerate((*section.levels.labels, "mean")):
+    for k, level in enumerate((*levels.labels, "mean")):
         cells = [level, *(metric.show(float(value.scores[name][k])) for name in present)]
         for name in VALUES:
             cells += _with_interval(value, value.losses[name], k) if name in value.losses else []
         rows.append(tuple(cells))
     title = f"What knowing quality is worth, in {metric.name}{percent_sign(metric)}"
-    return without_empty(Table(title, tuple(head), tuple(rows), _notes(value, section.levels.notes)))
+    return without_empty(Table(title, tuple(head), tuple(rows), _notes(value, levels.notes)))
 
 
 def _with_interval(value: QualityValue, estimate: Estimate, k: int) -> tuple[str, str]:
