@@ -13,7 +13,7 @@ from qamoe_bench.contract import Batch, DataSpec, TrainingBatch
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.errors import BenchError
 from qamoe_bench.models.qa_moe_precise import VARIANTS, FrameFeatures, QAMoEPrecise, build
-from qamoe_bench.nn.anchors import median, shares
+from qamoe_bench.nn.anchors import median, middle_mean, shares
 from qamoe_bench.training.checkpoint import load_weights, save_weights
 
 
@@ -50,7 +50,8 @@ def test_forward_equals_the_formulas(tiny: Dataset, batch: TrainingBatch) -> Non
             for j in range(len(mu)):
                 score = score + r * (mu[j] * t[:, j] - t[:, j] ** 2 / 2) / s2[j]
         p = score.softmax(0)
-        torch.testing.assert_close(output.prediction[i], median(p[None], model.anchors)[0], rtol=1e-4, atol=1e-5)
+        answer = middle_mean(p[None], model.anchors, 0.4)[0]
+        torch.testing.assert_close(output.prediction[i], answer, rtol=1e-4, atol=1e-5)
         assert output.variance is not None
         variance = p @ model.anchors**2 - (p @ model.anchors) ** 2 + 0.2**2 / 12  # 31 anchors on [-3, 3]
         torch.testing.assert_close(output.variance[i], variance, rtol=1e-4, atol=1e-5)
@@ -62,7 +63,7 @@ def one_dimension() -> DataSpec:
 
 
 def test_score_evidence_and_answer_by_hand() -> None:
-    model = build(one_dimension(), anchors=3, knots=3, speed=1.0).eval()
+    model = build(one_dimension(), anchors=3, knots=3, speed=1.0, middle=0.0).eval()
     with torch.no_grad():
         frames_of(model, "text").projection.fill_(1.0)
         model.prototypes["text"][:, 0] = torch.tensor([-2.0, 0.0, 2.0])
@@ -91,7 +92,9 @@ def test_a_missing_modality_has_no_quality_and_no_influence(tiny: Dataset, batch
     )
     torch.testing.assert_close(output.parts["log_mass"], score.log_softmax(1))
     nothing = model(replace(batch, features={m: 0 * x for m, x in batch.features.items()}))
-    torch.testing.assert_close(nothing.prediction, median(model.prior.softmax(0)[None], model.anchors).expand(20))
+    torch.testing.assert_close(
+        nothing.prediction, middle_mean(model.prior.softmax(0)[None], model.anchors, 0.4).expand(20)
+    )
 
 
 def test_samples_are_predicted_alone_as_in_a_batch(tiny: Dataset, batch: TrainingBatch) -> None:
@@ -222,6 +225,8 @@ def test_settings_that_make_no_sense_are_refused(tiny: Dataset) -> None:
         build(tiny.spec, directions=0)
     with pytest.raises(BenchError, match="knots: expected at least 3, got 2; set knots=3 or more"):
         build(tiny.spec, knots=2)
+    with pytest.raises(BenchError, match="middle: expected 0"):
+        build(tiny.spec, middle=1.5)
     with pytest.raises(BenchError, match="speed: expected more than 0"):
         build(tiny.spec, speed=0.0)
     with pytest.raises(BenchError, match="expected 1 to 2, the number of experts"):
