@@ -380,9 +380,10 @@ class TwoStage(Protocol):
 class MapsFrames(TwoStage, Protocol):
     """A `TwoStage` whose encoders map every frame by itself before they look at a sequence.
 
-    `encode_modality(batch, m)` is `encode_mapped(map_frames(batch, m), observed, batch.lengths[m], m)`, with `observed`
-    from `qamoe_bench.nn.frames.observed_frames(batch, m)`. Where frames are lost and the others stay as they are, a
-    sweep maps the frames of each sample once for all conditions and draws. `qamoe_bench.nn.two_stage` has a base class.
+    `encode_modality(batch, m)` is `encode_mapped(map_frames(batch, m), observed, batch.lengths[m], m)[:, 0]`, with the
+    one set `observed = qamoe_bench.nn.frames.observed_frames(batch, m)[:, None]`. Where frames are lost and the others
+    stay as they are, a sweep maps the frames of each sample once and encodes what several conditions leave of them
+    together. `qamoe_bench.nn.two_stage` has a base class.
     """
 
     def map_frames(self, batch: Batch, modality: str) -> tuple[Shaped[Tensor, "B T ..."], ...]:
@@ -392,11 +393,11 @@ class MapsFrames(TwoStage, Protocol):
     def encode_mapped(
         self,
         mapped: tuple[Shaped[Tensor, "B T ..."], ...],
-        observed: Bool[Tensor, "B T"],
+        observed: Bool[Tensor, "B L T"],
         lengths: Int[Tensor, " B"],
         modality: str,
-    ) -> Shaped[Tensor, "B ..."]:
-        """The encoding of one modality, see `TwoStage`.
+    ) -> Shaped[Tensor, "B L ..."]:
+        """The encoding of one modality for each of L sets of observed frames, see `TwoStage`.
 
         It must not change what is mapped, and rows of frames that are not observed, which may be those of the frames
         before they were lost, must have no effect.

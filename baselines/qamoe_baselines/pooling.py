@@ -33,5 +33,5 @@ class StatisticsPool(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B W"]:
         """The pooled vector; zeros for a sample without observed frames."""
-        pooled: Tensor = self.map(self.statistics(x, observed)) * observed.any(1)[:, None]
+        pooled: Tensor = self.map(self.statistics(x, observed[:, None])[:, 0]) * observed.any(1)[:, None]
         return pooled

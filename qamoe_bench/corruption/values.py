@@ -5,6 +5,7 @@ Dimension legend: B samples, T frames, D feature width.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,7 +14,7 @@ from torch import Tensor
 from qamoe_bench.contract import Reference
 from qamoe_bench.corruption.draws import Draws, Purpose
 from qamoe_bench.corruption.modalities import PRESENCE
-from qamoe_bench.corruption.state import Corrupted, erase_modalities, per_sample, replace_features
+from qamoe_bench.corruption.state import Corrupted, LazyFeatures, erase_modalities, per_sample, replace_features
 from qamoe_bench.protocol.spec import Step
 
 GAUSSIAN = Purpose("gaussian", "value", "normal")
@@ -30,19 +31,31 @@ def additive(purpose: Purpose) -> Callable[[Corrupted, Step, Draws, Reference], 
     """X + level × σ_ref × draw at valid frames."""
 
     def apply(state: Corrupted, step: Step, draws: Draws, reference: Reference) -> Corrupted:
-        features = dict(state.batch.features)
+        changes = {}
         noise = dict(state.noise)
         for m, level in step.levels.items():
-            scale = per_sample(level, features[m])  # (B,) or (1,)
+            scale = per_sample(level, state.batch.lengths[m])  # (B,) or (1,)
             draw = draws(purpose, m)  # (B, T, D) or (B, D)
-            if purpose.per == "dimension":
-                # Draws of values are 0 at padding already; this one must be masked to leave padding at zero.
-                draw = draw[:, None] * state.batch.mask(m)[..., None]  # (B, T, D)
-            features[m] = torch.addcmul(features[m], draw, scale[:, None, None] * reference.std[m])
+            # Draws of values are 0 at padding already; the others must be masked to leave padding at zero.
+            mask = state.batch.mask(m) if purpose.per == "dimension" else None
+            changes[m] = partial(_added, draw=draw, scale=scale[:, None, None] * reference.std[m], mask=mask)
             noise[m] = (noise[m] ** 2 + scale**2).sqrt()  # independent noises add up as variances do
+        features = LazyFeatures(state.batch.features, changes)
         return replace(state, batch=replace(state.batch, features=features), noise=noise)
 
     return apply
+
+
+def _added(
+    x: Float[Tensor, "B T D"],
+    draw: Float[Tensor, "B ..."],
+    scale: Float[Tensor, "_ 1 D"],
+    mask: Bool[Tensor, "B T"] | None,
+) -> Float[Tensor, "B T D"]:
+    """The frames plus draws times scales; with a mask, one draw for all frames that it has."""
+    if mask is not None:
+        draw = draw[:, None] * mask[..., None]
+    return torch.addcmul(x, draw, scale)
 
 
 def occasional_noise(state: Corrupted, step: Step, draws: Draws, reference: Reference) -> Corrupted:

@@ -10,8 +10,7 @@ recomputed one up to the last bits, which depend on the other samples of the bat
 Dimension legend: N samples of the split, B of them in a batch, K of these encoded.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Int, Shaped
@@ -20,6 +19,7 @@ from torch import Tensor
 from qamoe_bench.contract import Batch, MapsFrames, TwoStage
 from qamoe_bench.corruption.state import Corrupted, erase_modalities, uncorrupted
 from qamoe_bench.errors import RunFailed
+from qamoe_bench.evaluation.clock import Clock
 from qamoe_bench.evaluation.mapped_frames import MappedFrames
 
 UNCACHED = -1
@@ -34,48 +34,65 @@ class EncodingCache:
         computed: How many of them the model computed.
     """
 
-    def __init__(self, model: TwoStage, whole: Corrupted, call: Callable[..., Any]) -> None:
+    def __init__(self, model: TwoStage, whole: Corrupted, clock: Clock) -> None:
         """Create an empty cache.
 
         Args:
             model: The model, in evaluation mode.
             whole: The split before corruption.
-            call: Calls a function with arguments; every call of the model goes through it.
+            clock: Every call of the model goes through it.
         """
         self._model = model
-        self._call = call
+        self._clock = clock
         self._modalities = {m: _ModalityCache(emptied_inputs(whole, m)) for m in whole.batch.modalities}
         self._mapped: dict[str, MappedFrames] = {}
         if isinstance(model, MapsFrames):
-            self._mapped = {m: MappedFrames(model, whole.batch, m, call) for m in whole.batch.modalities}
+            self._mapped = {m: MappedFrames(model, whole.batch, m, clock) for m in whole.batch.modalities}
         self.requested = 0
         self.computed = 0
 
-    def lookup(self, corrupted: Corrupted, start: int, *, refresh: bool = False) -> dict[str, Tensor]:
-        """The encodings of consecutive samples, `start` being the first; with `refresh`, all are computed again."""
-        return {m: self._lookup(corrupted, m, start, refresh) for m in self._modalities}
+    def lookup(
+        self, corrupted: Corrupted, start: int, later: Sequence[Corrupted] = (), *, refresh: bool = False
+    ) -> dict[str, Tensor]:
+        """The encodings of consecutive samples.
 
-    def _lookup(self, corrupted: Corrupted, modality: str, start: int, refresh: bool) -> Shaped[Tensor, "B ..."]:
+        Args:
+            corrupted: The samples, after corruption.
+            start: The first of them in the split.
+            later: The same samples in conditions that will be looked up next, in this order.
+            refresh: Whether all are computed again.
+        """
+        return {m: self._lookup(corrupted, m, start, later, refresh) for m in self._modalities}
+
+    def _lookup(
+        self, corrupted: Corrupted, modality: str, start: int, later: Sequence[Corrupted], refresh: bool
+    ) -> Shaped[Tensor, "B ..."]:
         cache = self._modalities[modality]
         slots = cache.slots(corrupted, modality, start)
         missing = list(range(len(slots))) if refresh else cache.missing(slots)
         self.requested += len(slots)
         self.computed += len(missing)
-        encoded = self._encode(corrupted, modality, start, missing, refresh) if missing else None
+        encoded = self._encode(corrupted, modality, start, missing, later, refresh) if missing else None
         return cache.complete(slots, missing, encoded)
 
     def _encode(
-        self, corrupted: Corrupted, modality: str, start: int, rows: Sequence[int], refresh: bool
+        self,
+        corrupted: Corrupted,
+        modality: str,
+        start: int,
+        rows: Sequence[int],
+        later: Sequence[Corrupted],
+        refresh: bool,
     ) -> Shaped[Tensor, "K ..."]:
-        """Encode some rows, from their mapped frames where these are kept; with `refresh`, frames are mapped again."""
+        """Encode some rows, from mapped frames where the model maps them and the others are as they were."""
         mapped = self._mapped.get(modality)
-        encoded: object = None
-        if mapped is not None and mapped.serves(corrupted):
-            encoded = mapped.encode(corrupted, start, rows, refresh=refresh)
-        if mapped is None or encoded is None:
+        encoded: object
+        if mapped is None or not mapped.serves(corrupted, start, later, refresh=refresh):
             encoded = self._encode_features(corrupted.batch, modality, rows)
-        elif not (mapped.checked or refresh):
-            mapped.check(encoded, self._encode_features(corrupted.batch, modality, rows))
+        else:
+            encoded = mapped.encode(corrupted, start, rows, later, refresh=refresh)
+            if not (mapped.checked or refresh):
+                mapped.check(encoded, self._encode_features(corrupted.batch, modality, rows))
         if not isinstance(encoded, Tensor) or encoded.shape[:1] != (len(rows),):
             got = f"shape {tuple(encoded.shape)}" if isinstance(encoded, Tensor) else type(encoded).__name__
             raise RunFailed(f"encoding a modality gave {got}: expected a tensor with a row for each of {len(rows)}")
@@ -89,7 +106,7 @@ class EncodingCache:
             index = torch.tensor(rows, device=lengths.device)
             x = x[index]  # (K, T, D)
             lengths = lengths[index]  # (K,)
-        encoded: object = self._call(self._model.encode_modality, Batch({modality: x}, {modality: lengths}), modality)
+        encoded: object = self._clock(self._model.encode_modality, Batch({modality: x}, {modality: lengths}), modality)
         return encoded
 
 

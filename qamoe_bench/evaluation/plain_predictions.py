@@ -6,6 +6,7 @@ Dimension legend: V draws, C conditions, N samples, K classes or labels.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import product
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from qamoe_bench.evaluation.columns import answers_of
 from qamoe_bench.evaluation.precision import Precision
 from qamoe_bench.evaluation.sweep import BATCH_SIZE, make_predictor
 from qamoe_bench.evaluation.test_set import TestSet
-from qamoe_bench.evaluation.trial import Trial
+from qamoe_bench.evaluation.trial import Trial, batches_of, groups
 from qamoe_bench.protocol.spec import Condition
 from qamoe_bench.seeding import seeded
 
@@ -39,16 +40,15 @@ def predict_conditions(
     """
     predictor = make_predictor(model, test, encode_once=True, precision=precision)
     predict: Callable[..., object] = predictor.predict  # each kind takes what its own `prepare` returns
-    parts: list[NDArray[np.float32]] = []
-    for draw in range(draws):
-        for condition in conditions:
-            trial = Trial(test, condition, draw, BATCH_SIZE, first=not parts)
-            batches = []
-            for rows, corrupted in trial.batches():
-                prepared = predictor.prepare(corrupted, rows.start, refresh=trial.first)
-                with seeded("sweep", *trial.words, rows.start):  # for models that sample in evaluation
-                    output = predict(prepared)
-                assert isinstance(output, Output)
-                batches.append(answers_of(output))
-            parts.append(np.concatenate(batches))
-    return np.stack(parts).reshape(draws, len(conditions), *parts[0].shape)
+    blocks = list(product(range(draws), conditions))
+    trials = [Trial(test, block[1], block[0], BATCH_SIZE, first=block is blocks[0]) for block in blocks]
+    parts: dict[Trial, list[NDArray[np.float32]]] = {trial: [] for trial in trials}
+    for group in groups(trials, model):
+        for trial, rows, corrupted, later in batches_of(group):
+            prepared = predictor.prepare(corrupted, rows.start, later, refresh=trial.first)
+            with seeded("sweep", *trial.words, rows.start):  # for models that sample in evaluation
+                output = predict(prepared)
+            assert isinstance(output, Output)
+            parts[trial].append(answers_of(output))
+    joined = np.stack([np.concatenate(part) for part in parts.values()])
+    return joined.reshape(draws, len(conditions), *joined.shape[1:])

@@ -44,7 +44,7 @@ class WholeBatchPredictor:
         self.model = model
         self.clock = clock
 
-    def prepare(self, corrupted: Corrupted, start: int, *, refresh: bool) -> Batch:
+    def prepare(self, corrupted: Corrupted, start: int, later: Sequence[Corrupted], *, refresh: bool) -> Batch:
         """The model's input for consecutive samples, `start` being the first; nothing is cached."""
         return corrupted.batch
 
@@ -76,9 +76,11 @@ class CachedPredictor:
         """How many encodings were requested, and how many were computed."""
         return self._cache.requested, self._cache.computed
 
-    def prepare(self, corrupted: Corrupted, start: int, *, refresh: bool) -> dict[str, Tensor]:
-        """The encodings of consecutive samples, `start` being the first; with `refresh`, all are computed again."""
-        return self._cache.lookup(corrupted, start, refresh=refresh)
+    def prepare(
+        self, corrupted: Corrupted, start: int, later: Sequence[Corrupted], *, refresh: bool
+    ) -> dict[str, Tensor]:
+        """The encodings of consecutive samples, see `EncodingCache.lookup`."""
+        return self._cache.lookup(corrupted, start, later, refresh=refresh)
 
     def predict(self, encoded: Mapping[str, Tensor]) -> object:
         """The stage after the encoders; it may change its encodings, which are used again with other scores."""

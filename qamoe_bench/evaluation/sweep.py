@@ -17,8 +17,8 @@ from qamoe_bench.evaluation.permutation_test import mean_over_trials
 from qamoe_bench.evaluation.precision import Precision
 from qamoe_bench.evaluation.predictor import CachedPredictor, Predictor, WholeBatchPredictor
 from qamoe_bench.evaluation.test_set import SPLIT, TestSet
-from qamoe_bench.evaluation.trial import AFFORDABLE, Trial
-from qamoe_bench.evaluation.trial_run import run_trial
+from qamoe_bench.evaluation.trial import AFFORDABLE, Trial, groups
+from qamoe_bench.evaluation.trial_run import run_trials
 from qamoe_bench.protocol.spec import Condition, Protocol
 
 BATCH_SIZE = 64  # larger batches leave the processor's cache and make corruption several times slower per sample
@@ -112,18 +112,19 @@ def sweep_model(
     permuted = list[Mapping[str, Any]]()
     seconds = list[float]()
     predictors = list[Predictor]()
-    for draw, condition in blocks:
-        model = (model_for if isinstance(model_for, nn.Module) else model_for(condition)).eval()
+    trials = [Trial(test, block[1], block[0], batch_size, block is blocks[0], permutations) for block in blocks]
+    for group in groups(trials, model_for):
+        model = (model_for if isinstance(model_for, nn.Module) else model_for(group[0].condition)).eval()
         if not predictors or predictors[-1].model is not model:
             predictors.append(make_predictor(model, test, encode_once, precision))
-        trial = Trial(test, condition, draw, batch_size, not parts, permutations)
-        result = run_trial(predictors[-1], trial)
-        parts.append(result.columns)
-        permuted += [result.permuted] if result.permuted else []
-        if trial.first:  # later trials reuse encodings, so their time is not that of the model
-            seconds += result.seconds
-        if result.routing and not draw:
-            experts[condition.name] = {m: _expert_use(weights) for m, weights in result.routing.items()}
+        for trial, result in zip(group, run_trials(predictors[-1], group), strict=True):
+            parts.append(result.columns)
+            permuted += [result.permuted] if result.permuted else []
+            if trial.first:  # later trials reuse encodings, so their time is not that of the model
+                seconds += result.seconds
+            if result.routing and not trial.draw:
+                of_trial = {m: _expert_use(weights) for m, weights in result.routing.items()}
+                experts[trial.condition.name] = of_trial
     # The median, because single batches are slowed down by other processes on the machine.
     seconds_per_sample = statistics.median(seconds)
     requested = sum(predictor.encodings[0] for predictor in predictors)

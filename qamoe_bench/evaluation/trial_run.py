@@ -1,4 +1,4 @@
-"""One model on a test set under one condition and draw, batch by batch.
+"""One model on a test set in one trial, or in several together, batch by batch.
 
 Dimension legend: N samples of the test set, E experts, K permutations, J = K + 1.
 """
@@ -17,7 +17,7 @@ from qamoe_bench.evaluation.checks import check_same_prediction
 from qamoe_bench.evaluation.columns import Columns, realised_corruption, stack, to_float32
 from qamoe_bench.evaluation.predictor import CachedPredictor, Predictor
 from qamoe_bench.evaluation.quality_audit import audit_quality
-from qamoe_bench.evaluation.trial import Trial
+from qamoe_bench.evaluation.trial import Trial, batches_of
 from qamoe_bench.statistics.arrays import Values
 
 
@@ -50,11 +50,15 @@ class _Batches:
 
 
 @torch.inference_mode()
-def run_trial(predictor: Predictor, trial: Trial) -> TrialResult:
-    """Predict for every sample, and again with other quality scores where the model accepts them."""
-    batches = _Batches()
-    for rows, corrupted in trial.batches():
-        _predict_batch(predictor, trial, rows, corrupted, batches)
+def run_trials(predictor: Predictor, trials: Sequence[Trial]) -> list[TrialResult]:
+    """Predict for every sample in each trial of a group, and again with other scores where the model accepts them."""
+    results = {trial: _Batches() for trial in trials}
+    for trial, rows, corrupted, later in batches_of(trials):
+        _predict_batch(predictor, trial, rows, corrupted, later, results[trial])
+    return [_result(predictor, trial, results.pop(trial)) for trial in trials]
+
+
+def _result(predictor: Predictor, trial: Trial, batches: _Batches) -> TrialResult:
     columns = stack(batches.columns)
     permuted: Mapping[str, Values] = {}
     quality = _joined(batches.quality)
@@ -67,15 +71,22 @@ def run_trial(predictor: Predictor, trial: Trial) -> TrialResult:
     return TrialResult(columns, _joined(batches.routing), batches.seconds, permuted)
 
 
-def _predict_batch(predictor: Predictor, trial: Trial, rows: slice, corrupted: Corrupted, results: _Batches) -> None:
+def _predict_batch(
+    predictor: Predictor,
+    trial: Trial,
+    rows: slice,
+    corrupted: Corrupted,
+    later: Sequence[Corrupted],
+    results: _Batches,
+) -> None:
     """Predict for one batch and append the results."""
     realised = realised_corruption(corrupted)  # first, because a model may change its batch
     seconds_before = predictor.clock.seconds
-    prepared = predictor.prepare(corrupted, rows.start, refresh=trial.first)
+    prepared = predictor.prepare(corrupted, rows.start, later, refresh=trial.first)
     output = trial.output(predictor.predict, rows, prepared)
     results.seconds.append((predictor.clock.seconds - seconds_before) / corrupted.batch.size)
     if trial.first and rows.start == 0 and isinstance(predictor, CachedPredictor):
-        again = trial.test.corrupted(trial.condition, rows, trial.draw).batch  # the encoders may have changed theirs
+        again = trial.corrupted(rows).batch  # the encoders may have changed theirs
         forward = trial.output(predictor.clock.untimed, rows, predictor.model, again)
         check_same_prediction(output, forward)
     outputs = {name: to_float32(value) for name, value in output.columns().items()}
@@ -87,8 +98,8 @@ def _predict_batch(predictor: Predictor, trial: Trial, rows: slice, corrupted: C
 
 
 def _prepared_again(predictor: Predictor, trial: Trial) -> Iterator[tuple[slice, Any]]:
-    for rows, corrupted in trial.batches():
-        yield rows, predictor.prepare(corrupted, rows.start, refresh=False)
+    for _, rows, corrupted, later in batches_of([trial]):
+        yield rows, predictor.prepare(corrupted, rows.start, later, refresh=False)
 
 
 def _joined(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

@@ -151,14 +151,14 @@ class QAMoE(FrameMappingModel, QualityAwareModel):
     def encode_mapped(
         self,
         mapped: tuple[Shaped[Tensor, "B T ..."], ...],
-        observed: Bool[Tensor, "B T"],
+        observed: Bool[Tensor, "B L T"],
         lengths: Int[Tensor, " B"],
         modality: str,
-    ) -> Float[Tensor, "B V"]:
+    ) -> Float[Tensor, "B L V"]:
         """u_m, followed by the quality score's own encoding of the modality."""
         of_encoder, *of_score = mapped
         u = self.encoders.encode_mapped(of_encoder, observed, modality)
-        return torch.cat([u, self._scorer(modality).encode(of_score, observed, lengths)], dim=1)
+        return torch.cat([u, self._scorer(modality).encode(of_score, observed, lengths)], dim=2)
 
     def fuse(
         self, encoded: Mapping[str, Float[Tensor, "B V"]], quality: Mapping[str, Float[Tensor, " B"]] | None = None

@@ -111,15 +111,15 @@ class SignalScore(nn.Module):
         return mapped
 
     def forward(
-        self, mapped: Shaped[Tensor, "B T ..."], observed: Bool[Tensor, "B T"], lengths: Int[Tensor, " B"]
-    ) -> Float[Tensor, " B"]:
+        self, mapped: Shaped[Tensor, "B T ..."], observed: Bool[Tensor, "B L T"], lengths: Int[Tensor, " B"]
+    ) -> Float[Tensor, "B L"]:
         """The logit, from what `map_frames` returned; callers ignore it for samples without an observed frame."""
-        inputs = frame_counts(observed if self.lost is None else observed & mapped, lengths)  # (B, 2)
+        inputs = frame_counts(observed if self.lost is None else observed & mapped[:, None], lengths)  # (B, L, 2)
         if self.lost is None:
-            statistics = self.norm(self.pool(mapped, observed))  # (B, 2·Q)
-            inputs = torch.cat([statistics, inputs], dim=1)  # (B, 2·Q + 2)
+            statistics = self.norm(self.pool(mapped, observed))  # (B, L, 2·Q)
+            inputs = torch.cat([statistics, inputs], dim=2)  # (B, L, 2·Q + 2)
         logit: Tensor = self.read(inputs)
-        return logit[:, 0]
+        return logit[..., 0]
 
 
 @dataclass(frozen=True)
@@ -173,15 +173,15 @@ class QAMoEPlus(FrameMappingModel, QualityAwareModel):
     def encode_mapped(
         self,
         mapped: tuple[Shaped[Tensor, "B T ..."], ...],
-        observed: Bool[Tensor, "B T"],
+        observed: Bool[Tensor, "B L T"],
         lengths: Int[Tensor, " B"],
         modality: str,
-    ) -> Float[Tensor, "B V"]:
+    ) -> Float[Tensor, "B L V"]:
         """u_m, the logit of r_m, and whether any frame is observed, concatenated; V = W + 2."""
         of_encoder, of_score = mapped
         u = self.encoders.encode_mapped(of_encoder, observed, modality)
         logit = self._scorer(modality)(of_score, observed, lengths)
-        return torch.cat([u, logit[:, None], observed.any(1)[:, None]], dim=1)
+        return torch.cat([u, logit[..., None], observed.any(2)[..., None]], dim=2)
 
     def fuse(
         self, encoded: Mapping[str, Float[Tensor, "B V"]], quality: Mapping[str, Float[Tensor, " B"]] | None = None

@@ -179,7 +179,7 @@ class TokenFeatures(nn.Module):
         """As those of `FrameFeatures`."""
         observed = observed_frames(batch, self.modality)  # (B, T)
         known = observed & (batch.features[self.modality][..., 0] != self.lost)
-        counts = frame_counts(known, batch.lengths[self.modality])  # (B, 2)
+        counts = frame_counts(known[:, None], batch.lengths[self.modality])[:, 0]  # (B, 2)
         mean = self.projection(self.encoder(batch))
         noise = F.softplus(self.uncertainty(counts))
         return torch.cat([mean, noise, observed.any(1, keepdim=True).to(mean.dtype)], dim=1)

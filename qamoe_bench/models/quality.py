@@ -10,7 +10,8 @@ last is trained on that target alone: the mixture takes r as a constant, and no 
 several labels have no variance; `label-nll` predicts them from u as r · p(u) + (1 − r) · their shares in the training
 split, so that r is high where u tells more than the shares.
 
-Dimension legend: B samples, W width of an encoding, C width of a code, P width of a projection.
+Dimension legend: B samples, T frames, L sets of observed frames of each sample, W width of an encoding, C width of a
+code, P width of a projection.
 """
 
 import math
@@ -46,10 +47,10 @@ class Quality(nn.Module):
         return ()
 
     def encode(
-        self, mapped: Sequence[Float[Tensor, "B T _"]], observed: Bool[Tensor, "B T"], lengths: Int[Tensor, " B"]
-    ) -> Float[Tensor, "B C"]:
+        self, mapped: Sequence[Float[Tensor, "B T _"]], observed: Bool[Tensor, "B L T"], lengths: Int[Tensor, " B"]
+    ) -> Float[Tensor, "B L C"]:
         """The score's own encoding of the modality, from what it mapped."""
-        return torch.zeros(len(observed), 0, device=observed.device)
+        return torch.zeros(*observed.shape[:2], 0, device=observed.device)
 
     def forward(self, u: Float[Tensor, "B W"], code: Float[Tensor, "B C"]) -> tuple[Tensor, dict[str, Tensor]]:
         """The score (B,) in [0, 1], and the tensors that `loss` needs."""
@@ -150,18 +151,18 @@ class FeatureQuality(Quality):
         return (self._projected(batch.features[self.modality]),)
 
     def encode(
-        self, mapped: Sequence[Float[Tensor, "B T _"]], observed: Bool[Tensor, "B T"], lengths: Int[Tensor, " B"]
-    ) -> Float[Tensor, "B C"]:
+        self, mapped: Sequence[Float[Tensor, "B T _"]], observed: Bool[Tensor, "B L T"], lengths: Int[Tensor, " B"]
+    ) -> Float[Tensor, "B L C"]:
         """μ and the logarithm of σ², concatenated; C = 2·P."""
-        mean, std = self.pool(*mapped, observed).chunk(2, dim=1)  # (B, P) twice
+        mean, std = self.pool(*mapped, observed).chunk(2, dim=2)  # (B, L, P) twice
         # The variance of a mean of n frames is std²/n, so its logarithm is close to the ln σ² to be predicted.
-        count = observed.sum(1, keepdim=True).clamp(min=1)  # (B, 1)
-        log_mean_variance = (std**2 / count + 1e-4).log()  # (B, P)
-        counts = frame_counts(observed, lengths)  # (B, 2)
+        count = observed.sum(2, keepdim=True).clamp(min=1)  # (B, L, 1)
+        log_mean_variance = (std**2 / count + 1e-4).log()  # (B, L, P)
+        counts = frame_counts(observed, lengths)  # (B, L, 2)
         # The factor brings the logarithm to the scale of the other inputs.
-        inputs = torch.cat([std, 0.2 * log_mean_variance, counts], dim=1)  # (B, 2·P + 2)
-        shrink, log_variance = self.read(inputs).chunk(2, dim=1)  # (B, P) twice
-        return torch.cat([(1 + shrink) * self.scale * mean, log_variance], dim=1)
+        inputs = torch.cat([std, 0.2 * log_mean_variance, counts], dim=2)  # (B, L, 2·P + 2)
+        shrink, log_variance = self.read(inputs).chunk(2, dim=2)  # (B, L, P) twice
+        return torch.cat([(1 + shrink) * self.scale * mean, log_variance], dim=2)
 
     def forward(self, u: Float[Tensor, "B W"], code: Float[Tensor, "B C"]) -> tuple[Tensor, dict[str, Tensor]]:
         """The score, and the prediction of the clean features."""

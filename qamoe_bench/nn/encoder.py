@@ -11,17 +11,25 @@ perceptron's output for zeros.
     gru          mean of a GRU's states (Cho et al. 2014)
     transformer  mean of a two-layer Transformer's outputs, see `qamoe_bench.nn.transformer`
 
-Dimension legend: B samples, T frames, W width.
+Dimension legend: B samples, T frames, W width, E width of a summary, L sets of observed frames of each sample.
 """
 
 from typing import Literal, cast
 
+import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from qamoe_bench.contract import Batch, DataSpec
 from qamoe_bench.nn.dropout import Dropout
-from qamoe_bench.nn.frames import FrameStatistics, StandardisedLinear, blanked, masked_mean, observed_frames
+from qamoe_bench.nn.frames import (
+    FrameStatistics,
+    StandardisedLinear,
+    blanked,
+    masked_mean,
+    means_of_sets,
+    observed_frames,
+)
 from qamoe_bench.nn.language import TokenStates
 from qamoe_bench.nn.transformer import Dropouts, TransformerEncoder
 from qamoe_bench.nn.two_stage import FrameMappingModel
@@ -34,38 +42,50 @@ LAYERS = 2  # of the Transformer
 class FrameMean(nn.Module):
     """Mean over the observed frames."""
 
-    def forward(self, x: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B W"]:
-        """Zeros for a sample without observed frames."""
-        return masked_mean(x, observed)
+    def forward(self, x: Float[Tensor, "B T W"], observed: Bool[Tensor, "B L T"]) -> Float[Tensor, "B L W"]:
+        """Zeros for an empty set."""
+        return means_of_sets(x, observed)
 
 
-class RecurrentMean(nn.Module):
+class SequenceMean(nn.Module):
+    """A summary in which each set of observed frames is a sequence of its own."""
+
+    def forward(self, x: Float[Tensor, "B T W"], observed: Bool[Tensor, "B L T"]) -> Float[Tensor, "B L W"]:
+        """One sequence after the other, because all at once would need L times the memory."""
+        return torch.stack([self.summary(x, one) for one in observed.unbind(1)], dim=1)
+
+    def summary(self, x: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B W"]:
+        """The summary of one set."""
+        raise NotImplementedError
+
+
+class RecurrentMean(SequenceMean):
     """Mean over the observed frames of a GRU's states; unobserved frames enter the GRU as zero vectors."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.gru = nn.GRU(width, width, batch_first=True)
 
-    def forward(self, x: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B W"]:
+    def summary(self, x: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B W"]:
         """States run forward in time, so frames after the last observed one have no influence."""
         states, _ = self.gru(blanked(x, observed))
         return masked_mean(states, observed)
 
 
-class TransformerMean(nn.Module):
+class TransformerMean(SequenceMean):
     """Mean over the observed frames of a Transformer's outputs."""
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
         self.transformer = TransformerEncoder(width, HEADS, LAYERS, Dropouts(dropout, dropout, dropout))
 
-    def forward(self, x: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B W"]:
+    def summary(self, x: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B W"]:
         """Only observed frames are attended to, and only their outputs count."""
         return masked_mean(self.transformer(x, observed), observed)
 
 
 def make_summary(kind: Summary, width: int, dropout: float) -> tuple[nn.Module, int]:
-    """A module that maps frames (B, T, W) and their mask (B, T) to one vector per sample, and that vector's width."""
+    """A module that maps frames (B, T, W) and sets of them (B, L, T) to one vector per set, and that vector's width."""
     match kind:
         case "statistics":
             return FrameStatistics(), 2 * width
@@ -102,7 +122,8 @@ class UtteranceEncoder(nn.Module):
 
     def forward(self, batch: Batch) -> Float[Tensor, "B W"]:
         """The encoding, W = the encoder's width."""
-        return self.encode_mapped(self.map_frames(batch), observed_frames(batch, self.modality))
+        observed = observed_frames(batch, self.modality)
+        return self.encode_mapped(self.map_frames(batch), observed[:, None])[:, 0]
 
     def map_frames(self, batch: Batch) -> Float[Tensor, "B T W"]:
         """The linear map of every frame, or of a language model's state of every token."""
@@ -110,10 +131,10 @@ class UtteranceEncoder(nn.Module):
         mapped: Tensor = self.frame(x)
         return mapped
 
-    def encode_mapped(self, mapped: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B W"]:
-        """The encoding of mapped frames; those that are not observed have no effect."""
-        pooled = self.pool(mapped, observed)  # (B, W) or (B, 2·W)
-        encoded: Tensor = self.perceptron(pooled)  # (B, W)
+    def encode_mapped(self, mapped: Float[Tensor, "B T W"], observed: Bool[Tensor, "B L T"]) -> Float[Tensor, "B L W"]:
+        """The encoding of each set of mapped frames; those that are not observed have no effect."""
+        pooled = self.pool(mapped, observed)  # (B, L, E)
+        encoded: Tensor = self.perceptron(pooled)
         return encoded
 
 
@@ -129,8 +150,8 @@ class UtteranceEncoders(nn.ModuleDict):
         return mapped
 
     def encode_mapped(
-        self, mapped: Float[Tensor, "B T W"], observed: Bool[Tensor, "B T"], modality: str
-    ) -> Float[Tensor, "B W"]:
+        self, mapped: Float[Tensor, "B T W"], observed: Bool[Tensor, "B L T"], modality: str
+    ) -> Float[Tensor, "B L W"]:
         """See `UtteranceEncoder.encode_mapped`."""
         return cast(UtteranceEncoder, self[modality]).encode_mapped(mapped, observed)
 
@@ -151,9 +172,9 @@ class UtteranceModel(FrameMappingModel):
     def encode_mapped(
         self,
         mapped: tuple[Shaped[Tensor, "B T ..."], ...],
-        observed: Bool[Tensor, "B T"],
+        observed: Bool[Tensor, "B L T"],
         lengths: Int[Tensor, " B"],
         modality: str,
-    ) -> Float[Tensor, "B W"]:
+    ) -> Float[Tensor, "B L W"]:
         """See `UtteranceEncoder.encode_mapped`."""
         return self.encoders.encode_mapped(mapped[0], observed, modality)

@@ -3,7 +3,7 @@
 A frame that is exactly zero, whether padding or removed by a corruption, is not observed and does not count. Models are
 not informed about corruption; they detect zeros in the input.
 
-Dimension legend: B samples, T frames, D feature width, W width.
+Dimension legend: B samples, T frames, D feature width, W width, L sets of observed frames of each sample.
 """
 
 import math
@@ -28,12 +28,17 @@ def blanked(x: Float[Tensor, "B T D"], observed: Bool[Tensor, "B T"]) -> Float[T
 
 def masked_mean(x: Float[Tensor, "B T D"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
     """Mean over the observed frames; zeros for a sample without any."""
-    return torch.bmm(_shares(observed, x.dtype), x)[:, 0]
+    return means_of_sets(x, observed[:, None])[:, 0]
 
 
-def _shares(observed: Bool[Tensor, "B T"], dtype: torch.dtype) -> Float[Tensor, "B 1 T"]:
+def means_of_sets(x: Float[Tensor, "B T D"], observed: Bool[Tensor, "B L T"]) -> Float[Tensor, "B L D"]:
+    """Means over several sets of observed frames, in one pass over the frames; zeros for an empty set."""
+    return torch.bmm(_shares(observed, x.dtype), x)
+
+
+def _shares(observed: Bool[Tensor, "B L T"], dtype: torch.dtype) -> Float[Tensor, "B L T"]:
     """The weight of every frame in the mean over the observed ones."""
-    weight = observed[:, None].to(dtype)
+    weight = observed.to(dtype)
     return weight / weight.sum(2, keepdim=True).clamp(min=1)
 
 
@@ -55,22 +60,22 @@ class StandardisedLinear(nn.Module):
 
 
 class FrameStatistics(nn.Module):
-    """Mean and standard deviation over the observed frames, concatenated; zeros for a sample without any."""
+    """Mean and standard deviation over sets of observed frames, concatenated; zeros for an empty set."""
 
-    def forward(self, x: Float[Tensor, "B T D"], observed: Bool[Tensor, "B T"]) -> Float[Tensor, "B E"]:
+    def forward(self, x: Float[Tensor, "B T D"], observed: Bool[Tensor, "B L T"]) -> Float[Tensor, "B L E"]:
         """The statistics, E = 2·D."""
         shares = _shares(observed, x.dtype)
-        mean = torch.bmm(shares, x)[:, 0]  # (B, D)
-        mean_square = torch.bmm(shares, x * x)[:, 0]  # (B, D)
+        mean = torch.bmm(shares, x)  # (B, L, D)
+        mean_square = torch.bmm(shares, x * x)  # (B, L, D)
         variance = (mean_square - mean * mean).clamp(min=0)  # rounding can make it negative
         # The small constant keeps the gradient of the root finite for one frame; its root is subtracted again.
         std = (variance + 1e-6).sqrt() - 1e-3
-        return torch.cat([mean, std], dim=1)
+        return torch.cat([mean, std], dim=2)
 
 
-def frame_counts(observed: Bool[Tensor, "B T"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B 2"]:
+def frame_counts(observed: Bool[Tensor, "B L T"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B L 2"]:
     """The number n of observed frames as ln(1 + n) / ln(1 + T), and their share of the valid frames; both in [0, 1]."""
-    count = observed.sum(1, dtype=torch.float32)
-    relative = count.log1p() / math.log1p(observed.shape[1])
-    share = count / lengths.clamp(min=1)
-    return torch.stack([relative, share], dim=1)
+    count = observed.sum(2, dtype=torch.float32)
+    relative = count.log1p() / math.log1p(observed.shape[2])
+    share = count / lengths.clamp(min=1)[:, None]
+    return torch.stack([relative, share], dim=2)

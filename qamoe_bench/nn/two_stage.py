@@ -3,7 +3,7 @@
 A model that inherits from them satisfies the protocols `TwoStage` and `AcceptsQuality` of `qamoe_bench.contract`, and
 a sweep computes each of its encodings once.
 
-Dimension legend: B samples, T frames.
+Dimension legend: B samples, T frames, L sets of observed frames of each sample.
 """
 
 from abc import ABC, abstractmethod
@@ -56,16 +56,16 @@ class FrameMappingModel(TwoStageModel):
     def encode_mapped(
         self,
         mapped: tuple[Shaped[Tensor, "B T ..."], ...],
-        observed: Bool[Tensor, "B T"],
+        observed: Bool[Tensor, "B L T"],
         lengths: Int[Tensor, " B"],
         modality: str,
-    ) -> Shaped[Tensor, "B ..."]:
-        """The encoding of one modality, in which rows of frames that are not observed have no effect."""
+    ) -> Shaped[Tensor, "B L ..."]:
+        """The encoding of one modality for each set, in which rows of frames that are not observed have no effect."""
 
     def encode_modality(self, batch: Batch, modality: str) -> Shaped[Tensor, "B ..."]:
         """The encoding of one modality, one row per sample."""
-        mapped = self.map_frames(batch, modality)
-        return self.encode_mapped(mapped, observed_frames(batch, modality), batch.lengths[modality], modality)
+        observed = observed_frames(batch, modality)[:, None]
+        return self.encode_mapped(self.map_frames(batch, modality), observed, batch.lengths[modality], modality)[:, 0]
 
 
 class QualityAwareModel(TwoStageModel):

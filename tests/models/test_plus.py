@@ -19,8 +19,9 @@ from qamoe_bench.nn.frames import observed_frames
 def logit_of(model: QAMoEPlus, batch: Batch, modality: str) -> Tensor:
     score = model.score[modality]
     assert isinstance(score, SignalScore)
-    logit: Tensor = score(score.map_frames(batch), observed_frames(batch, modality), batch.lengths[modality])
-    return logit
+    observed = observed_frames(batch, modality)[:, None]
+    logit: Tensor = score(score.map_frames(batch), observed, batch.lengths[modality])
+    return logit[:, 0]
 
 
 def test_forward_equals_the_formulas(tiny: Dataset, batch: TrainingBatch) -> None:

@@ -156,8 +156,8 @@ def test_label_quality_pays_for_the_errors_of_its_own_prediction(tiny: Dataset, 
 def test_feature_quality_predicts_the_clean_features(tiny: Dataset, batch: TrainingBatch) -> None:
     torch.manual_seed(0)
     quality = make_quality("feature-nll", "text", tiny.spec, width=8, kappa=8.0)
-    observed = observed_frames(batch, "text")
-    code = quality.encode(quality.map_frames(batch), observed, batch.lengths["text"])
+    observed = observed_frames(batch, "text")[:, None]
+    code = quality.encode(quality.map_frames(batch), observed, batch.lengths["text"])[:, 0]
     score, parts = quality(torch.empty(20, 8), code)
     torch.testing.assert_close(score, 1 / (1 + 8 * parts["variance"].mean(1)))
     assert not score.requires_grad

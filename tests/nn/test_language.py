@@ -162,7 +162,7 @@ def test_a_score_of_token_ids_counts_those_that_are_left(tokens: Dataset, batch:
     words = torch.where(batch.mask("text")[..., None], torch.full_like(text, 9.0), text)
     lost, third = words.clone(), words.clone()
     lost[5, :2], third[5, :2] = 7.0, 11.0  # 7 stands for a lost token, 11 is another word
-    observed = observed_frames(batch, "text")
+    observed = observed_frames(batch, "text")[:, None]
     batches = [replace(batch, features={"text": x}) for x in (words, lost, third)]
     whole, fewer, other = (score(score.map_frames(b), observed, b.lengths["text"]) for b in batches)
     torch.testing.assert_close(other, whole)

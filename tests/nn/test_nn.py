@@ -23,24 +23,24 @@ def test_shapes_are_checked_in_the_tests_of_this_room(request: pytest.FixtureReq
     if not request.config.getoption("jaxtyping_packages"):
         pytest.skip("the command switched the checks off")
     with pytest.raises(TypeCheckError):
-        FrameStatistics()(torch.randn(4, 6, 3), torch.zeros(4, 5, dtype=torch.bool))
+        FrameStatistics()(torch.randn(4, 6, 3), torch.zeros(4, 1, 5, dtype=torch.bool))
 
 
 def test_frame_statistics_equal_mean_and_deviation_of_the_observed_frames() -> None:
     x = torch.randn(4, 6, 3)
-    observed = torch.zeros(4, 6, dtype=torch.bool)
-    observed[0, :6], observed[1, 1:3], observed[2, 4] = True, True, True  # the last sample has none
+    observed = torch.zeros(4, 2, 6, dtype=torch.bool)
+    observed[0, 0, :6], observed[1, 0, 1:3], observed[2, 0, 4], observed[3, 1, 2:] = True, True, True, True
     actual = FrameStatistics()(x, observed)
-    for i in range(3):
-        kept = x[i][observed[i]]
-        torch.testing.assert_close(actual[i, :3], kept.mean(0))
-        torch.testing.assert_close(actual[i, 3:], kept.std(0, correction=0), atol=1e-3, rtol=0)
-    assert (actual[3] == 0).all()
+    for i, of_sample in enumerate((0, 0, 0, 1)):
+        kept = x[i][observed[i, of_sample]]
+        torch.testing.assert_close(actual[i, of_sample, :3], kept.mean(0))
+        torch.testing.assert_close(actual[i, of_sample, 3:], kept.std(0, correction=0), atol=1e-3, rtol=0)
+        assert (actual[i, 1 - of_sample] == 0).all()  # the other set is empty
 
 
 def test_frame_statistics_have_a_finite_gradient_for_a_single_frame() -> None:
     x = torch.randn(2, 1, 3, requires_grad=True)
-    FrameStatistics()(x, torch.ones(2, 1, dtype=torch.bool)).sum().backward()
+    FrameStatistics()(x, torch.ones(2, 1, 1, dtype=torch.bool)).sum().backward()
     assert x.grad is not None
     assert x.grad.isfinite().all()
 
