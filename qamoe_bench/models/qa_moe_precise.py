@@ -58,7 +58,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qamoe_bench.config import configure
-from qamoe_bench.contract import Batch, DataSpec, Output, TrainingBatch
+from qamoe_bench.contract import Batch, DataSpec, Output, ParameterGroup, Phase, TrainingBatch
 from qamoe_bench.errors import BenchError
 from qamoe_bench.nn.anchors import middle_mean, shares, spread
 from qamoe_bench.nn.answers import Answers, class_output
@@ -106,7 +106,8 @@ class QAMoEPreciseConfig:
     k: int = 3  # experts per sample and modality, as in QA-MoE
     expert_hidden: int = 16  # inner width of an expert
     expert_dropout: float = 0.3  # of what experts add
-    speed: float = 4.0  # how fast directions move, relative to the learning rate
+    rate: float = 3.0  # of all parameters, relative to the learning rate; they start close to where they end
+    speed: float = 4.0  # how fast directions move, relative to the other parameters
     token_width: int = 64  # of the encoding of token ids, as in QA-MoE
     token_dropout: float = 0.3  # inside their encoder, as in QA-MoE
     dispatch: Dispatch = "auto"  # how experts are computed; affects speed only
@@ -119,8 +120,11 @@ class QAMoEPreciseConfig:
                 )
         if not 0 <= self.middle <= 1:
             raise BenchError(f"setting middle: expected 0 (the median) to 1 (the mean), got {self.middle}")
-        if self.speed <= 0:
-            raise BenchError(f"setting speed: expected more than 0, got {self.speed}; leave it out for 4")
+        for name, usual in (("rate", 3), ("speed", 4)):
+            if not getattr(self, name) > 0:
+                raise BenchError(
+                    f"setting {name}: expected more than 0, got {getattr(self, name)}; leave it out for {usual}"
+                )
         if self.experts and not 1 <= self.k <= self.experts:
             raise BenchError(
                 f"setting k: expected 1 to {self.experts}, the number of experts, got {self.k}; set k or experts"
@@ -253,6 +257,11 @@ class QAMoEPrecise(QualityAwareModel):
                 self.prototypes[m].copy_(start.prototypes)
                 self.spread[m].copy_(_before_softplus(start.spread))
         self.prior.copy_(prior_of(labels.mass))
+
+    def phases(self) -> list[Phase]:
+        """One phase, at a rate of its own."""
+        group = ParameterGroup(list(self.parameters()), self.config.rate)
+        return [Phase("evidence", lambda batch: self.loss(self(batch), batch), [group])]
 
     def encode_modality(self, batch: Batch, modality: str) -> Float[Tensor, "B V"]:
         """P W (x̄ − c), its noise variance, and whether any frame is observed, concatenated."""
