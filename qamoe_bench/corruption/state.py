@@ -42,6 +42,25 @@ class LazyFeatures(Mapping[str, Tensor]):
         return len(self._before)
 
 
+class SignalLeft(Mapping[str, Tensor]):
+    """The signal of each modality, see `Corrupted.signal`, computed on first access; few models learn from it."""
+
+    def __init__(self, corrupted: "Corrupted") -> None:
+        self._corrupted = corrupted
+        self._known: dict[str, Tensor] = {}
+
+    def __getitem__(self, modality: str) -> Tensor:
+        if modality not in self._known:
+            self._known[modality] = self._corrupted.signal(modality)
+        return self._known[modality]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._corrupted.batch.lengths)
+
+    def __len__(self) -> int:
+        return len(self._corrupted.batch.lengths)
+
+
 @dataclass(frozen=True)
 class Corrupted:
     """A batch after corruption, and a record of what happened to each sample.

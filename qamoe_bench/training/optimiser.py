@@ -28,11 +28,12 @@ def make_optimiser(model: nn.Module, groups: Sequence[ParameterGroup], config: T
 
 def make_schedule(
     optimiser: torch.optim.Optimizer, config: TrainConfig, steps: int
-) -> torch.optim.lr_scheduler.ChainedScheduler:
+) -> torch.optim.lr_scheduler.LRScheduler:
     """One cosine from 1 to 0 over all steps, times a linear rise to 1 over the warm-up."""
-    factors: list[torch.optim.lr_scheduler.LRScheduler] = [torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)]
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     warm_up_steps = round(config.warm_up * steps)
-    if warm_up_steps:
-        # The rise starts one step above zero, because a rate of 0 would waste the first step.
-        factors.append(torch.optim.lr_scheduler.LinearLR(optimiser, 1 / (warm_up_steps + 1), total_iters=warm_up_steps))
-    return torch.optim.lr_scheduler.ChainedScheduler(factors)
+    if not warm_up_steps:
+        return cosine
+    # The rise starts one step above zero, because a rate of 0 would waste the first step.
+    rise = torch.optim.lr_scheduler.LinearLR(optimiser, 1 / (warm_up_steps + 1), total_iters=warm_up_steps)
+    return torch.optim.lr_scheduler.ChainedScheduler([cosine, rise])

@@ -59,7 +59,7 @@ class PhaseTraining:
     def __init__(self, phase: Phase, config: TrainConfig, steps_per_epoch: int, model: nn.Module) -> None:
         self.phase = phase
         self._config = config
-        self._model = model
+        self._all_parameters = list(model.parameters())
         self._parameters = phase.parameters
         passes = sum(phase.runs_in(epoch, config.epochs) for epoch in range(1, config.epochs + 1))
         self._optimiser = make_optimiser(model, phase.groups, config)
@@ -70,7 +70,8 @@ class PhaseTraining:
         total = 0.0
         count = 0
         for batch in batches.train_batches():
-            self._model.zero_grad(set_to_none=True)  # also of parameters that this phase leaves alone
+            for parameter in self._all_parameters:  # also those that this phase leaves alone
+                parameter.grad = None
             loss = self.phase.objective(batch)
             torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(self._parameters, self._config.clip_norm)

@@ -1,9 +1,9 @@
 """Where the time of a training goes, and whether several seeds at once are faster; run by `make benchmark`.
 
-First the shares of a training in the regime `spectrum` that the model's own forward passes, backward passes and
-optimiser steps take; the rest is corruption, validation batches and bookkeeping. Then one training step of three models
-that differ in their seed: one after another, and as one model whose parameters are stacked (torch.func.vmap), with the
-greatest difference between the gradients of the two. A result counts as equal only if that is zero.
+First the shares of a training in the regime `spectrum` that the model's own forward passes and losses, backward passes
+and optimiser steps take; the rest is corruption, validation batches and bookkeeping. Then one training step of three
+models that differ in their seed: one after another, and as one model whose parameters are stacked (torch.func.vmap),
+with the greatest difference between the gradients of the two. A result counts as equal only if that is zero.
 """
 
 import argparse
@@ -23,9 +23,9 @@ from qamoe_bench.contract import Batch
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.registry import find_model
+from qamoe_bench.training import loop, phases
 from qamoe_bench.training.config import TrainConfig
 from qamoe_bench.training.exposure import SPECTRUM
-from qamoe_bench.training.loop import train
 
 MODELS = ("late-fusion", "qa-moe", "c-mib")
 SEEDS = 3
@@ -59,16 +59,20 @@ def timed(seconds: dict[str, float], part: str, owner: Any, attribute: str) -> I
 
 def print_shares(name: str, data: Dataset, epochs: int) -> None:
     """Print the shares of a training."""
+    # The first training of a process loads parts of PyTorch, which takes a second.
+    loop.train(build(name, data, 1), data, SPECTRUM, 1, TrainConfig(epochs=1, selection_window=1), torch.device("cpu"))
     model = build(name, data, 1)
     seconds = defaultdict[str, float](float)
-    # The objective contains the forward pass of a training step, `forward` that of a validation as well.
+    # Forward passes and losses of training steps and of validations.
     with (
         timed(seconds, "forward", type(model), "forward"),
+        timed(seconds, "forward", phases, "loss_of"),
+        timed(seconds, "forward", loop, "prediction_loss"),
         timed(seconds, "backward", torch.autograd, "backward"),
         timed(seconds, "step", torch.optim.AdamW, "step"),
         timed(seconds, "step", nn.utils, "clip_grad_norm_"),
     ):
-        trained = train(model, data, SPECTRUM, 1, TrainConfig(epochs=epochs), torch.device("cpu"))
+        trained = loop.train(model, data, SPECTRUM, 1, TrainConfig(epochs=epochs), torch.device("cpu"))
     shares = {part: spent / trained.seconds for part, spent in seconds.items()}
     parts = ", ".join(f"{part} {100 * share:.0f} %" for part, share in shares.items())
     print(  # noqa: T201
@@ -137,13 +141,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", nargs="*", default=["synthetic"], help="data sets or files")
     parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--models", nargs="*", default=MODELS, help="whose shares to print")
+    parser.add_argument("--shares-only", action="store_true")
     options = parser.parse_args()
     warnings.filterwarnings("ignore", message="There is a performance drop")  # of vmap; it is what is measured
     for name in options.data:
         data = open_dataset(name)
-        for model in MODELS:
+        for model in options.models:
             print_shares(model, data, options.epochs)
-        for model in MODELS:
+        for model in () if options.shares_only else MODELS:
             print_seeds_at_once(model, data)
 
 
