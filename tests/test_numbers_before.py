@@ -51,6 +51,9 @@ def test_report_prints_the_same_numbers(capsys: pytest.CaptureFixture[str], monk
         if metric == "corr" and row in ("text-only", "mean") and (record is None or record["value"] is None):
             undefined += value is not None
             continue
+        # Ranks come from the tests of differences, in one family now, in which such rows took part.
+        if statistic == "rank" and metric == "corr":
+            continue
         assert record is not None, name
         numbers = {"value": value}
         if statistic != "difference":
@@ -61,7 +64,7 @@ def test_report_prints_the_same_numbers(capsys: pytest.CaptureFixture[str], monk
             assert number is None or math.isclose(now, number, rel_tol=1e-8, abs_tol=1e-6), (name, kind, number, now)
             equal += 1
     assert equal > 10_000
-    assert undefined == 8  # of `text-only` without text, its means over all subsets, and what follows from them
+    assert undefined == 9  # of `text-only` without text, its means over all subsets, and what follows from them
 
 
 def test_check_compares_as_many_rows_and_values(
