@@ -65,8 +65,9 @@ class MappedFrames:
             refresh: Whether the batch is mapped and encoded by itself in any case, as in a pass that is timed.
         """
         index = torch.tensor(rows, device=corrupted.batch.lengths[self._modality].device)
-        for kept, encoded in self._ahead:
+        for place, (kept, encoded) in enumerate(self._ahead):
             if kept is corrupted and not refresh:
+                del self._ahead[place]  # the samples in this condition are not asked for again
                 return encoded[index]
         if not refresh and self._has_mapped(start) and self._before is not None:
             return self._encode_sets(self._clock, self._before.rows(index), [corrupted.erased[self._modality][index]])[
