@@ -70,9 +70,8 @@ class MappedFrames:
                 del self._ahead[place]  # the samples in this condition are not asked for again
                 return encoded[index]
         if not refresh and self._has_mapped(start) and self._before is not None:
-            return self._encode_sets(self._clock, self._before.rows(index), [corrupted.erased[self._modality][index]])[
-                0
-            ]
+            erased = corrupted.erased[self._modality][index]
+            return self._encode_sets(self._clock, self._before.rows(index), [erased])[0]
         self._before = self._map(start, corrupted.batch.size)
         return self._encode_together(self._before, corrupted, later, refresh)[index]
 
