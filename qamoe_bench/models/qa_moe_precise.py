@@ -46,9 +46,9 @@ correlation. Where p has two peaks, the median jumps from one to the other for n
 All parameters learn at three times the common rate, since they start close to where they end: at the common one
 (`rate=1`) the reach is 93.3 and the correlation .685.
 
-Chosen on these samples and by cross-validation inside MOSI's train and valid split; no setting was chosen on a test split,
-but that the median jumps was noticed in predictions for the embedded one. On real data nothing is claimed: scatter of
-token states is content, and audio of one frame has none.
+Chosen on these samples and by cross-validation inside MOSI's train and valid split. No setting was chosen on a test
+split, but that the median jumps was noticed in predictions for the embedded one. On real data nothing is claimed:
+scatter of token states is content, and audio of one frame has none.
 
 Dimension legend: B samples, D feature width, K directions, N anchors, H knots, E experts.
 """
