@@ -3,7 +3,7 @@
 Dimension legend: B samples, T frames, D feature width.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -17,48 +17,34 @@ from qamoe_bench.protocol.level import Level
 from qamoe_bench.protocol.spec import Step
 
 
-class LazyFeatures(Mapping[str, Tensor]):
-    """Features of some modalities changed, computed on first access; callers that only need masks never pay for it."""
+class OnAccess(Mapping[str, Tensor]):
+    """Tensors by modality, each computed on first access; callers that need only some never pay for the others."""
 
-    def __init__(self, before: Mapping[str, Tensor], changes: Mapping[str, Callable[[Tensor], Tensor]]) -> None:
-        self._before = before
-        self._changes = changes
-        self._changed: dict[str, Tensor] = {}
+    def __init__(self, modalities: Iterable[str], compute: Callable[[str], Tensor]) -> None:
+        self._modalities = tuple(modalities)
+        self._compute = compute
+        self._computed: dict[str, Tensor] = {}
 
     def __getitem__(self, modality: str) -> Tensor:
-        if modality not in self._changes:
-            return self._before[modality]
-        if modality not in self._changed:
-            self._changed[modality] = self._changes[modality](self._before[modality])
-        return self._changed[modality]
+        if modality not in self._modalities:
+            raise KeyError(modality)
+        if modality not in self._computed:
+            self._computed[modality] = self._compute(modality)
+        return self._computed[modality]
 
     def __contains__(self, modality: object) -> bool:
-        return modality in self._before
+        return modality in self._modalities
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._before)
+        return iter(self._modalities)
 
     def __len__(self) -> int:
-        return len(self._before)
+        return len(self._modalities)
 
 
-class SignalLeft(Mapping[str, Tensor]):
-    """The signal of each modality, see `Corrupted.signal`, computed on first access; few models learn from it."""
-
-    def __init__(self, corrupted: "Corrupted") -> None:
-        self._corrupted = corrupted
-        self._known: dict[str, Tensor] = {}
-
-    def __getitem__(self, modality: str) -> Tensor:
-        if modality not in self._known:
-            self._known[modality] = self._corrupted.signal(modality)
-        return self._known[modality]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._corrupted.batch.lengths)
-
-    def __len__(self) -> int:
-        return len(self._corrupted.batch.lengths)
+def changed_on_access(before: Mapping[str, Tensor], changes: Mapping[str, Callable[[Tensor], Tensor]]) -> OnAccess:
+    """Features of which some modalities are changed."""
+    return OnAccess(before, lambda m: changes[m](before[m]) if m in changes else before[m])
 
 
 @dataclass(frozen=True)
@@ -158,7 +144,7 @@ def erase_frames(state: Corrupted, erased: Mapping[str, Bool[Tensor, "B _"]]) ->
     """Set frames to zero; token ids become the id of a lost token, except for [CLS] and [SEP]."""
     erased = {m: e & inner(state.batch, m) if m in state.token_ids else e for m, e in erased.items()}
     changes = {m: partial(_erase, erased=e, token=state.token_ids.get(m)) for m, e in erased.items()}
-    features = LazyFeatures(state.batch.features, changes)
+    features = changed_on_access(state.batch.features, changes)
     return replace(state, batch=replace(state.batch, features=features), erased=_union(state.erased, erased))
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from qamoe_bench.contract import Reference
 from qamoe_bench.corruption.draws import Draws, Purpose
 from qamoe_bench.corruption.modalities import PRESENCE
-from qamoe_bench.corruption.state import Corrupted, LazyFeatures, erase_modalities, per_sample, replace_features
+from qamoe_bench.corruption.state import Corrupted, changed_on_access, erase_modalities, per_sample, replace_features
 from qamoe_bench.protocol.spec import Step
 
 GAUSSIAN = Purpose("gaussian", "value", "normal")
@@ -40,7 +40,7 @@ def additive(purpose: Purpose) -> Callable[[Corrupted, Step, Draws, Reference], 
             mask = state.batch.mask(m) if purpose.per == "dimension" else None
             changes[m] = partial(_added, draw=draw, scale=scale[:, None, None] * reference.std[m], mask=mask)
             noise[m] = (noise[m] ** 2 + scale**2).sqrt()  # independent noises add up as variances do
-        features = LazyFeatures(state.batch.features, changes)
+        features = changed_on_access(state.batch.features, changes)
         return replace(state, batch=replace(state.batch, features=features), noise=noise)
 
     return apply

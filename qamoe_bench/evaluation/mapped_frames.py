@@ -50,7 +50,8 @@ class MappedFrames:
         """Whether mapped frames are of use to the batch in a condition; arguments as those of `encode`."""
         if not self._only_erased(corrupted):
             return False
-        return refresh or self._has_mapped(start) or any(map(self._partly_erased, [corrupted, *later]))
+        is_mapped = self._mapped_at(start) is not None
+        return refresh or is_mapped or any(map(self._partly_erased, [corrupted, *later]))
 
     def encode(
         self, corrupted: Corrupted, start: int, rows: Sequence[int], later: Sequence[Corrupted], *, refresh: bool
@@ -69,9 +70,10 @@ class MappedFrames:
             if kept is corrupted and not refresh:
                 del self._ahead[place]  # the samples in this condition are not asked for again
                 return encoded[index]
-        if not refresh and self._has_mapped(start) and self._before is not None:
+        before = self._mapped_at(start)
+        if before is not None and not refresh:
             erased = corrupted.erased[self._modality][index]
-            return self._encode_sets(self._clock, self._before.rows(index), [erased])[0]
+            return self._encode_sets(self._clock, before.rows(index), [erased])[0]
         self._before = self._map(start, corrupted.batch.size)
         return self._encode_together(self._before, corrupted, later, refresh)[index]
 
@@ -98,8 +100,9 @@ class MappedFrames:
             return False
         return not bool((corrupted.intact(self._modality) | corrupted.emptied(self._modality)).all())
 
-    def _has_mapped(self, start: int) -> bool:
-        return self._before is not None and self._before.start == start
+    def _mapped_at(self, start: int) -> "_Before | None":
+        """The batch that begins with this sample, if it is the one that was mapped last."""
+        return self._before if self._before is not None and self._before.start == start else None
 
     def _map(self, start: int, size: int) -> "_Before":
         """Map the frames of a batch before corruption."""

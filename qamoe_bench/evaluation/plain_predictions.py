@@ -18,7 +18,7 @@ from qamoe_bench.evaluation.columns import answers_of
 from qamoe_bench.evaluation.precision import Precision
 from qamoe_bench.evaluation.sweep import BATCH_SIZE, make_predictor
 from qamoe_bench.evaluation.test_set import TestSet
-from qamoe_bench.evaluation.trial import Trial, batches_of, groups
+from qamoe_bench.evaluation.trial import Trial, batches_of, groups, trials_of
 from qamoe_bench.protocol.spec import Condition
 from qamoe_bench.seeding import seeded
 
@@ -40,8 +40,7 @@ def predict_conditions(
     """
     predictor = make_predictor(model, test, encode_once=True, precision=precision)
     predict: Callable[..., object] = predictor.predict  # each kind takes what its own `prepare` returns
-    blocks = list(product(range(draws), conditions))
-    trials = [Trial(test, block[1], block[0], BATCH_SIZE, first=block is blocks[0]) for block in blocks]
+    trials = trials_of(test, list(product(range(draws), conditions)), BATCH_SIZE)
     parts: dict[Trial, list[NDArray[np.float32]]] = {trial: [] for trial in trials}
     for group in groups(trials, model):
         for trial, rows, corrupted, later in batches_of(group):

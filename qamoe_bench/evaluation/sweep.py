@@ -17,7 +17,7 @@ from qamoe_bench.evaluation.permutation_test import mean_over_trials
 from qamoe_bench.evaluation.precision import Precision
 from qamoe_bench.evaluation.predictor import CachedPredictor, Predictor, WholeBatchPredictor
 from qamoe_bench.evaluation.test_set import SPLIT, TestSet
-from qamoe_bench.evaluation.trial import AFFORDABLE, Trial, groups
+from qamoe_bench.evaluation.trial import AFFORDABLE, groups, trials_of
 from qamoe_bench.evaluation.trial_run import run_trials
 from qamoe_bench.protocol.spec import Condition, Protocol
 
@@ -112,8 +112,7 @@ def sweep_model(
     permuted = list[Mapping[str, Any]]()
     seconds = list[float]()
     predictors = list[Predictor]()
-    trials = [Trial(test, block[1], block[0], batch_size, block is blocks[0], permutations) for block in blocks]
-    for group in groups(trials, model_for):
+    for group in groups(trials_of(test, blocks, batch_size, permutations), model_for):
         model = (model_for if isinstance(model_for, nn.Module) else model_for(group[0].condition)).eval()
         if not predictors or predictors[-1].model is not model:
             predictors.append(make_predictor(model, test, encode_once, precision))

@@ -59,6 +59,13 @@ class Trial:
             return check_output(predict(*arguments), len(self.test.ids[rows]), where, self.test.data.task)
 
 
+def trials_of(
+    test: TestSet, blocks: Sequence[tuple[int, Condition]], batch_size: int, permutations: int = AFFORDABLE
+) -> list[Trial]:
+    """A trial for each draw and condition, in order, of which the first is timed."""
+    return [Trial(test, condition, draw, batch_size, not i, permutations) for i, (draw, condition) in enumerate(blocks)]
+
+
 def groups(trials: Sequence[Trial], model: object) -> Iterator[list[Trial]]:
     """Trials that are computed together, in order.
 
