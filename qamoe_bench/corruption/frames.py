@@ -46,7 +46,7 @@ def temporal_shift(state: Corrupted, step: Step, draws: Draws, reference: Refere
     erased = dict(state.erased)
     for m, level in step.levels.items():
         draw = draws(PLACE, m)  # (B,)
-        mask = state.batch.mask(m)  # (B, T)
+        mask = state.valid[m]  # (B, T)
         length = state.batch.lengths[m]  # (B,)
         shift = share_of(level, length) * torch.where(draw < 0.5, -1, 1)
         source = torch.arange(mask.shape[1], device=mask.device) - shift[:, None]  # (B, T), the frame that moves here
@@ -71,7 +71,7 @@ def frame_substitution(state: Corrupted, step: Step, draws: Draws, reference: Re
         x = state.batch.features[m]  # (B, T, D)
         draw = draws(FRAME, m)  # (B, T)
         pool = reference.pool[m]  # (P, D)
-        replaceable = inner(state.batch, m) if m in state.token_ids else state.batch.mask(m)
+        replaceable = inner(state, m) if m in state.token_ids else state.valid[m]
         hit = (draw < per_sample(level, draw)[:, None]) & replaceable
         # float32 may round draw × P up to P.
         donor = (draws(DONOR, m) * len(pool)).long().clamp(max=len(pool) - 1)  # (B, T)

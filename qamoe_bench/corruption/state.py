@@ -3,48 +3,18 @@
 Dimension legend: B samples, T frames, D feature width.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from qamoe_bench.contract import Batch, Reference
+from qamoe_bench.corruption.on_access import Erasure, changed_on_access
 from qamoe_bench.protocol.kinds import signal_left
 from qamoe_bench.protocol.level import Level
 from qamoe_bench.protocol.spec import Step
-
-
-class OnAccess(Mapping[str, Tensor]):
-    """Tensors by modality, each computed on first access; callers that need only some never pay for the others."""
-
-    def __init__(self, modalities: Iterable[str], compute: Callable[[str], Tensor]) -> None:
-        self._modalities = tuple(modalities)
-        self._compute = compute
-        self._computed: dict[str, Tensor] = {}
-
-    def __getitem__(self, modality: str) -> Tensor:
-        if modality not in self._modalities:
-            raise KeyError(modality)
-        if modality not in self._computed:
-            self._computed[modality] = self._compute(modality)
-        return self._computed[modality]
-
-    def __contains__(self, modality: object) -> bool:
-        return modality in self._modalities
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._modalities)
-
-    def __len__(self) -> int:
-        return len(self._modalities)
-
-
-def changed_on_access(before: Mapping[str, Tensor], changes: Mapping[str, Callable[[Tensor], Tensor]]) -> OnAccess:
-    """Features of which some modalities are changed."""
-    return OnAccess(before, lambda m: changes[m](before[m]) if m in changes else before[m])
 
 
 @dataclass(frozen=True)
@@ -53,6 +23,7 @@ class Corrupted:
 
     Attributes:
         batch: The samples as the model sees them.
+        valid: Per modality, True at valid frames.
         erased: Per modality, True at valid frames that were erased.
         noise: Per modality, the size of what was added or replaced in units of σ_ref: the standard deviation of
             additive noise, the measured root mean square of every other change that erases nothing.
@@ -63,6 +34,7 @@ class Corrupted:
     """
 
     batch: Batch
+    valid: Mapping[str, Bool[Tensor, "B _"]]
     erased: Mapping[str, Bool[Tensor, "B _"]]
     noise: Mapping[str, Float[Tensor, " B"]]
     token_ids: Mapping[str, int]
@@ -98,9 +70,11 @@ class Corrupted:
 
 def uncorrupted(batch: Batch, token_ids: Mapping[str, int]) -> Corrupted:
     """A batch before the first step."""
+    valid = {m: batch.mask(m) for m in batch.modalities}
     return Corrupted(
         batch,
-        erased={m: torch.zeros_like(batch.mask(m)) for m in batch.modalities},
+        valid,
+        erased={m: torch.zeros_like(mask) for m, mask in valid.items()},
         noise={m: torch.zeros(batch.size, device=batch.lengths[m].device) for m in batch.modalities},
         token_ids=token_ids,
     )
@@ -123,27 +97,28 @@ def losable_frames(state: Corrupted, step: Step, modality: str, reference: Refer
     keep_ends = step.options["keep_ends"]
     kept = keep_ends == "always" or (keep_ends is True and reference.text_has_ends)
     if modality in state.token_ids or (modality == "text" and kept):
-        return inner(state.batch, modality)
-    return state.batch.mask(modality)
+        return inner(state, modality)
+    return state.valid[modality]
 
 
 def erase_modalities(state: Corrupted, missing: Mapping[str, Bool[Tensor, " B"]]) -> Corrupted:
     """Erase whole modalities; of token ids [CLS] and [SEP] stay, but count as erased with the rest."""
-    erased = {m: lost[:, None] & state.batch.mask(m) for m, lost in missing.items()}  # (B, T) each
+    erased = {m: lost[:, None] & state.valid[m] for m, lost in missing.items()}  # (B, T) each
     state = erase_frames(state, erased)
     return replace(state, erased=_union(state.erased, erased))
 
 
-def inner(batch: Batch, modality: str) -> Bool[Tensor, "B T"]:
+def inner(state: Corrupted, modality: str) -> Bool[Tensor, "B T"]:
     """True at valid frames other than the first and the last, which are [CLS] and [SEP] in text."""
-    position = torch.arange(batch.features[modality].shape[1], device=batch.lengths[modality].device)  # (T,)
-    return (position > 0) & (position < batch.lengths[modality][:, None] - 1)
+    length = state.batch.lengths[modality]
+    position = torch.arange(state.valid[modality].shape[1], device=length.device)  # (T,)
+    return (position > 0) & (position < length[:, None] - 1)
 
 
 def erase_frames(state: Corrupted, erased: Mapping[str, Bool[Tensor, "B _"]]) -> Corrupted:
     """Set frames to zero; token ids become the id of a lost token, except for [CLS] and [SEP]."""
-    erased = {m: e & inner(state.batch, m) if m in state.token_ids else e for m, e in erased.items()}
-    changes = {m: partial(_erase, erased=e, token=state.token_ids.get(m)) for m, e in erased.items()}
+    erased = {m: e & inner(state, m) if m in state.token_ids else e for m, e in erased.items()}
+    changes = {m: Erasure(e, state.token_ids.get(m)) for m, e in erased.items()}
     features = changed_on_access(state.batch.features, changes)
     return replace(state, batch=replace(state.batch, features=features), erased=_union(state.erased, erased))
 
@@ -151,13 +126,6 @@ def erase_frames(state: Corrupted, erased: Mapping[str, Bool[Tensor, "B _"]]) ->
 def _union(masks: Mapping[str, Tensor], more: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The masks of all modalities, with more frames marked in some."""
     return {**masks, **{m: masks[m] | mask for m, mask in more.items()}}
-
-
-def _erase(x: Float[Tensor, "B T D"], erased: Bool[Tensor, "B T"], token: int | None) -> Float[Tensor, "B T D"]:
-    if token is not None:
-        return x.masked_fill(erased[..., None], token)
-    # Five times as fast as masked_fill. It needs finite features, and a zero may have a negative sign.
-    return x * (~erased)[..., None].to(x.dtype)
 
 
 def replace_features(state: Corrupted, features: Mapping[str, Tensor], reference: Reference) -> Corrupted:

@@ -14,7 +14,8 @@ from torch import Tensor
 from qamoe_bench.contract import Reference
 from qamoe_bench.corruption.draws import Draws, Purpose
 from qamoe_bench.corruption.modalities import PRESENCE
-from qamoe_bench.corruption.state import Corrupted, changed_on_access, erase_modalities, per_sample, replace_features
+from qamoe_bench.corruption.on_access import changed_on_access
+from qamoe_bench.corruption.state import Corrupted, erase_modalities, per_sample, replace_features
 from qamoe_bench.protocol.spec import Step
 
 GAUSSIAN = Purpose("gaussian", "value", "normal")
@@ -37,7 +38,7 @@ def additive(purpose: Purpose) -> Callable[[Corrupted, Step, Draws, Reference], 
             scale = per_sample(level, state.batch.lengths[m])  # (B,) or (1,)
             draw = draws(purpose, m)  # (B, T, D) or (B, D)
             # Draws of values are 0 at padding already; the others must be masked to leave padding at zero.
-            mask = state.batch.mask(m) if purpose.per == "dimension" else None
+            mask = state.valid[m] if purpose.per == "dimension" else None
             changes[m] = partial(_added, draw=draw, scale=scale[:, None, None] * reference.std[m], mask=mask)
             noise[m] = (noise[m] ** 2 + scale**2).sqrt()  # independent noises add up as variances do
         features = changed_on_access(state.batch.features, changes)
@@ -92,7 +93,7 @@ def salt_and_pepper(state: Corrupted, step: Step, draws: Draws, reference: Refer
     features = dict(state.batch.features)
     for m, level in step.levels.items():
         draw = draws(EXTREME, m)  # (B, T, D)
-        mask = state.batch.mask(m)[..., None]  # (B, T, 1)
+        mask = state.valid[m][..., None]  # (B, T, 1)
         rate = per_sample(level, draw)[:, None, None]
         side = torch.copysign(torch.ones_like(rate), draw - rate / 2)  # ±1; faster than a broadcast torch.where
         extreme = torch.addcmul(reference.mean[m], side, SALT_AND_PEPPER_EXTREME * reference.std[m])

@@ -15,7 +15,7 @@ from torch import Tensor
 from qamoe_bench.contract import Batch, TrainingBatch, concatenate
 from qamoe_bench.corruption.apply import apply_condition
 from qamoe_bench.corruption.draws import CommonDraws, FreshDraws
-from qamoe_bench.corruption.state import OnAccess
+from qamoe_bench.corruption.on_access import OnAccess
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.unshared import memory_of, unshared
 from qamoe_bench.nn.answers import balanced_weights

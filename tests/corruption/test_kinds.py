@@ -140,8 +140,9 @@ def assert_same(first: Corrupted, second: Corrupted, frames: Mapping[str, int] |
 
 
 def rows_of(result: Corrupted, rows: Tensor) -> Corrupted:
-    gone, noise = ({m: x[rows] for m, x in part.items()} for part in (result.erased, result.noise))
-    return replace(result, batch=result.batch.rows(rows), erased=gone, noise=noise)
+    parts = (result.valid, result.erased, result.noise)
+    valid, gone, noise = ({m: x[rows] for m, x in part.items()} for part in parts)
+    return replace(result, batch=result.batch.rows(rows), valid=valid, erased=gone, noise=noise)
 
 
 def test_every_kind_has_a_function_and_every_function_a_kind() -> None:
