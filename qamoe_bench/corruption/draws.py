@@ -13,7 +13,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -43,6 +43,11 @@ class Purpose:
     shared: bool = False
     joint: bool = False
 
+    @property
+    def has_padding(self) -> bool:
+        """Whether a draw has numbers for frames, some of which are padding."""
+        return self.per in ("frame", "value")
+
 
 @runtime_checkable  # the test run checks annotations
 class Draws(Protocol):
@@ -58,28 +63,47 @@ class FreshDraws:
 
     def __init__(self, batch: Batch, generator: torch.Generator) -> None:
         self._batch = batch
+        self._numbers = FreshNumbers(batch, batch.size, generator)
+
+    def __call__(self, purpose: Purpose, modality: str) -> Tensor:
+        """See `Draws`; a draw that modalities have in common is new for the first of them."""
+        values = self._numbers(purpose, modality)
+        return zero_at_padding(values, purpose, self._batch.mask(modality)) if purpose.has_padding else values
+
+
+class FreshNumbers:
+    """The random numbers of `FreshDraws`, which at padding are not 0 yet."""
+
+    def __init__(self, samples: Batch, size: int, generator: torch.Generator) -> None:
+        """Prepare.
+
+        Args:
+            samples: Samples with the numbers of frames and widths of the batch.
+            size: Samples of the batch.
+            generator: On the device of the samples.
+        """
+        self._samples = samples
+        self._size = size
         self._generator = generator
         # Draws that several modalities have in common, by purpose and owner; the widest of them sets the shape.
         self._kept: dict[tuple[Purpose, str], Tensor] = {}
 
     def __call__(self, purpose: Purpose, modality: str) -> Tensor:
-        """See `Draws`; a draw that modalities have in common is new for the first of them."""
-        shape = _shape(purpose, self._batch, modality)
+        """Numbers in the shape that the purpose says."""
+        shape = self._shape(purpose, modality)
         if purpose.shared or purpose.joint:
-            values = self._common(purpose, modality)[tuple(slice(size) for size in shape)]
-        else:
-            values = self._new(purpose, shape)
-        if purpose.per in ("frame", "value"):  # padding gets 0
-            mask = self._batch.mask(modality)
-            values = values * (mask if purpose.per == "frame" else mask[..., None])
-        return values
+            return self._common(purpose, modality)[tuple(slice(size) for size in shape)]
+        return self._new(purpose, shape)
+
+    def _shape(self, purpose: Purpose, modality: str) -> torch.Size:
+        return torch.Size((self._size, *shape_of_draw(purpose, self._samples, modality)[1:]))
 
     def _common(self, purpose: Purpose, modality: str) -> Tensor:
-        """The draw of all modalities that share one with this modality."""
-        owner = _stream_owner(purpose, modality, self._batch)
+        """The numbers of all modalities that share them with this modality."""
+        owner = _stream_owner(purpose, modality, self._samples)
         if (purpose, owner) not in self._kept:
-            sharing = [m for m in self._batch.modalities if _stream_owner(purpose, m, self._batch) == owner]
-            shapes = [_shape(purpose, self._batch, m) for m in sharing]
+            sharing = [m for m in self._samples.modalities if _stream_owner(purpose, m, self._samples) == owner]
+            shapes = [self._shape(purpose, m) for m in sharing]
             self._kept[purpose, owner] = self._new(purpose, torch.Size(map(max, zip(*shapes, strict=True))))
         return self._kept[purpose, owner]
 
@@ -93,6 +117,11 @@ class FreshDraws:
             # The same NumPy function as for common draws; it needs the values on the CPU.
             values = torch.from_numpy(_laplace(values.cpu().numpy())).to(device)
         return values
+
+
+def zero_at_padding(values: Tensor, purpose: Purpose, mask: Bool[Tensor, "B T"]) -> Tensor:
+    """The numbers of a purpose that has padding, with 0 there."""
+    return values * (mask if purpose.per == "frame" else mask[..., None])
 
 
 class CommonDraws:
@@ -119,7 +148,7 @@ class CommonDraws:
 
     def _some(self, purpose: Purpose, modality: str, rows: Int[Tensor, " B"] | slice) -> Tensor:
         # Draws are float32, so 4 bytes a number.
-        if 4 * _shape(purpose, self._samples, modality).numel() > CACHE_BYTES:
+        if 4 * shape_of_draw(purpose, self._samples, modality).numel() > CACHE_BYTES:
             return self._make(purpose, modality, np.arange(len(self._ids))[_numpy(rows)])
         # A joint draw per sample is the same for all modalities, so it is cached once.
         key = (purpose, "" if purpose.joint and purpose.per == "sample" else modality)
@@ -128,12 +157,12 @@ class CommonDraws:
         return self._cache[key][rows]
 
     def _make(self, purpose: Purpose, modality: str, rows: NDArray[np.int64]) -> Tensor:
-        draws = np.zeros((len(rows), *_shape(purpose, self._samples, modality)[1:]), np.float32)
+        draws = np.zeros((len(rows), *shape_of_draw(purpose, self._samples, modality)[1:]), np.float32)
         targets = draws[:, None] if purpose.per == "sample" else draws  # a view of each row that can be written to
         lengths = self._samples.lengths[modality].tolist()
         for target, row in zip(targets, rows.tolist(), strict=True):
             # Only valid frames are drawn, because the padded length of a batch must not move the stream.
-            count = lengths[row] if purpose.per in ("frame", "value") else None
+            count = lengths[row] if purpose.has_padding else None
             owner = _stream_owner(purpose, modality, self._samples)
             words = (self._seed, self._draw, self._ids[row], owner, purpose.name)
             _fill(stream("corruption", *words), purpose, target[:count])
@@ -168,7 +197,8 @@ def _laplace(uniform: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(-np.sign(centred) * np.log(tail) / np.sqrt(2), np.float32)
 
 
-def _shape(purpose: Purpose, samples: Batch, modality: str) -> torch.Size:
+def shape_of_draw(purpose: Purpose, samples: Batch, modality: str) -> torch.Size:
+    """The shape of a draw for samples, see `Purpose`."""
     b, t, d = samples.features[modality].shape
     shapes = {"sample": (b,), "frame": (b, t), "dimension": (b, d), "value": (b, t, d)}
     return torch.Size(shapes[purpose.per])

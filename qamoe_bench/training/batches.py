@@ -1,20 +1,21 @@
 """Corrupted batches for training and validation.
 
-Dimension legend: B samples of a batch.
+Dimension legend: B samples of a batch, G of several batches that are corrupted together, N of the split.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from qamoe_bench.contract import Batch, TrainingBatch, concatenate
 from qamoe_bench.corruption.apply import apply_condition
-from qamoe_bench.corruption.draws import CommonDraws, FreshDraws
+from qamoe_bench.corruption.draws import CommonDraws
+from qamoe_bench.corruption.groups import BatchGroup, GroupCorruption, groups_of
 from qamoe_bench.corruption.on_access import OnAccess
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.unshared import memory_of, unshared
@@ -31,6 +32,9 @@ KEPT_BYTES = 2**29
 
 A model prepares itself on a copy of the training samples up to the same size.
 """
+
+GROUP_BYTES = 2**22
+"""Training batches are corrupted together up to this size."""
 
 
 class ValidationBatch(NamedTuple):
@@ -60,7 +64,9 @@ class CorruptedBatches:
         self._device = device
         # Separate streams, so that levels, corruptions and the order of samples are independent.
         self._levels = stream("train", seed, "levels")
-        self._generator = torch.Generator(device).manual_seed(torch_seed("train", seed, "corruption"))
+        generator = torch.Generator(device).manual_seed(torch_seed("train", seed, "corruption"))
+        self._corruption = GroupCorruption(generator, self._reference)
+        self._group_size = _group_size(self._train)
         self._order = torch.Generator().manual_seed(torch_seed("train", seed, "order"))
         balanced = config.class_weights == "balanced" and not data.task.is_regression
         self.class_weights = balanced_weights(data.spec).to(device) if balanced else None
@@ -82,19 +88,28 @@ class CorruptedBatches:
         """One epoch in a new order."""
         # The order is drawn on the CPU, so that it is the same on every device.
         order = torch.randperm(self._train.size, generator=self._order).to(self._device)
-        for rows in torch.split(order, self._config.batch_size):
-            clean = self._train.rows(rows)
-            condition = self._exposure.draw(clean.size, self._levels, self._config)
-            corrupted = apply_condition(clean, condition, FreshDraws(clean, self._generator), self._reference)
-            yield TrainingBatch(
-                corrupted.batch.features,
-                corrupted.batch.lengths,
-                target=self._target[rows],
-                clean=clean.features,
-                signal=OnAccess(clean.modalities, corrupted.signal),  # few models learn from it
-                index=rows,
-                class_weights=self.class_weights,
-            )
+        sizes = [len(rows) for rows in torch.split(order, self._config.batch_size)]
+        drawn = ((size, self._exposure.draw(size, self._levels, self._config)) for size in sizes)
+        start = 0
+        for group in groups_of(drawn, self._group_size):
+            end = start + sum(group.sizes)
+            together = self._corrupt(order[start:end], group)
+            for rows in group.slices:
+                yield _part(together, rows)
+            start = end
+
+    def _corrupt(self, rows: Int[Tensor, " G"], group: BatchGroup) -> TrainingBatch:
+        clean = self._train.rows(rows)
+        corrupted = self._corruption.apply(clean, group)
+        return TrainingBatch(
+            corrupted.batch.features,
+            corrupted.batch.lengths,
+            target=self._target[rows],
+            clean=clean.features,
+            signal=OnAccess(clean.modalities, corrupted.signal),  # few models learn from it
+            index=rows,
+            class_weights=self.class_weights,
+        )
 
     def valid_batches(self) -> Iterable[ValidationBatch]:
         """The same samples, corruptions and order at every call."""
@@ -140,6 +155,29 @@ class CorruptedBatches:
                 of_rows = _condition_of(condition, rows)
                 corrupted = apply_condition(clean.rows(rows), of_rows, draws.rows(rows), self._reference)
                 yield ValidationBatch(unshared(corrupted.batch, stored), target[rows])
+
+
+def _group_size(samples: Batch) -> int:
+    """How many samples may be corrupted together."""
+    of_one = sum(4 * x[0].numel() for x in samples.features.values())  # corrupted features are float32
+    return max(1, GROUP_BYTES // of_one)
+
+
+def _part(together: TrainingBatch, rows: slice) -> TrainingBatch:
+    """One of the batches of a group; what is computed on access is computed for all of them at once."""
+    return TrainingBatch(
+        _rows_on_access(together.features, rows),
+        _rows_on_access(together.lengths, rows),
+        target=together.target[rows],
+        clean=_rows_on_access(together.clean, rows),
+        signal=_rows_on_access(together.signal, rows),
+        index=together.index[rows],
+        class_weights=together.class_weights,
+    )
+
+
+def _rows_on_access(tensors: Mapping[str, Tensor], rows: slice) -> Mapping[str, Tensor]:
+    return OnAccess(tensors, lambda m: tensors[m][rows])
 
 
 def _condition_of(condition: Condition, rows: slice) -> Condition:
