@@ -9,12 +9,13 @@ most.
 import copy
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from qamoe_bench.contract import HasEpochs, HasPreparation
 from qamoe_bench.data.dataset import Dataset
@@ -81,7 +82,7 @@ def train(
     selection = _Selection(first_epoch_to_keep(phases, config.epochs), config)
     train_loss = list[float]()
     valid_error = list[float]()
-    best = copy.deepcopy(model.state_dict())
+    best = _copy(model.state_dict())
     with seeded("train", seed):
         for epoch in range(1, config.epochs + 1):
             if isinstance(model, HasEpochs):
@@ -90,7 +91,7 @@ def train(
             valid_error.append(_validate(model, batches, data.task))
             # The weights are copied whenever the window that ends here is the best so far.
             if selection.best(valid_error) == epoch:
-                best = copy.deepcopy(model.state_dict())
+                best = _copy(model.state_dict())
             on_epoch()
     chosen = selection.best(valid_error)
     if not chosen:
@@ -105,6 +106,12 @@ def prepare_model(model: nn.Module, batches: CorruptedBatches, seed: int) -> Non
     if isinstance(model, HasPreparation):
         with seeded("prepare", seed), torch.no_grad():
             model.prepare(batches.clean_samples())
+
+
+def _copy(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of the state of a model, which holds tensors and what a module adds to it."""
+    # In a small model the general copy of all tensors takes as long as a training step.
+    return {name: x.clone() if isinstance(x, Tensor) else copy.deepcopy(x) for name, x in state.items()}
 
 
 def best_epoch(valid_error: Sequence[float], window: int) -> int:
