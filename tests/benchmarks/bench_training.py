@@ -140,7 +140,7 @@ def main() -> None:
     """Print all measurements."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", nargs="*", default=["synthetic"], help="data sets or files")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=TrainConfig().epochs)
     parser.add_argument("--models", nargs="*", default=MODELS, help="whose shares to print")
     parser.add_argument("--shares-only", action="store_true")
     options = parser.parse_args()
