@@ -6,6 +6,7 @@ with a standard deviation of level × σ_ref, where σ_ref is the standard devia
 frames of the training split (the choice of σ_ref is inferred).
 """
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from qamoe_bench.contract import Batch, Reference
 from qamoe_bench.corruption import blocks, files, frames, modalities, values
-from qamoe_bench.corruption.draws import Draws
+from qamoe_bench.corruption.draws import Draws, Purpose
 from qamoe_bench.corruption.state import Corrupted, erase_frames, uncorrupted
 from qamoe_bench.protocol.kinds import FILES, CorruptionKind, kind_named
 from qamoe_bench.protocol.level_files import LevelFile
@@ -71,7 +72,12 @@ def _apply_traits(state: Corrupted, kind: CorruptionKind, modalities: Iterable[s
 
 def _separate(draws: Draws, kind: str) -> Draws:
     """The same draws under purposes that include the kind, so that two kinds in one protocol are independent."""
-    return lambda purpose, modality: draws(replace(purpose, name=f"{kind}/{purpose.name}"), modality)
+    return lambda purpose, modality: draws(_of_kind(purpose, kind), modality)
+
+
+@functools.cache  # a copy of a purpose takes as long as a small draw
+def _of_kind(purpose: Purpose, kind: str) -> Purpose:
+    return replace(purpose, name=f"{kind}/{purpose.name}")
 
 
 APPLY: Mapping[str, CorruptionFunction] = {
