@@ -57,13 +57,24 @@ def normal_quantile(probability: float | Values) -> Values:
     """
     p = np.asarray(probability, np.float64).reshape(-1)
     q = p - 0.5
+    quantile = np.empty_like(p)
+    is_central = np.abs(q) <= _CENTRE
+    if is_central.any():
+        centre = q[is_central]
+        quantile[is_central] = centre * _ratio(_OF_CENTRE, _CENTRE**2 - centre * centre)
+    if not is_central.all():
+        quantile[~is_central] = np.copysign(_far_quantile(np.minimum(p, 1 - p)[~is_central]), q[~is_central])
+    return quantile.reshape(np.shape(probability))
+
+
+def _far_quantile(tail: Values) -> Values:
     with np.errstate(divide="ignore", invalid="ignore"):  # logarithms of 0 and of numbers that are no probabilities
-        r = np.sqrt(-np.log(np.minimum(p, 1 - p)))
+        r = np.sqrt(-np.log(tail))
     finite = np.where(r < np.inf, r, 0)
-    tail = np.where(r <= _FAR, _ratio(_OF_TAIL, finite - 1.6), _ratio(_OF_FAR_TAIL, finite - _FAR))
-    tail = np.where(np.isfinite(r), tail, r)  # infinite or undefined
-    centre = q * _ratio(_OF_CENTRE, _CENTRE**2 - q * q)
-    return np.where(np.abs(q) <= _CENTRE, centre, np.copysign(tail, q)).reshape(np.shape(probability))
+    distance = _ratio(_OF_TAIL, finite - 1.6)
+    if (finite > _FAR).any():
+        distance = np.where(finite > _FAR, _ratio(_OF_FAR_TAIL, finite - _FAR), distance)
+    return np.where(np.isfinite(r), distance, r)  # infinite or undefined
 
 
 def _ratio(polynomials: tuple[Sequence[float], Sequence[float]], x: Values) -> Values:
@@ -87,8 +98,8 @@ def student_quantile(freedom: float | Values, probability: float | Values) -> Va
             (1e-13 for thousands of degrees of freedom).
     """
     p = np.asarray(probability, np.float64)
-    degrees = np.unique(freedom)
-    if degrees.sum() * p.size > FEW:
+    degrees = set(np.ravel(freedom).tolist())  # np.unique would import masked arrays
+    if sum(degrees) * p.size > FEW:
         from scipy.special import stdtrit
 
         return np.asarray(stdtrit(freedom, p), np.float64)
