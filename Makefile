@@ -92,6 +92,7 @@ benchmark: .venv/installed
 	PYTHONPATH=tests/helpers $(BIN)/python tests/benchmarks/bench_report.py
 	PYTHONPATH=tests/helpers $(BIN)/python tests/benchmarks/bench_engine.py
 	PYTHONPATH=tests/helpers $(BIN)/python tests/benchmarks/bench_growth.py
+	PYTHONPATH=tests/helpers $(BIN)/python tests/benchmarks/bench_store.py
 	PYTHONPATH=tests/helpers $(BIN)/python tests/benchmarks/bench_page.py
 
 # The same sweep with the MMSA package, which is installed into an environment of its own.

@@ -1,0 +1,105 @@
+"""Reading large cells: 100 cells of 1,000,000 rows, beside reading the same files as plain bytes.
+
+Both are measured with files that the system's cache does not hold and with files that it does. Every cell is verified
+by its checksum, and the predictions are decoded, in as many threads as a report uses. A second line has the numbers of
+half of the cells. Run by `make benchmark`; prints measurements without a verdict. `--cells` and `--samples` change the
+size.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from fakestore import noisy, write_store
+
+from qamoe_bench.analysis.parallel import map_in_order
+from qamoe_bench.store import store
+from qamoe_bench.store.store import Store
+from qamoe_bench.store.stored_cell import StoredCell
+
+LEVELS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+
+
+def make(root: Path, cells: int, samples: int) -> None:
+    """Write the store: one cell with all that a cell holds, and others that differ in their seed and predictions."""
+    store.os.fsync = lambda _: None  # type: ignore[attr-defined]  # generated data need not survive a power failure
+    store.COMPRESSION_LEVEL = 3  # an eighth of the time, for files that are a tenth larger
+    write_store(root, {"late-fusion": noisy(0.5)}, [1], LEVELS, samples, "large")
+    (first,) = Store(root).cells()
+    table = first.predictions
+    columns = {name: pa.array(table[name]) for name in table.columns}
+    columns |= {name: columns[name].dictionary_encode() for name in ("condition", "id")}
+    random = np.random.default_rng(0)
+    for seed in range(2, cells + 1):
+        columns["prediction"] = pa.array(random.standard_normal(len(table), np.float32))
+        Store(root).write_cell("large", replace(first.cell, seed=seed), first.facts, columns)
+    os.sync()
+
+
+def forget(files: Sequence[Path]) -> None:
+    """Take files out of the system's cache, as far as the system follows the advice."""
+    for file in files:
+        descriptor = os.open(file, os.O_RDONLY)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(descriptor)
+
+
+def seconds_of(function: Callable[[], object]) -> float:
+    """Wall time of a call."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def decode(cells: Sequence[StoredCell]) -> None:
+    """Verify and decode the predictions of all cells."""
+    for prediction in map_in_order(lambda cell: cell.column("prediction"), cells):
+        assert prediction.size
+
+
+def measure(root: Path, share: float) -> None:
+    """Print the speeds for a share of the cells."""
+    listed = seconds_of(lambda: Store(root).cells())
+    cells = Store(root).cells()
+    cells = cells[: round(share * len(cells))]
+    files = [cell.path for cell in cells]
+    megabytes = sum(file.stat().st_size for file in files) / 1e6
+    work: dict[str, Callable[[], object]] = {
+        "plain bytes": lambda: [len(file.read_bytes()) for file in files],
+        "predictions": lambda: decode(cells),
+    }
+    speeds = []
+    for is_cached in (False, True):
+        for name, function in work.items():
+            if not is_cached:
+                forget(files)
+            speed = megabytes / seconds_of(function)
+            speeds.append(f"{name} {speed:.0f} MB/s ({megabytes / speed:.2f} s)")
+    print(  # noqa: T201
+        f"{len(cells)} cells, {megabytes:.0f} MB, headers in {listed:.2f} s; not in cache: {', '.join(speeds[:2])}; in "
+        f"cache: {', '.join(speeds[2:])}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Print all measurements."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cells", type=int, default=100)
+    parser.add_argument("--samples", type=int, default=125_000)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as root:
+        written = seconds_of(lambda: make(Path(root), options.cells, options.samples))
+        print(f"{options.cells} cells of {len(LEVELS) * options.samples:,} rows written in {written:.0f} s", flush=True)  # noqa: T201
+        for share in (1, 0.5):
+            measure(Path(root), share)
+
+
+if __name__ == "__main__":
+    main()
