@@ -20,7 +20,7 @@ def test_the_normal_quantile_is_scipys() -> None:
     np.testing.assert_allclose(normal_quantile(PROBABILITIES), special.ndtri(PROBABILITIES), rtol=2e-15, atol=1e-16)
 
 
-@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 8, 25, 26, 91, 196, 500])
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 8, 25, 26, 91, 100])
 def test_students_quantile_has_the_probability_that_was_asked_for(
     freedom: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -28,15 +28,16 @@ def test_students_quantile_has_the_probability_that_was_asked_for(
     probability = np.concatenate([np.linspace(0.01, 0.99, 999), 1 - np.logspace(-12, -1, 999)])
     found = student_quantile(freedom, probability)
     tail = special.stdtr(freedom, -np.abs(found))
-    np.testing.assert_allclose(tail, np.minimum(probability, 1 - probability), rtol=2e-14, atol=5e-15)
+    np.testing.assert_allclose(tail, np.minimum(probability, 1 - probability), rtol=2e-14, atol=2e-15)
     np.testing.assert_array_equal(np.sign(found), np.sign(probability - 0.5))
     # SciPy's own quantile of four degrees is off by 1e-13 near the median.
     np.testing.assert_allclose(found[:999], special.stdtrit(freedom, probability[:999]), rtol=2e-11, atol=2e-13)
 
 
 def test_many_quantiles_are_scipys() -> None:
-    probability = np.linspace(0.5, 0.99, 1 + quantiles.FEW // 8)
-    np.testing.assert_array_equal(student_quantile(8, probability), special.stdtrit(8, probability))
+    for freedom, size in ((8, 1 + quantiles.FEW // 8), (1 + quantiles.MOST_DEGREES, 2)):
+        probability = np.linspace(0.5, 0.99, size)
+        np.testing.assert_array_equal(student_quantile(freedom, probability), special.stdtrit(freedom, probability))
 
 
 def test_the_ends_and_what_is_no_probability() -> None:
