@@ -5,10 +5,11 @@ from pathlib import Path
 
 from qamoe_bench import __version__
 from qamoe_bench.analysis.clusters import BY_IDS, ClusterRule
+from qamoe_bench.analysis.parallel import map_in_order
 from qamoe_bench.analysis.section import Section, sections
 from qamoe_bench.figures.palette import styles
 from qamoe_bench.metrics.choice import MetricChoice
-from qamoe_bench.page.chapter import page_chapter
+from qamoe_bench.page.chapter import PageChapter, page_chapter
 from qamoe_bench.page.document import document
 from qamoe_bench.page.provenance import Manifest
 from qamoe_bench.page.texts import raw_texts
@@ -45,11 +46,14 @@ def page(
     descriptions = _descriptions(manifests)
     transcripts = _transcripts(parts, texts)
     is_brief = len(cells) > MOST_CELLS
-    chapters = []
-    # Names given by users stay out of identifiers: chapters are c0, c1 and so on.
-    for i, section in enumerate(parts):
+
+    def chapter(numbered: tuple[int, Section]) -> PageChapter:
+        number, section = numbered
         about = descriptions.get((section.cells[0].cell.protocol_digest, section.protocol), {})
-        chapters.append(page_chapter(f"c{i}", section, about, choice, transcripts, is_brief=is_brief))
+        # Names given by users stay out of identifiers: chapters are c0, c1 and so on.
+        return page_chapter(f"c{number}", section, about, choice, transcripts, is_brief=is_brief)
+
+    chapters = list(map_in_order(chapter, list(enumerate(parts))))
     # A cell lies in runs/RUN/predictions/.
     runs = {cell.path.parent.parent.name for cell in cells}
     used = [run for run in manifests if run["run"] in runs]
