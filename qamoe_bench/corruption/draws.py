@@ -58,28 +58,18 @@ class Draws(Protocol):
         ...
 
 
-class FreshDraws:
-    """Draws that are new at every call, for training."""
-
-    def __init__(self, batch: Batch, generator: torch.Generator) -> None:
-        self._batch = batch
-        self._numbers = FreshNumbers(batch, batch.size, generator)
-
-    def __call__(self, purpose: Purpose, modality: str) -> Tensor:
-        """See `Draws`; a draw that modalities have in common is new for the first of them."""
-        values = self._numbers(purpose, modality)
-        return zero_at_padding(values, purpose, self._batch.mask(modality)) if purpose.has_padding else values
-
-
 class FreshNumbers:
-    """The random numbers of `FreshDraws`, which at padding are not 0 yet."""
+    """The random numbers of draws that are new at every call, for training; padding has numbers too.
+
+    A draw that modalities have in common is new for the first of them.
+    """
 
     def __init__(self, samples: Batch, size: int, generator: torch.Generator) -> None:
         """Prepare.
 
         Args:
-            samples: Samples with the numbers of frames and widths of the batch.
-            size: Samples of the batch.
+            samples: Any samples with as many frames and dimensions as those of the batch.
+            size: Number of samples of the batch.
             generator: On the device of the samples.
         """
         self._samples = samples

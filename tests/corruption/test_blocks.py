@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from freshdraws import FreshDraws
 from torch import Tensor
 
 from qamoe_bench.contract import Batch, Reference
 from qamoe_bench.corruption.apply import apply_condition
-from qamoe_bench.corruption.draws import CommonDraws, FreshDraws
+from qamoe_bench.corruption.draws import CommonDraws
 from qamoe_bench.corruption.state import Corrupted, share_of
 from qamoe_bench.protocol.kinds import CORRUPTION_KINDS
 from qamoe_bench.protocol.spec import Condition, Step

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from freshdraws import FreshDraws
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tinydata import make_split
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from qamoe_bench.contract import Batch, Reference
 from qamoe_bench.corruption.apply import apply_condition
-from qamoe_bench.corruption.draws import CommonDraws, FreshDraws
+from qamoe_bench.corruption.draws import CommonDraws
 from qamoe_bench.corruption.frames import FRAME
 from qamoe_bench.corruption.modalities import PRESENCE
 from qamoe_bench.corruption.state import Corrupted

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from freshdraws import FreshDraws
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -16,7 +17,7 @@ from torch import Tensor
 from qamoe_bench.contract import Batch, Reference
 from qamoe_bench.corruption import draws as draws_module
 from qamoe_bench.corruption.apply import APPLY, apply_condition
-from qamoe_bench.corruption.draws import CommonDraws, Draws, FreshDraws
+from qamoe_bench.corruption.draws import CommonDraws, Draws
 from qamoe_bench.corruption.state import Corrupted
 from qamoe_bench.protocol.kinds import CORRUPTION_KINDS, CorruptionKind
 from qamoe_bench.protocol.level import Level

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from freshdraws import FreshDraws
 from tinydata import make_dataset
 
 from qamoe_bench.contract import TrainingBatch
 from qamoe_bench.corruption.apply import apply_condition
-from qamoe_bench.corruption.draws import FreshDraws
 from qamoe_bench.corruption.groups import groups_of
 from qamoe_bench.corruption.state import Corrupted
 from qamoe_bench.data.dataset import Dataset

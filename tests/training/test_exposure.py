@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from freshdraws import FreshDraws
 from tinydata import make_dataset
 from torch import Tensor
 
 from qamoe_bench.corruption.apply import apply_condition
-from qamoe_bench.corruption.draws import FreshDraws
 from qamoe_bench.protocol.kinds import IMDER_SCHEDULE
 from qamoe_bench.protocol.parse import load_protocol, parse_protocol, protocol_names
 from qamoe_bench.protocol.spec import Condition, Protocol
