@@ -3,7 +3,7 @@
 Dimension legend: B samples of a batch, G of several batches that are corrupted together, N of the split.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -166,18 +166,14 @@ def _group_size(samples: Batch) -> int:
 def _part(together: TrainingBatch, rows: slice) -> TrainingBatch:
     """One of the batches of a group; what is computed on access is computed for all of them at once."""
     return TrainingBatch(
-        _rows_on_access(together.features, rows),
-        _rows_on_access(together.lengths, rows),
+        OnAccess(together.features, lambda m: together.features[m][rows]),
+        {m: x[rows] for m, x in together.lengths.items()},
         target=together.target[rows],
-        clean=_rows_on_access(together.clean, rows),
-        signal=_rows_on_access(together.signal, rows),
+        clean={m: x[rows] for m, x in together.clean.items()},
+        signal=OnAccess(together.signal, lambda m: together.signal[m][rows]),
         index=together.index[rows],
         class_weights=together.class_weights,
     )
-
-
-def _rows_on_access(tensors: Mapping[str, Tensor], rows: slice) -> Mapping[str, Tensor]:
-    return OnAccess(tensors, lambda m: tensors[m][rows])
 
 
 def _condition_of(condition: Condition, rows: slice) -> Condition:
