@@ -13,8 +13,8 @@ from qamoe_bench.statistics.arrays import Values
 
 FEW = 20_000
 """Probabilities times degrees of freedom of a call up to which SciPy is not imported."""
-MOST_DEGREES = 100
-"""Degrees of freedom up to which it is not imported; the 31 videos of MOSI's test split have 30."""
+FEW_DEGREES = range(1, 101)
+"""Degrees of freedom for which it is not imported; the 31 videos of MOSI's test split have 30."""
 
 # Coefficients of the rational approximations of algorithm AS 241, from the constant term on: in q² of the distance q
 # from 1/2, then in r = √(−ln tail) beyond the first and the second limit.
@@ -92,15 +92,15 @@ def _polynomial(coefficients: Sequence[float], x: Values) -> Values:
 
 
 def student_quantile(freedom: float | Values, probability: float | Values) -> Values:
-    """The same of Student's distribution, for whole degrees of freedom.
+    """The same of Student's distribution.
 
     Args:
-        freedom: Degrees of freedom from 1 on, broadcast with the probabilities.
+        freedom: Degrees of freedom, broadcast with the probabilities.
         probability: From 0 to 1. The error of the quantile is that of a probability which is off by 2e-15.
     """
     p = np.asarray(probability, np.float64)
     degrees = set(np.ravel(freedom).tolist())  # np.unique would import masked arrays
-    if max(degrees) > MOST_DEGREES or sum(degrees) * p.size > FEW:
+    if not all(degree in FEW_DEGREES for degree in degrees) or sum(degrees) * p.size > FEW:
         from scipy.special import stdtrit
 
         return np.asarray(stdtrit(freedom, p), np.float64)

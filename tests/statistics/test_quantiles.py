@@ -34,8 +34,8 @@ def test_students_quantile_has_the_probability_that_was_asked_for(
     np.testing.assert_allclose(found[:999], special.stdtrit(freedom, probability[:999]), rtol=2e-11, atol=2e-13)
 
 
-def test_many_quantiles_are_scipys() -> None:
-    for freedom, size in ((8, 1 + quantiles.FEW // 8), (1 + quantiles.MOST_DEGREES, 2)):
+def test_many_quantiles_and_those_of_many_degrees_or_of_a_broken_number_are_scipys() -> None:
+    for freedom, size in ((8, 1 + quantiles.FEW // 8), (quantiles.FEW_DEGREES.stop, 2), (0.5, 2), (7.5, 2)):
         probability = np.linspace(0.5, 0.99, size)
         np.testing.assert_array_equal(student_quantile(freedom, probability), special.stdtrit(freedom, probability))
 
