@@ -20,11 +20,12 @@ from qamoe_bench.analysis.quality_effects import PermutationTest, intervention_e
 from qamoe_bench.analysis.quality_validity import QualityAudit, quality
 from qamoe_bench.analysis.scores import Scores, score
 from qamoe_bench.analysis.section import Section
-from qamoe_bench.analysis.shared_results import OnDemand, SharedResults
+from qamoe_bench.analysis.shared_results import SharedResults
 from qamoe_bench.analysis.summaries import SweepSummary, summaries
 from qamoe_bench.analysis.widening import Widening, widening
 from qamoe_bench.metrics.choice import headline
 from qamoe_bench.metrics.dialects import Dialect
+from qamoe_bench.on_access import OnAccess
 from qamoe_bench.statistics.arrays import Values
 from qamoe_bench.statistics.intervals import Estimate
 
@@ -104,9 +105,9 @@ def analyse_section(
             row.read_predictions()
     scores = [shared.once("scores", dialect, name, partial(score, section, dialect, name)) for name in metrics]
 
-    def by_metric(kind: str, compute: Callable[[Section, Scores], Result]) -> OnDemand[Result]:
+    def by_metric(kind: str, compute: Callable[[Section, Scores], Result]) -> OnAccess[Result]:
         own = {s.metric.name: s for s in scores}
-        return OnDemand(own, lambda name: shared.once(kind, dialect, name, partial(compute, section, own[name])))
+        return OnAccess(own, lambda name: shared.once(kind, dialect, name, partial(compute, section, own[name])))
 
     pairs = by_metric("pairs", pairwise_differences)
     rankings = by_metric("rankings", ranking)

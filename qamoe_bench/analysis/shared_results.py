@@ -1,6 +1,6 @@
 """Results of single metrics of a section, each computed once for all dialects that define the metric alike."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from qamoe_bench.analysis.section import Section
@@ -8,28 +8,6 @@ from qamoe_bench.metrics.definitions import Definition
 from qamoe_bench.metrics.dialects import Dialect
 
 Result = TypeVar("Result")
-
-
-class OnDemand(Mapping[str, Result]):
-    """Results by metric, each computed when it is first used: not every report shows everything of every metric."""
-
-    def __init__(self, metrics: Iterable[str], compute: Callable[[str], Result]) -> None:
-        self._metrics = tuple(metrics)
-        self._compute = compute
-        self._results: dict[str, Result] = {}
-
-    def __getitem__(self, metric: str) -> Result:
-        if metric not in self._metrics:
-            raise KeyError(metric)
-        if metric not in self._results:
-            self._results[metric] = self._compute(metric)
-        return self._results[metric]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._metrics)
-
-    def __len__(self) -> int:
-        return len(self._metrics)
 
 
 class SharedResults:

@@ -64,7 +64,7 @@ def convert_data(
     log(f"reading {file} ...")
     from qamoe_bench.curation.convert import blocks_in, write
     from qamoe_bench.data.open import as_dataset, format_of, read
-    from qamoe_bench.progress import progress_display
+    from qamoe_bench.run.progress import progress_display
     from qamoe_bench.store.new_folder import check_place
 
     check_place(folder)  # before the data are read, which may take minutes
@@ -129,7 +129,7 @@ def encode_data(
     from qamoe_bench.data.open import as_dataset, read
     from qamoe_bench.data.text.language_model import find_language_model
     from qamoe_bench.evaluation.precision import find_precision
-    from qamoe_bench.progress import progress_display
+    from qamoe_bench.run.progress import progress_display
     from qamoe_bench.store.new_folder import check_place
 
     language = find_language_model(encoder)
@@ -161,7 +161,7 @@ def fetch_data(
 ) -> None:
     """Download or verify a published data file by its SHA-256; without --from, print where to get it."""
     from qamoe_bench.curation.fetch import fetch_dataset, find_known, how_to_get, is_there
-    from qamoe_bench.progress import download_display
+    from qamoe_bench.run.progress import download_display
 
     if not source and not is_there(name, to):
         # On standard error: scripts read a path from standard output, and there is none.

@@ -72,8 +72,8 @@ def export_protocol(
     from qamoe_bench.api.data import load_data
     from qamoe_bench.exchange.export import cases_in, export_samples
     from qamoe_bench.exchange.layouts import find_layout
-    from qamoe_bench.progress import progress_display
     from qamoe_bench.protocol.parse import load_protocol
+    from qamoe_bench.run.progress import progress_display
     from qamoe_bench.store.new_folder import check_place
 
     # Before the data are read, which may take minutes.

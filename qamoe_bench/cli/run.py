@@ -252,7 +252,7 @@ def _warn_uncovered(plans: "Sequence[Plan]") -> None:
 
 
 def _execute(plans: "Sequence[Plan]", store: "Store", execution: "Execution") -> "RunSummary":
-    from qamoe_bench.progress import progress_display
+    from qamoe_bench.run.progress import progress_display
     from qamoe_bench.run.runner import run_plans
 
     try:

@@ -144,7 +144,7 @@ def _check_seeds(requests: "Sequence[LocatedRequest]", draws: int) -> None:
 
 
 def _run(plans: "Sequence[TuningPlan]", execution: "Execution") -> "TuningOutcome":
-    from qamoe_bench.progress import progress_display
+    from qamoe_bench.run.progress import progress_display
     from qamoe_bench.tuning.tuner import run_tuning
 
     try:

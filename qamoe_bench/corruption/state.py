@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from qamoe_bench.contract import Batch, Reference
-from qamoe_bench.corruption.on_access import Erasure, changed_on_access
+from qamoe_bench.corruption.changes import Erasure, changed_on_access
 from qamoe_bench.protocol.kinds import signal_left
 from qamoe_bench.protocol.level import Level
 from qamoe_bench.protocol.spec import Step

@@ -12,9 +12,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from qamoe_bench.contract import Reference
+from qamoe_bench.corruption.changes import changed_on_access
 from qamoe_bench.corruption.draws import Draws, Purpose
 from qamoe_bench.corruption.modalities import PRESENCE
-from qamoe_bench.corruption.on_access import changed_on_access
 from qamoe_bench.corruption.state import Corrupted, erase_modalities, per_sample, replace_features
 from qamoe_bench.protocol.spec import Step
 

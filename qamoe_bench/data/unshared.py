@@ -9,7 +9,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from qamoe_bench.contract import Batch
-from qamoe_bench.corruption.on_access import OnAccess
+from qamoe_bench.on_access import OnAccess
 
 
 def memory_of(batch: Batch) -> frozenset[int]:

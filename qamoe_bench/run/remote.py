@@ -16,11 +16,11 @@ import torch
 
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.errors import BenchError
-from qamoe_bench.progress import Advance, ignore_progress
 from qamoe_bench.provenance.engine import engine_digest
 from qamoe_bench.provenance.environment import versions
 from qamoe_bench.run.executors.processes import ProcessesExecutor, send_progress
 from qamoe_bench.run.plan import Job, engine_content, job_digest
+from qamoe_bench.run.progress import Advance, ignore_progress
 from qamoe_bench.run.worker import Outcome, run_job
 from qamoe_bench.store.store import Store
 from qamoe_bench.store.temporary import temporary_name

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from qamoe_bench.errors import BenchError, RunFailed
-from qamoe_bench.progress import Advance, ProgressDisplay, ignore_progress, no_display
 from qamoe_bench.provenance.environment import commit, machine
 from qamoe_bench.run.activity import Activity
 from qamoe_bench.run.executors.choice import Execution, OpenExecutor
 from qamoe_bench.run.pending import PendingJob, pending_cells, pending_jobs
 from qamoe_bench.run.plan import Plan
+from qamoe_bench.run.progress import Advance, ProgressDisplay, ignore_progress, no_display
 from qamoe_bench.run.remote import pack_call, store_marker
 from qamoe_bench.run.worker import Outcome, failure_of, run_job
 from qamoe_bench.store.failures import Failure, failures_folder, forget_failures, write_failures

@@ -28,7 +28,6 @@ from qamoe_bench.evaluation.limits import sweep_limit
 from qamoe_bench.evaluation.sweep import Sweep, sweep_model, sweep_oracle
 from qamoe_bench.evaluation.test_set import TestSet
 from qamoe_bench.isolation.containment import end_if_forked
-from qamoe_bench.progress import Advance
 from qamoe_bench.protocol.spec import Condition, Protocol
 from qamoe_bench.provenance.environment import peak_memory_mib, utc_now
 from qamoe_bench.run.arithmetic import one_thread, reproducible
@@ -38,6 +37,7 @@ from qamoe_bench.run.first_batch import try_first_batch
 from qamoe_bench.run.guard import data_unchanged, guarded
 from qamoe_bench.run.pending import lacks_curve, pending_cells
 from qamoe_bench.run.plan import Job
+from qamoe_bench.run.progress import Advance
 from qamoe_bench.store.cell import ORACLE, Cell, CellFacts
 from qamoe_bench.store.failures import Failure
 from qamoe_bench.store.selection import SelectionCurve, write_curve

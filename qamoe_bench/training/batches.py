@@ -16,10 +16,10 @@ from qamoe_bench.contract import Batch, TrainingBatch, concatenate
 from qamoe_bench.corruption.apply import apply_condition
 from qamoe_bench.corruption.draws import CommonDraws
 from qamoe_bench.corruption.groups import BatchGroup, GroupCorruption, groups_of
-from qamoe_bench.corruption.on_access import OnAccess
 from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.unshared import memory_of, unshared
 from qamoe_bench.nn.answers import balanced_weights
+from qamoe_bench.on_access import OnAccess
 from qamoe_bench.protocol.level import Level
 from qamoe_bench.protocol.spec import Condition
 from qamoe_bench.seeding import stream, torch_seed

@@ -16,13 +16,13 @@ from qamoe_bench.data.dataset import Dataset
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.errors import BenchError, RunFailed
 from qamoe_bench.isolation.containment import contained, end_if_forked
-from qamoe_bench.progress import Advance
 from qamoe_bench.registry import find_model
 from qamoe_bench.run.arithmetic import one_thread, reproducible
 from qamoe_bench.run.first_batch import try_first_batch
 from qamoe_bench.run.guard import PLANNING_TIMEOUT_S, data_unchanged, guarded
 from qamoe_bench.run.plan import Job
 from qamoe_bench.run.planner import plan
+from qamoe_bench.run.progress import Advance
 from qamoe_bench.run.request import Request
 from qamoe_bench.run.worker import failure_of
 from qamoe_bench.store.tuning import TrialRecord

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qamoe_bench.errors import RunFailed
-from qamoe_bench.progress import Advance
 from qamoe_bench.run.executors.processes import claim_process
+from qamoe_bench.run.progress import Advance
 from qamoe_bench.store.tuning import CONFIRMATION, SEARCH, TrialRecord, read_trials, write_trials
 from qamoe_bench.tuning.measuring import Subject, measured_trial
 from qamoe_bench.tuning.space import Dimension, defaults_in

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from qamoe_bench.errors import BenchError, RunFailed
-from qamoe_bench.progress import Advance, ProgressDisplay, ignore_progress
 from qamoe_bench.run.executors.choice import Execution, OpenExecutor
 from qamoe_bench.run.plan import Job
 from qamoe_bench.run.planner import plan
+from qamoe_bench.run.progress import Advance, ProgressDisplay, ignore_progress
 from qamoe_bench.run.request import LocatedRequest, Request, error_location
 from qamoe_bench.store.cell import digest_of
 from qamoe_bench.store.tuning import TunedModel, readable_name, tuning_folder, write_tuned

@@ -12,9 +12,10 @@ from qamoe_bench.analysis.analyse import analyse_section
 from qamoe_bench.analysis.comparisons import ranking
 from qamoe_bench.analysis.scores import score
 from qamoe_bench.analysis.section import Section, sections
-from qamoe_bench.analysis.shared_results import OnDemand, SharedResults
+from qamoe_bench.analysis.shared_results import SharedResults
 from qamoe_bench.analysis.summaries import summaries
 from qamoe_bench.metrics.dialects import DIALECTS
+from qamoe_bench.on_access import OnAccess
 from qamoe_bench.statistics.intervals import estimate
 
 MMSA = DIALECTS["mmsa"]
@@ -34,8 +35,10 @@ def test_what_is_on_demand_is_computed_when_it_is_first_used() -> None:
         computed.append(metric)
         return metric.upper()
 
-    results = OnDemand(("mae", "corr"), compute)
+    results = OnAccess(("mae", "corr"), compute)
     assert [*results] == ["mae", "corr"]
+    assert "mae" in results
+    assert "acc7" not in results
     assert computed == []
     assert (results["corr"], results["corr"], results.get("acc7")) == ("CORR", "CORR", None)
     assert computed == ["corr"]

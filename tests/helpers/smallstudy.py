@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from qamoe_bench.progress import Advance, ProgressDisplay, Status
 from qamoe_bench.run.plan import Plan
 from qamoe_bench.run.planner import plan
+from qamoe_bench.run.progress import Advance, ProgressDisplay, Status
 from qamoe_bench.run.request import Request
 from qamoe_bench.store.store import Store
 

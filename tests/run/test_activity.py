@@ -9,9 +9,9 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
-from qamoe_bench.progress import progress_display
 from qamoe_bench.run.activity import Activity
 from qamoe_bench.run.plan import Job
+from qamoe_bench.run.progress import progress_display
 
 
 class FakeJob:

@@ -20,8 +20,8 @@ from torch import nn
 from qamoe_bench.data.options import DEFAULT_READING
 from qamoe_bench.data.synthetic.synthetic import synthetic
 from qamoe_bench.errors import BenchError
-from qamoe_bench.progress import no_display
 from qamoe_bench.run.executors.choice import Execution
+from qamoe_bench.run.progress import no_display
 from qamoe_bench.run.request import LocatedRequest, Request
 from qamoe_bench.store.tuning import SEARCH, TrialRecord, read_trials, write_trials
 from qamoe_bench.training.config import TrainConfig

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from qamoe_bench.errors import BenchError, unknown_name
-from qamoe_bench.progress import Advance
 from qamoe_bench.provenance.environment import usable_cores
 from qamoe_bench.run.executors.cluster import on_cluster
 from qamoe_bench.run.executors.processes import ProcessesExecutor, send_progress
 from qamoe_bench.run.executors.serial import SerialExecutor
+from qamoe_bench.run.progress import Advance
 
 NAMES = ("local", "processes", "dask")
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from qamoe_bench.errors import RunFailed
 from qamoe_bench.isolation.containment import end_process
-from qamoe_bench.progress import Advance
+from qamoe_bench.run.progress import Advance
 
 TRIES = 2
 

@@ -1,41 +1,18 @@
-"""Tensors by modality that are computed on first access, so that callers that need only some never pay for the others.
+"""Changes of features, which are made when a modality is first looked at.
 
 Dimension legend: B samples, T frames, D feature width.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from qamoe_bench.on_access import OnAccess
+
 Change = Callable[[Float[Tensor, "B T D"]], Float[Tensor, "B T D"]]
 """What a step of a corruption does to the features of a modality."""
-
-
-class OnAccess(Mapping[str, Tensor]):
-    """Tensors by modality, each computed on first access."""
-
-    def __init__(self, modalities: Iterable[str], compute: Callable[[str], Tensor]) -> None:
-        self._modalities = tuple(modalities)
-        self._compute = compute
-        self._computed: dict[str, Tensor] = {}
-
-    def __getitem__(self, modality: str) -> Tensor:
-        if modality not in self._modalities:
-            raise KeyError(modality)
-        if modality not in self._computed:
-            self._computed[modality] = self._compute(modality)
-        return self._computed[modality]
-
-    def __contains__(self, modality: object) -> bool:
-        return modality in self._modalities
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._modalities)
-
-    def __len__(self) -> int:
-        return len(self._modalities)
 
 
 @dataclass(frozen=True)
@@ -58,7 +35,7 @@ class Erasure:
         return x * (~self.frames)[..., None].to(x.dtype)
 
 
-class ChangedFeatures(OnAccess):
+class ChangedFeatures(OnAccess[Tensor]):
     """Features after some changes, which are made on first access."""
 
     def __init__(self, before: Mapping[str, Tensor], changes: Mapping[str, tuple[Change, ...]]) -> None:
