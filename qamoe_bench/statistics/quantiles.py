@@ -81,14 +81,7 @@ def _far_quantile(tail: Values) -> Values:
 
 def _ratio(polynomials: tuple[Sequence[float], Sequence[float]], x: Values) -> Values:
     numerator, denominator = polynomials
-    return np.asarray(_polynomial(numerator, x) / _polynomial(denominator, x))
-
-
-def _polynomial(coefficients: Sequence[float], x: Values) -> Values:
-    total = np.full_like(x, coefficients[-1])
-    for coefficient in coefficients[-2::-1]:
-        total = total * x + coefficient
-    return total
+    return np.asarray(np.polyval(numerator[::-1], x) / np.polyval(denominator[::-1], x))
 
 
 def student_quantile(freedom: float | Values, probability: float | Values) -> Values:
