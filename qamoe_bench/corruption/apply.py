@@ -10,7 +10,6 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from qamoe_bench.corruption import blocks, files, frames, modalities, values
 from qamoe_bench.corruption.draws import Draws, Purpose
 from qamoe_bench.corruption.state import Corrupted, erase_frames, uncorrupted
 from qamoe_bench.protocol.kinds import FILES, CorruptionKind, kind_named
+from qamoe_bench.protocol.level import is_active
 from qamoe_bench.protocol.level_files import LevelFile
 from qamoe_bench.protocol.spec import Condition, Step
 
@@ -48,8 +48,7 @@ def apply_condition(
     """
     state = uncorrupted(batch, reference.token_ids)
     for step in condition.steps:
-        # A level of 0 is the identity, to the bit, so the modality is skipped.
-        levels = {m: v for m, v in step.levels.items() if m in batch.modalities and np.any(v)}
+        levels = {m: v for m, v in step.levels.items() if m in batch.modalities and is_active(v)}
         if levels:
             active = replace(step, levels=levels)
             if step.kind == FILES:

@@ -13,7 +13,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -109,8 +109,11 @@ class FreshNumbers:
         return values
 
 
-def zero_at_padding(values: Tensor, purpose: Purpose, mask: Bool[Tensor, "B T"]) -> Tensor:
-    """The numbers of a purpose that has padding, with 0 there."""
+def zero_at_padding(values: Tensor, purpose: Purpose, samples: Batch, modality: str) -> Tensor:
+    """The numbers of a purpose for some samples, with 0 at padding where they have any."""
+    if not purpose.has_padding:
+        return values
+    mask = samples.mask(modality)  # (B, T)
     return values * (mask if purpose.per == "frame" else mask[..., None])
 
 

@@ -32,6 +32,7 @@ from qamoe_bench.exchange.mmsa_pickle import MmsaFile, Value, slot_name
 from qamoe_bench.exchange.npz_archive import NpzFile
 from qamoe_bench.exchange.slots import Hole
 from qamoe_bench.protocol.kinds import kind_named
+from qamoe_bench.protocol.level import is_active
 from qamoe_bench.protocol.spec import Condition, Protocol, Step
 
 BLOCK = 64  # samples that are corrupted and written together; as in a sweep, they fit into the processor's cache
@@ -77,7 +78,7 @@ def blocks_of(samples: int) -> list[slice]:
 
 def is_corrupting(condition: Condition) -> bool:
     """Whether a condition may change any sample; steps of level 0 change none."""
-    return any(np.any(level) for step in condition.steps for level in step.levels.values())
+    return any(is_active(level) for step in condition.steps for level in step.levels.values())
 
 
 def _features(corrupted: Corrupted) -> dict[str, NDArray[Any]]:
@@ -188,7 +189,7 @@ def _noises(steps: tuple[Step, ...], test: TestSet) -> Iterator[tuple[int, Step,
     for place, step in enumerate(steps):
         if kind_named(step.kind).noise is not None:
             for modality in test.clean.modalities:
-                if np.any(step.levels.get(modality, 0)):
+                if is_active(step.levels.get(modality, 0)):
                     yield place, step, modality
 
 

@@ -16,5 +16,4 @@ class FreshDraws:
 
     def __call__(self, purpose: Purpose, modality: str) -> Tensor:
         """See `qamoe_bench.corruption.draws.Draws`."""
-        values = self._numbers(purpose, modality)
-        return zero_at_padding(values, purpose, self._batch.mask(modality)) if purpose.has_padding else values
+        return zero_at_padding(self._numbers(purpose, modality), purpose, self._batch, modality)

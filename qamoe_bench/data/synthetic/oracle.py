@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from qamoe_bench.contract import Batch
 from qamoe_bench.data.synthetic.decisions import Decide, probabilities, scale_decisions
 from qamoe_bench.protocol.kinds import kind_named
+from qamoe_bench.protocol.level import is_active
 from qamoe_bench.protocol.spec import Condition
 
 Chosen = Mapping[tuple[str, str], NDArray[np.bool_]]
@@ -77,7 +78,7 @@ class BayesOracle:
         noisy: set[tuple[str, str]] = set()  # kind and modality
         for step in condition.steps:
             kind = kind_named(step.kind)
-            active = {m for m, level in step.levels.items() if np.any(np.asarray(level) > 0)}
+            active = {m for m, level in step.levels.items() if is_active(level)}
             if kind.only_erases:
                 erased |= active
             elif kind.adds_gaussian_noise:
