@@ -7,12 +7,11 @@ export, because the speed of a shared disk changes from minute to minute.
 
 import os
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from wall_time import seconds_of
 
 from qamoe_bench.data.dataset import Dataset, Split
 from qamoe_bench.evaluation.test_set import TestSet
@@ -45,13 +44,6 @@ def mosi_sized() -> Dataset:
     return Dataset("mosi-sized", splits, digest="0" * 64)
 
 
-def seconds(function: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
 def write_plainly(folder: Path, sizes: list[int]) -> None:
     """Files of some sizes, each flushed to disk, as an export does."""
     content = np.random.default_rng(0).bytes(BLOCK)
@@ -79,10 +71,10 @@ def ratio(data: Dataset, layout: str, root: Path) -> None:
     ratios = []
     times = []
     for turn in range(TURNS + 1):
-        spent = seconds(lambda: export_samples(export, "random-missing", data, (1111,), layout=layout))
+        spent = seconds_of(lambda: export_samples(export, "random-missing", data, (1111,), layout=layout))
         sizes[:] = [path.stat().st_size for path in export.iterdir()]
         remove(export)
-        times.append(seconds(lambda: write_plainly(plain, sizes)))
+        times.append(seconds_of(lambda: write_plainly(plain, sizes)))
         remove(plain)
         if turn:  # the first turn gives the sizes, and the first time before an export
             ratios.append(spent / ((times[-2] + times[-1]) / 2))
@@ -98,7 +90,7 @@ def masks(data: Dataset, root: Path) -> None:
     """Print the size of masks of eight levels and three seeds, and that of the noise of a noise protocol."""
     for protocol in ("random-missing", "frame-missing"):
         folder = root / protocol
-        spent = seconds(lambda p=protocol, f=folder: export_samples(f, p, data, layout="masks"))  # type: ignore[misc]
+        spent = seconds_of(lambda p=protocol, f=folder: export_samples(f, p, data, layout="masks"))  # type: ignore[misc]
         size = sum(path.stat().st_size for path in folder.iterdir()) / MEGABYTE
         print(f"masks of {protocol}, 3 seeds: {size:.2f} MB in {spent:.1f} s (required: under 5 MB)")  # noqa: T201
     test = TestSet(data, 1111, torch.device("cpu"))

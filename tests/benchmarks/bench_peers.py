@@ -15,7 +15,6 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
+from wall_time import seconds_of
 
 from qamoe_bench.data.open import open_dataset
 from qamoe_bench.evaluation.sweep import sweep_model
@@ -147,14 +147,7 @@ class Ours:
 
     def sweep(self) -> float:
         """Seconds of all rates."""
-        return seconds(lambda: sweep_model(self.model, self.test, self.protocol, permutations=0))
-
-
-def seconds(function: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
+        return seconds_of(lambda: sweep_model(self.model, self.test, self.protocol, permutations=0))
 
 
 def compare(pair: Pair, folder: Path, turns: int) -> None:

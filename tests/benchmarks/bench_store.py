@@ -9,7 +9,6 @@ verdict. `--cells` and `--samples` change the size.
 import argparse
 import os
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from fakestore import noisy, write_store
+from wall_time import seconds_of
 
 from qamoe_bench.analysis.parallel import map_in_order
 from qamoe_bench.store import store
@@ -50,13 +50,6 @@ def forget(files: Sequence[Path]) -> None:
         os.close(descriptor)
 
 
-def seconds_of(function: Callable[[], object]) -> float:
-    """Wall time of a call."""
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
 def decode(cells: Sequence[StoredCell]) -> None:
     """Verify and decode the predictions of all cells."""
     for prediction in map_in_order(lambda cell: cell.column("prediction"), cells):
@@ -65,19 +58,18 @@ def decode(cells: Sequence[StoredCell]) -> None:
 
 def measure(root: Path, share: float) -> list[float]:
     """Print the speeds for a share of the cells; returns the times of decoding, without and with the cache."""
-    listed = seconds_of(lambda: Store(root).cells())
-    cells = Store(root).cells()
-    cells = cells[: round(share * len(cells))]
+    listed: list[StoredCell] = []
+    listing = seconds_of(lambda: listed.extend(Store(root).cells()))
+    cells = listed[: round(share * len(listed))]
     files = [cell.path for cell in cells]
     megabytes = sum(file.stat().st_size for file in files) / 1e6
-    print(f"{len(cells)} cells, {megabytes:.0f} MB; all headers in {listed:.2f} s")  # noqa: T201
+    print(f"{len(cells)} cells, {megabytes:.0f} MB; all headers in {listing:.2f} s")  # noqa: T201
     decoding = []
-    for state in ("not in cache", "in cache"):
-        if state == "not in cache":
-            forget(files)
+    states: dict[str, Callable[[Sequence[Path]], None]] = {"not in cache": forget, "in cache": lambda _: None}
+    for state, prepare in states.items():
+        prepare(files)
         plain = seconds_of(lambda: [len(file.read_bytes()) for file in files])
-        if state == "not in cache":
-            forget(files)
+        prepare(files)
         decoding.append(seconds_of(lambda: decode(cells)))
         speeds = f"{megabytes / plain:.0f} MB/s, predictions {megabytes / decoding[-1]:.0f} MB/s"
         print(f"  {state}: plain bytes {speeds} ({plain:.2f} and {decoding[-1]:.2f} s)", flush=True)  # noqa: T201

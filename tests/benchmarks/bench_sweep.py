@@ -8,13 +8,14 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from wall_time import seconds_of
 
 from qamoe_bench.contract import AcceptsQuality
 from qamoe_bench.data.dataset import Dataset, Split
@@ -60,13 +61,6 @@ def token_ids(lengths: Tensor, frames: int, random: np.random.Generator) -> Tens
     return ids * (torch.arange(frames) < lengths[:, None])[..., None]
 
 
-def seconds(function: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
 def levels(protocol: Protocol) -> list[Protocol]:
     """One protocol per level of the axis, so that the times to compare are measured shortly after each other."""
     ((axis, values),) = protocol.axes.items()
@@ -108,10 +102,10 @@ def overhead(model_name: str, data: Dataset, protocol: Protocol) -> None:
         whole = 0.0
         for p in levels(protocol):
             own += bare(model, test, p)
-            whole += seconds(lambda p=p: sweep_model(model, test, p, encode_once=False, permutations=0))  # type: ignore[misc]
+            whole += seconds_of(lambda p=p: sweep_model(model, test, p, encode_once=False, permutations=0))  # type: ignore[misc]
         plain.append(own)
         without.append(whole / own)
-        once.append(seconds(lambda: sweep_model(model, test, protocol, permutations=0)) / own)
+        once.append(seconds_of(lambda: sweep_model(model, test, protocol, permutations=0)) / own)
     print(  # noqa: T201
         f"{model_name:20} {data.name:15} {protocol.name:19} model alone {statistics.median(plain):6.3f} s; sweep "
         f"{_range(without)} of that, with encode-once {_range(once)}"
@@ -147,7 +141,7 @@ def processes() -> None:
     job = replace(asked, jobs=tuple(j for j in asked.jobs if j.recipe))  # without the oracle, which takes no time
     with tempfile.TemporaryDirectory() as folder:
         stores = {jobs: Store(Path(folder) / str(jobs)) for jobs in (1, 2)}
-        spent = {jobs: seconds(lambda s=store, j=jobs: run_plan(job, s, jobs=j)) for jobs, store in stores.items()}  # type: ignore[misc]
+        spent = {jobs: seconds_of(lambda s=store, j=jobs: run_plan(job, s, jobs=j)) for jobs, store in stores.items()}  # type: ignore[misc]
         one = {c.cell.key: c.predictions for c in stores[1].cells()}
         two = {c.cell.key: c.predictions for c in stores[2].cells()}
         equal = all(frame.equals(two[key]) for key, frame in one.items())

@@ -18,6 +18,7 @@ from unittest import mock
 
 import torch
 from torch import Tensor, nn
+from wall_time import seconds_of
 
 from qamoe_bench.contract import Batch
 from qamoe_bench.data.dataset import Dataset
@@ -100,13 +101,6 @@ def stacked(models: list[nn.Module], batch: Batch, target: Tensor) -> Callable[[
 
     gradient = torch.func.vmap(torch.func.grad(error))
     return lambda: dict(gradient(parameters, buffers))
-
-
-def seconds_of(function: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
 
 
 def print_seeds_at_once(name: str, data: Dataset) -> None:

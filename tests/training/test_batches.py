@@ -53,8 +53,8 @@ def one_by_one(data: Dataset, exposure: Exposure, config: TrainConfig, seed: int
 def test_batches_are_those_that_are_corrupted_one_after_another(name: str, config: TrainConfig) -> None:
     data = make_dataset()
     exposure = {**EXPOSURES, **SPARED}[name]
-    batches = CorruptedBatches(data, exposure, 3, config, CPU)
-    given = [*batches.train_batches(), *batches.train_batches()]
+    corrupted = CorruptedBatches(data, exposure, 3, config, CPU)
+    given = [*corrupted.train_batches(), *corrupted.train_batches()]
     expected = list(one_by_one(data, exposure, config, 3))
     assert len(given) == len(expected)
     for batch, alone in zip(given, expected, strict=True):
