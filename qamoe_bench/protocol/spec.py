@@ -8,8 +8,8 @@ filled in. `protocols/README.md` describes the files, `qamoe_bench.protocol.pars
 import hashlib
 import itertools
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +60,13 @@ class Condition:
         """SHA-256 of the steps, without the name and the places of files; levels must be numbers."""
         steps = [{"kind": s.kind, "levels": dict(s.levels), "options": dict(s.options)} for s in self.steps]
         return hashlib.sha256(json.dumps(steps, sort_keys=True).encode()).hexdigest()
+
+    def map_levels(self, change: "Callable[[str, Level], Level]") -> "Condition":
+        """The condition with other levels, each made from its modality and the level that it has here."""
+        steps = []
+        for step in self.steps:
+            steps.append(replace(step, levels={m: change(m, level) for m, level in step.levels.items()}))
+        return replace(self, steps=tuple(steps))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ Dimension legend: B samples of a batch, G of several batches that are corrupted 
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -178,11 +177,7 @@ def _part(together: TrainingBatch, rows: slice) -> TrainingBatch:
 
 def _condition_of(condition: Condition, rows: slice) -> Condition:
     """The condition of some samples, where it has a level for each."""
-    steps = []
-    for step in condition.steps:
-        levels = {m: _level_of(level, rows) for m, level in step.levels.items()}
-        steps.append(replace(step, levels=levels))
-    return replace(condition, steps=tuple(steps))
+    return condition.map_levels(lambda _, level: _level_of(level, rows))
 
 
 def _level_of(level: Level, rows: slice) -> Level:

@@ -10,7 +10,7 @@ Dimension legend: B samples of a batch.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,11 +109,7 @@ CLEAN = OneCondition(Condition("clean", {}, ()))
 
 def _spare(condition: Condition, spared: Mapping[str, NDArray[np.bool_]]) -> Condition:
     """The condition with level 0, which changes nothing, for the spared samples of each modality."""
-    steps = []
-    for step in condition.steps:
-        levels = {m: np.where(spared[m], np.float32(0), np.float32(v)) for m, v in step.levels.items()}
-        steps.append(replace(step, levels=levels))
-    return replace(condition, steps=tuple(steps))
+    return condition.map_levels(lambda m, level: np.where(spared[m], np.float32(0), np.float32(level)))
 
 
 def _make_spectrum() -> DrawnLevels:
